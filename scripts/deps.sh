@@ -1,0 +1,106 @@
+#!/bin/sh
+# Install through apt what is missing to run Warren's demo, tests and benchmarks, and nothing else.
+#
+#   scripts/deps.sh broker    what the demo and the benchmarks need: a RabbitMQ server
+#   scripts/deps.sh           that, and what the tests need: a C compiler for the race detector,
+#                             pika, and Node.js with npm for the interoperability tests
+#
+# apt-get runs only if something is missing. RabbitMQ's programs are installed, its service is neither
+# started nor enabled: the demo and the tests run brokers of their own on free ports.
+# Everything goes to standard error, so that standard output stays the caller's.
+set -eu
+exec >&2
+
+# An ordinary user's PATH may lack the folder that holds Debian's rabbitmq-server.
+PATH=$PATH:/usr/sbin:/sbin
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+die() {
+    echo "deps: $*"
+    exit 1
+}
+
+have_roots() {
+    for file in "${SSL_CERT_FILE:-}" /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt \
+        /etc/ssl/cert.pem; do
+        [ -s "$file" ] && return 0
+    done
+    return 1
+}
+
+# A compiler without the C library's headers is as good as none.
+have_compiler() { echo '#include <stdlib.h>' | ${CC:-gcc} -x c -fsyntax-only - 2>/dev/null; }
+
+# Debian's pika belongs to Debian's Python; another python3 may come first in PATH.
+have_pika() {
+    for python in python3 /usr/bin/python3; do
+        "$python" -c 'import pika' 2>/dev/null && return 0
+    done
+    return 1
+}
+
+missing() {
+    have rabbitmq-server || echo rabbitmq-server
+    have_roots || echo ca-certificates
+    [ "$1" = broker ] && return
+    have_compiler || echo gcc libc6-dev
+    have_pika || echo python3-pika
+    have node || echo nodejs
+    have npm || echo npm
+}
+
+# Runs as root. A policy-rc.d that answers 101 keeps package scripts from starting services.
+install_packages() {
+    policy=/usr/sbin/policy-rc.d
+    mark='# Written by scripts/deps.sh for the length of one installation.'
+
+    # Ours may be left over from an installation that was killed; anyone else's stays.
+    if [ ! -e "$policy" ] || grep -qsxF "$mark" "$policy"; then
+        trap 'rm -f "$policy"' EXIT
+        trap 'exit 130' INT
+        trap 'exit 143' TERM
+        printf '#!/bin/sh\n%s\nexit 101\n' "$mark" >"$policy"
+        chmod 755 "$policy"
+    fi
+
+    export DEBIAN_FRONTEND=noninteractive
+    # A third party's unreachable archive does not matter if Debian's can be read.
+    apt-get -q -o Acquire::Retries=3 update || echo "deps: apt-get update failed in part; going on"
+    apt-get -q -y -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 \
+        install --no-install-recommends "$@"
+
+    # The policy has kept the service from starting now; this keeps it from starting with the machine.
+    case " $* " in
+    *" rabbitmq-server "*) ! have update-rc.d || update-rc.d rabbitmq-server disable ;;
+    esac
+}
+
+case "${1:-all}" in
+--install)
+    shift
+    install_packages "$@"
+    exit
+    ;;
+broker | all) ;;
+*) die "usage: scripts/deps.sh [broker|all]" ;;
+esac
+
+have go || die "Go is not in PATH; see https://go.dev/doc/install"
+
+packages=$(missing "${1:-all}" | tr '\n' ' ')
+[ -n "$packages" ] || exit 0
+
+have apt-get || die "please install what provides (Debian's names): $packages"
+echo "deps: installing $packages"
+# shellcheck disable=SC2086 # package names, separated by blanks
+if [ "$(id -u)" -eq 0 ]; then
+    sh "$0" --install $packages
+elif have sudo; then
+    sudo sh "$0" --install $packages
+else
+    die "please run as root: apt-get install $packages"
+fi
+
+packages=$(missing "${1:-all}" | tr '\n' ' ')
+[ -z "$packages" ] || die "still missing after the installation: $packages"
