@@ -1,0 +1,67 @@
+# The project's chores. `make` alone lists them.
+#
+# ARGS goes to the command that a target runs: make demo ARGS='--calls 200 --kills 3'
+
+# Pinned, so that a finding is the code's and not the day's.
+GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOVULNCHECK   := go run golang.org/x/vuln/cmd/govulncheck@v1.8.0
+
+FUZZTIME ?= 10s
+
+# Go where its own instructions put it, and Debian's rabbitmq-server, for a PATH that names neither.
+export PATH := $(PATH):/usr/local/go/bin:/usr/sbin
+
+# All modules: this one and, by go.work, the nested ones. Expanded by the recipe's shell.
+ALL := $$(go list -m -f '{{.Dir}}/...')
+
+INTEROP_PACKAGE := $(wildcard test/interop/package.json)
+INTEROP_MODULES := $(INTEROP_PACKAGE:%/package.json=%/node_modules/.package-lock.json)
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: deps-broker ## Calls, kills and their count on one machine; installs a broker if there is none
+	@go run ./cmd/warren demo $(ARGS)
+
+.PHONY: test
+test: deps $(INTEROP_MODULES) ## go vet and every test, with the race detector and a real broker
+	go vet $(ALL)
+	CGO_ENABLED=1 go test -race -vet=off -timeout 10m $(ALL)
+
+.PHONY: bench
+bench: deps-broker ## Calls per second and latency, side by side with plain AMQP
+	@go run ./cmd/warren bench $(ARGS)
+
+.PHONY: fuzz
+fuzz: ## Each fuzz function for FUZZTIME (10s)
+	@sh scripts/fuzz.sh $(FUZZTIME)
+
+.PHONY: cover
+cover: deps $(INTEROP_MODULES) ## Tests with statement coverage over all packages of this module, in cover.out
+	go test -vet=off -timeout 10m -coverpkg=./... -coverprofile=cover.out ./...
+	@go tool cover -func=cover.out | tail -n 1
+
+# govulncheck needs the vulnerability database. Being unable to read it is no finding; all else that it
+# reports is.
+.PHONY: lint
+lint: ## golangci-lint, and govulncheck where its database can be reached
+	$(GOLANGCI_LINT) run $(ALL)
+	@if out=$$($(GOVULNCHECK) $(ALL) 2>&1); then echo "$$out"; \
+	elif echo "$$out" | grep -q 'fetching vulnerabilities'; then \
+		echo 'lint: govulncheck skipped: the vulnerability database cannot be reached' >&2; \
+	else echo "$$out" >&2; exit 1; fi
+
+.PHONY: deps
+deps: ## Install what demo, test and bench need (apt, root or sudo); does nothing if all is there
+	@sh scripts/deps.sh
+
+.PHONY: deps-broker
+deps-broker:
+	@sh scripts/deps.sh broker
+
+# npm writes the hidden lock file last, so its age tells whether node_modules is current.
+test/interop/node_modules/.package-lock.json: test/interop/package.json test/interop/package-lock.json | deps
+	cd test/interop && npm ci --no-audit --no-fund --ignore-scripts >&2
+	@touch $@
