@@ -1,0 +1,92 @@
+package bench
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"text/tabwriter"
+)
+
+// report writes the summaries of one size and number in flight.
+func report(o Options, summaries []summary) error {
+	if o.JSON {
+		return reportJSON(o.Out, summaries)
+	}
+	return reportTable(o.Out, summaries)
+}
+
+func reportJSON(out io.Writer, summaries []summary) error {
+	lines := json.NewEncoder(out)
+	for _, s := range summaries {
+		if err := lines.Encode(s.rounded()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rounded drops the digits that mean nothing.
+func (s summary) rounded() summary {
+	for _, figure := range []*float64{
+		&s.CallsPerS, &s.P50us, &s.P99us, &s.ClientCPUus, &s.ServerCPUus, &s.ClientAllocs, &s.ServerAllocs,
+	} {
+		*figure = roundTo(*figure, 10)
+	}
+	if s.BrokerCPUus != nil {
+		broker := roundTo(*s.BrokerCPUus, 10)
+		s.BrokerCPUus = &broker
+	}
+	if s.Ratio != nil {
+		r := *s.Ratio
+		for _, figure := range []*float64{&r.CallsPerS, &r.P50, &r.P99, &r.CPU} {
+			*figure = roundTo(*figure, 1000)
+		}
+		s.Ratio = &r
+	}
+	return s
+}
+
+// reportTable heads the columns of ratios with "×": how many times the
+// baseline's figure.
+func reportTable(out io.Writer, summaries []summary) error {
+	first := summaries[0]
+	fmt.Fprintf(out, "echo of %d bytes, %d in flight; CPU in µs per call", first.Size, first.Inflight)
+	if first.Ratio != nil {
+		fmt.Fprintf(out, "; × is against %s", first.Ratio.To)
+	}
+	fmt.Fprintln(out)
+
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	row := func(cells ...string) { fmt.Fprintf(table, "%s\t\n", strings.Join(cells, "\t")) }
+	heads := []string{"variant", "calls/s", "p50 µs", "p99 µs", "CPU client", "server", "broker", "allocs client", "server"}
+	if first.Ratio != nil {
+		heads = append(heads, "calls/s ×", "p50 ×", "p99 ×", "CPU ×")
+	}
+	row(heads...)
+	for _, s := range summaries {
+		broker := "-"
+		if s.BrokerCPUus != nil {
+			broker = fmt.Sprintf("%.0f", *s.BrokerCPUus)
+		}
+		cells := []string{s.Variant}
+		for _, figure := range []float64{s.CallsPerS, s.P50us, s.P99us, s.ClientCPUus, s.ServerCPUus} {
+			cells = append(cells, fmt.Sprintf("%.0f", figure))
+		}
+		cells = append(cells, broker, fmt.Sprintf("%.0f", s.ClientAllocs), fmt.Sprintf("%.0f", s.ServerAllocs))
+		if r := s.Ratio; r != nil {
+			for _, figure := range []float64{r.CallsPerS, r.P50, r.P99, r.CPU} {
+				cells = append(cells, fmt.Sprintf("%.2f", figure))
+			}
+		}
+		row(cells...)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(out)
+	return err
+}
+
+func roundTo(x, perUnit float64) float64 { return math.Round(x*perUnit) / perUnit }

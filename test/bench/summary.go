@@ -1,0 +1,102 @@
+package bench
+
+import (
+	"slices"
+	"time"
+)
+
+// summary is what a run found about one variant for one size and number in
+// flight: each figure is the median over the rounds. CPU and allocations are per
+// call.
+type summary struct {
+	Variant      string   `json:"variant"`
+	Size         int      `json:"size"`
+	Inflight     int      `json:"inflight"`
+	CallsPerS    float64  `json:"calls_per_s"`
+	P50us        float64  `json:"p50_us"`
+	P99us        float64  `json:"p99_us"`
+	ClientCPUus  float64  `json:"client_cpu_us"`
+	ServerCPUus  float64  `json:"server_cpu_us"`
+	BrokerCPUus  *float64 `json:"broker_cpu_us,omitempty"` // nil: not known
+	ClientAllocs float64  `json:"client_allocs"`
+	ServerAllocs float64  `json:"server_allocs"`
+
+	// Ratio is to the baseline, nil if that was not measured.
+	Ratio *ratio `json:"ratio,omitempty"`
+}
+
+// ratio has medians over the rounds of ratios within a round.
+type ratio struct {
+	To        string  `json:"to"`
+	CallsPerS float64 `json:"calls_per_s"`
+	P50       float64 `json:"p50"`
+	P99       float64 `json:"p99"`
+	CPU       float64 `json:"cpu"` // client and server together
+}
+
+// summarise returns a summary per variant, in the order of Options.Variants.
+func summarise(o Options, size, inflight int, rounds []round) []summary {
+	base := slices.Index(o.Variants, o.Baseline)
+	summaries := make([]summary, len(o.Variants))
+	for v, name := range o.Variants {
+		of := func(figure func(sample) float64) float64 {
+			return median(rounds, func(r round) float64 { return figure(r[v]) })
+		}
+		summaries[v] = summary{
+			Variant:      name,
+			Size:         size,
+			Inflight:     inflight,
+			CallsPerS:    of(func(s sample) float64 { return s.callsPerSecond() }),
+			P50us:        of(func(s sample) float64 { return micros(s.P50) }),
+			P99us:        of(func(s sample) float64 { return micros(s.P99) }),
+			ClientCPUus:  of(func(s sample) float64 { return s.perCall(micros(s.client.CPU)) }),
+			ServerCPUus:  of(func(s sample) float64 { return s.perCall(micros(s.server.CPU)) }),
+			ClientAllocs: of(func(s sample) float64 { return s.perCall(float64(s.client.Allocs)) }),
+			ServerAllocs: of(func(s sample) float64 { return s.perCall(float64(s.server.Allocs)) }),
+		}
+		if o.BrokerCPU != nil {
+			broker := of(func(s sample) float64 { return s.perCall(micros(s.broker)) })
+			summaries[v].BrokerCPUus = &broker
+		}
+		if base < 0 {
+			continue
+		}
+		to := func(figure func(sample) float64) float64 {
+			return median(rounds, func(r round) float64 { return over(figure(r[v]), figure(r[base])) })
+		}
+		summaries[v].Ratio = &ratio{
+			To:        o.Baseline,
+			CallsPerS: to(func(s sample) float64 { return s.callsPerSecond() }),
+			P50:       to(func(s sample) float64 { return micros(s.P50) }),
+			P99:       to(func(s sample) float64 { return micros(s.P99) }),
+			CPU:       to(func(s sample) float64 { return s.perCall(micros(s.client.CPU + s.server.CPU)) }),
+		}
+	}
+	return summaries
+}
+
+// median of an even number of rounds is the mean of the two in the middle.
+func median(rounds []round, figure func(round) float64) float64 {
+	values := make([]float64, len(rounds))
+	for i, r := range rounds {
+		values[i] = figure(r)
+	}
+	slices.Sort(values)
+	middle := len(values) / 2
+	if len(values)%2 == 1 {
+		return values[middle]
+	}
+	return (values[middle-1] + values[middle]) / 2
+}
+
+func (s sample) perCall(total float64) float64 { return over(total, float64(s.Calls)) }
+
+// over is 0 where there is nothing to divide by: JSON has no infinity.
+func over(a, b float64) float64 {
+	if b == 0 {
+		return 0
+	}
+	return a / b
+}
+
+func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

@@ -1,0 +1,119 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// variant is one way to make calls over the broker. Both sides run in worker
+// processes; a worker uses one side of one variant, once.
+type variant struct {
+	name string
+
+	// serve declares the queue, calls ready once requests are consumed, and echoes
+	// until the context ends, which is no error. It need not delete the queue.
+	serve func(ctx context.Context, s spec, ready func()) error
+
+	// connect returns a caller for the queue, which exists and is served.
+	connect func(ctx context.Context, s spec) (caller, error)
+}
+
+// caller is the client's side of a variant.
+type caller interface {
+	// call sends the body and returns what came back for it. It must give up when
+	// the context ends. It is called by as many goroutines at a time as calls are
+	// kept in flight, and may not keep the body once it has returned.
+	call(ctx context.Context, body []byte) ([]byte, error)
+
+	close() error
+}
+
+// variants is in the order of the report.
+var variants = []variant{
+	rawTutorial,
+	rawTutorialQuorum,
+	rawFast,
+	rawGuarantees,
+	rawGuaranteesQuorum,
+}
+
+func lookUp(name string) (variant, bool) {
+	for _, v := range variants {
+		if v.name == name {
+			return v, true
+		}
+	}
+	return variant{}, false
+}
+
+// spec tells a worker what to do, whatever its variant and side.
+type spec struct {
+	URL      string        `json:"url"`
+	Queue    string        `json:"queue"` // also fit to be a method's name
+	Size     int           `json:"size"`
+	Inflight int           `json:"inflight"`
+	WarmUp   time.Duration `json:"warm_up"`
+	Duration time.Duration `json:"duration"`
+	Profile  string        `json:"profile,omitempty"` // path of profiles, less their endings
+}
+
+const (
+	// prefetch is what every variant but the tutorial's lets a server hold; more
+	// gains nothing.
+	prefetch = 256
+
+	// handlers is how many requests the servers by hand work on at a time, so that
+	// a slow one would not hold up the rest. It is Warren's default.
+	handlers = 64
+)
+
+// dial connects as the library does by default, less its recovery.
+func dial(url string) (*amqp.Connection, error) {
+	properties := amqp.NewConnectionProperties()
+	properties.SetClientConnectionName("warren bench")
+	return amqp.DialConfig(url, amqp.Config{Properties: properties})
+}
+
+// dialChannel connects and opens a channel. Closing the connection closes both.
+func dialChannel(url string) (*amqp.Connection, *amqp.Channel, error) {
+	conn, err := dial(url)
+	if err != nil {
+		return nil, nil, err
+	}
+	ch, err := conn.Channel()
+	if err != nil {
+		conn.Close()
+		return nil, nil, err
+	}
+	return conn, ch, nil
+}
+
+// declareQueue declares a durable queue of the given type. It expires when it
+// has been unused for ten minutes, in case that a run is killed before it can
+// delete it.
+func declareQueue(ch *amqp.Channel, queue, queueType string) error {
+	_, err := ch.QueueDeclare(queue, true, false, false, false, amqp.Table{
+		amqp.QueueTypeArg: queueType,
+		amqp.QueueTTLArg:  int64(10 * time.Minute / time.Millisecond),
+	})
+	return err
+}
+
+// deleteQueues deletes what any variant may have left on the broker for a queue:
+// Warren's servers keep two more beside it. Deleting what is not there is legal.
+func deleteQueues(conn *amqp.Connection, queue string) error {
+	ch, err := conn.Channel()
+	if err != nil {
+		return err
+	}
+	defer ch.Close()
+	for _, name := range []string{queue, queue + ".dead", "warren.control." + queue} {
+		if _, err := ch.QueueDelete(name, false, false, false); err != nil {
+			return fmt.Errorf("delete queue %s: %w", name, err)
+		}
+	}
+	return nil
+}
