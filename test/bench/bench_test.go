@@ -30,6 +30,12 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	// For the workers: a data race ends them, which is noticed, unlike their exit
+	// status; and they need not wait a second for others when they end.
+	if err := os.Setenv("GORACE", "halt_on_error=1 atexit_sleep_ms=0"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	os.Exit(rabbit.Main(m))
 }
 
@@ -143,14 +149,42 @@ func TestNoQueueIsLeftWhenARunIsInterrupted(t *testing.T) {
 	if _, err := r.cell(ctx, 64, 4); !errors.Is(err, context.Canceled) {
 		t.Fatalf("interrupted run: %v", err)
 	}
+	wantNoQueue(t, conn, "bench.interrupted.1")
+}
+
+func TestAServerDeletesItsQueueWhenItsParentIsGone(t *testing.T) {
+	t.Parallel()
+	s := spec{URL: rabbit.VHost(t), Queue: "bench.orphan", Size: 1, Inflight: 1}
+	conn, err := dial(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for _, name := range Variants() {
+		p, err := startWorker(t.Context(), []string{os.Args[0], workerArg}, serverSide, name, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := p.receive(t.Context())
+		p.stop() // its input ends, as it would if this process were killed
+		if err != nil || !m.Ready {
+			t.Fatalf("%s: %+v, %v", name, m, err)
+		}
+		wantNoQueue(t, conn, s.Queue)
+	}
+}
+
+func wantNoQueue(t *testing.T, conn *amqp.Connection, queue string) {
+	t.Helper()
 	ch, err := conn.Channel()
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = ch.QueueDeclarePassive("bench.interrupted.1", true, false, false, false, nil)
+	defer ch.Close()
+	_, err = ch.QueueDeclarePassive(queue, true, false, false, false, nil)
 	var closed *amqp.Error
 	if !errors.As(err, &closed) || closed.Code != amqp.NotFound {
-		t.Errorf("the queue of an interrupted run: %v", err)
+		t.Errorf("queue %s: %v", queue, err)
 	}
 }
 

@@ -119,7 +119,8 @@ func (p *process) receive(ctx context.Context) (message, error) {
 // stop ends the worker and waits for it. It may be called more than once.
 func (p *process) stop() {
 	p.cancel()
-	for range p.messages { //nolint:revive // what it says now is too late
+	for range p.messages {
+		// What it says now is too late.
 	}
 	_ = p.cmd.Wait()
 }

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -61,7 +62,7 @@ func guaranteesServer(queueType string) func(context.Context, spec, func()) erro
 			}, func(err error) {
 				// A request whose caller is gone is done too. One whose reply may be lost
 				// stays unacked, so that the broker hands it out again.
-				if err == nil || err == errNoRoute {
+				if err == nil || errors.Is(err, errNoRoute) {
 					_ = d.Ack(false)
 				}
 			})
@@ -84,13 +85,13 @@ func connectGuarantees(_ context.Context, s spec) (_ caller, err error) {
 	}
 	out, outCh, err := dialChannel(s.URL)
 	if err != nil {
-		in.Close()
+		_ = in.Close()
 		return nil, err
 	}
 	c := &guaranteesCaller{in: in, out: out, queue: s.Queue, waiters: newWaiters()}
 	defer func() {
 		if err != nil {
-			c.close()
+			_ = c.close()
 		}
 	}()
 

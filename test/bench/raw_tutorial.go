@@ -80,7 +80,7 @@ func connectTutorial(_ context.Context, s spec) (caller, error) {
 	}
 	replyTo, err := ch.QueueDeclare("", false, false, true, false, nil)
 	if err != nil {
-		conn.Close()
+		_ = conn.Close()
 		return nil, err
 	}
 	return newPlainCaller(conn, ch, s.Queue, replyTo.Name)
@@ -89,7 +89,7 @@ func connectTutorial(_ context.Context, s spec) (caller, error) {
 func newPlainCaller(conn *amqp.Connection, ch *amqp.Channel, queue, replyTo string) (caller, error) {
 	replies, err := ch.Consume(replyTo, "", true, false, false, false, nil)
 	if err != nil {
-		conn.Close()
+		_ = conn.Close()
 		return nil, err
 	}
 	c := &plainCaller{conn: conn, ch: ch, queue: queue, replyTo: replyTo, waiters: newWaiters()}

@@ -52,19 +52,13 @@ func (s summary) rounded() summary {
 // baseline's figure.
 func reportTable(out io.Writer, summaries []summary) error {
 	first := summaries[0]
-	fmt.Fprintf(out, "echo of %d bytes, %d in flight; CPU in µs per call", first.Size, first.Inflight)
-	if first.Ratio != nil {
-		fmt.Fprintf(out, "; × is against %s", first.Ratio.To)
-	}
-	fmt.Fprintln(out)
-
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	row := func(cells ...string) { fmt.Fprintf(table, "%s\t\n", strings.Join(cells, "\t")) }
+	title := fmt.Sprintf("echo of %d bytes, %d in flight; CPU in µs per call", first.Size, first.Inflight)
 	heads := []string{"variant", "calls/s", "p50 µs", "p99 µs", "CPU client", "server", "broker", "allocs client", "server"}
 	if first.Ratio != nil {
+		title += "; × is against " + first.Ratio.To
 		heads = append(heads, "calls/s ×", "p50 ×", "p99 ×", "CPU ×")
 	}
-	row(heads...)
+	rows := [][]string{heads}
 	for _, s := range summaries {
 		broker := "-"
 		if s.BrokerCPUus != nil {
@@ -80,12 +74,20 @@ func reportTable(out io.Writer, summaries []summary) error {
 				cells = append(cells, fmt.Sprintf("%.2f", figure))
 			}
 		}
-		row(cells...)
+		rows = append(rows, cells)
+	}
+
+	var text strings.Builder
+	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
+	for _, cells := range rows {
+		if _, err := io.WriteString(table, strings.Join(cells, "\t")+"\t\n"); err != nil {
+			return err
+		}
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(out)
+	_, err := fmt.Fprintf(out, "%s\n%s\n", title, &text)
 	return err
 }
 

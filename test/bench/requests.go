@@ -15,14 +15,14 @@ func eachRequest(ctx context.Context, conn *amqp.Connection, requests <-chan amq
 	workers int, handle func(amqp.Delivery) error,
 ) error {
 	// The library closes the channel of deliveries with the connection.
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
 
 	var once sync.Once
 	var failed error
 	fail := func(err error) {
 		once.Do(func() { failed = err })
-		conn.Close()
+		_ = conn.Close()
 	}
 
 	var done sync.WaitGroup

@@ -43,7 +43,7 @@ func (r *run) cell(ctx context.Context, size, inflight int) ([]round, error) {
 					names[at], size, inflight, n+1, err)
 			}
 			rounds[n][at] = s
-			fmt.Fprintf(r.options.Progress, "%d bytes, %d in flight, round %d of %d: %s: %.0f calls/s\n",
+			_, _ = fmt.Fprintf(r.options.Progress, "%d bytes, %d in flight, round %d of %d: %s: %.0f calls/s\n",
 				size, inflight, n+1, len(rounds), names[at], s.callsPerSecond())
 		}
 	}

@@ -85,7 +85,7 @@ func dialChannel(url string) (*amqp.Connection, *amqp.Channel, error) {
 	}
 	ch, err := conn.Channel()
 	if err != nil {
-		conn.Close()
+		_ = conn.Close()
 		return nil, nil, err
 	}
 	return conn, ch, nil

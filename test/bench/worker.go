@@ -62,8 +62,7 @@ func Worker(args []string) error {
 		err = w.client(ctx, s)
 	}
 	if err != nil && ctx.Err() == nil {
-		w.say(message{Error: err.Error()})
-		return err
+		return errors.Join(err, w.say(message{Error: err.Error()}))
 	}
 	return nil
 }
@@ -107,11 +106,13 @@ func (w *worker) server(ctx context.Context, s spec) error {
 
 	select {
 	case <-ready:
-		w.say(message{Ready: true})
 	case <-served:
 		return fmt.Errorf("serve: %w", failed)
 	}
-	err := w.obey(ctx, s, served, nil)
+	err := w.say(message{Ready: true})
+	if err == nil {
+		err = w.obey(ctx, s, served, nil)
+	}
 	stop()
 	<-served
 
@@ -131,13 +132,15 @@ func (w *worker) client(ctx context.Context, s spec) error {
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
-	defer c.close()
+	defer func() { _ = c.close() }()
 	if s.WarmUp > 0 {
 		if _, err := closedLoop(ctx, c, s, s.WarmUp); err != nil {
 			return fmt.Errorf("warm-up: %w", err)
 		}
 	}
-	w.say(message{Ready: true})
+	if err := w.say(message{Ready: true}); err != nil {
+		return err
+	}
 	return w.obey(ctx, s, nil, c)
 }
 
@@ -151,7 +154,9 @@ func (w *worker) obey(ctx context.Context, s spec, served <-chan struct{}, c cal
 			if err != nil {
 				return err
 			}
-			w.say(m)
+			if err := w.say(m); err != nil {
+				return err
+			}
 		case <-served:
 			return errors.New("the server has ended by itself")
 		case <-ctx.Done():
@@ -183,5 +188,4 @@ func (w *worker) follow(ctx context.Context, s spec, c caller, order string) (m 
 	}
 }
 
-// say may fail only if the parent is gone, which ends the process anyway.
-func (w *worker) say(m message) { _ = w.out.Encode(m) }
+func (w *worker) say(m message) error { return w.out.Encode(m) }
