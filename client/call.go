@@ -1,0 +1,342 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/broker"
+	"github.com/warren-rpc/warren/internal/crashpoint"
+	"github.com/warren-rpc/warren/internal/wire"
+)
+
+// call is one call in flight, shared by the goroutines that joined it.
+type call struct {
+	c        *Client
+	req      *warren.Request
+	settings callSettings
+	deadline time.Time // of the first caller; what the server is told
+	msg      amqp.Publishing
+	done     chan struct{} // closed when the call has ended
+
+	mu       sync.Mutex
+	waiters  int
+	ended    bool
+	reply    *warren.Reply
+	err      *warren.Error
+	attempts int         // handed to a connection
+	proven   int         // of these, proven not to have been executed
+	hint     string      // the reason of the last attempt whose fate is unknown
+	current  *attempt    // the last one
+	retry    *time.Timer // the next one, while it waits
+}
+
+// attempt is one publish of a call; it is the publisher's Sink.
+type attempt struct {
+	call    *call
+	publish broker.Publishing
+	counted bool // guarded by call.mu: it is in attempts
+}
+
+// roundTrip makes the call: the innermost handler of the client.
+func (c *Client) roundTrip(ctx context.Context, req *warren.Request, s *callSettings) (*warren.Reply, error) {
+	c.counters.calls.Add(1)
+	deadline := time.Now().Add(s.timeout)
+	var expired <-chan time.Time
+	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
+		deadline = d
+	} else {
+		timer := time.NewTimer(s.timeout)
+		defer timer.Stop()
+		expired = timer.C
+	}
+	if err := c.admit(ctx, req, s, deadline, expired); err != nil {
+		return nil, c.fail(req, err)
+	}
+	cl, joined, err := c.begin(req, s, deadline)
+	if err != nil {
+		return nil, c.fail(req, err)
+	}
+	if joined {
+		c.counters.joined.Add(1)
+	} else {
+		crashpoint.Reached(crashpoint.BeforePublish, req.Method, req.CallID)
+		cl.publish()
+	}
+	select {
+	case <-cl.done:
+	case <-ctx.Done():
+		cl.leave(c.ended(ctx, warren.Unknown))
+	case <-expired:
+		cl.leave(errDeadline(warren.Unknown))
+	}
+	return cl.result(ctx)
+}
+
+// admit refuses what must not be published.
+func (c *Client) admit(ctx context.Context, req *warren.Request, s *callSettings, deadline time.Time, expired <-chan time.Time) *warren.Error {
+	if err := wire.CheckRequest(req, c.limits); err != nil {
+		e, _ := warren.AsError(err)
+		return e
+	}
+	if ctx.Err() != nil {
+		return c.ended(ctx, warren.NotExecuted)
+	}
+	if blocked, reason := c.publisher.Blocked(); blocked {
+		return errBlocked(reason)
+	}
+	if s.noServer == Wait {
+		return nil
+	}
+	return c.presence.check(ctx, c, req.Method, deadline, expired)
+}
+
+// begin enters the call into the table of pending calls, or joins the one that
+// is there.
+func (c *Client) begin(req *warren.Request, s *callSettings, deadline time.Time) (*call, bool, *warren.Error) {
+	cl := &call{c: c, req: req, settings: *s, deadline: deadline, done: make(chan struct{}), waiters: 1}
+	wired := *req
+	wired.Issued = time.Now()
+	if !s.oneWay {
+		wired.Deadline = deadline
+	}
+	mode := wire.Transient
+	if s.persistent {
+		mode = wire.Persistent
+	}
+	var err error
+	if cl.msg, err = wire.EncodeRequest(&wired, mode, c.limits); err != nil {
+		e, _ := warren.AsError(err)
+		return nil, false, e
+	}
+	return c.pending.add(cl)
+}
+
+// publish makes the next attempt. It is called by the caller for the first and
+// by timers and the publisher for later ones.
+func (cl *call) publish() {
+	cl.mu.Lock()
+	if cl.ended {
+		cl.mu.Unlock()
+		return
+	}
+	a := &attempt{call: cl}
+	a.publish = broker.Publishing{Key: cl.req.Method, Mandatory: true, Msg: cl.msg, Sink: a}
+	cl.current = a
+	cl.mu.Unlock()
+	switch err := cl.c.publisher.Publish(&a.publish); err {
+	case nil:
+	case broker.ErrBlocked:
+		cl.refuseBlocked()
+	default:
+		cl.finish(nil, errClosed())
+	}
+}
+
+// refuseBlocked ends a call that the broker's block kept from going out. One of
+// which an attempt has gone out waits on: that may be answered.
+func (cl *call) refuseBlocked() {
+	cl.mu.Lock()
+	out := cl.attempts > 0
+	if out {
+		cl.hint = warren.ReasonBlocked
+	}
+	cl.mu.Unlock()
+	if !out {
+		_, reason := cl.c.publisher.Blocked()
+		cl.finish(nil, errBlocked(reason))
+	}
+}
+
+// Writing implements broker.Sink.
+func (a *attempt) Writing(now time.Time, msg *amqp.Publishing) bool {
+	cl := a.call
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	if cl.ended || !now.Before(cl.deadline) {
+		return false
+	}
+	cl.attempts++
+	a.counted = true
+	if !cl.settings.oneWay {
+		msg.ReplyTo = cl.c.replies.name()
+		msg.Expiration = wire.Expiration(cl.deadline.Sub(now))
+	}
+	if cl.attempts > 1 {
+		cl.c.counters.republished.Add(1)
+		meta := wire.Meta{Kind: wire.KindCall, Attempt: cl.attempts, Issued: now}
+		if !cl.settings.oneWay {
+			meta.Deadline = cl.deadline
+		}
+		msg.Type = meta.Encode()
+	}
+	return true
+}
+
+// Settled implements broker.Sink.
+func (a *attempt) Settled(result broker.Result, reason error) {
+	cl, c := a.call, a.call.c
+	switch result {
+	case broker.Acked:
+		crashpoint.Reached(crashpoint.Confirmed, cl.req.Method, cl.req.CallID)
+		if cl.settings.oneWay {
+			cl.finish(&warren.Reply{}, nil)
+		}
+	case broker.Returned:
+		c.counters.returned.Add(1)
+		cl.prove(a)
+		c.presence.forget(cl.req.Method)
+		cl.finish(nil, errNoRoute())
+	case broker.Nacked:
+		c.counters.nacked.Add(1)
+		cl.again(warren.ReasonNacked, time.Duration(rand.Int64N(int64(nackPause))))
+	case broker.Lost:
+		c.counters.lost.Add(1)
+		cl.again(warren.ReasonConnectionLost, 0)
+	case broker.Unsent:
+		switch reason {
+		case broker.ErrBlocked:
+			cl.refuseBlocked()
+		case broker.ErrClosed:
+			cl.finish(nil, errClosed())
+		}
+		// Otherwise Writing said no: the call has ended, or ends by its timer.
+	}
+}
+
+// nackPause bounds the random pause before a publish that the broker refused is
+// tried again.
+const nackPause = 100 * time.Millisecond
+
+// prove notes that the attempt is known not to have been executed.
+func (cl *call) prove(a *attempt) {
+	cl.mu.Lock()
+	if a.counted {
+		cl.proven++
+		a.counted = false
+	}
+	cl.mu.Unlock()
+}
+
+// again publishes the call once more after the pause, if it may be executed
+// twice and attempts are left. If not, the call waits on: the request may have
+// arrived, and then a reply comes. A notification has nothing to wait for.
+func (cl *call) again(reason string, pause time.Duration) {
+	cl.mu.Lock()
+	cl.hint = reason
+	if cl.ended {
+		cl.mu.Unlock()
+		return
+	}
+	if cl.settings.idempotent && cl.attempts < cl.settings.attempts {
+		cl.retry = time.AfterFunc(pause, cl.publish)
+		cl.mu.Unlock()
+		return
+	}
+	cl.mu.Unlock()
+	if cl.settings.oneWay {
+		cl.finish(nil, &warren.Error{
+			Code: warren.CodeUnavailable, Reason: reason, Outcome: warren.Unknown,
+			Message: "the broker did not confirm the request",
+		})
+	}
+}
+
+// finish ends the call, once, for all who wait. What it is told of the outcome
+// holds for the last attempt; others of unknown fate make it Unknown.
+func (cl *call) finish(reply *warren.Reply, err *warren.Error) {
+	cl.mu.Lock()
+	if cl.ended {
+		cl.mu.Unlock()
+		return
+	}
+	cl.ended = true
+	current := cl.current
+	if cl.retry != nil {
+		cl.retry.Stop()
+	}
+	if reply != nil {
+		reply.CallID, reply.Attempts = cl.req.CallID, max(cl.attempts, 1)
+	}
+	if err != nil {
+		err.Outcome = cl.outcome(err)
+		err.Attempts = cl.attempts
+		cl.c.fail(cl.req, err)
+	}
+	cl.reply, cl.err = reply, err
+	cl.mu.Unlock()
+	cl.c.pending.remove(cl)
+	if current != nil {
+		current.publish.Withdraw()
+	}
+	close(cl.done)
+}
+
+// outcome joins what err says with what is known of the attempts. The caller
+// holds mu.
+func (cl *call) outcome(err *warren.Error) warren.Outcome {
+	if err.Outcome == warren.Executed {
+		return warren.Executed
+	}
+	open := cl.attempts - cl.proven
+	if err.Remote && open > 0 {
+		open-- // the attempt that was answered is the one that err speaks of
+		if err.Outcome == warren.Unknown {
+			return warren.Unknown
+		}
+	}
+	if open > 0 {
+		return warren.Unknown
+	}
+	return warren.NotExecuted
+}
+
+// leave gives up waiting: for the whole call if nobody else waits for it, and
+// otherwise for one caller alone, which result then sees by its own context.
+func (cl *call) leave(err *warren.Error) {
+	cl.mu.Lock()
+	cl.waiters--
+	last := cl.waiters == 0
+	// A publish that can be taken back was not made: settle that before the
+	// outcome is told.
+	if last && cl.current != nil {
+		cl.current.publish.Withdraw()
+	}
+	if cl.attempts == 0 {
+		if publishing := cl.c.publishing.LastErr(); publishing != nil {
+			err.Reason, err.Message = warren.ReasonNotConnected, trim(publishing)
+			err.Cause = fmt.Errorf("%w: %w", err.Cause, publishing)
+		} else if up, consuming, _ := cl.c.replies.consumer.Up().Get(); !up && consuming != nil {
+			err.Reason, err.Message = warren.ReasonNotConnected, trim(consuming)
+			err.Cause = fmt.Errorf("%w: %w", err.Cause, consuming)
+		}
+	} else {
+		err.Reason = cl.hint
+	}
+	cl.mu.Unlock()
+	if last {
+		cl.finish(nil, err)
+	}
+}
+
+// result returns how the call ended; if it has not, its caller has left it.
+func (cl *call) result(ctx context.Context) (*warren.Reply, error) {
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	switch {
+	case !cl.ended:
+		err := cl.c.ended(ctx, warren.Unknown)
+		err.Attempts = cl.attempts
+		return nil, cl.c.fail(cl.req, err)
+	case cl.err != nil:
+		e := *cl.err // each caller has an error of its own
+		return nil, &e
+	default:
+		return cl.reply, nil
+	}
+}

@@ -1,0 +1,300 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/broker"
+	"github.com/warren-rpc/warren/internal/crashpoint"
+	"github.com/warren-rpc/warren/internal/lifecycle"
+	"github.com/warren-rpc/warren/internal/wire"
+)
+
+// Client calls methods over one broker or cluster. All its methods may be
+// called concurrently. It keeps two connections: one publishes, the other
+// consumes, so that a broker that blocks publishers does not hold up replies.
+type Client struct {
+	cfg    Config
+	limits wire.Limits // of requests
+	invoke warren.Handler
+
+	publishing *broker.Link
+	consuming  *broker.Link
+	publisher  *broker.Publisher
+	replies    *replyQueue
+	prober     *broker.Prober
+	presence   *presence
+	pending    *pending
+	counters   counters
+
+	background lifecycle.Runner
+	closing    chan struct{}
+	closeOnce  sync.Once
+}
+
+// New returns a client that connects in the background and goes on trying until
+// it is closed. It does not wait for a connection: calls do, until their
+// deadlines; so does [Client.Ready]. The error names the field of cfg that is
+// wrong.
+func New(cfg Config) (*Client, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	c := &Client{
+		cfg: cfg, limits: wire.DefaultLimits(), prober: broker.NewProber(), presence: newPresence(),
+		pending: newPending(cfg.MaxPending, cfg.MaxPendingBytes), closing: make(chan struct{}),
+	}
+	c.limits.Body = cfg.MaxRequest
+	c.publisher = broker.NewPublisher(broker.PublisherConfig{
+		Logger: cfg.Logger, Held: true, Written: c.writtenHook(),
+	})
+	c.replies = newReplyQueue(c)
+	c.publishing = broker.NewLink(cfg.Broker, "warren client, publishes", cfg.Logger, c.publisher)
+	c.consuming = broker.NewLink(cfg.Broker, "warren client, consumes", cfg.Logger, c.replies.consumer, c.prober)
+	if len(cfg.Interceptors) > 0 {
+		c.invoke = warren.Chain(c.roundTripFromContext, cfg.Interceptors...)
+	}
+	ctx := context.Background()
+	for _, start := range []func() error{
+		c.background.Start,
+		func() error { return c.publishing.Start(ctx) },
+		func() error { return c.consuming.Start(ctx) },
+	} {
+		if err := start(); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// Ready waits until the client is connected and its reply queue is consumed.
+// It fails at once if every broker refuses the credentials or the virtual host,
+// or the user may not declare the reply queue, and otherwise when ctx ends. The
+// error is an [*warren.Error] with reason not_connected or not_permitted.
+func (c *Client) Ready(ctx context.Context) error {
+	for {
+		published, _, publisherChanged := c.publisher.Up().Get()
+		consumed, consumeErr, consumerChanged := c.replies.consumer.Up().Get()
+		if published && consumed {
+			return nil
+		}
+		refusedChanged, refused := c.publishing.Refused()
+		if refused == nil && broker.IsRefused(consumeErr) {
+			refused = consumeErr
+		}
+		if refused != nil {
+			return &warren.Error{
+				Code: warren.CodePermissionDenied, Reason: warren.ReasonNotPermitted, Outcome: warren.NotExecuted,
+				Message: trim(refused), Cause: refused,
+			}
+		}
+		select {
+		case <-publisherChanged:
+		case <-consumerChanged:
+		case <-refusedChanged:
+		case <-c.closing:
+			return errClosed()
+		case <-ctx.Done():
+			err := errors.Join(ctx.Err(), c.notConnected())
+			return &warren.Error{
+				Code: warren.CodeUnavailable, Reason: warren.ReasonNotConnected, Outcome: warren.NotExecuted,
+				Message: trim(c.notConnected()), Cause: err,
+			}
+		}
+	}
+}
+
+// notConnected says why calls cannot go out.
+func (c *Client) notConnected() error {
+	if err := c.publishing.LastErr(); err != nil {
+		return err
+	}
+	if _, err, _ := c.replies.consumer.Up().Get(); err != nil {
+		return err
+	}
+	return c.publishing.NotConnected()
+}
+
+// Call publishes body to method and waits for the reply until the deadline of
+// ctx, or Config.Timeout if it has none. The error is always an
+// [*warren.Error]; its Outcome says whether the handler can have run.
+//
+// The handler may run more than once for one call: the broker hands a request
+// out again when a server dies. The client itself publishes a call again only
+// if it is [Idempotent].
+//
+// body is read until Call returns, and may be read after that if the error's
+// outcome is Unknown: do not reuse it then.
+func (c *Client) Call(ctx context.Context, method string, body []byte, opts ...CallOption) (*warren.Reply, error) {
+	s := c.settings(opts)
+	return c.do(ctx, c.request(method, body, &s), &s)
+}
+
+// Notify publishes body to method and returns once the broker has taken it; no
+// reply is awaited and the handler's end is not known. It does not ask for a
+// live server: the request waits in the queue, without an expiration, as long
+// as the queue keeps it. An error with the outcome Unknown means that the
+// request may have been taken.
+func (c *Client) Notify(ctx context.Context, method string, body []byte, opts ...CallOption) error {
+	s := c.settings(opts)
+	s.oneWay, s.persistent, s.noServer = true, true, Wait
+	_, err := c.do(ctx, c.request(method, body, &s), &s)
+	return err
+}
+
+func (c *Client) settings(opts []CallOption) callSettings {
+	s := callSettings{
+		timeout: c.cfg.Timeout, attempts: c.cfg.Attempts, noServer: c.cfg.NoServer, persistent: c.cfg.Persistent,
+	}
+	for _, opt := range opts {
+		opt(&s)
+	}
+	if s.timeout <= 0 {
+		s.timeout = c.cfg.Timeout
+	}
+	return s
+}
+
+func (c *Client) request(method string, body []byte, s *callSettings) *warren.Request {
+	if s.callID == "" {
+		s.callID = uuid.NewString()
+	}
+	return &warren.Request{
+		Method: method, CallID: s.callID, Attempt: 1, ContentType: s.contentType, ContentEncoding: s.encoding,
+		Header: s.header, Body: body, Caller: c.cfg.Caller, OneWay: s.oneWay,
+	}
+}
+
+type settingsKey struct{}
+
+// do runs the call through the interceptors, if there are any.
+func (c *Client) do(ctx context.Context, req *warren.Request, s *callSettings) (*warren.Reply, error) {
+	if c.invoke == nil {
+		return c.roundTrip(ctx, req, s)
+	}
+	reply, err := c.invoke(context.WithValue(ctx, settingsKey{}, s), req)
+	if err == nil && reply == nil {
+		err = errors.New("an interceptor returned neither a reply nor an error")
+	}
+	if err == nil {
+		return reply, nil
+	}
+	if e, ok := err.(*warren.Error); ok {
+		return nil, e
+	}
+	return nil, c.fail(req, c.foreign(err))
+}
+
+func (c *Client) roundTripFromContext(ctx context.Context, req *warren.Request) (*warren.Reply, error) {
+	s, ok := ctx.Value(settingsKey{}).(*callSettings)
+	if !ok {
+		return nil, c.fail(req, warren.Errorf(warren.CodeInternal, "an interceptor replaced the context of the call"))
+	}
+	return c.roundTrip(ctx, req, s)
+}
+
+// Ping returns how many consumers the method's queue has. It fails as
+// unavailable/no_route if there is no such queue. A server may consume with
+// several consumers, and one that was cut off is counted until the broker
+// notices.
+func (c *Client) Ping(ctx context.Context, method string) (servers int, err error) {
+	req := &warren.Request{Method: method}
+	if err := warren.CheckMethod(method); err != nil {
+		return 0, c.fail(req, warren.Errorf(warren.CodeInvalidArgument, "%w", err).WithReason(warren.ReasonBadRequest))
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
+	n, err := c.prober.Consumers(ctx, method)
+	switch {
+	case err == nil:
+		return n, nil
+	case broker.IsNotFound(err):
+		return 0, c.fail(req, errNoRoute())
+	case ctx.Err() != nil:
+		return 0, c.fail(req, c.ended(ctx, warren.NotExecuted))
+	default:
+		return 0, c.fail(req, &warren.Error{Code: warren.CodeUnavailable, Message: trim(err), Cause: err})
+	}
+}
+
+// Close fails every call in flight, once, as canceled/client_closed, deletes
+// the reply queue and closes the connections. It takes at most a few seconds,
+// whatever the broker does; closing twice is fine.
+func (c *Client) Close() error {
+	c.closeOnce.Do(func() {
+		close(c.closing)
+		for _, call := range c.pending.close() {
+			call.finish(nil, errClosed())
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), closePatience)
+		defer cancel()
+		c.replies.close(ctx)
+		var wg sync.WaitGroup
+		for _, stop := range []func(context.Context) error{c.publishing.Stop, c.consuming.Stop, c.background.Stop} {
+			wg.Go(func() {
+				if err := stop(ctx); err != nil {
+					c.cfg.Logger.Warn("closing the client took too long", "error", err)
+				}
+			})
+		}
+		wg.Wait()
+		c.publisher.Close()
+	})
+	return nil
+}
+
+// closePatience bounds Close.
+const closePatience = 5 * time.Second
+
+func errClosed() *warren.Error {
+	return &warren.Error{
+		Code: warren.CodeCanceled, Reason: warren.ReasonClientClosed, Outcome: warren.NotExecuted,
+		Message: "the client is closed",
+	}
+}
+
+// writtenHook is only there when a crash point asks for it.
+func (c *Client) writtenHook() func(*broker.Publishing) {
+	if !crashpoint.Enabled() {
+		return nil
+	}
+	return func(p *broker.Publishing) { crashpoint.Reached(crashpoint.Published, p.Key, p.Msg.CorrelationId) }
+}
+
+// Stats are counters since the client was made.
+type Stats struct {
+	Calls        uint64 // calls and notifications begun
+	Replies      uint64 // replies that ended a call
+	LateReplies  uint64 // replies that no call waited for: late, double or foreign
+	Returned     uint64 // publishes that no queue took
+	Nacked       uint64 // publishes that the broker refused
+	Lost         uint64 // publishes whose fate is unknown
+	Republished  uint64 // attempts after the first
+	Joined       uint64 // calls that joined one in flight with the same ID
+	Reconnects   int    // times either connection was made again
+	Pending      int    // calls in flight now
+	PendingBytes int    // bytes of their bodies
+}
+
+type counters struct {
+	calls, replies, late, returned, nacked, lost, republished, joined atomic.Uint64
+}
+
+// Stats returns the counters.
+func (c *Client) Stats() Stats {
+	s := Stats{
+		Calls: c.counters.calls.Load(), Replies: c.counters.replies.Load(), LateReplies: c.counters.late.Load(),
+		Returned: c.counters.returned.Load(), Nacked: c.counters.nacked.Load(), Lost: c.counters.lost.Load(),
+		Republished: c.counters.republished.Load(), Joined: c.counters.joined.Load(),
+		Reconnects: max(c.publishing.Sessions()-1, 0) + max(c.consuming.Sessions()-1, 0),
+	}
+	s.Pending, s.PendingBytes = c.pending.size()
+	return s
+}

@@ -1,0 +1,68 @@
+package client
+
+import (
+	"context"
+	"strings"
+
+	"github.com/warren-rpc/warren"
+)
+
+// fail completes an error that leaves the client: whose call it is about.
+func (c *Client) fail(req *warren.Request, e *warren.Error) *warren.Error {
+	e.Method, e.CallID = req.Method, req.CallID
+	return e
+}
+
+// trim returns err's text without the prefix that an Error does not need.
+func trim(err error) string { return strings.TrimPrefix(err.Error(), "warren: ") }
+
+func errNoRoute() *warren.Error {
+	return &warren.Error{
+		Code: warren.CodeUnavailable, Reason: warren.ReasonNoRoute, Outcome: warren.NotExecuted,
+		Message: "no queue has the method's name: no server has ever run, or the queue has expired",
+	}
+}
+
+func errNoServer() *warren.Error {
+	return &warren.Error{
+		Code: warren.CodeUnavailable, Reason: warren.ReasonNoServer, Outcome: warren.NotExecuted,
+		Message: "the method's queue has no consumer: no server is running",
+	}
+}
+
+func errBlocked(reason string) *warren.Error {
+	if reason != "" {
+		reason = ": " + reason
+	}
+	return &warren.Error{
+		Code: warren.CodeUnavailable, Reason: warren.ReasonBlocked, Outcome: warren.NotExecuted,
+		Message: "the broker blocks publishers" + reason,
+	}
+}
+
+// ended returns the error of a call whose context has ended.
+func (c *Client) ended(ctx context.Context, outcome warren.Outcome) *warren.Error {
+	if ctx.Err() == context.Canceled {
+		return &warren.Error{
+			Code: warren.CodeCanceled, Outcome: outcome, Message: "the caller has given up", Cause: context.Cause(ctx),
+		}
+	}
+	return errDeadline(outcome)
+}
+
+func errDeadline(outcome warren.Outcome) *warren.Error {
+	return &warren.Error{
+		Code: warren.CodeDeadlineExceeded, Outcome: outcome,
+		Message: "no reply came before the deadline", Cause: context.DeadlineExceeded,
+	}
+}
+
+// foreign returns the error that an interceptor made, or wrapped, as an Error.
+func (c *Client) foreign(err error) *warren.Error {
+	e := &warren.Error{Code: warren.CodeOf(err), Message: trim(err), Cause: err}
+	if inner, ok := warren.AsError(err); ok {
+		e.Reason, e.Outcome, e.Attempts, e.RetryAfter = inner.Reason, inner.Outcome, inner.Attempts, inner.RetryAfter
+		e.Remote, e.Incident, e.Details = inner.Remote, inner.Incident, inner.Details
+	}
+	return e
+}

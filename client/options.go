@@ -1,0 +1,76 @@
+package client
+
+import (
+	"time"
+
+	"github.com/warren-rpc/warren"
+)
+
+// CallOption changes one call.
+type CallOption func(*callSettings)
+
+type callSettings struct {
+	callID      string
+	header      warren.Header
+	contentType string
+	encoding    string
+	timeout     time.Duration
+	attempts    int
+	idempotent  bool
+	noServer    NoServer
+	persistent  bool
+	oneWay      bool
+}
+
+// WithCallID names the call with a key of the caller's own: 1 to 128 bytes of
+// printable ASCII. While a call with that ID is in flight in this client, a
+// second one joins it if method, headers and body are the same, and fails as
+// already_exists/key_reused otherwise. Default: a random UUID.
+func WithCallID(id string) CallOption { return func(s *callSettings) { s.callID = id } }
+
+// WithHeader adds one application header.
+func WithHeader(key, value string) CallOption {
+	return func(s *callSettings) {
+		if s.header == nil {
+			s.header = warren.Header{}
+		}
+		s.header[key] = value
+	}
+}
+
+// WithContentType sets the content type of the body. Default: the codec's for
+// typed calls, none for calls in bytes.
+func WithContentType(contentType string) CallOption {
+	return func(s *callSettings) { s.contentType = contentType }
+}
+
+// WithContentEncoding sets the content encoding of the body.
+func WithContentEncoding(encoding string) CallOption {
+	return func(s *callSettings) { s.encoding = encoding }
+}
+
+// WithTimeout bounds the call, together with the context's deadline: the
+// earlier counts. A value of 0 or less means the client's default.
+func WithTimeout(d time.Duration) CallOption { return func(s *callSettings) { s.timeout = d } }
+
+// Idempotent says that the method's handler may run more than once for this
+// call without harm. Only then is the call published again when the connection
+// was lost, or the broker said no, while the publish was in flight: whether
+// the first attempt arrived is unknown then.
+func Idempotent() CallOption { return func(s *callSettings) { s.idempotent = true } }
+
+// WithAttempts bounds how often the call is published in all: 1 to 5.
+func WithAttempts(n int) CallOption {
+	return func(s *callSettings) { s.attempts = min(max(n, 1), maxAttempts) }
+}
+
+// WaitForServer lets the call wait for a server; see [Wait].
+func WaitForServer() CallOption { return func(s *callSettings) { s.noServer = Wait } }
+
+// FailWithoutServer ends the call at once if nobody serves the method; see
+// [FailFast].
+func FailWithoutServer() CallOption { return func(s *callSettings) { s.noServer = FailFast } }
+
+// WithPersistence asks the broker to write this request to disk; see
+// Config.Persistent.
+func WithPersistence() CallOption { return func(s *callSettings) { s.persistent = true } }

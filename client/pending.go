@@ -1,0 +1,131 @@
+package client
+
+import (
+	"bytes"
+	"maps"
+	"sync"
+
+	"github.com/warren-rpc/warren"
+)
+
+// pending is the table of calls in flight, bounded by their number and by the
+// bytes of their bodies.
+type pending struct {
+	mu              sync.Mutex
+	calls           map[string]*call // by call ID; notifications are only counted
+	oneWay          map[*call]struct{}
+	bytes           int
+	most, mostBytes int
+	closed          bool
+}
+
+func newPending(most, mostBytes int) *pending {
+	return &pending{calls: map[string]*call{}, oneWay: map[*call]struct{}{}, most: most, mostBytes: mostBytes}
+}
+
+// add enters cl, or returns the call of the same ID that is in flight, joined.
+func (p *pending) add(cl *call) (*call, bool, *warren.Error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, false, errClosed()
+	}
+	if !cl.settings.oneWay {
+		if first, ok := p.calls[cl.req.CallID]; ok {
+			return p.join(first, cl)
+		}
+	}
+	if len(p.calls)+len(p.oneWay) >= p.most || p.bytes+len(cl.req.Body) > p.mostBytes {
+		return nil, false, &warren.Error{
+			Code: warren.CodeResourceExhausted, Reason: warren.ReasonQueueFull, Outcome: warren.NotExecuted,
+			Message: "too many calls, or bytes, are in flight in this client",
+		}
+	}
+	p.bytes += len(cl.req.Body)
+	if cl.settings.oneWay {
+		p.oneWay[cl] = struct{}{}
+	} else {
+		p.calls[cl.req.CallID] = cl
+	}
+	return cl, false, nil
+}
+
+func (p *pending) join(first, second *call) (*call, bool, *warren.Error) {
+	if !sameRequest(first.req, second.req) {
+		return nil, false, &warren.Error{
+			Code: warren.CodeAlreadyExists, Reason: warren.ReasonKeyReused, Outcome: warren.NotExecuted,
+			Message: "a call with this ID and another request is in flight",
+		}
+	}
+	first.mu.Lock()
+	defer first.mu.Unlock()
+	if first.waiters > 0 {
+		first.waiters++
+		return first, true, nil
+	}
+	// Its last caller is leaving it at this moment.
+	return nil, false, &warren.Error{
+		Code: warren.CodeAborted, Outcome: warren.Unknown,
+		Message: "the call with this ID is being given up; call again",
+	}
+}
+
+// sameRequest compares what the fingerprint of DESIGN section 6 covers.
+func sameRequest(a, b *warren.Request) bool {
+	return a.Method == b.Method && a.ContentType == b.ContentType && a.ContentEncoding == b.ContentEncoding &&
+		bytes.Equal(a.Body, b.Body) && maps.Equal(a.Header, b.Header)
+}
+
+// get returns the call that a reply is for, nil if none waits for it.
+func (p *pending) get(callID string) *call {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.calls[callID]
+}
+
+// remove takes a call that has ended out of the table.
+func (p *pending) remove(cl *call) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if cl.settings.oneWay {
+		if _, ok := p.oneWay[cl]; !ok {
+			return
+		}
+		delete(p.oneWay, cl)
+	} else {
+		if p.calls[cl.req.CallID] != cl {
+			return
+		}
+		delete(p.calls, cl.req.CallID)
+	}
+	p.bytes -= len(cl.req.Body)
+}
+
+// all returns the calls in flight that wait for a reply.
+func (p *pending) all() []*call {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	calls := make([]*call, 0, len(p.calls))
+	for _, cl := range p.calls {
+		calls = append(calls, cl)
+	}
+	return calls
+}
+
+// close refuses further calls and returns those in flight.
+func (p *pending) close() []*call {
+	p.mu.Lock()
+	p.closed = true
+	var calls []*call
+	for cl := range p.oneWay {
+		calls = append(calls, cl)
+	}
+	p.mu.Unlock()
+	return append(calls, p.all()...)
+}
+
+func (p *pending) size() (calls, bytes int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.calls) + len(p.oneWay), p.bytes
+}

@@ -1,0 +1,149 @@
+package client
+
+import (
+	"context"
+	"sync"
+
+	"github.com/google/uuid"
+
+	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/broker"
+	"github.com/warren-rpc/warren/internal/lifecycle"
+	"github.com/warren-rpc/warren/internal/wire"
+)
+
+// replyPrefetch is how many replies may be on their way to the client. They are
+// acknowledged as fast as they are looked up, so the bound only matters when
+// replies that nobody waits for pour in.
+const replyPrefetch = 2048
+
+// replyQueue is where the client's replies arrive.
+type replyQueue struct {
+	c        *Client
+	consumer *broker.Consumer
+	limits   wire.Limits
+
+	mu      sync.Mutex
+	queue   string
+	session *broker.Session // the last one on which the queue was declared
+}
+
+func newReplyQueue(c *Client) *replyQueue {
+	r := &replyQueue{c: c, limits: wire.DefaultLimits(), queue: replyQueueName()}
+	r.limits.Body = c.cfg.MaxReply
+	r.consumer = broker.NewConsumer(broker.ConsumerConfig{
+		Name: "replies", Declare: r.declare, Prefetch: replyPrefetch, Workers: 1, Rising: true,
+		Handle: r.handle, Consuming: func(string) { c.publisher.Release() }, Logger: c.cfg.Logger,
+	})
+	return r
+}
+
+func replyQueueName() string { return "warren.reply." + uuid.NewString() }
+
+// name is what requests carry as reply_to.
+func (r *replyQueue) name() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.queue
+}
+
+// declare makes the reply queue exist. One that has been declared before and
+// is gone took its replies with it: calls must not wait for them.
+func (r *replyQueue) declare(s *broker.Session) (string, error) {
+	r.mu.Lock()
+	queue, declaredBefore := r.queue, r.session != nil
+	r.mu.Unlock()
+	exclusive := r.c.cfg.ReplyQueue.Exclusive
+	lost := false
+	if declaredBefore {
+		exists, err := false, error(nil)
+		if !exclusive {
+			exists, err = broker.Exists(s, queue)
+		}
+		if err != nil {
+			return "", err
+		}
+		if !exists {
+			// A new name: the old queue may be down with its node, and what was
+			// sent to it may come back with it.
+			lost, queue = true, replyQueueName()
+		}
+	}
+	d := broker.Declarer{Logger: r.c.cfg.Logger, Queue: broker.Queue{
+		Name: queue, Type: broker.Classic, Durable: !exclusive, Exclusive: exclusive,
+	}}
+	if !exclusive {
+		d.Queue.Expires = r.c.cfg.ReplyQueue.Expires
+	}
+	if _, err := d.Declare(s); err != nil {
+		return "", err
+	}
+	r.mu.Lock()
+	r.queue, r.session = queue, s
+	r.mu.Unlock()
+	if lost {
+		r.lost()
+	}
+	return queue, nil
+}
+
+// lost deals with the calls whose replies went to a queue that is gone.
+func (r *replyQueue) lost() {
+	calls := r.c.pending.all()
+	if len(calls) > 0 {
+		r.c.cfg.Logger.Warn("the reply queue is gone; calls in flight are sent again if they may be", "calls", len(calls))
+	}
+	for _, cl := range calls {
+		cl.replyQueueLost()
+	}
+}
+
+// replyQueueLost publishes the call again, or ends it, if an attempt has gone
+// out; one that is still in line gets the new name when it is written.
+func (cl *call) replyQueueLost() {
+	cl.mu.Lock()
+	out := cl.attempts > 0
+	mayRepeat := cl.settings.idempotent && cl.attempts < cl.settings.attempts
+	cl.mu.Unlock()
+	switch {
+	case !out:
+	case mayRepeat:
+		cl.again(warren.ReasonReplyQueueLost, 0)
+	default:
+		cl.finish(nil, &warren.Error{
+			Code: warren.CodeUnavailable, Reason: warren.ReasonReplyQueueLost, Outcome: warren.Unknown,
+			Message: "the queue that the reply was to come to is gone",
+		})
+	}
+}
+
+// handle ends the call that a reply is for. A reply that nobody waits for is
+// late, double or foreign: it is dropped and counted.
+func (r *replyQueue) handle(d broker.Delivery) {
+	cl := r.c.pending.get(d.CorrelationId)
+	if cl == nil {
+		r.c.counters.late.Add(1)
+		d.Ack(nil)
+		return
+	}
+	reply, err := wire.DecodeReply(&d.Delivery, r.limits)
+	r.c.counters.replies.Add(1)
+	cl.finish(reply, err)
+	d.Ack(nil)
+}
+
+// close deletes the queue, if there is a connection to do so.
+func (r *replyQueue) close(ctx context.Context) {
+	r.consumer.Drain()
+	r.mu.Lock()
+	queue, s := r.queue, r.session
+	r.mu.Unlock()
+	if s == nil || s.Err() != nil || r.c.cfg.ReplyQueue.Exclusive {
+		return
+	}
+	_ = lifecycle.Wait(ctx, func() {
+		if err := broker.Delete(s, queue); err != nil {
+			r.c.cfg.Logger.Warn("the reply queue was not deleted; it will expire", "queue", queue, "error", err)
+		}
+	})
+}

@@ -1,0 +1,75 @@
+package client
+
+import (
+	"context"
+
+	"github.com/warren-rpc/warren"
+)
+
+// Call calls method with req, encoded by the client's codec, and decodes the
+// reply into a Rep. A req of type []byte, and a Rep of type []byte, pass
+// through as they are.
+//
+// The error is always an [*warren.Error]; see [Client.Call] for its outcome and
+// for what may happen twice. A reply that cannot be decoded is
+// internal/bad_reply with the outcome Executed.
+func Call[Rep any](ctx context.Context, c *Client, method string, req any, opts ...CallOption) (Rep, error) {
+	var rep Rep
+	s := c.settings(opts)
+	body, raw := req.([]byte)
+	if !raw {
+		var err error
+		if body, err = c.cfg.Codec.Marshal(req); err != nil {
+			return rep, c.fail(&warren.Request{Method: method, CallID: s.callID}, &warren.Error{
+				Code: warren.CodeInvalidArgument, Reason: warren.ReasonMalformedBody, Outcome: warren.NotExecuted,
+				Message: "the request cannot be encoded: " + err.Error(), Cause: err,
+			})
+		}
+		if s.contentType == "" {
+			s.contentType = c.cfg.Codec.ContentType()
+		}
+	}
+	r := c.request(method, body, &s)
+	reply, err := c.do(ctx, r, &s)
+	if err != nil {
+		return rep, err
+	}
+	if out, ok := any(&rep).(*[]byte); ok {
+		*out = reply.Body
+		return rep, nil
+	}
+	if err := c.cfg.Codec.Unmarshal(reply.Body, &rep); err != nil {
+		return rep, c.fail(r, &warren.Error{
+			Code: warren.CodeInternal, Reason: warren.ReasonBadReply, Outcome: warren.Executed,
+			Message: "the reply cannot be decoded: " + err.Error(), Attempts: reply.Attempts, Cause: err,
+		})
+	}
+	return rep, nil
+}
+
+// Future is a call that runs in the background.
+type Future struct {
+	done  chan struct{}
+	reply *warren.Reply
+	err   error
+}
+
+// Go begins a call as [Client.Call] does and returns at once. The call ends by
+// its deadline whether or not anybody waits for it.
+func (c *Client) Go(ctx context.Context, method string, body []byte, opts ...CallOption) *Future {
+	f := &Future{done: make(chan struct{})}
+	go func() {
+		defer close(f.done)
+		f.reply, f.err = c.Call(ctx, method, body, opts...)
+	}()
+	return f
+}
+
+// Done is closed when the call has ended.
+func (f *Future) Done() <-chan struct{} { return f.done }
+
+// Result waits for the end of the call and returns what Call would have.
+func (f *Future) Result() (*warren.Reply, error) {
+	<-f.done
+	return f.reply, f.err
+}

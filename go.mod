@@ -1,0 +1,12 @@
+module github.com/warren-rpc/warren
+
+go 1.25.0
+
+require (
+	github.com/cenkalti/backoff/v4 v4.3.0
+	github.com/google/uuid v1.6.0
+	github.com/rabbitmq/amqp091-go v1.16.0
+	go.uber.org/goleak v1.3.0
+)
+
+require github.com/stretchr/testify v1.12.1 // indirect

@@ -1,0 +1,167 @@
+package broker
+
+import (
+	"sync"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// acker acknowledges the deliveries of one channel. It lives and dies with the
+// channel: what is acknowledged after that goes nowhere, since the broker has
+// put the message back and its tag may name another one by now.
+//
+// Acknowledgements are gathered: one with multiple set for all that are done
+// from the oldest on, and single ones beyond a delivery that is still being
+// worked on, so that a slow handler never closes the prefetch window.
+type acker struct {
+	s  *Session
+	ch *amqp.Channel
+
+	mu      sync.Mutex
+	done    []uint64 // acknowledged by the handlers, not yet told to the broker
+	after   []func(written bool)
+	ended   bool // nothing is told any more
+	taken   int  // deliveries that were handed out and are not acknowledged
+	wake    chan struct{}
+	idle    chan struct{} // one token: taken fell to zero
+	stopped chan struct{}
+
+	base  uint64  // every tag up to it is told; the flusher's own
+	state []uint8 // of the tags after base: pending, ready or told; the flusher's own
+}
+
+const (
+	pending uint8 = iota
+	ready
+	told
+)
+
+func newAcker(s *Session, ch *amqp.Channel) *acker {
+	return &acker{
+		s: s, ch: ch, wake: make(chan struct{}, 1), idle: make(chan struct{}, 1), stopped: make(chan struct{}),
+	}
+}
+
+// take counts a delivery as being worked on.
+func (a *acker) take() {
+	a.mu.Lock()
+	a.taken++
+	a.mu.Unlock()
+}
+
+// ack queues the acknowledgement of tag. after, if not nil, is called once: when
+// it was written, or when it never will be.
+func (a *acker) ack(tag uint64, after func(written bool)) {
+	a.mu.Lock()
+	if a.ended {
+		a.mu.Unlock()
+		if after != nil {
+			after(false)
+		}
+		return
+	}
+	a.done = append(a.done, tag)
+	if after != nil {
+		a.after = append(a.after, after)
+	}
+	a.mu.Unlock()
+	notify(a.wake)
+}
+
+// abandon counts a delivery as no longer worked on, without acknowledging it.
+func (a *acker) abandon() { a.finished(1) }
+
+func (a *acker) finished(n int) {
+	a.mu.Lock()
+	a.taken -= n
+	idle := a.taken == 0
+	a.mu.Unlock()
+	if idle {
+		notify(a.idle)
+	}
+}
+
+// outstanding tells how many deliveries are being worked on.
+func (a *acker) outstanding() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.taken
+}
+
+// run writes acknowledgements until the session ends or stop is called.
+func (a *acker) run() {
+	defer a.end()
+	for {
+		select {
+		case <-a.wake:
+			a.flush()
+		case <-a.s.Done():
+			return
+		case <-a.stopped:
+			return
+		}
+	}
+}
+
+func (a *acker) stop() { close(a.stopped) }
+
+func (a *acker) end() {
+	a.mu.Lock()
+	after := a.after
+	a.done, a.after, a.ended = nil, nil, true
+	a.mu.Unlock()
+	for _, f := range after {
+		f(false)
+	}
+}
+
+func (a *acker) flush() {
+	a.mu.Lock()
+	done, after := a.done, a.after
+	a.done, a.after = nil, nil
+	a.mu.Unlock()
+	if len(done) == 0 {
+		return
+	}
+	written := !a.ch.IsClosed()
+	if written {
+		a.s.sock.Cork()
+		a.tell(done)
+		a.s.sock.Uncork()
+	}
+	for _, f := range after {
+		f(written)
+	}
+	a.finished(len(done))
+}
+
+// tell writes the acknowledgements of the tags. Errors are the channel's end,
+// after which the broker delivers again what it did not hear of.
+func (a *acker) tell(tags []uint64) {
+	for _, tag := range tags {
+		for uint64(len(a.state)) < tag-a.base {
+			a.state = append(a.state, pending)
+		}
+		a.state[tag-a.base-1] = ready
+	}
+	// The tag of a multiple acknowledgement must itself be outstanding, so it is
+	// the last ready one of the run, not one that was told singly before.
+	run, last := 0, uint64(0)
+	for run < len(a.state) && a.state[run] != pending {
+		run++
+		if a.state[run-1] == ready {
+			last = a.base + uint64(run)
+		}
+	}
+	if last != 0 {
+		_ = a.ch.Ack(last, true)
+	}
+	a.base += uint64(run)
+	a.state = a.state[:copy(a.state, a.state[run:])]
+	for _, tag := range tags {
+		if tag > a.base && a.state[tag-a.base-1] == ready {
+			_ = a.ch.Ack(tag, false)
+			a.state[tag-a.base-1] = told
+		}
+	}
+}

@@ -1,0 +1,314 @@
+package broker
+
+import (
+	"sync"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// window is how many publishes may be unconfirmed on one channel. The buffer of
+// returns is as large: a return that finds no room stalls the connection's
+// reader for seconds and is then dropped, and its publish would look acked.
+const window = 2048
+
+// publishChannel is one channel in confirm mode. One goroutine writes to it,
+// another reads returns and confirms together: the broker sends a message's
+// return before its confirm, and only a reader of both can keep that order.
+type publishChannel struct {
+	s       *Session
+	ch      *amqp.Channel
+	returns chan amqp.Return
+
+	spoiled   chan struct{} // closed when the channel must not be written to any more
+	spoilOnce sync.Once
+	progress  chan struct{} // one token: there is room again
+	added     chan struct{} // one token: something was written
+
+	mu       sync.Mutex
+	inFlight []*Publishing // in the order of their delivery tags
+	full     bool          // the writer waits for room
+	retired  bool          // nothing more will be written
+}
+
+func openPublishChannel(s *Session) (*publishChannel, error) {
+	ch, err := s.channel()
+	if err != nil {
+		return nil, err
+	}
+	c := &publishChannel{
+		s: s, ch: ch,
+		returns:  ch.NotifyReturn(make(chan amqp.Return, window)),
+		spoiled:  make(chan struct{}),
+		progress: make(chan struct{}, 1),
+		added:    make(chan struct{}, 1),
+	}
+	if err := s.do("select confirms", func() error { return ch.Confirm(false) }); err != nil {
+		s.closeChannel(ch)
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *publishChannel) spoil() { c.spoilOnce.Do(func() { close(c.spoiled) }) }
+
+// room tells how many more messages may be written now.
+func (c *publishChannel) room() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	room := window - len(c.inFlight)
+	c.full = room == 0
+	return room
+}
+
+// publish writes the items in order and returns how many it dealt with: those
+// that it left out can be written elsewhere, since nothing of them was written
+// here.
+func (c *publishChannel) publish(items []*Publishing) int {
+	now := time.Now()
+	defer notify(c.added)
+	for i, item := range items {
+		if c.ch.IsClosed() {
+			c.spoil()
+			return i
+		}
+		if !item.state.CompareAndSwap(queued, writing) {
+			continue // withdrawn
+		}
+		if !item.Sink.Writing(now, &item.Msg) {
+			item.settle(Unsent, nil)
+			continue
+		}
+		// It joins inFlight first: its return may come before Publish returns.
+		c.mu.Lock()
+		c.inFlight = append(c.inFlight, item)
+		c.mu.Unlock()
+		confirm, err := c.ch.PublishWithDeferredConfirm("", item.Key, item.Mandatory, false, item.Msg)
+		c.mu.Lock()
+		item.confirm = confirm
+		if err != nil {
+			c.inFlight = remove(c.inFlight, item)
+		}
+		c.mu.Unlock()
+		if err != nil {
+			// Some of its frames may have gone out.
+			item.settle(Lost, nil)
+			c.spoil()
+			return i + 1
+		}
+	}
+	return len(items)
+}
+
+func remove(items []*Publishing, item *Publishing) []*Publishing {
+	for i := range items {
+		if items[i] == item {
+			return append(items[:i], items[i+1:]...)
+		}
+	}
+	return items
+}
+
+// retire says that nothing more will be written; settleAll ends when all is
+// settled.
+func (c *publishChannel) retire() {
+	c.spoil()
+	c.mu.Lock()
+	c.retired = true
+	c.mu.Unlock()
+	notify(c.added)
+}
+
+// outOfOrder is how long the oldest publish may hold up the settling of those
+// after it. Confirms of different queues may overtake one another.
+const outOfOrder = 20 * time.Millisecond
+
+// retiredPatience is how long a channel that was replaced is kept for what it
+// still owes.
+const retiredPatience = 30 * time.Second
+
+// settleAll settles publishes as the broker answers, until the channel is
+// retired and owes nothing, or has ended.
+func (c *publishChannel) settleAll() {
+	defer c.finish()
+	overtake := time.NewTimer(outOfOrder)
+	defer overtake.Stop()
+	var patience <-chan time.Time
+	for {
+		head, retired := c.head()
+		if retired {
+			if head == nil {
+				return
+			}
+			if patience == nil {
+				patience = time.After(retiredPatience)
+			}
+		}
+		var confirmed <-chan struct{}
+		if head != nil {
+			confirmed = head.Done()
+			overtake.Reset(outOfOrder)
+		} else {
+			overtake.Stop()
+		}
+		select {
+		case r, ok := <-c.returns:
+			if !ok {
+				return
+			}
+			c.returned(&r)
+		case <-confirmed:
+			if !c.drainReturns() {
+				return
+			}
+			c.settleConfirmed(false)
+		case <-overtake.C:
+			if !c.drainReturns() {
+				return
+			}
+			c.settleConfirmed(true)
+		case <-c.added:
+		case <-patience:
+			return
+		}
+	}
+}
+
+// head returns the confirmation that is due next, nil if there is none.
+func (c *publishChannel) head() (*amqp.DeferredConfirmation, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.inFlight) == 0 {
+		return nil, c.retired
+	}
+	return c.inFlight[0].confirm, c.retired
+}
+
+// drainReturns takes the returns that came before the confirm which was just
+// seen. It reports false if the channel has ended.
+func (c *publishChannel) drainReturns() bool {
+	for {
+		select {
+		case r, ok := <-c.returns:
+			if !ok {
+				return false
+			}
+			c.returned(&r)
+		default:
+			return true
+		}
+	}
+}
+
+// returned settles the oldest publish that the returned message can be.
+func (c *publishChannel) returned(r *amqp.Return) {
+	c.mu.Lock()
+	var match *Publishing
+	for _, item := range c.inFlight {
+		if item.Key == r.RoutingKey && item.Msg.CorrelationId == r.CorrelationId && item.Msg.Type == r.Type &&
+			item.state.Load() != settled {
+			match = item
+			break
+		}
+	}
+	c.mu.Unlock()
+	if match != nil {
+		match.settle(Returned, nil)
+	}
+}
+
+// settleConfirmed settles those at the head that are confirmed, or all that are
+// if some were overtaken.
+func (c *publishChannel) settleConfirmed(overtaken bool) {
+	var ready []*Publishing
+	c.mu.Lock()
+	if overtaken {
+		kept := c.inFlight[:0]
+		for _, item := range c.inFlight {
+			if isConfirmed(item) {
+				ready = append(ready, item)
+			} else {
+				kept = append(kept, item)
+			}
+		}
+		clear(c.inFlight[len(kept):])
+		c.inFlight = kept
+	} else {
+		n := 0
+		for n < len(c.inFlight) && isConfirmed(c.inFlight[n]) {
+			n++
+		}
+		ready = c.inFlight[:n:n]
+		if c.inFlight = c.inFlight[n:]; len(c.inFlight) == 0 {
+			c.inFlight = nil
+		}
+	}
+	room := c.full && len(c.inFlight) < window
+	c.mu.Unlock()
+	if room {
+		notify(c.progress)
+	}
+	for _, item := range ready {
+		c.settleOne(item)
+	}
+}
+
+func isConfirmed(item *Publishing) bool {
+	if item.confirm == nil {
+		return false
+	}
+	select {
+	case <-item.confirm.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+func (c *publishChannel) settleOne(item *Publishing) {
+	switch {
+	case item.confirm.Acked():
+		item.settle(Acked, nil)
+	case c.ch.IsClosed():
+		// The library resolves what is open as not acked when a channel ends.
+		c.spoil()
+		item.settle(Lost, nil)
+	default:
+		// A channel that once was nacked may nack every later publish.
+		c.spoil()
+		item.settle(Nacked, nil)
+	}
+}
+
+// finish settles what is left when the channel ends, and closes it.
+func (c *publishChannel) finish() {
+	c.spoil()
+	// A publish that the writer is in the middle of fails now, or is answered.
+	c.s.closeChannel(c.ch)
+	c.drainReturns()
+	for {
+		c.mu.Lock()
+		left := c.inFlight
+		retired := c.retired
+		c.inFlight = nil
+		c.mu.Unlock()
+		for _, item := range left {
+			if item.confirm != nil && isConfirmed(item) {
+				c.settleOne(item)
+			} else {
+				item.settle(Lost, nil)
+			}
+		}
+		if retired {
+			return
+		}
+		<-c.added
+	}
+}
+
+func notify(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

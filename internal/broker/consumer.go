@@ -1,0 +1,309 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/google/uuid"
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warren-rpc/warren/reliability"
+)
+
+// Delivery is one message handed to a consumer. It must end in exactly one of
+// Ack and Abandon.
+type Delivery struct {
+	amqp.Delivery
+	acker *acker
+}
+
+// Ack acknowledges the message soon. It neither blocks nor fails: if the
+// session has ended the broker delivers the message again. after, if not nil,
+// is called once and told whether the acknowledgement was written, which proves
+// nothing.
+func (d *Delivery) Ack(after func(written bool)) { d.acker.ack(d.DeliveryTag, after) }
+
+// Abandon leaves the message unacknowledged: the broker delivers it again when
+// the channel closes.
+func (d *Delivery) Abandon() { d.acker.abandon() }
+
+// Live reports whether the message can still be acknowledged.
+func (d *Delivery) Live() bool { return d.acker.s.Err() == nil && !d.acker.ch.IsClosed() }
+
+// Ended is closed when the session of the message has ended.
+func (d *Delivery) Ended() <-chan struct{} { return d.acker.s.Done() }
+
+// ConsumerConfig configures a Consumer.
+type ConsumerConfig struct {
+	// Name is for logs.
+	Name string
+	// Declare makes the queue exist and returns its name. It runs before each
+	// time the queue is consumed.
+	Declare func(s *Session) (queue string, err error)
+	// Prefetch is how many messages may be unacknowledged; 0 is no bound.
+	Prefetch int
+	// Workers is how many goroutines call Handle, and thereby how many messages
+	// are handled at a time, whatever happens to connections.
+	Workers int
+	// Exclusive refuses other consumers of the queue.
+	Exclusive bool
+	// Rising gives each session's consumer a higher priority than the one
+	// before: the dead connection's consumer then gets no share of the
+	// messages.
+	Rising bool
+	// Handle deals with one message.
+	Handle func(d Delivery)
+	// Consuming, if set, is called each time the queue is being consumed.
+	Consuming func(queue string)
+	Logger    *slog.Logger
+}
+
+// Consumer keeps a queue declared and consumed through sessions, channel errors
+// and cancels by the broker.
+type Consumer struct {
+	cfg   ConsumerConfig
+	slots chan struct{} // one per message being handled
+	up    *Signal
+
+	mu       sync.Mutex
+	draining chan struct{} // closed when no more messages are to be taken
+	drained  bool          // draining is closed
+}
+
+// NewConsumer returns a consumer to be put on a link.
+func NewConsumer(cfg ConsumerConfig) *Consumer {
+	return &Consumer{
+		cfg: cfg, slots: make(chan struct{}, cfg.Workers), up: newSignal(), draining: make(chan struct{}),
+	}
+}
+
+// Up is the consumer's readiness: raised while the queue is consumed.
+func (c *Consumer) Up() *Signal { return c.up }
+
+// Drain stops the intake: no further message is handled, and the broker is
+// asked for no more. It does not wait.
+func (c *Consumer) Drain() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.drained {
+		c.drained = true
+		close(c.draining)
+	}
+}
+
+// Wait returns when no message is being handled any more, or with ctx's error.
+// It is meaningful after Drain.
+func (c *Consumer) Wait(ctx context.Context) error {
+	for range c.cfg.Workers {
+		select {
+		case c.slots <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// Waits before a queue is declared and consumed again on a session that lives.
+const (
+	resumeFirst = reconnectFirst
+	resumeMost  = reconnectMost
+)
+
+// Serve implements Component.
+func (c *Consumer) Serve(ctx context.Context, s *Session) {
+	var channels sync.WaitGroup
+	defer channels.Wait()
+	wait := reliability.FullJitter(resumeFirst, resumeMost)
+	for {
+		select {
+		case <-c.draining:
+			return
+		default:
+		}
+		stream, err := c.open(s)
+		if err == nil {
+			wait.Reset()
+			channels.Add(1)
+			c.up.raise()
+			if c.cfg.Consuming != nil {
+				c.cfg.Consuming(stream.queue)
+			}
+			err = stream.follow(ctx, channels.Done)
+		}
+		if ctx.Err() != nil {
+			c.up.lower()
+			return
+		}
+		c.up.fail(err)
+		select {
+		case <-s.Done():
+			return
+		case <-c.draining:
+			return
+		default:
+		}
+		// A consumer that was cancelled is resumed at once; only a failure to
+		// resume waits.
+		if errors.Is(err, errCanceledByBroker) {
+			continue
+		}
+		c.cfg.Logger.Warn("the queue is not consumed; trying again", "consumer", c.cfg.Name, "error", err)
+		if !s.sleep(ctx, wait.NextBackOff()) {
+			return
+		}
+	}
+}
+
+// stream is one channel on which the queue is consumed.
+type stream struct {
+	c          *Consumer
+	s          *Session
+	ch         *amqp.Channel
+	acker      *acker
+	queue, tag string
+	deliveries <-chan amqp.Delivery
+	cancels    chan string
+	closes     chan *amqp.Error
+}
+
+func (c *Consumer) open(s *Session) (*stream, error) {
+	queue, err := c.cfg.Declare(s)
+	if err != nil {
+		return nil, err
+	}
+	ch, err := s.channel()
+	if err != nil {
+		return nil, err
+	}
+	st := &stream{
+		c: c, s: s, ch: ch, acker: newAcker(s, ch), queue: queue, tag: "warren-" + uuid.NewString(),
+		cancels: ch.NotifyCancel(make(chan string, 1)),
+		closes:  ch.NotifyClose(make(chan *amqp.Error, 1)),
+	}
+	err = s.do("consume "+queue, func() error {
+		if err := ch.Qos(c.cfg.Prefetch, 0, false); err != nil {
+			return err
+		}
+		var args amqp.Table
+		if c.cfg.Rising {
+			args = amqp.Table{"x-priority": int32(s.Number)}
+		}
+		var err error
+		st.deliveries, err = ch.Consume(queue, st.tag, false, c.cfg.Exclusive, false, false, args)
+		return err
+	})
+	if err != nil {
+		s.closeChannel(ch)
+		return nil, err
+	}
+	return st, nil
+}
+
+// errCanceledByBroker says that the queue was deleted, or moved to another
+// node, under the consumer.
+var errCanceledByBroker = errors.New("warren: the broker has cancelled the consumer")
+
+// follow hands messages out until the stream ends, and says why it did. done is
+// called later, when what was handed out has ended too.
+func (st *stream) follow(ctx context.Context, done func()) error {
+	go st.acker.run()
+	stopped := make(chan struct{})
+	for range st.c.cfg.Workers {
+		go st.work(stopped)
+	}
+	var err error
+	select {
+	case e, ok := <-st.closes:
+		err = errors.New("warren: the channel has ended")
+		if ok && e != nil {
+			err = fmt.Errorf("warren: the channel has ended: %w", e)
+		}
+	case <-st.cancels:
+		err = errCanceledByBroker
+	case <-st.s.Done():
+		err = st.s.Err()
+	case <-st.c.draining:
+		err = errors.New("warren: the consumer is draining")
+		// Without a wait for the answer: messages on their way go back when the
+		// channel closes.
+		_ = st.ch.Cancel(st.tag, true)
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	close(stopped)
+	go func() {
+		defer done()
+		st.retire(ctx)
+	}()
+	return err
+}
+
+// work handles messages one at a time. The workers share the library's channel
+// of deliveries, which saves a hand-off for each message.
+func (st *stream) work(stopped chan struct{}) {
+	handling := false
+	defer func() {
+		if handling {
+			// The handler ended the goroutine (runtime.Goexit, as t.FailNow does).
+			<-st.c.slots
+			go st.work(stopped)
+		}
+	}()
+	for {
+		// The slot bounds the handlers of this consumer over all its streams.
+		select {
+		case st.c.slots <- struct{}{}:
+		case <-stopped:
+			return
+		}
+		select {
+		case d, ok := <-st.deliveries:
+			if !ok {
+				<-st.c.slots
+				return
+			}
+			select {
+			case <-stopped:
+				<-st.c.slots
+				return // not handled: it goes back when the channel closes
+			default:
+			}
+			st.acker.take()
+			handling = true
+			st.c.cfg.Handle(Delivery{d, st.acker})
+			handling = false
+			<-st.c.slots
+		case <-stopped:
+			<-st.c.slots
+			return
+		}
+	}
+}
+
+// retire closes the channel once everything that was handed out on it has been
+// acknowledged, or cannot be any more.
+func (st *stream) retire(ctx context.Context) {
+	for st.acker.outstanding() > 0 {
+		select {
+		case <-st.acker.idle:
+		case <-st.s.Done():
+			// A handler that is still at work must not hold up the next session.
+			st.acker.stop()
+			return
+		case <-ctx.Done():
+			// The link stops: what is unfinished goes back to the queue now.
+			st.close()
+			return
+		}
+	}
+	st.close()
+}
+
+func (st *stream) close() {
+	st.acker.stop()
+	st.s.closeChannel(st.ch)
+}

@@ -1,0 +1,117 @@
+package broker
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warren-rpc/warren"
+)
+
+// dial connects to one URL and opens an AMQP connection on it, all within the
+// settings' DialTimeout. Its errors name the host, never the credentials.
+func dial(ctx context.Context, settings *warren.Broker, rawURL, purpose string) (*amqp.Connection, *socket, error) {
+	uri, err := amqp.ParseURI(rawURL)
+	if err != nil {
+		return nil, nil, errors.New("warren: the broker's URL cannot be parsed") // err may quote the password
+	}
+	addr := net.JoinHostPort(uri.Host, strconv.Itoa(uri.Port))
+	ctx, cancel := context.WithTimeout(ctx, settings.DialTimeout)
+	defer cancel()
+	fail := func(err error) error { return fmt.Errorf("warren: connect to %s: %w", addr, err) }
+
+	conn, err := settings.Dial(ctx, "tcp", addr)
+	if err != nil {
+		return nil, nil, fail(err)
+	}
+	if uri.Scheme == "amqps" {
+		secured := tls.Client(conn, tlsConfig(settings.TLS, uri.Host))
+		if err := secured.HandshakeContext(ctx); err != nil {
+			conn.Close()
+			return nil, nil, fail(err)
+		}
+		conn = secured
+	}
+	// The library's handshake reads and writes without deadlines.
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	sock := newSocket(conn, settings.Heartbeat+settings.Heartbeat/2)
+	connection, err := amqp.Open(sock, amqp.Config{
+		SASL:       []amqp.Authentication{authentication(settings.Auth, uri)},
+		Vhost:      uri.Vhost,
+		Heartbeat:  settings.Heartbeat,
+		FrameSize:  128 << 10,
+		Locale:     "en_US",
+		Properties: clientProperties(settings.Name, purpose),
+	})
+	if !stop() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		_ = sock.Close()
+		if ctx.Err() != nil {
+			err = errors.Join(ctx.Err(), err)
+		}
+		return nil, nil, fail(err)
+	}
+	return connection, sock, nil
+}
+
+func tlsConfig(config *tls.Config, host string) *tls.Config {
+	if config == nil {
+		return &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
+	}
+	config = config.Clone()
+	if config.ServerName == "" {
+		config.ServerName = host
+	}
+	return config
+}
+
+func authentication(auth warren.Auth, uri amqp.URI) amqp.Authentication {
+	if auth == warren.AuthExternal {
+		return &amqp.ExternalAuth{}
+	}
+	return uri.PlainAuth()
+}
+
+func clientProperties(name, purpose string) amqp.Table {
+	properties := amqp.Table{
+		"product":  "Warren",
+		"platform": "golang",
+	}
+	if name != "" {
+		purpose = name + " (" + purpose + ")"
+	}
+	properties.SetClientConnectionName(purpose)
+	if build, ok := debug.ReadBuildInfo(); ok && build.Main.Version != "" {
+		properties["version"] = build.Main.Version
+	}
+	return properties
+}
+
+// IsPermanent reports whether trying again cannot help until somebody changes
+// the broker's configuration: wrong credentials, a virtual host that is not
+// there, a permission that is missing, a queue of another kind.
+func IsPermanent(err error) bool {
+	var e *amqp.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Code {
+	case amqp.AccessRefused, amqp.NotAllowed, amqp.PreconditionFailed, amqp.ResourceLocked, amqp.NotFound, amqp.InvalidPath:
+		return true
+	default:
+		return false
+	}
+}
+
+// goodbye bounds how long the AMQP close of a connection may take before its
+// socket is closed underneath.
+const goodbye = 2 * time.Second

@@ -1,0 +1,188 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/lifecycle"
+	"github.com/warren-rpc/warren/reliability"
+)
+
+// Component lives on a link's sessions, one after the other.
+type Component interface {
+	// Serve uses the session until it or ctx ends, and returns when it holds
+	// nothing of it any more. ctx ends when the link stops: what can be ended
+	// cleanly then is.
+	Serve(ctx context.Context, s *Session)
+}
+
+// blockable components are told when the broker blocks or unblocks the link's
+// publishes, and that it is not blocked when a session begins.
+type blockable interface {
+	setBlocked(blocked bool, reason string)
+}
+
+// Link supervises one connection: it connects, runs its components on the
+// session, and connects again when the session ends, for ever.
+type Link struct {
+	settings   warren.Broker
+	purpose    string
+	logger     *slog.Logger
+	components []Component
+	runner     lifecycle.Runner
+
+	mu       sync.Mutex
+	lastErr  error         // of the last attempt to connect, nil while connected
+	refused  bool          // every URL was tried since the last session, and each was refused for good
+	sessions int           // how many have begun
+	changed  chan struct{} // closed and renewed at each change of the above
+}
+
+// The waits between attempts to connect.
+const (
+	reconnectFirst = 100 * time.Millisecond
+	reconnectMost  = 2 * time.Second
+)
+
+// NewLink returns a link that is not started. The settings must be valid and
+// have their defaults; purpose is shown in the connection's name.
+func NewLink(settings warren.Broker, purpose string, logger *slog.Logger, components ...Component) *Link {
+	return &Link{
+		settings: settings, purpose: purpose, logger: logger, components: components,
+		changed: make(chan struct{}),
+	}
+}
+
+// Start begins to connect in the background.
+func (l *Link) Start(context.Context) error {
+	if err := l.runner.Start(); err != nil {
+		return err
+	}
+	l.runner.Go(l.run)
+	return nil
+}
+
+// Stop ends the components, then the connection.
+func (l *Link) Stop(ctx context.Context) error { return l.runner.Stop(ctx) }
+
+// Add puts one more component on the link. It must not be called after Start.
+func (l *Link) Add(c Component) { l.components = append(l.components, c) }
+
+// Sessions tells how many sessions have begun, hence how often the link has
+// reconnected, less one.
+func (l *Link) Sessions() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.sessions
+}
+
+// LastErr returns why the last attempt to connect failed, nil while connected
+// or before the first attempt has ended.
+func (l *Link) LastErr() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lastErr
+}
+
+// Refused returns a channel that is closed at the next change, and why the
+// brokers refuse this client for good, if they do: every URL was tried and each
+// refused the credentials or the virtual host.
+func (l *Link) Refused() (<-chan struct{}, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.refused {
+		return l.changed, l.lastErr
+	}
+	return l.changed, nil
+}
+
+func (l *Link) set(change func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	change()
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+func (l *Link) run(ctx context.Context) {
+	wait := reliability.FullJitter(reconnectFirst, reconnectMost)
+	for url, refusals := 0, 0; ; url++ {
+		conn, sock, err := dial(ctx, &l.settings, l.settings.URLs[url%len(l.settings.URLs)], l.purpose)
+		if err == nil {
+			refusals = 0
+			began := time.Now()
+			l.serve(ctx, func(blocked func(bool, string)) *Session {
+				var number int
+				l.set(func() { l.sessions++; number = l.sessions; l.lastErr = nil; l.refused = false })
+				return newSession(number, conn, sock, blocked)
+			})
+			// A broker that accepts and closes at once must not be hammered.
+			if time.Since(began) > reconnectMost {
+				wait.Reset()
+			}
+		} else if ctx.Err() == nil {
+			if IsPermanent(err) {
+				refusals++
+			} else {
+				refusals = 0
+			}
+			l.set(func() { l.lastErr = err; l.refused = refusals >= len(l.settings.URLs) })
+			l.logger.Warn("cannot connect to the broker", "purpose", l.purpose, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait.NextBackOff()):
+		}
+	}
+}
+
+// serve runs the components on one session until it ends.
+func (l *Link) serve(ctx context.Context, begin func(func(bool, string)) *Session) {
+	l.setBlocked(false, "")
+	s := begin(l.setBlocked)
+	l.logger.Debug("connected to the broker", "purpose", l.purpose, "session", s.Number)
+	var running sync.WaitGroup
+	for _, c := range l.components {
+		running.Add(1)
+		go func() {
+			defer running.Done()
+			c.Serve(ctx, s)
+		}()
+	}
+	select {
+	case <-s.Done():
+		l.set(func() { l.lastErr = s.Err() })
+		l.logger.Warn("the connection to the broker has ended", "purpose", l.purpose, "session", s.Number, "error", s.Err())
+	case <-ctx.Done():
+		if !lifecycle.WaitFor(goodbye, running.Wait) {
+			s.Kill(errors.New("the link is stopped"))
+		}
+	}
+	running.Wait()
+	s.close()
+}
+
+func (l *Link) setBlocked(blocked bool, reason string) {
+	for _, c := range l.components {
+		if b, ok := c.(blockable); ok {
+			b.setBlocked(blocked, reason)
+		}
+	}
+	if blocked {
+		l.logger.Warn("the broker blocks publishers", "purpose", l.purpose, "reason", reason)
+	}
+}
+
+// NotConnected describes why there is no connection, for errors.
+func (l *Link) NotConnected() error {
+	if err := l.LastErr(); err != nil {
+		return fmt.Errorf("warren: not connected: %w", err)
+	}
+	return errors.New("warren: not connected yet")
+}

@@ -1,0 +1,304 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// Result is what became of one publish. Each publish gets exactly one.
+type Result uint8
+
+const (
+	// Unsent: nothing of it was written to a connection, and nothing will be.
+	Unsent Result = iota + 1
+	// Acked: the broker has taken responsibility for it.
+	Acked
+	// Nacked: the broker said no. It may have enqueued it all the same.
+	Nacked
+	// Returned: no queue was bound for it, so nobody gets it.
+	Returned
+	// Lost: the connection or channel ended before the broker said anything;
+	// it may have been enqueued.
+	Lost
+)
+
+var resultNames = [...]string{Unsent: "unsent", Acked: "acked", Nacked: "nacked", Returned: "returned", Lost: "lost"}
+
+// String returns the result's name.
+func (r Result) String() string { return resultNames[r] }
+
+// Sink is told of one publish. Its methods are called on the publisher's
+// goroutines and must not block.
+type Sink interface {
+	// Writing is called right before the message is written, once; it may
+	// change the message, and it reports whether to write it at all. If not,
+	// the publish ends as Unsent.
+	Writing(now time.Time, msg *amqp.Publishing) bool
+	// Settled is called once, with the end of the publish. reason is set for
+	// Unsent.
+	Settled(result Result, reason error)
+}
+
+// Publishing is one message on its way through the default exchange.
+type Publishing struct {
+	// Key is the queue.
+	Key string
+	// Mandatory asks the broker to return it if there is no such queue.
+	Mandatory bool
+	Msg       amqp.Publishing
+	Sink      Sink
+
+	state   atomic.Uint32
+	confirm *amqp.DeferredConfirmation // guarded by the channel's mu; nil until written
+}
+
+// The states of a Publishing.
+const (
+	queued uint32 = iota
+	writing
+	settled
+)
+
+// Withdraw takes the publishing back. It reports whether that was in time:
+// then nothing of it was or will be written, and Settled is not called.
+func (p *Publishing) Withdraw() bool { return p.state.CompareAndSwap(queued, settled) }
+
+// settle ends a publishing that was queued or being written.
+func (p *Publishing) settle(result Result, reason error) {
+	if p.state.Swap(settled) != settled {
+		p.Sink.Settled(result, reason)
+	}
+}
+
+// Errors of Publish.
+var (
+	ErrBlocked = errors.New("warren: the broker blocks publishers")
+	ErrClosed  = errors.New("warren: the publisher is closed")
+)
+
+// Publisher brings messages to the broker. Publish only puts them in line: one
+// goroutine per session writes them, so that no caller waits for a socket. What
+// was not written when a session ended is written on the next one.
+type Publisher struct {
+	logger          *slog.Logger
+	holdWhenBlocked bool
+	written         func(*Publishing)
+
+	mu      sync.Mutex
+	line    []*Publishing
+	closed  bool
+	held    bool
+	blocked bool
+	reason  string
+	wake    chan struct{} // one token: something changed for the writer
+	up      *Signal
+}
+
+// PublisherConfig configures a Publisher.
+type PublisherConfig struct {
+	Logger *slog.Logger
+	// HoldWhenBlocked keeps messages in line while the broker blocks
+	// publishers; otherwise they end as Unsent with ErrBlocked, and Publish
+	// refuses more.
+	HoldWhenBlocked bool
+	// Held keeps messages in line until Release is called.
+	Held bool
+	// Written, if set, is called after the bytes of a message went to the
+	// socket. It may block: it is for tests that stop the world there.
+	Written func(*Publishing)
+}
+
+// NewPublisher returns a publisher to be put on a link.
+func NewPublisher(cfg PublisherConfig) *Publisher {
+	return &Publisher{
+		logger: cfg.Logger, holdWhenBlocked: cfg.HoldWhenBlocked, held: cfg.Held, written: cfg.Written,
+		wake: make(chan struct{}, 1), up: newSignal(),
+	}
+}
+
+// Publish puts p in line. It never blocks. With an error Sink is not called.
+func (p *Publisher) Publish(item *Publishing) error {
+	p.mu.Lock()
+	switch {
+	case p.closed:
+		p.mu.Unlock()
+		return ErrClosed
+	case p.blocked && !p.holdWhenBlocked:
+		p.mu.Unlock()
+		return ErrBlocked
+	}
+	p.line = append(p.line, item)
+	p.mu.Unlock()
+	p.poke()
+	return nil
+}
+
+func (p *Publisher) poke() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Release lets a publisher that was made Held write.
+func (p *Publisher) Release() {
+	p.mu.Lock()
+	p.held = false
+	p.mu.Unlock()
+	p.poke()
+}
+
+// Blocked reports whether the broker blocks publishers at present, and why.
+func (p *Publisher) Blocked() (bool, string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.blocked, p.reason
+}
+
+// Up is the publisher's readiness: raised while it has a channel.
+func (p *Publisher) Up() *Signal { return p.up }
+
+func (p *Publisher) setBlocked(blocked bool, reason string) {
+	p.mu.Lock()
+	p.blocked, p.reason = blocked, reason
+	var refused []*Publishing
+	if blocked && !p.holdWhenBlocked {
+		refused, p.line = p.line, nil
+	}
+	p.mu.Unlock()
+	for _, item := range refused {
+		item.settle(Unsent, ErrBlocked)
+	}
+	p.poke()
+}
+
+// Close refuses further messages and ends those in line as Unsent. The link
+// must be stopped before or after.
+func (p *Publisher) Close() {
+	p.mu.Lock()
+	p.closed = true
+	left := p.line
+	p.line = nil
+	p.mu.Unlock()
+	for _, item := range left {
+		item.settle(Unsent, ErrClosed)
+	}
+}
+
+// batch is how many messages are written under one cork.
+const batch = 256
+
+// take returns the next messages to write, nil if there are none or they are
+// held back.
+func (p *Publisher) take(most int) []*Publishing {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.held || p.blocked || len(p.line) == 0 {
+		return nil
+	}
+	n := min(len(p.line), batch, most)
+	items := p.line[:n:n]
+	if p.line = p.line[n:]; len(p.line) == 0 {
+		p.line = nil
+	}
+	return items
+}
+
+// putBack puts messages that were taken and not written in front of the line.
+func (p *Publisher) putBack(items []*Publishing) {
+	if len(items) == 0 {
+		return
+	}
+	p.mu.Lock()
+	if !p.closed {
+		p.line = append(items[:len(items):len(items)], p.line...)
+		items = nil
+	}
+	p.mu.Unlock()
+	for _, item := range items {
+		item.settle(Unsent, ErrClosed)
+	}
+}
+
+// Serve implements Component: it keeps one channel in use, a new one after each
+// nack or channel error.
+func (p *Publisher) Serve(ctx context.Context, s *Session) {
+	var channels sync.WaitGroup
+	defer channels.Wait()
+	for {
+		c, err := openPublishChannel(s)
+		if err != nil {
+			if !s.sleep(ctx, retryChannel) {
+				return
+			}
+			continue
+		}
+		channels.Add(1)
+		go func() {
+			defer channels.Done()
+			c.settleAll()
+		}()
+		p.up.raise()
+		ended := p.write(ctx, s, c)
+		if s.Err() != nil || ctx.Err() != nil {
+			p.up.lower()
+		}
+		c.retire()
+		if ended {
+			return
+		}
+	}
+}
+
+// retryChannel is the pause before a channel is opened again on a session that
+// lives.
+const retryChannel = 200 * time.Millisecond
+
+// write brings the line to the channel until the channel must be replaced, or,
+// when it reports true, the session or ctx has ended.
+func (p *Publisher) write(ctx context.Context, s *Session, c *publishChannel) (ended bool) {
+	for {
+		room := c.room()
+		var items []*Publishing
+		if room > 0 {
+			items = p.take(room)
+		}
+		if len(items) == 0 {
+			select {
+			case <-p.wake:
+			case <-c.progress:
+			case <-c.spoiled:
+				return false
+			case <-s.Done():
+				return true
+			case <-ctx.Done():
+				return true
+			}
+			continue
+		}
+		s.sock.Cork()
+		done := c.publish(items)
+		s.sock.Uncork()
+		if p.written != nil {
+			for _, item := range items[:done] {
+				if item.confirm != nil { // set on this goroutine
+					p.written(item)
+				}
+			}
+		}
+		p.putBack(items[done:])
+		select {
+		case <-c.spoiled:
+			return false
+		case <-s.Done():
+			return true
+		default:
+		}
+	}
+}

@@ -1,0 +1,138 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// ErrSessionEnded is the cause of everything that failed because the connection
+// did.
+var ErrSessionEnded = errors.New("warren: the connection has ended")
+
+// Session is one connection, from its opening to its end. It is never reopened.
+type Session struct {
+	// Number counts the sessions of one link from 1.
+	Number int
+
+	conn *amqp.Connection
+	sock *socket
+
+	done chan struct{}
+	mu   sync.Mutex
+	err  error
+}
+
+func newSession(number int, conn *amqp.Connection, sock *socket, blocked func(bool, string)) *Session {
+	s := &Session{Number: number, conn: conn, sock: sock, done: make(chan struct{})}
+	closes := conn.NotifyClose(make(chan *amqp.Error, 1))
+	blocks := conn.NotifyBlocked(make(chan amqp.Blocking, 8))
+	go func() {
+		for {
+			select {
+			case e, ok := <-closes:
+				err := ErrSessionEnded
+				if ok && e != nil {
+					err = fmt.Errorf("%w: %w", ErrSessionEnded, e)
+				}
+				s.end(err)
+				return
+			case b, ok := <-blocks:
+				if !ok {
+					blocks = nil
+					continue
+				}
+				blocked(b.Active, b.Reason)
+			case <-s.done:
+				return
+			}
+		}
+	}()
+	return s
+}
+
+// Done is closed when the session has ended.
+func (s *Session) Done() <-chan struct{} { return s.done }
+
+// Err says why the session ended, nil while it lives.
+func (s *Session) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// end marks the session as ended and closes its socket, which frees whoever is
+// stuck in it.
+func (s *Session) end(err error) {
+	s.mu.Lock()
+	if s.err != nil {
+		s.mu.Unlock()
+		return
+	}
+	s.err = err
+	close(s.done)
+	s.mu.Unlock()
+	_ = s.sock.Close()
+}
+
+// Kill ends the session at once, without a word to the broker.
+func (s *Session) Kill(err error) { s.end(fmt.Errorf("%w: %w", ErrSessionEnded, err)) }
+
+// close says goodbye to the broker, within the bound, and ends the session.
+func (s *Session) close() {
+	timer := time.AfterFunc(goodbye, func() { _ = s.sock.Close() })
+	defer timer.Stop()
+	_ = s.conn.Close() // the session ends whatever the broker says
+	s.end(ErrSessionEnded)
+}
+
+// rpcTimeout bounds one synchronous method. Brokers have been seen to never
+// answer a basic.consume; such a connection is of no more use.
+const rpcTimeout = 15 * time.Second
+
+// do runs one or several synchronous methods of the library, which have no
+// context of their own. If they take longer than rpcTimeout the session is
+// killed, which makes them return.
+func (s *Session) do(what string, f func() error) error {
+	timer := time.AfterFunc(rpcTimeout, func() { s.Kill(fmt.Errorf("%s got no answer in %v", what, rpcTimeout)) })
+	defer timer.Stop()
+	if err := f(); err != nil {
+		if sessionErr := s.Err(); sessionErr != nil {
+			return fmt.Errorf("%s: %w", what, sessionErr)
+		}
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
+// channel opens a channel.
+func (s *Session) channel() (*amqp.Channel, error) {
+	var ch *amqp.Channel
+	err := s.do("open a channel", func() (err error) {
+		ch, err = s.conn.Channel()
+		return err
+	})
+	return ch, err
+}
+
+// closeChannel closes ch, or kills the session if the broker does not answer.
+func (s *Session) closeChannel(ch *amqp.Channel) {
+	_ = s.do("close a channel", ch.Close) // a channel that is gone is closed
+}
+
+// sleep waits for d, and reports false if the session or ctx ended first.
+func (s *Session) sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-s.done:
+	case <-ctx.Done():
+	}
+	return false
+}

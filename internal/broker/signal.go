@@ -1,0 +1,37 @@
+package broker
+
+import "sync"
+
+// Signal is a condition that others can wait for: raised or lowered, with the
+// reason why it is lowered.
+type Signal struct {
+	mu      sync.Mutex
+	raised  bool
+	err     error
+	changed chan struct{} // closed and renewed at each change
+}
+
+func newSignal() *Signal { return &Signal{changed: make(chan struct{})} }
+
+// Get returns whether the signal is raised, the last failure if it is not, and
+// a channel that is closed at the next change.
+func (s *Signal) Get() (raised bool, err error, changed <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.raised, s.err, s.changed
+}
+
+func (s *Signal) raise()         { s.set(true, nil) }
+func (s *Signal) lower()         { s.set(false, nil) }
+func (s *Signal) fail(err error) { s.set(false, err) }
+
+func (s *Signal) set(raised bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.raised == raised && s.err == err {
+		return
+	}
+	s.raised, s.err = raised, err
+	close(s.changed)
+	s.changed = make(chan struct{})
+}

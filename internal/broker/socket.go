@@ -1,0 +1,128 @@
+package broker
+
+import (
+	"net"
+	"sync"
+	"time"
+)
+
+const (
+	// gather is how many bytes a corked socket collects before it writes them
+	// anyway.
+	gather = 64 << 10
+	// direct is the size from which a write is not copied behind others.
+	direct = 16 << 10
+)
+
+// socket is the byte stream under one AMQP connection. It gathers the writes
+// made between Cork and Uncork into one, because the library writes once per
+// frame group, and it puts deadlines on every read and write.
+//
+// It has no SetDeadline methods on purpose: the library would then reset the
+// read deadline through a goroutine hand-off for each frame.
+type socket struct {
+	conn net.Conn
+
+	mu        sync.Mutex // held while writing, so that writes keep their order
+	buf       []byte
+	corks     int
+	err       error // sticky: after a failed write nothing more goes out
+	writeTill time.Time
+
+	readTill  time.Time // touched by the reader alone
+	timeout   time.Duration
+	closeOnce sync.Once
+}
+
+// newSocket wraps conn. A read or write that makes no progress for between
+// three quarters of the timeout and the timeout fails and closes the
+// connection.
+func newSocket(conn net.Conn, timeout time.Duration) *socket {
+	return &socket{conn: conn, timeout: timeout}
+}
+
+// Read implements io.Reader.
+func (s *socket) Read(p []byte) (int, error) {
+	s.extend(&s.readTill, s.conn.SetReadDeadline)
+	n, err := s.conn.Read(p)
+	if err != nil {
+		// Free a writer that is stuck: while it holds the library's locks the
+		// library cannot shut down.
+		_ = s.Close()
+	}
+	return n, err
+}
+
+// extend moves a deadline on when a quarter of it is used up, which spares most
+// of the calls into the runtime's timers.
+func (s *socket) extend(till *time.Time, set func(time.Time) error) {
+	if now := time.Now(); till.Sub(now) < s.timeout*3/4 {
+		*till = now.Add(s.timeout)
+		_ = set(*till) // a closed connection is told by the read or write itself
+	}
+}
+
+// Write implements io.Writer. While the socket is corked it may only have
+// copied p.
+func (s *socket) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return 0, s.err
+	}
+	if s.corks == 0 || len(s.buf)+len(p) > gather || len(p) >= direct {
+		s.flush(p)
+		if s.err != nil {
+			return 0, s.err
+		}
+		return len(p), nil
+	}
+	s.buf = append(s.buf, p...)
+	return len(p), nil
+}
+
+// flush writes what was gathered, then p. The caller holds mu.
+func (s *socket) flush(p []byte) {
+	if len(s.buf) == 0 && len(p) == 0 || s.err != nil {
+		return
+	}
+	s.extend(&s.writeTill, s.conn.SetWriteDeadline)
+	switch {
+	case len(p) == 0:
+		_, s.err = s.conn.Write(s.buf)
+	case len(s.buf) == 0:
+		_, s.err = s.conn.Write(p)
+	default:
+		parts := net.Buffers{s.buf, p}
+		_, s.err = parts.WriteTo(s.conn)
+	}
+	s.buf = s.buf[:0]
+	if s.err != nil {
+		_ = s.Close()
+	}
+}
+
+// Cork makes writes gather until the matching Uncork. Corks nest, so that
+// several goroutines may gather at once.
+func (s *socket) Cork() {
+	s.mu.Lock()
+	s.corks++
+	s.mu.Unlock()
+}
+
+// Uncork writes what has been gathered, if no other cork holds it.
+func (s *socket) Uncork() {
+	s.mu.Lock()
+	if s.corks--; s.corks == 0 {
+		s.flush(nil)
+	}
+	s.mu.Unlock()
+}
+
+// Close closes the connection underneath at once, without waiting for a write
+// that is in progress: that write fails.
+func (s *socket) Close() error {
+	var err error
+	s.closeOnce.Do(func() { err = s.conn.Close() })
+	return err
+}

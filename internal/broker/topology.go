@@ -1,0 +1,138 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// QueueType is how a queue is kept by the broker.
+type QueueType string
+
+// The queue types.
+const (
+	Quorum  QueueType = "quorum"
+	Classic QueueType = "classic"
+	// Existing queues are consumed as somebody else declared them.
+	Existing QueueType = "existing"
+)
+
+// Queue describes a queue to be declared.
+type Queue struct {
+	Name string
+	Type QueueType
+	// Durable keeps a classic queue through a restart of the broker; quorum
+	// queues always are.
+	Durable bool
+	// Exclusive queues serve one connection and die with it.
+	Exclusive bool
+	// Expires deletes the queue after it had no consumer for so long; 0 never.
+	Expires time.Duration
+}
+
+func (q *Queue) args() amqp.Table {
+	args := amqp.Table{}
+	if q.Type == Quorum {
+		args["x-queue-type"] = string(Quorum)
+	}
+	if q.Expires > 0 {
+		args["x-expires"] = q.Expires.Milliseconds()
+	}
+	if len(args) == 0 {
+		return nil
+	}
+	return args
+}
+
+// Declarer declares one queue, as often as sessions ask for it.
+type Declarer struct {
+	Queue  Queue
+	Logger *slog.Logger
+
+	warned sync.Once
+}
+
+// Declare makes the queue exist. One that exists with other arguments is used
+// as it is; the first time that is found, one warning names the difference.
+func (d *Declarer) Declare(s *Session) (string, error) {
+	q := &d.Queue
+	if q.Type == Existing {
+		_, err := inspect(s, q.Name)
+		return q.Name, err
+	}
+	err := onChannel(s, func(ch *amqp.Channel) error {
+		_, err := ch.QueueDeclare(q.Name, q.Durable || q.Type == Quorum, false, q.Exclusive, false, q.args())
+		return err
+	})
+	var refusal *amqp.Error
+	if !errors.As(err, &refusal) || refusal.Code != amqp.PreconditionFailed {
+		if err != nil {
+			err = fmt.Errorf("declare queue %s: %w", q.Name, err)
+		}
+		return q.Name, err
+	}
+	if _, err := inspect(s, q.Name); err != nil {
+		return "", err
+	}
+	d.warned.Do(func() {
+		d.Logger.Warn("the queue exists with other arguments; using it as it is",
+			"queue", q.Name, "difference", refusal.Reason)
+	})
+	return q.Name, nil
+}
+
+// inspect is a passive declare on a channel of its own: it changes nothing, and
+// a queue that is not there closes only that channel.
+func inspect(s *Session, name string) (amqp.Queue, error) {
+	var q amqp.Queue
+	err := onChannel(s, func(ch *amqp.Channel) (err error) {
+		q, err = ch.QueueDeclarePassive(name, false, false, false, false, nil)
+		return err
+	})
+	if err != nil {
+		return q, fmt.Errorf("look up queue %s: %w", name, err)
+	}
+	return q, nil
+}
+
+// Delete deletes a queue with what it holds. One that is not there is fine.
+func Delete(s *Session, name string) error {
+	return onChannel(s, func(ch *amqp.Channel) error {
+		_, err := ch.QueueDelete(name, false, false, false)
+		return err
+	})
+}
+
+// Exists reports whether there is such a queue.
+func Exists(s *Session, name string) (bool, error) {
+	_, err := inspect(s, name)
+	if IsNotFound(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// onChannel runs f on a channel that is closed afterwards.
+func onChannel(s *Session, f func(ch *amqp.Channel) error) error {
+	ch, err := s.channel()
+	if err != nil {
+		return err
+	}
+	defer s.closeChannel(ch)
+	return s.do("declare", func() error { return f(ch) })
+}
+
+// IsNotFound reports whether err is the broker's 404.
+func IsNotFound(err error) bool { return hasCode(err, amqp.NotFound) }
+
+// IsRefused reports whether err is the broker's 403.
+func IsRefused(err error) bool { return hasCode(err, amqp.AccessRefused) }
+
+func hasCode(err error, code int) bool {
+	var e *amqp.Error
+	return errors.As(err, &e) && e.Code == code
+}

@@ -1,0 +1,175 @@
+package wire
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warren-rpc/warren"
+)
+
+const (
+	maxMessage     = 4 << 10
+	maxDetails     = 32
+	maxDetailBytes = 4 << 10
+)
+
+// errorBody is what an error reply to a Warren caller carries as its body.
+type errorBody struct {
+	Message string            `json:"message,omitempty"`
+	Details map[string]string `json:"details,omitempty"`
+}
+
+// EncodeReply returns the message that answers req with reply. A reply over the
+// bounds becomes an error with the outcome Executed, since the handler ran.
+func EncodeReply(req *warren.Request, reply *warren.Reply, mode uint8, limits Limits) amqp.Publishing {
+	if len(reply.Body) > limits.Body {
+		return EncodeError(req, &warren.Error{
+			Code: warren.CodeResourceExhausted, Reason: warren.ReasonReplyTooLarge, Outcome: warren.Executed,
+			Message: fmt.Sprintf("the reply's body has %d bytes; at most %d are allowed", len(reply.Body), limits.Body),
+		}, mode)
+	}
+	headers, err := encodeHeader(reply.Header, limits)
+	if err == nil && (len(reply.ContentType) > maxShortString || len(reply.ContentEncoding) > maxShortString) {
+		err = fmt.Errorf("the content type or encoding has over %d bytes", maxShortString)
+	}
+	if err != nil {
+		return EncodeError(req, &warren.Error{
+			Code: warren.CodeInternal, Reason: warren.ReasonBadReply, Outcome: warren.Executed,
+			Message: "the reply cannot be sent: " + err.Error(),
+		}, mode)
+	}
+	msg := amqp.Publishing{
+		Headers: headers, ContentType: reply.ContentType, ContentEncoding: reply.ContentEncoding,
+		DeliveryMode: mode, CorrelationId: req.CallID, Body: reply.Body,
+	}
+	if !req.Plain {
+		meta := Meta{Kind: KindReply, Attempt: req.Attempt, Replayed: reply.Replayed}
+		msg.Type = meta.Encode()
+	}
+	return msg
+}
+
+// EncodeError returns the message that answers req with an error: metadata in
+// the type, and as the body JSON for Warren callers and one line of text for
+// plain ones. Messages and details over their bounds are cut.
+func EncodeError(req *warren.Request, e *warren.Error, mode uint8) amqp.Publishing {
+	meta := Meta{
+		Kind: KindReply, Attempt: req.Attempt, Code: e.Code, Reason: e.Reason, Outcome: e.Outcome,
+		RetryAfter: e.RetryAfter, Incident: e.Incident,
+	}
+	if !meta.Code.Valid() {
+		meta.Code = warren.CodeUnknown
+	}
+	if warren.CheckReason(meta.Reason) != nil {
+		meta.Reason = ""
+	}
+	msg := amqp.Publishing{DeliveryMode: mode, CorrelationId: req.CallID, Type: meta.Encode()}
+	message := cutText(e.Message, maxMessage)
+	if req.Plain {
+		msg.ContentType = "text/plain"
+		msg.Body = []byte(plainError(meta.Code, meta.Reason, message))
+		return msg
+	}
+	body, err := json.Marshal(errorBody{Message: message, Details: cutDetails(e.Details)})
+	if err != nil {
+		body = nil // strings always marshal; an error without text is still an error
+	}
+	msg.ContentType, msg.Body = "application/json", body
+	return msg
+}
+
+func plainError(code warren.Code, reason, message string) string {
+	text := code.String()
+	if reason != "" {
+		text += "/" + reason
+	}
+	if message != "" {
+		text += ": " + strings.ReplaceAll(message, "\n", " ")
+	}
+	return text
+}
+
+func cutText(s string, most int) string {
+	s = strings.ToValidUTF8(s, "�")
+	if len(s) <= most {
+		return s
+	}
+	for most > 0 && !utf8.RuneStart(s[most]) {
+		most--
+	}
+	return s[:most]
+}
+
+func cutDetails(details map[string]string) map[string]string {
+	if len(details) == 0 {
+		return nil
+	}
+	kept, size := make(map[string]string, min(len(details), maxDetails)), 0
+	for key, value := range details {
+		size += len(key) + len(value)
+		if len(kept) == maxDetails || size > maxDetailBytes {
+			break
+		}
+		kept[key] = value
+	}
+	return kept
+}
+
+// DecodeReply reads a reply: a reply, or the error that it carries. A message
+// that is not a reply, or breaks a bound, becomes an internal/bad_reply error
+// of unknown outcome: something answered, but what it did cannot be told.
+func DecodeReply(d *amqp.Delivery, limits Limits) (*warren.Reply, *warren.Error) {
+	var meta Meta
+	plain := !IsWarren(d.Type)
+	if !plain {
+		var err error
+		if meta, err = DecodeMeta(d.Type); err != nil {
+			return nil, badReply(err.Error())
+		}
+		if meta.Kind != KindReply {
+			return nil, badReply("the message on the reply queue is not a reply")
+		}
+		if meta.Code != 0 {
+			return nil, remoteError(&meta, d)
+		}
+	}
+	if len(d.Body) > limits.Body {
+		return nil, &warren.Error{
+			Code: warren.CodeResourceExhausted, Reason: warren.ReasonReplyTooLarge, Outcome: warren.Executed,
+			Message: fmt.Sprintf("the reply's body has %d bytes; at most %d are allowed", len(d.Body), limits.Body),
+		}
+	}
+	header, err := decodeHeader(d.Headers, limits)
+	if err != nil {
+		return nil, badReply(err.Error())
+	}
+	return &warren.Reply{
+		ContentType: d.ContentType, ContentEncoding: d.ContentEncoding,
+		Header: header, Body: d.Body, CallID: d.CorrelationId, Replayed: meta.Replayed, Plain: plain,
+	}, nil
+}
+
+func remoteError(meta *Meta, d *amqp.Delivery) *warren.Error {
+	e := &warren.Error{
+		Code: meta.Code, Reason: meta.Reason, Outcome: meta.Outcome, RetryAfter: meta.RetryAfter,
+		Incident: meta.Incident, Remote: true,
+	}
+	var body errorBody
+	if len(d.Body) <= 8*maxMessage && json.Unmarshal(d.Body, &body) == nil {
+		e.Message, e.Details = cutText(body.Message, maxMessage), cutDetails(body.Details)
+	} else {
+		e.Message = cutText(string(d.Body[:min(len(d.Body), maxMessage)]), maxMessage)
+	}
+	return e
+}
+
+func badReply(message string) *warren.Error {
+	return &warren.Error{
+		Code: warren.CodeInternal, Reason: warren.ReasonBadReply, Outcome: warren.Unknown,
+		Message: strings.TrimPrefix(message, "warren: "),
+	}
+}

@@ -1,0 +1,3 @@
+// Package reliability holds Warren's policies. It knows no AMQP: each part can
+// be used alone.
+package reliability

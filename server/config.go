@@ -1,0 +1,165 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/broker"
+)
+
+// Config configures a [Server]. Every zero field but Broker has a default;
+// [New] copies it, so later changes have no effect.
+type Config struct {
+	// Broker says how to reach RabbitMQ. Required.
+	Broker warren.Broker
+	// Logger gets panics with their stacks, failures of handlers, and what
+	// happens to connections. Default: slog.Default().
+	Logger *slog.Logger
+	// Interceptors wrap every handler, the first outermost, outside those of
+	// the method.
+	Interceptors []warren.Interceptor
+	// MaxRequest and MaxReply bound bodies, in bytes. Default: 1 MiB; 1 to
+	// 128 MiB.
+	MaxRequest, MaxReply int
+	// PersistentReplies asks the broker to write replies to disk, so that they
+	// survive its restart. Default: false.
+	PersistentReplies bool
+}
+
+// Method says how one method is served. Only Name has no default.
+type Method struct {
+	// Name is the method and the name of its queue; see warren.CheckMethod.
+	Name string
+	// Queue says how the queue is declared.
+	Queue Queue
+	// Concurrency is how many requests are handled at a time. Default: 64; 1 to
+	// 10,000.
+	Concurrency int
+	// Prefetch is how many requests may be with this server and not yet
+	// acknowledged. More than Concurrency hides the broker's latency; where
+	// handlers are slow, less of it spreads the load better. Default: twice
+	// Concurrency; from Concurrency to 65,535.
+	Prefetch int
+	// Codec decodes requests and encodes replies of typed handlers. Default:
+	// warren.JSON.
+	Codec warren.Codec
+	// Interceptors wrap the handler, inside those of the server.
+	Interceptors []warren.Interceptor
+}
+
+// QueueType is how the broker keeps a queue.
+type QueueType = string
+
+// The queue types.
+const (
+	// Quorum queues are replicated and durable; RabbitMQ's tutorials declare
+	// theirs so. The default.
+	Quorum QueueType = "quorum"
+	// Classic queues live on one node, and are faster.
+	Classic QueueType = "classic"
+	// Existing queues are not declared: somebody else has, and the server fails
+	// to start if not.
+	Existing QueueType = "existing"
+)
+
+// Queue says how a method's queue is declared. A queue that exists with other
+// arguments is used as it is, with one warning in the log.
+type Queue struct {
+	// Type is Quorum, Classic or Existing. Default: Quorum.
+	Type QueueType
+	// Transient keeps a classic queue from surviving a restart of the broker.
+	Transient bool
+	// Expires is how long the queue outlives its last server: callers then get
+	// no_route at once instead of filling a queue that nobody reads. Default: 0,
+	// for ever; 10 s to 30 days. RabbitMQ deletes what the queue holds.
+	Expires time.Duration
+}
+
+const (
+	defaultConcurrency = 64
+	defaultBody        = 1 << 20
+	mostBody           = 128 << 20
+)
+
+func (c Config) withDefaults() Config {
+	c.Broker = c.Broker.WithDefaults()
+	c.Interceptors = append([]warren.Interceptor(nil), c.Interceptors...)
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.MaxRequest == 0 {
+		c.MaxRequest = defaultBody
+	}
+	if c.MaxReply == 0 {
+		c.MaxReply = defaultBody
+	}
+	return c
+}
+
+func (c *Config) validate() error {
+	return errors.Join(
+		c.Broker.Validate(),
+		within("server.Config.MaxRequest", c.MaxRequest, 1, mostBody),
+		within("server.Config.MaxReply", c.MaxReply, 1, mostBody),
+	)
+}
+
+func (m Method) withDefaults() Method {
+	m.Interceptors = append([]warren.Interceptor(nil), m.Interceptors...)
+	if m.Queue.Type == "" {
+		m.Queue.Type = Quorum
+	}
+	if m.Concurrency == 0 {
+		m.Concurrency = defaultConcurrency
+	}
+	if m.Prefetch == 0 {
+		m.Prefetch = min(2*m.Concurrency, 65535)
+	}
+	if m.Codec == nil {
+		m.Codec = warren.JSON
+	}
+	return m
+}
+
+func (m *Method) validate() error {
+	if err := warren.CheckMethod(m.Name); err != nil {
+		return err
+	}
+	field := func(name string) string { return "server.Method." + name + " of " + m.Name }
+	switch m.Queue.Type {
+	case Quorum, Classic, Existing:
+	default:
+		return fmt.Errorf("warren: %s is %.40q; it must be quorum, classic or existing", field("Queue.Type"), m.Queue.Type)
+	}
+	if m.Queue.Transient && m.Queue.Type != Classic {
+		return fmt.Errorf("warren: %s: only classic queues can be transient", field("Queue.Transient"))
+	}
+	if m.Queue.Expires != 0 {
+		if m.Queue.Type == Existing {
+			return fmt.Errorf("warren: %s: an existing queue is used as it is", field("Queue.Expires"))
+		}
+		if err := within(field("Queue.Expires"), m.Queue.Expires, 10*time.Second, 30*24*time.Hour); err != nil {
+			return err
+		}
+	}
+	if err := within(field("Concurrency"), m.Concurrency, 1, 10_000); err != nil {
+		return err
+	}
+	return within(field("Prefetch"), m.Prefetch, m.Concurrency, 65535)
+}
+
+func (m *Method) queue() broker.Queue {
+	return broker.Queue{
+		Name: m.Name, Type: broker.QueueType(m.Queue.Type), Durable: !m.Queue.Transient, Expires: m.Queue.Expires,
+	}
+}
+
+func within[T int | time.Duration](field string, value, least, most T) error {
+	if value < least || value > most {
+		return fmt.Errorf("warren: %s is %v; it must be from %v to %v", field, value, least, most)
+	}
+	return nil
+}

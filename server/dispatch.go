@@ -1,0 +1,147 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/broker"
+	"github.com/warren-rpc/warren/internal/crashpoint"
+	"github.com/warren-rpc/warren/internal/wire"
+)
+
+// serve takes one message through the server's order: decode and check bounds,
+// deadline, handler, reply; the acknowledgement follows the reply's confirm.
+func (s *Server) serve(m *method, d broker.Delivery) {
+	s.open.Add(1)
+	s.counters.requests.Add(1)
+	crashpoint.Reached(crashpoint.Delivered, m.Name, d.CorrelationId)
+
+	req, err := wire.DecodeRequest(&d.Delivery, m.Name, m.limits)
+	if err != nil && req == nil {
+		s.drop(m, &d, "the message is not a call")
+		return
+	}
+	if why := s.badReplyTo(d.ReplyTo); why != "" {
+		s.drop(m, &d, why)
+		return
+	}
+	a := &answer{s: s, m: m, d: d, req: req}
+	if err != nil {
+		a.reject(err)
+		return
+	}
+	ctx, cancel := s.handlers, context.CancelFunc(nil)
+	if !req.Deadline.IsZero() {
+		if !time.Now().Before(req.Deadline) {
+			a.reject(&warren.Error{
+				Code: warren.CodeDeadlineExceeded, Reason: warren.ReasonExpired, Outcome: warren.NotExecuted,
+				Message: "the request outlived its deadline before a handler saw it",
+			})
+			return
+		}
+		ctx, cancel = context.WithDeadline(ctx, req.Deadline)
+		defer cancel()
+	}
+	s.counters.handled.Add(1)
+	a.run(ctx)
+}
+
+// badReplyTo says why a reply address must not be used, or is empty. A reply to
+// a method's queue would be served as a request, and its reply again.
+func (s *Server) badReplyTo(replyTo string) string {
+	if _, ok := s.methods[replyTo]; ok {
+		return "the reply address is a method's queue"
+	}
+	if len(replyTo) > 255 {
+		return "the reply address is too long"
+	}
+	return ""
+}
+
+// drop acknowledges a message that must not be answered.
+func (s *Server) drop(m *method, d *broker.Delivery, why string) {
+	s.counters.dropped.Add(1)
+	s.cfg.Logger.Warn("message dropped", "method", m.Name, "why", why, "call_id", clip(d.CorrelationId), "reply_to", clip(d.ReplyTo))
+	d.Ack(func(bool) { s.open.Done() })
+}
+
+// clip bounds what strangers can write into the log.
+func clip(s string) string { return s[:min(len(s), 128)] }
+
+// run calls the handler and answers with what it returns. A handler that
+// panics, or ends its goroutine, is answered for.
+func (a *answer) run(ctx context.Context) {
+	s, req := a.s, a.req
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		// nil if the handler called runtime.Goexit, which recover cannot stop.
+		value := recover()
+		s.counters.panics.Add(1)
+		incident := uuid.NewString()
+		s.cfg.Logger.Error("the handler panicked", "incident", incident, "method", req.Method, "call_id", clip(req.CallID),
+			"panic", fmt.Sprint(value), "stack", string(debug.Stack()))
+		a.fail(&warren.Error{
+			Code: warren.CodeInternal, Reason: warren.ReasonPanic, Outcome: warren.Executed, Incident: incident,
+			Message: "the handler panicked; the server's log has the rest",
+		})
+	}()
+	crashpoint.Reached(crashpoint.InHandler, req.Method, req.CallID)
+	reply, err := a.m.handler(ctx, req)
+	crashpoint.Reached(crashpoint.EffectDone, req.Method, req.CallID)
+	returned = true
+	var refused *refusal
+	switch {
+	case errors.As(err, &refused):
+		a.reject(refused.error)
+	case err != nil && context.Cause(ctx) == errStopping:
+		// The handler gave up because the server stops: another one takes it.
+		a.giveBack()
+	case err != nil:
+		a.fail(s.toError(req, err))
+	case reply == nil:
+		a.succeed(&warren.Reply{})
+	default:
+		a.succeed(reply)
+	}
+}
+
+// toError returns what the caller is told of a handler's error.
+func (s *Server) toError(req *warren.Request, err error) *warren.Error {
+	e, typed := warren.AsError(err)
+	switch {
+	case typed:
+		told := *e
+		told.Outcome = warren.Executed
+		if !told.Code.Valid() {
+			told.Code = warren.CodeUnknown
+		}
+		if e.Method != "" {
+			// It came from a call that the handler made: its code says something
+			// about this call too, its reason and incident do not.
+			told.Reason, told.Incident, told.Details = "", "", nil
+		}
+		return &told
+	case warren.IsPublic(err):
+		return &warren.Error{Code: warren.CodeOf(err), Outcome: warren.Executed, Message: strings.TrimPrefix(err.Error(), "warren: ")}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &warren.Error{Code: warren.CodeDeadlineExceeded, Outcome: warren.Executed, Message: "the handler ran out of time"}
+	case errors.Is(err, context.Canceled):
+		return &warren.Error{Code: warren.CodeCanceled, Outcome: warren.Executed, Message: "the handler was cancelled"}
+	}
+	incident := uuid.NewString()
+	s.cfg.Logger.Error("the handler failed", "incident", incident, "method", req.Method, "call_id", clip(req.CallID), "error", err)
+	return &warren.Error{
+		Code: warren.CodeUnknown, Outcome: warren.Executed, Incident: incident,
+		Message: "the handler failed; the server's log has the rest",
+	}
+}

@@ -1,0 +1,291 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/broker"
+	"github.com/warren-rpc/warren/internal/crashpoint"
+	"github.com/warren-rpc/warren/internal/lifecycle"
+	"github.com/warren-rpc/warren/internal/wire"
+)
+
+// Server serves methods. Register all of them, then Run, or Start and Stop.
+// Methods of a Server may be called concurrently; handlers are.
+type Server struct {
+	cfg     Config
+	methods map[string]*method // fixed once started
+
+	publishing *broker.Link
+	consuming  *broker.Link
+	publisher  *broker.Publisher
+	counters   counters
+
+	mu      sync.Mutex
+	state   state
+	stopped chan struct{} // closed when Stop has ended
+
+	handlers context.Context // of every handler; ends when they must
+	cancel   context.CancelCauseFunc
+	open     sync.WaitGroup // requests taken and neither acknowledged nor given back
+}
+
+type state uint8
+
+const (
+	registering state = iota
+	running
+	stopping
+)
+
+// method is one served method.
+type method struct {
+	Method
+	handler  warren.Handler
+	limits   wire.Limits
+	consumer *broker.Consumer
+}
+
+// New returns a server without methods. The error names the field of cfg that
+// is wrong.
+func New(cfg Config) (*Server, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, methods: map[string]*method{}, stopped: make(chan struct{})}
+	s.handlers, s.cancel = context.WithCancelCause(context.Background())
+	s.publisher = broker.NewPublisher(broker.PublisherConfig{
+		Logger: cfg.Logger, HoldWhenBlocked: true, Written: writtenHook(),
+	})
+	s.publishing = broker.NewLink(cfg.Broker, "warren server, publishes", cfg.Logger, s.publisher)
+	s.consuming = broker.NewLink(cfg.Broker, "warren server, consumes", cfg.Logger)
+	return s, nil
+}
+
+// HandleRaw registers a handler that sees bodies as they travel. It fails if
+// the method is configured wrongly or registered already, or the server has
+// been started.
+//
+// The handler's context ends with the request's deadline and when the server is
+// stopped. It may run again for the same call, and concurrently with itself.
+// What it returns is described at [Handle].
+func (s *Server) HandleRaw(m Method, h warren.Handler) error {
+	m = m.withDefaults()
+	if err := m.validate(); err != nil {
+		return err
+	}
+	if h == nil {
+		return fmt.Errorf("warren: the handler of %s is nil", m.Name)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != registering {
+		return fmt.Errorf("warren: register %s before the server is started", m.Name)
+	}
+	if _, ok := s.methods[m.Name]; ok {
+		return fmt.Errorf("warren: method %s is registered already", m.Name)
+	}
+	reg := &method{
+		Method: m, limits: wire.DefaultLimits(),
+		handler: warren.Chain(warren.Chain(h, m.Interceptors...), s.cfg.Interceptors...),
+	}
+	reg.limits.Body = s.cfg.MaxRequest
+	declarer := &broker.Declarer{Queue: m.queue(), Logger: s.cfg.Logger}
+	reg.consumer = broker.NewConsumer(broker.ConsumerConfig{
+		Name: m.Name, Declare: declarer.Declare, Prefetch: m.Prefetch, Workers: m.Concurrency,
+		Handle: func(d broker.Delivery) { s.serve(reg, d) }, Logger: s.cfg.Logger,
+	})
+	s.methods[m.Name] = reg
+	s.consuming.Add(reg.consumer)
+	return nil
+}
+
+// Start connects and returns once every method is consumed. It fails when ctx
+// ends before, or at once if a broker refuses what cannot be had by waiting:
+// the credentials, a permission, an existing queue that is not there. After a
+// failure the server is stopped.
+func (s *Server) Start(ctx context.Context) error {
+	s.mu.Lock()
+	switch {
+	case s.state == stopping:
+		s.mu.Unlock()
+		return lifecycle.ErrStopped
+	case s.state == running:
+		s.mu.Unlock()
+		return lifecycle.ErrStarted
+	case len(s.methods) == 0:
+		s.mu.Unlock()
+		return errors.New("warren: the server has no methods")
+	}
+	s.state = running
+	err := errors.Join(s.publishing.Start(ctx), s.consuming.Start(ctx))
+	s.mu.Unlock()
+	if err == nil {
+		err = s.ready(ctx)
+	}
+	if err != nil {
+		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopPatience)
+		defer cancel()
+		err = errors.Join(err, s.Stop(stopCtx))
+	}
+	return err
+}
+
+// ready waits until every method is consumed.
+func (s *Server) ready(ctx context.Context) error {
+	for _, m := range s.methods {
+		for {
+			up, err, changed := m.consumer.Up().Get()
+			if up {
+				break
+			}
+			if err != nil && broker.IsPermanent(err) {
+				return fmt.Errorf("warren: method %s cannot be served: %w", m.Name, err)
+			}
+			refused, refusal := s.consuming.Refused()
+			if refusal != nil {
+				return refusal
+			}
+			select {
+			case <-changed:
+			case <-refused:
+			case <-s.stopped:
+				return lifecycle.ErrStopped
+			case <-ctx.Done():
+				return errors.Join(fmt.Errorf("warren: method %s is not served yet: %w", m.Name, ctx.Err()), err, s.consuming.LastErr())
+			}
+		}
+	}
+	return nil
+}
+
+// stopPatience is how long Run gives handlers that are at work when its context
+// ends.
+const stopPatience = 20 * time.Second
+
+// Run starts the server, serves until ctx ends, and stops with up to 20 s for
+// the handlers that are at work; use Start and Stop for another bound. It
+// returns nil after an orderly stop.
+func (s *Server) Run(ctx context.Context) error {
+	if err := s.Start(ctx); err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+	case <-s.stopped:
+	}
+	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopPatience)
+	defer cancel()
+	return s.Stop(stopCtx)
+}
+
+// errStopping is the cause of handlers' contexts that end because the server
+// stops.
+var errStopping = errors.New("warren: the server is stopping")
+
+// Stop ends the server: it takes no more requests, lets handlers that are at
+// work end and answer, cancels their contexts when ctx ends, and gives back to
+// the broker what is unfinished a second after that, for another server.
+// Requests that were fetched and not begun are given back too.
+//
+// It returns nil if every handler ended by itself, and ctx's error if some had
+// to be cancelled. Stopping twice, or before starting, is fine: every Stop
+// returns when the server has stopped or its own ctx has ended.
+func (s *Server) Stop(ctx context.Context) error {
+	s.mu.Lock()
+	before := s.state
+	s.state = stopping
+	s.mu.Unlock()
+	if before == stopping {
+		select {
+		case <-s.stopped:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	defer close(s.stopped)
+	for _, m := range s.methods {
+		m.consumer.Drain()
+	}
+	err := s.drain(ctx)
+	if err != nil {
+		s.cancel(errStopping)
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelPatience)
+		defer cancel()
+		_ = s.drain(grace) // what is not done by now is given back
+	}
+	s.cancel(errStopping)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), linkPatience)
+	defer cancel()
+	// Consumers first: what they gave back must not be answered any more.
+	linkErr := s.consuming.Stop(last)
+	linkErr = errors.Join(linkErr, s.publishing.Stop(last))
+	s.publisher.Close()
+	return errors.Join(err, linkErr)
+}
+
+const (
+	cancelPatience = time.Second
+	linkPatience   = 5 * time.Second
+)
+
+// drain waits for the handlers at work, their replies and acknowledgements.
+func (s *Server) drain(ctx context.Context) error {
+	for _, m := range s.methods {
+		if err := m.consumer.Wait(ctx); err != nil {
+			return err
+		}
+	}
+	return lifecycle.Wait(ctx, s.open.Wait)
+}
+
+// Methods returns how many methods are registered.
+func (s *Server) Methods() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.methods)
+}
+
+func writtenHook() func(*broker.Publishing) {
+	if !crashpoint.Enabled() {
+		return nil
+	}
+	return func(p *broker.Publishing) {
+		if a, ok := p.Sink.(*answer); ok {
+			crashpoint.Reached(crashpoint.ReplyPublished, a.m.Name, p.Msg.CorrelationId)
+		}
+	}
+}
+
+// Stats are counters since the server was made.
+type Stats struct {
+	Requests       uint64 // messages taken from the queues
+	Handled        uint64 // requests that a handler saw
+	Panics         uint64 // handlers that panicked
+	Rejected       uint64 // requests refused before the handler: out of bounds, malformed, expired
+	Dropped        uint64 // messages that were not requests
+	Unrouted       uint64 // replies whose caller was gone
+	RepliesRetried uint64 // replies published again, because the first publish was not confirmed
+	Reconnects     int    // times either connection was made again
+}
+
+type counters struct {
+	requests, handled, panics, rejected, dropped, unrouted, retried atomic.Uint64
+}
+
+// Stats returns the counters.
+func (s *Server) Stats() Stats {
+	return Stats{
+		Requests: s.counters.requests.Load(), Handled: s.counters.handled.Load(), Panics: s.counters.panics.Load(),
+		Rejected: s.counters.rejected.Load(), Dropped: s.counters.dropped.Load(),
+		Unrouted: s.counters.unrouted.Load(), RepliesRetried: s.counters.retried.Load(),
+		Reconnects: max(s.publishing.Sessions()-1, 0) + max(s.consuming.Sessions()-1, 0),
+	}
+}
