@@ -103,7 +103,7 @@ func TestBodiesOfAnySizeComeBackAndTheTableHasARowPerVariant(t *testing.T) {
 	var out bytes.Buffer
 	options := Options{
 		URL:      rabbit.VHost(t),
-		Variants: []string{"raw-fast", "raw-guarantees", "raw-fast"},
+		Variants: []string{"raw-fast", "warren-classic", "raw-guarantees", "raw-fast"},
 		Sizes:    []int{0, 7, 300 << 10},
 		Inflight: []int{2},
 		Rounds:   1,

@@ -33,6 +33,8 @@ type caller interface {
 
 // variants is in the order of the report.
 var variants = []variant{
+	warrenClassic,
+	warrenQuorum,
 	rawTutorial,
 	rawTutorialQuorum,
 	rawFast,
@@ -68,6 +70,10 @@ const (
 	// handlers is how many requests the servers by hand work on at a time, so that
 	// a slow one would not hold up the rest. It is Warren's default.
 	handlers = 64
+
+	// queueExpires is how long a queue may be unused before the broker deletes it,
+	// in case that a run is killed before it can.
+	queueExpires = 10 * time.Minute
 )
 
 // dial connects as the library does by default, less its recovery.
@@ -91,13 +97,11 @@ func dialChannel(url string) (*amqp.Connection, *amqp.Channel, error) {
 	return conn, ch, nil
 }
 
-// declareQueue declares a durable queue of the given type. It expires when it
-// has been unused for ten minutes, in case that a run is killed before it can
-// delete it.
+// declareQueue declares a durable queue of the given type, which expires.
 func declareQueue(ch *amqp.Channel, queue, queueType string) error {
 	_, err := ch.QueueDeclare(queue, true, false, false, false, amqp.Table{
 		amqp.QueueTypeArg: queueType,
-		amqp.QueueTTLArg:  int64(10 * time.Minute / time.Millisecond),
+		amqp.QueueTTLArg:  queueExpires.Milliseconds(),
 	})
 	return err
 }
