@@ -135,6 +135,7 @@ func TestCheckCatches(t *testing.T) {
 				type hidden struct { Conn *amqp.Connection }
 				type I interface { accept(amqp.Delivery) }
 				func accept(amqp.Delivery) {}
+				func (h *hidden) Accept(amqp.Delivery) {}
 				func F() { var d amqp.Delivery; accept(d) }
 				var V = func() { F(); accept(amqp.Delivery{}) }
 				var closed = amqp.ErrClosed`,
@@ -144,7 +145,7 @@ func TestCheckCatches(t *testing.T) {
 			"x/go.mod": "module " + own + "/x\n",
 			"x/x.go": `package x; import amqp "` + amqp + `"
 				func F(amqp.Delivery)
-				func (t *t) M() (<-chan map[string][]amqp.Return)
+				func (t *T[A, B]) M() (<-chan map[string][]amqp.Return)
 				type S struct { C *amqp.Connection }
 				type E struct { *amqp.Channel }
 				type A = amqp.Table

@@ -28,8 +28,9 @@ func checkSignatures(file *sourceFile) []finding {
 	for _, decl := range file.syntax.Decls {
 		switch decl := decl.(type) {
 		case *ast.FuncDecl:
-			// Methods of unexported types too: a caller that is handed such a value can call them.
-			if decl.Name.IsExported() {
+			// A method of an unexported type may implement an interface of an internal package. That nobody
+			// outside is handed such a value is the linter's business (revive, unexported-return).
+			if decl.Name.IsExported() && (decl.Recv == nil || receiver(decl).IsExported()) {
 				s.check(decl.Name, decl.Type)
 			}
 		case *ast.GenDecl:
@@ -39,6 +40,27 @@ func checkSignatures(file *sourceFile) []finding {
 		}
 	}
 	return s.found
+}
+
+// receiver names the type whose method decl is.
+func receiver(decl *ast.FuncDecl) *ast.Ident {
+	expr := decl.Recv.List[0].Type
+	for {
+		switch x := expr.(type) {
+		case *ast.StarExpr:
+			expr = x.X
+		case *ast.ParenExpr:
+			expr = x.X
+		case *ast.IndexExpr:
+			expr = x.X
+		case *ast.IndexListExpr:
+			expr = x.X
+		case *ast.Ident:
+			return x
+		default:
+			panic("archtest: a receiver that does not compile") // Go's grammar has no other
+		}
+	}
 }
 
 type signatures struct {
