@@ -18,6 +18,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if url := os.Getenv(envServeURL); url != "" {
+		if err := runServer(url, os.Getenv(envServeName), os.Getenv(envKillAt)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	os.Exit(rabbit.Main(m, func() error { return goleak.Find() }))
 }
 

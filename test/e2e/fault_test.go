@@ -1,0 +1,283 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/client"
+	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/test/rabbit"
+)
+
+// gate is a handler that tells when it runs and waits to be let go.
+type gate struct {
+	entered chan string
+	release chan struct{}
+	runs    atomic.Int64
+}
+
+func newGate() *gate { return &gate{entered: make(chan string, 1000), release: make(chan struct{})} }
+
+func (g *gate) handle(ctx context.Context, req *warren.Request) (*warren.Reply, error) {
+	g.runs.Add(1)
+	g.entered <- req.CallID
+	select {
+	case <-g.release:
+		return &warren.Reply{Body: req.Body}, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (g *gate) serve(name string) func(*server.Server) error {
+	return func(s *server.Server) error { return s.HandleRaw(server.Method{Name: name}, g.handle) }
+}
+
+func TestCallIsAnsweredAfterBrokerClosesTheClientsConnections(t *testing.T) {
+	t.Parallel()
+	base := rabbit.VHost(t)
+	g := newGate()
+	newServer(t, base, g.serve("gate"))
+	p, through := newProxy(t, base)
+	c := newClient(t, through)
+	call := c.Go(testContext(t), "gate", []byte("body"))
+	<-g.entered
+	p.cut()
+	eventually(t, "the client has noticed", func() bool { return c.Stats().Reconnects > 0 })
+	close(g.release) // the reply may be sent while the client is away
+	reply, err := call.Result()
+	if err != nil || string(reply.Body) != "body" {
+		t.Fatalf("%v, %v", reply, err)
+	}
+	if g.runs.Load() != 1 {
+		t.Errorf("the handler ran %d times", g.runs.Load())
+	}
+}
+
+func TestCallIsAnsweredAfterBrokerClosesAllConnections(t *testing.T) {
+	t.Parallel()
+	node := rabbit.New(t, rabbit.Options{})
+	g := newGate()
+	s := newServer(t, node.URL(), g.serve("gate"))
+	c := newClient(t, node.URL())
+	call := c.Go(testContext(t), "gate", []byte("body"))
+	<-g.entered
+	if err := node.CloseConnections(testContext(t), "maintenance"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "both sides have reconnected", func() bool {
+		return c.Stats().Reconnects >= 2 && s.Stats().Reconnects >= 2
+	})
+	close(g.release)
+	if reply, err := call.Result(); err != nil || string(reply.Body) != "body" {
+		t.Fatalf("%v, %v", reply, err)
+	}
+}
+
+func TestBrokerRestartInTheMiddleOfCalls(t *testing.T) {
+	t.Parallel()
+	node := rabbit.New(t, rabbit.Options{})
+	g := newGate()
+	newServer(t, node.URL(), g.serve("gate"))
+	c := newClient(t, node.URL())
+	lasting := c.Go(testContext(t), "gate", []byte("body"))
+	brief := c.Go(testContext(t), "gate", nil, client.WithTimeout(time.Second))
+	<-g.entered
+	<-g.entered
+	if err := node.Stop(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	_, err := brief.Result()
+	wantError(t, err, warren.CodeDeadlineExceeded, "", warren.Unknown)
+	// A call that is made while there is no broker ends by its deadline, and
+	// says that it was not executed.
+	_, err = c.Call(testContext(t), "gate", nil, client.WithTimeout(200*time.Millisecond))
+	e := wantError(t, err, warren.CodeDeadlineExceeded, warren.ReasonNotConnected, warren.NotExecuted)
+	if !errors.Is(err, context.DeadlineExceeded) || e.Attempts != 0 {
+		t.Errorf("error is %+v", e)
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("two calls without a broker took %v", took)
+	}
+	if err := node.Restart(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	// The request lives in the quorum queue, the reply queue is durable: the
+	// call is answered after all.
+	close(g.release)
+	if reply, err := lasting.Result(); err != nil || string(reply.Body) != "body" {
+		t.Fatalf("%v, %v", reply, err)
+	}
+}
+
+func TestMemoryAlarmFailsCallsInTime(t *testing.T) {
+	t.Parallel()
+	node := rabbit.New(t, rabbit.Options{})
+	newServer(t, node.URL(), serveEcho("echo"))
+	c := newClient(t, node.URL())
+	if _, err := c.Call(testContext(t), "echo", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := node.MemoryAlarm(testContext(t), true); err != nil {
+		t.Fatal(err)
+	}
+	var blocked *warren.Error
+	slowest := time.Duration(0)
+	eventually(t, "a call is refused because the broker blocks", func() bool {
+		began := time.Now()
+		_, err := c.Call(testContext(t), "echo", nil, client.WithTimeout(200*time.Millisecond))
+		slowest = max(slowest, time.Since(began))
+		blocked, _ = warren.AsError(err)
+		return blocked != nil && blocked.Reason == warren.ReasonBlocked
+	})
+	wantError(t, blocked, warren.CodeUnavailable, warren.ReasonBlocked, warren.NotExecuted)
+	if slowest > 250*time.Millisecond {
+		t.Errorf("a call of 200 ms took %v", slowest)
+	}
+	if err := node.MemoryAlarm(testContext(t), false); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "calls go through again", func() bool {
+		_, err := c.Call(testContext(t), "echo", nil)
+		return err == nil
+	})
+}
+
+func TestStalledSocketDoesNotHoldUpCalls(t *testing.T) {
+	t.Parallel()
+	base := rabbit.VHost(t)
+	newServer(t, base, serveEcho("echo"))
+	p, through := newProxy(t, base)
+	c := newClient(t, through)
+	if _, err := c.Call(testContext(t), "echo", nil); err != nil {
+		t.Fatal(err)
+	}
+	p.setStall(true)
+	body := make([]byte, 64<<10) // 200 of them overflow every buffer on the way
+	slowest := make(chan time.Duration, 200)
+	for range cap(slowest) {
+		go func() {
+			began := time.Now()
+			_, err := c.Call(context.Background(), "echo", body, client.WithTimeout(200*time.Millisecond))
+			if warren.CodeOf(err) != warren.CodeDeadlineExceeded {
+				t.Errorf("error is %v", err)
+			}
+			slowest <- time.Since(began)
+		}()
+	}
+	for range cap(slowest) {
+		if took := <-slowest; took > 400*time.Millisecond {
+			t.Errorf("a call of 200 ms took %v", took)
+		}
+	}
+	if s := c.Stats(); s.Pending != 0 || s.PendingBytes != 0 {
+		t.Errorf("%d calls and %d bytes are pending", s.Pending, s.PendingBytes)
+	}
+	eventually(t, "the client gives the connection up", func() bool {
+		_, err := c.Call(testContext(t), "echo", nil, client.WithTimeout(100*time.Millisecond))
+		e, _ := warren.AsError(err)
+		return e != nil && e.Reason == warren.ReasonNotConnected
+	})
+	p.setStall(false)
+	eventually(t, "calls go through again", func() bool {
+		_, err := c.Call(testContext(t), "echo", nil, client.WithTimeout(time.Second))
+		return err == nil
+	})
+}
+
+func TestQueueDeletedUnderAServerIsServedAgain(t *testing.T) {
+	t.Parallel()
+	url := rabbit.VHost(t)
+	newServer(t, url, serveEcho("echo"))
+	c := newClient(t, url)
+	if _, err := c.Call(testContext(t), "echo", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := rabbit.Shared(t).DeleteQueue(testContext(t), vhostOf(t, url), "echo"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the method is served again", func() bool {
+		_, err := c.Call(testContext(t), "echo", nil)
+		if err != nil {
+			e, _ := warren.AsError(err)
+			if e.Code != warren.CodeUnavailable && e.Code != warren.CodeDeadlineExceeded {
+				t.Errorf("error is %v", err)
+			}
+		}
+		return err == nil
+	})
+}
+
+func TestReplyQueueThatIsGoneEndsCallsAsUnknownAndIsReplaced(t *testing.T) {
+	t.Parallel()
+	url := rabbit.VHost(t)
+	g := newGate()
+	newServer(t, url, g.serve("gate"))
+	c := newClient(t, url)
+	once := c.Go(testContext(t), "gate", []byte("once"))
+	<-g.entered
+	again := c.Go(testContext(t), "gate", []byte("again"), client.Idempotent())
+	<-g.entered
+	queues, err := rabbit.Shared(t).Queues(testContext(t), vhostOf(t, url))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range queues {
+		if strings.HasPrefix(q.Name, "warren.reply.") {
+			if err := rabbit.Shared(t).DeleteQueue(testContext(t), vhostOf(t, url), q.Name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	_, err = once.Result()
+	wantError(t, err, warren.CodeUnavailable, warren.ReasonReplyQueueLost, warren.Unknown)
+	<-g.entered // the second attempt of the other
+	close(g.release)
+	reply, err := again.Result()
+	if err != nil || string(reply.Body) != "again" || reply.Attempts != 2 {
+		t.Fatalf("%+v, %v", reply, err)
+	}
+}
+
+func TestWrongCredentialsFailAtOnceAndAreNotRepeated(t *testing.T) {
+	t.Parallel()
+	u, err := url.Parse(rabbit.VHost(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword("guest", "s3cret-pass")
+	c := newClient(t, u.String())
+	err = c.Ready(testContext(t))
+	e := wantError(t, err, warren.CodePermissionDenied, warren.ReasonNotPermitted, warren.NotExecuted)
+	s, err := server.New(server.Config{Broker: warren.Broker{URLs: []string{u.String()}}, Logger: testLogger(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.HandleRaw(server.Method{Name: "echo"}, echo); err != nil {
+		t.Fatal(err)
+	}
+	startErr := s.Start(testContext(t))
+	if startErr == nil {
+		t.Fatal("the server started")
+	}
+	if text := fmt.Sprintf("%+v %v", e, startErr); strings.Contains(text, "s3cret") {
+		t.Errorf("the password is told: %s", text)
+	}
+}
+
+func vhostOf(t testing.TB, rawURL string) string {
+	t.Helper()
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimPrefix(u.Path, "/")
+}

@@ -1,0 +1,136 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/crashpoint"
+	"github.com/warren-rpc/warren/server"
+)
+
+// The environment of a server subprocess: this test binary, started again.
+const (
+	envServeURL  = "WARREN_E2E_SERVE_URL"
+	envServeName = "WARREN_E2E_SERVE_NAME"
+	envKillAt    = "WARREN_E2E_KILL_AT"
+)
+
+// runServer is what the subprocess does: it serves echo under the given name,
+// writes a line for each execution, and kills itself at the crash point.
+func runServer(url, name, killAt string) error {
+	if killAt != "" {
+		crashpoint.Set(func(point crashpoint.Point, _, callID string) {
+			if string(point) == killAt && callID == "victim" {
+				syscall.Kill(os.Getpid(), syscall.SIGKILL)
+				select {} // the signal is on its way
+			}
+		})
+	}
+	s, err := server.New(server.Config{
+		Broker: warren.Broker{URLs: []string{url}},
+		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	})
+	if err != nil {
+		return err
+	}
+	err = s.HandleRaw(server.Method{Name: name}, func(ctx context.Context, req *warren.Request) (*warren.Reply, error) {
+		fmt.Println("ran", req.CallID)
+		return echo(ctx, req)
+	})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		// The parent's end closes standard input.
+		io.Copy(io.Discard, os.Stdin)
+		cancel()
+	}()
+	if err := s.Start(ctx); err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	<-ctx.Done()
+	return s.Stop(ctx)
+}
+
+// process is a server subprocess.
+type process struct {
+	cmd  *exec.Cmd
+	done chan struct{}
+
+	mu    sync.Mutex
+	lines []string
+}
+
+// startServer starts a server subprocess and waits until it consumes.
+func startServer(t *testing.T, url, name string, killAt crashpoint.Point) *process {
+	t.Helper()
+	p := &process{cmd: exec.Command(os.Args[0]), done: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), envServeURL+"="+url, envServeName+"="+name, envKillAt+"="+string(killAt))
+	p.cmd.Stderr = os.Stderr
+	stdin, err := p.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := p.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(p.done)
+		for lines := bufio.NewScanner(stdout); lines.Scan(); {
+			p.mu.Lock()
+			p.lines = append(p.lines, lines.Text())
+			p.mu.Unlock()
+		}
+		p.cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		stdin.Close()
+		select {
+		case <-p.done:
+		case <-time.After(within):
+			p.cmd.Process.Kill()
+			<-p.done
+			t.Error("the server process did not end by itself")
+		}
+	})
+	eventually(t, "the server process consumes", func() bool { return p.count("ready") == 1 || p.ended() })
+	return p
+}
+
+func (p *process) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// count tells how many lines begin with the words.
+func (p *process) count(words string) (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, line := range p.lines {
+		if strings.HasPrefix(line, words) {
+			n++
+		}
+	}
+	return n
+}
