@@ -57,7 +57,7 @@ install_packages() {
 
     # Ours may be left over from an installation that was killed; anyone else's stays.
     if [ ! -e "$policy" ] || grep -qsxF "$mark" "$policy"; then
-        trap 'rm -f "$policy"' EXIT
+        trap 'if grep -qsxF "$mark" "$policy"; then rm -f "$policy"; fi' EXIT
         trap 'exit 130' INT
         trap 'exit 143' TERM
         printf '#!/bin/sh\n%s\nexit 101\n' "$mark" >"$policy"
@@ -92,15 +92,16 @@ packages=$(missing "${1:-all}" | tr '\n' ' ')
 [ -n "$packages" ] || exit 0
 
 have apt-get || die "please install what provides (Debian's names): $packages"
+if [ "$(id -u)" -eq 0 ]; then
+    root=
+elif have sudo; then
+    root=sudo
+else
+    die "please run as root: sh $0 --install $packages"
+fi
 echo "deps: installing $packages"
 # shellcheck disable=SC2086 # package names, separated by blanks
-if [ "$(id -u)" -eq 0 ]; then
-    sh "$0" --install $packages
-elif have sudo; then
-    sudo sh "$0" --install $packages
-else
-    die "please run as root: apt-get install $packages"
-fi
+$root sh "$0" --install $packages
 
 packages=$(missing "${1:-all}" | tr '\n' ' ')
 [ -z "$packages" ] || die "still missing after the installation: $packages"
