@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	amqp "github.com/rabbitmq/amqp091-go"
-
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/broker"
 	"github.com/warren-rpc/warren/internal/crashpoint"
@@ -21,7 +19,7 @@ type call struct {
 	req      *warren.Request
 	settings callSettings
 	deadline time.Time // of the first caller; what the server is told
-	msg      amqp.Publishing
+	msg      wire.Message
 	done     chan struct{} // closed when the call has ended
 
 	mu       sync.Mutex
@@ -154,7 +152,7 @@ func (cl *call) refuseBlocked() {
 }
 
 // Writing implements broker.Sink.
-func (a *attempt) Writing(now time.Time, msg *amqp.Publishing) bool {
+func (a *attempt) Writing(now time.Time, msg *wire.Message) bool {
 	cl := a.call
 	cl.mu.Lock()
 	defer cl.mu.Unlock()

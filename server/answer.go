@@ -5,8 +5,6 @@ import (
 	"strings"
 	"time"
 
-	amqp "github.com/rabbitmq/amqp091-go"
-
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/broker"
 	"github.com/warren-rpc/warren/internal/crashpoint"
@@ -65,7 +63,7 @@ func (a *answer) mode() uint8 {
 	return wire.Transient
 }
 
-func (a *answer) send(msg amqp.Publishing) {
+func (a *answer) send(msg wire.Message) {
 	a.publish = &broker.Publishing{
 		Key: a.d.ReplyTo, Msg: msg, Sink: a,
 		// The broker returns every mandatory reply to a direct reply-to,
@@ -83,7 +81,7 @@ func (a *answer) put() {
 
 // Writing implements broker.Sink. A reply is worth sending even if its request
 // will be delivered again: its caller waits.
-func (a *answer) Writing(time.Time, *amqp.Publishing) bool { return true }
+func (a *answer) Writing(time.Time, *wire.Message) bool { return true }
 
 // Settled implements broker.Sink.
 func (a *answer) Settled(result broker.Result, _ error) {

@@ -16,6 +16,10 @@ import (
 // callers which use its direct reply-to.
 const DirectReplyTo = "amq.rabbitmq.reply-to"
 
+// Message is what goes out: the library's type, named here so that packages
+// which only pass messages on need not import the library.
+type Message = amqp.Publishing
+
 // Persistent and Transient are the delivery modes of AMQP.
 const (
 	Transient  uint8 = amqp.Transient

@@ -1,0 +1,369 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/client"
+	"github.com/warren-rpc/warren/internal/lifecycle"
+	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/test/rabbit"
+)
+
+func TestStopDrainsWhatIsAtWorkAndGivesBackTheRest(t *testing.T) {
+	t.Parallel()
+	url := rabbit.VHost(t)
+	g := newGate()
+	s := newServer(t, url, func(s *server.Server) error {
+		return s.HandleRaw(server.Method{Name: "gate", Concurrency: 2, Prefetch: 10}, g.handle)
+	})
+	c := newClient(t, url)
+	var futures []*client.Future
+	for i := range 6 {
+		futures = append(futures, c.Go(testContext(t), "gate", fmt.Append(nil, i)))
+	}
+	<-g.entered
+	<-g.entered
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.Stop(testContext(t)) }()
+	other := newGate()
+	close(other.release)
+	newServer(t, url, other.serve("gate"))
+	close(g.release)
+	if err := <-stopped; err != nil {
+		t.Fatal(err)
+	}
+	for i, f := range futures {
+		reply, err := f.Result()
+		if err != nil || string(reply.Body) != fmt.Sprint(i) {
+			t.Fatalf("call %d: %v, %v", i, reply, err)
+		}
+	}
+	if g.runs.Load() != 2 || other.runs.Load() != 4 {
+		t.Errorf("the stopped server ran %d and the other %d", g.runs.Load(), other.runs.Load())
+	}
+}
+
+func TestStopCancelsHandlersThatDoNotEndAndGivesTheirRequestsBack(t *testing.T) {
+	t.Parallel()
+	url := rabbit.VHost(t)
+	g := newGate()
+	s := newServer(t, url, g.serve("gate"))
+	c := newClient(t, url)
+	call := c.Go(testContext(t), "gate", []byte("x"))
+	<-g.entered
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if err := s.Stop(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("Stop: %v", err)
+	}
+	other := newGate()
+	close(other.release)
+	newServer(t, url, other.serve("gate"))
+	if reply, err := call.Result(); err != nil || string(reply.Body) != "x" {
+		t.Fatalf("%v, %v", reply, err)
+	}
+}
+
+func TestServerKeepsTheStartStopContract(t *testing.T) {
+	t.Parallel()
+	url := rabbit.VHost(t)
+	lifecycle.Stress(t, within, func() lifecycle.Service {
+		s, err := server.New(server.Config{Broker: warren.Broker{URLs: []string{url}}, Logger: testLogger(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.HandleRaw(server.Method{Name: "echo"}, echo); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	})
+}
+
+func TestDeadlineTravelsAndShrinksFromHopToHop(t *testing.T) {
+	t.Parallel()
+	url := rabbit.VHost(t)
+	c := newClient(t, url)
+	deadlines := make(chan time.Time, 2)
+	newServer(t, url, func(s *server.Server) error {
+		outer := func(ctx context.Context, req *warren.Request) (*warren.Reply, error) {
+			d, _ := ctx.Deadline()
+			deadlines <- d
+			return c.Call(ctx, "inner", req.Body)
+		}
+		inner := func(ctx context.Context, req *warren.Request) (*warren.Reply, error) {
+			d, ok := ctx.Deadline()
+			if !ok || !d.Equal(req.Deadline) {
+				t.Errorf("deadline of the context %v, of the request %v", d, req.Deadline)
+			}
+			deadlines <- d
+			return &warren.Reply{Body: req.Body}, nil
+		}
+		return errors.Join(s.HandleRaw(server.Method{Name: "outer"}, outer), s.HandleRaw(server.Method{Name: "inner"}, inner))
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	own, _ := ctx.Deadline()
+	if _, err := c.Call(ctx, "outer", []byte("x"), client.WithTimeout(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	first, second := <-deadlines, <-deadlines
+	if first.After(own) || own.Sub(first) > time.Millisecond || second.After(first) {
+		t.Errorf("caller %v, first hop %v, second hop %v", own, first, second)
+	}
+}
+
+func TestInterceptorsWrapBothSidesInOrder(t *testing.T) {
+	t.Parallel()
+	url := rabbit.VHost(t)
+	var mu sync.Mutex
+	var order []string
+	mark := func(name string) warren.Interceptor {
+		return func(next warren.Handler) warren.Handler {
+			return func(ctx context.Context, req *warren.Request) (*warren.Reply, error) {
+				mu.Lock()
+				order = append(order, name)
+				mu.Unlock()
+				return next(ctx, req)
+			}
+		}
+	}
+	s, err := server.New(server.Config{
+		Broker: warren.Broker{URLs: []string{url}}, Logger: testLogger(t), Interceptors: []warren.Interceptor{mark("server")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := server.Method{Name: "echo", Interceptors: []warren.Interceptor{mark("method")}}
+	if err := s.HandleRaw(m, echo); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Stop(testContext(t))
+	refuse := errors.New("no")
+	c := newClient(t, url, func(cfg *client.Config) {
+		cfg.Interceptors = []warren.Interceptor{mark("outer"), mark("inner"), func(next warren.Handler) warren.Handler {
+			return func(ctx context.Context, req *warren.Request) (*warren.Reply, error) {
+				if string(req.Body) == "refuse" {
+					return nil, refuse
+				}
+				req.Header = warren.Header{"added": "yes"}
+				return next(ctx, req)
+			}
+		}}
+	})
+	reply, err := c.Call(testContext(t), "echo", nil)
+	if err != nil || reply.Header["added"] != "yes" {
+		t.Fatalf("%+v, %v", reply, err)
+	}
+	if want := []string{"outer", "inner", "server", "method"}; !slices.Equal(order, want) {
+		t.Errorf("order is %v; want %v", order, want)
+	}
+	_, err = c.Call(testContext(t), "echo", []byte("refuse"))
+	e := wantError(t, err, warren.CodeUnknown, "", warren.Unknown)
+	if !errors.Is(err, refuse) || e.Method != "echo" {
+		t.Errorf("error is %+v", e)
+	}
+}
+
+func TestQueueWithOtherArgumentsIsUsedAsItIsWithOneWarning(t *testing.T) {
+	t.Parallel()
+	url := rabbit.VHost(t)
+	plain := newPlainPeer(t, url)
+	if _, err := plain.ch.QueueDeclare("echo", false, false, false, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	var log logBuffer
+	s, err := server.New(server.Config{Broker: warren.Broker{URLs: []string{url}}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.HandleRaw(server.Method{Name: "echo"}, echo); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Stop(testContext(t))
+	if _, err := newClient(t, url).Call(testContext(t), "echo", nil); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(log.String(), "other arguments"); n != 1 || !strings.Contains(log.String(), "inequivalent arg") {
+		t.Errorf("the log is %s", log.String())
+	}
+}
+
+func TestExistingQueueThatIsNotThereFailsTheStart(t *testing.T) {
+	t.Parallel()
+	s, err := server.New(server.Config{Broker: warren.Broker{URLs: []string{rabbit.VHost(t)}}, Logger: testLogger(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.HandleRaw(server.Method{Name: "echo", Queue: server.Queue{Type: server.Existing}}, echo); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(testContext(t)); err == nil || !strings.Contains(err.Error(), "echo") {
+		t.Fatalf("Start: %v", err)
+	}
+}
+
+// plainPeer is a peer that knows nothing of Warren.
+type plainPeer struct {
+	t       *testing.T
+	ch      *amqp.Channel
+	queue   string
+	replies <-chan amqp.Delivery
+}
+
+func newPlainPeer(t *testing.T, url string) *plainPeer {
+	t.Helper()
+	conn, err := amqp.Dial(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	ch, err := conn.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := ch.QueueDeclare("", false, true, true, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	replies, err := ch.Consume(q.Name, "", true, false, false, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &plainPeer{t, ch, q.Name, replies}
+}
+
+func (p *plainPeer) publish(queue string, msg amqp.Publishing) {
+	p.t.Helper()
+	if err := p.ch.PublishWithContext(p.t.Context(), "", queue, true, false, msg); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *plainPeer) next() amqp.Delivery {
+	p.t.Helper()
+	select {
+	case d, ok := <-p.replies:
+		if !ok {
+			p.t.Fatal("the plain peer's channel has ended")
+		}
+		return d
+	case <-time.After(within):
+		p.t.Fatal("the plain peer got no reply")
+	}
+	panic("unreachable")
+}
+
+func TestHostileMessagesNeitherReachHandlersNorStopTheServer(t *testing.T) {
+	t.Parallel()
+	url := rabbit.VHost(t)
+	var handled sync.Map
+	s := newServer(t, url, func(s *server.Server) error {
+		return s.HandleRaw(server.Method{Name: "echo"}, func(ctx context.Context, req *warren.Request) (*warren.Reply, error) {
+			handled.Store(string(req.Body), true)
+			return echo(ctx, req)
+		})
+	})
+	p := newPlainPeer(t, url)
+	deep := amqp.Table{"a": amqp.Table{"b": amqp.Table{"c": amqp.Table{"d": "e"}}}}
+	many := amqp.Table{}
+	for i := range 65 {
+		many[fmt.Sprint(i)] = "x"
+	}
+	refused := map[string]amqp.Publishing{
+		"version":    {Type: "warren/2;k=call"},
+		"metadata":   {Type: "warren/1;k=call;d=yesterday"},
+		"twice":      {Type: "warren/1;k=call;k=call"},
+		"deep":       {Headers: deep},
+		"many":       {Headers: many},
+		"long":       {Headers: amqp.Table{"k": strings.Repeat("x", 17<<10)}},
+		"unreadable": {CorrelationId: "a\x01b"},
+		"too long":   {CorrelationId: strings.Repeat("x", 129)},
+	}
+	for name, msg := range refused {
+		msg.ReplyTo, msg.Body = p.queue, []byte(name)
+		p.publish("echo", msg)
+		d := p.next()
+		if !strings.HasPrefix(d.Type, "warren/1;k=reply;") || !strings.Contains(d.Type, ";c=invalid_argument;r=bad_request;o=not_executed") {
+			t.Errorf("%s: reply of type %q: %s", name, d.Type, d.Body)
+		}
+	}
+	// These are dropped: replies and control messages are no requests, and an
+	// answer to a method's own queue would go round for ever.
+	dropped := []amqp.Publishing{
+		{Type: "warren/1;k=reply", ReplyTo: p.queue},
+		{Type: "warren/1;k=resolve", ReplyTo: p.queue},
+		{Type: "warren/1;k=cancel", ReplyTo: p.queue},
+		{ReplyTo: "echo", CorrelationId: "loop"},
+	}
+	for _, msg := range dropped {
+		msg.Body = []byte("dropped")
+		p.publish("echo", msg)
+	}
+	p.publish("echo", amqp.Publishing{ReplyTo: p.queue, CorrelationId: "1", Body: []byte("good")})
+	if d := p.next(); string(d.Body) != "good" || d.CorrelationId != "1" || d.Type != "" {
+		t.Errorf("reply %+v", d)
+	}
+	p.publish("echo", amqp.Publishing{Body: []byte("nobody waits")})
+	p.publish("echo", amqp.Publishing{Body: []byte("gone"), ReplyTo: "no.such.queue", CorrelationId: "x"})
+	eventually(t, "all are dealt with", func() bool {
+		st := s.Stats()
+		return st.Dropped == uint64(len(dropped)) && st.Rejected == uint64(len(refused)) && st.Handled == 3 && st.Unrouted == 1
+	})
+	handled.Range(func(body, _ any) bool {
+		if b := body.(string); b != "good" && b != "nobody waits" && b != "gone" {
+			t.Errorf("a handler saw %q", b)
+		}
+		return true
+	})
+	if n := s.Stats().Reconnects; n != 0 {
+		t.Errorf("hostile messages cost %d connections", n)
+	}
+}
+
+func TestForeignAndDoubleRepliesAreDropped(t *testing.T) {
+	t.Parallel()
+	url := rabbit.VHost(t)
+	p := newPlainPeer(t, url)
+	if _, err := p.ch.QueueDeclare("twice", false, true, false, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	requests, err := p.ch.Consume("twice", "", true, false, false, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newClient(t, url)
+	call := c.Go(testContext(t), "twice", []byte("x"))
+	req := <-requests
+	p.publish(req.ReplyTo, amqp.Publishing{CorrelationId: "somebody-else", Body: []byte("foreign")})
+	p.publish(req.ReplyTo, amqp.Publishing{Body: []byte("no ID")})
+	p.publish(req.ReplyTo, amqp.Publishing{CorrelationId: req.CorrelationId, Body: []byte("first")})
+	p.publish(req.ReplyTo, amqp.Publishing{CorrelationId: req.CorrelationId, Body: []byte("second")})
+	reply, err := call.Result()
+	if err != nil || string(reply.Body) != "first" || !reply.Plain {
+		t.Fatalf("%+v, %v", reply, err)
+	}
+	eventually(t, "three replies are dropped", func() bool { return c.Stats().LateReplies == 3 })
+
+	call = c.Go(testContext(t), "twice", []byte("x"))
+	req = <-requests
+	p.publish(req.ReplyTo, amqp.Publishing{CorrelationId: req.CorrelationId, Type: "warren/9;k=reply"})
+	_, err = call.Result()
+	wantError(t, err, warren.CodeInternal, warren.ReasonBadReply, warren.Unknown)
+}
