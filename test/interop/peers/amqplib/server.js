@@ -1,0 +1,81 @@
+// A recipe server.
+//
+// It reports what happens as one JSON object per line: ready, request (with the request's
+// properties), replied, acked. A body that is not a number ends it in fib mode.
+'use strict';
+
+const { parseArgs } = require('node:util');
+const amqplib = require('amqplib');
+
+const { values: options } = parseArgs({
+  options: {
+    url: { type: 'string' },
+    queue: { type: 'string' },
+    // quorum, classic (durable) or transient.
+    'queue-type': { type: 'string', default: 'quorum' },
+    // fib or echo.
+    mode: { type: 'string', default: 'fib' },
+    // How often each request is answered.
+    replies: { type: 'string', default: '1' },
+    // before-reply or before-ack: stop there with the first request, until killed.
+    hold: { type: 'string' },
+  },
+});
+
+function report(event, details) {
+  console.log(JSON.stringify({ event, ...details }));
+}
+
+function declare(channel) {
+  const quorum = options['queue-type'] === 'quorum';
+  return channel.assertQueue(options.queue, {
+    durable: options['queue-type'] !== 'transient',
+    arguments: quorum ? { 'x-queue-type': 'quorum' } : {},
+  });
+}
+
+// Whole numbers of any size: fib(79) no longer fits a double.
+function fib(n) {
+  let [a, b] = [0n, 1n];
+  for (let i = 0n; i < n; i++) [a, b] = [b, a + b];
+  return a;
+}
+
+function result(body) {
+  return options.mode === 'echo' ? body : Buffer.from(String(fib(BigInt(body.toString()))));
+}
+
+function onRequest(channel, message) {
+  const { correlationId, replyTo, type, contentType, expiration, deliveryMode, headers } = message.properties;
+  report('request', {
+    correlation_id: correlationId,
+    reply_to: replyTo,
+    type,
+    content_type: contentType,
+    expiration,
+    delivery_mode: deliveryMode,
+    headers,
+    redelivered: message.fields.redelivered,
+    size: message.content.length,
+  });
+  const answer = result(message.content);
+  if (options.hold === 'before-reply') return;
+  for (let i = 0; i < Number(options.replies); i++) {
+    channel.sendToQueue(replyTo, answer, { correlationId });
+  }
+  report('replied', { correlation_id: correlationId });
+  if (options.hold === 'before-ack') return;
+  channel.ack(message);
+  report('acked', { correlation_id: correlationId });
+}
+
+async function main() {
+  const connection = await amqplib.connect(options.url);
+  const channel = await connection.createChannel();
+  await declare(channel);
+  await channel.prefetch(1);
+  await channel.consume(options.queue, (message) => onRequest(channel, message));
+  report('ready');
+}
+
+main();
