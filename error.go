@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 )
@@ -97,9 +98,7 @@ func (e *Error) WithReason(reason string) *Error {
 func (e *Error) WithDetail(key, value string) *Error {
 	c := *e
 	c.Details = make(map[string]string, len(e.Details)+1)
-	for k, v := range e.Details {
-		c.Details[k] = v
-	}
+	maps.Copy(c.Details, e.Details)
 	c.Details[key] = value
 	return &c
 }

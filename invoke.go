@@ -1,6 +1,9 @@
 package warren
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // Handler answers one request. On the server's side it is the user's code; on
 // the client's side it is the rest of the call, which ends with the reply.
@@ -17,9 +20,9 @@ type Interceptor func(next Handler) Handler
 // Chain returns h wrapped in the interceptors, the first outermost. Nil
 // interceptors are passed over.
 func Chain(h Handler, interceptors ...Interceptor) Handler {
-	for i := len(interceptors) - 1; i >= 0; i-- {
-		if interceptors[i] != nil {
-			h = interceptors[i](h)
+	for _, wrap := range slices.Backward(interceptors) {
+		if wrap != nil {
+			h = wrap(h)
 		}
 	}
 	return h

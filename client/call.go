@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -127,9 +128,9 @@ func (cl *call) publish() {
 	a.publish = broker.Publishing{Key: cl.req.Method, Mandatory: true, Msg: cl.msg, Sink: a}
 	cl.current = a
 	cl.mu.Unlock()
-	switch err := cl.c.publisher.Publish(&a.publish); err {
-	case nil:
-	case broker.ErrBlocked:
+	switch err := cl.c.publisher.Publish(&a.publish); {
+	case err == nil:
+	case errors.Is(err, broker.ErrBlocked):
 		cl.refuseBlocked()
 	default:
 		cl.finish(nil, errClosed())
@@ -197,10 +198,10 @@ func (a *attempt) Settled(result broker.Result, reason error) {
 		c.counters.lost.Add(1)
 		cl.again(warren.ReasonConnectionLost, 0)
 	case broker.Unsent:
-		switch reason {
-		case broker.ErrBlocked:
+		switch {
+		case errors.Is(reason, broker.ErrBlocked):
 			cl.refuseBlocked()
-		case broker.ErrClosed:
+		case errors.Is(reason, broker.ErrClosed):
 			cl.finish(nil, errClosed())
 		}
 		// Otherwise Writing said no: the call has ended, or ends by its timer.
@@ -309,7 +310,7 @@ func (cl *call) leave(err *warren.Error) {
 		if publishing := cl.c.publishing.LastErr(); publishing != nil {
 			err.Reason, err.Message = warren.ReasonNotConnected, trim(publishing)
 			err.Cause = fmt.Errorf("%w: %w", err.Cause, publishing)
-		} else if up, consuming, _ := cl.c.replies.consumer.Up().Get(); !up && consuming != nil {
+		} else if up, _, consuming := cl.c.replies.consumer.Up().Get(); !up && consuming != nil {
 			err.Reason, err.Message = warren.ReasonNotConnected, trim(consuming)
 			err.Cause = fmt.Errorf("%w: %w", err.Cause, consuming)
 		}

@@ -80,8 +80,8 @@ func New(cfg Config) (*Client, error) {
 // error is an [*warren.Error] with reason not_connected or not_permitted.
 func (c *Client) Ready(ctx context.Context) error {
 	for {
-		published, _, publisherChanged := c.publisher.Up().Get()
-		consumed, consumeErr, consumerChanged := c.replies.consumer.Up().Get()
+		published, publisherChanged, _ := c.publisher.Up().Get()
+		consumed, consumerChanged, consumeErr := c.replies.consumer.Up().Get()
 		if published && consumed {
 			return nil
 		}
@@ -116,7 +116,7 @@ func (c *Client) notConnected() error {
 	if err := c.publishing.LastErr(); err != nil {
 		return err
 	}
-	if _, err, _ := c.replies.consumer.Up().Get(); err != nil {
+	if _, _, err := c.replies.consumer.Up().Get(); err != nil {
 		return err
 	}
 	return c.publishing.NotConnected()
@@ -186,7 +186,7 @@ func (c *Client) do(ctx context.Context, req *warren.Request, s *callSettings) (
 	if err == nil {
 		return reply, nil
 	}
-	if e, ok := err.(*warren.Error); ok {
+	if e, ok := err.(*warren.Error); ok { //nolint:errorlint // a wrapped one is made bare below
 		return nil, e
 	}
 	return nil, c.fail(req, c.foreign(err))

@@ -37,7 +37,7 @@ func (s *Server) serve(m *method, d broker.Delivery) {
 		a.reject(err)
 		return
 	}
-	ctx, cancel := s.handlers, context.CancelFunc(nil)
+	ctx := s.handlers
 	if !req.Deadline.IsZero() {
 		if !time.Now().Before(req.Deadline) {
 			a.reject(&warren.Error{
@@ -46,6 +46,7 @@ func (s *Server) serve(m *method, d broker.Delivery) {
 			})
 			return
 		}
+		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, req.Deadline)
 		defer cancel()
 	}
@@ -103,7 +104,7 @@ func (a *answer) run(ctx context.Context) {
 	switch {
 	case errors.As(err, &refused):
 		a.reject(refused.error)
-	case err != nil && context.Cause(ctx) == errStopping:
+	case err != nil && errors.Is(context.Cause(ctx), errStopping):
 		// The handler gave up because the server stops: another one takes it.
 		a.giveBack()
 	case err != nil:

@@ -141,7 +141,7 @@ func (s *Server) Start(ctx context.Context) error {
 func (s *Server) ready(ctx context.Context) error {
 	for _, m := range s.methods {
 		for {
-			up, err, changed := m.consumer.Up().Get()
+			up, changed, err := m.consumer.Up().Get()
 			if up {
 				break
 			}

@@ -149,11 +149,7 @@ func (l *Link) serve(ctx context.Context, begin func(func(bool, string)) *Sessio
 	l.logger.Debug("connected to the broker", "purpose", l.purpose, "session", s.Number)
 	var running sync.WaitGroup
 	for _, c := range l.components {
-		running.Add(1)
-		go func() {
-			defer running.Done()
-			c.Serve(ctx, s)
-		}()
+		running.Go(func() { c.Serve(ctx, s) })
 	}
 	select {
 	case <-s.Done():

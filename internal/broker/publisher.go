@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -217,7 +218,7 @@ func (p *Publisher) putBack(items []*Publishing) {
 	}
 	p.mu.Lock()
 	if !p.closed {
-		p.line = append(items[:len(items):len(items)], p.line...)
+		p.line = append(slices.Clip(items), p.line...)
 		items = nil
 	}
 	p.mu.Unlock()
@@ -239,11 +240,7 @@ func (p *Publisher) Serve(ctx context.Context, s *Session) {
 			}
 			continue
 		}
-		channels.Add(1)
-		go func() {
-			defer channels.Done()
-			c.settleAll()
-		}()
+		channels.Go(c.settleAll)
 		p.up.raise()
 		ended := p.write(ctx, s, c)
 		if s.Err() != nil || ctx.Err() != nil {

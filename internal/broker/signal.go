@@ -13,12 +13,12 @@ type Signal struct {
 
 func newSignal() *Signal { return &Signal{changed: make(chan struct{})} }
 
-// Get returns whether the signal is raised, the last failure if it is not, and
-// a channel that is closed at the next change.
-func (s *Signal) Get() (raised bool, err error, changed <-chan struct{}) {
+// Get returns whether the signal is raised, a channel that is closed at the
+// next change, and the last failure if it is not raised.
+func (s *Signal) Get() (raised bool, changed <-chan struct{}, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.raised, s.err, s.changed
+	return s.raised, s.changed, s.err
 }
 
 func (s *Signal) raise()         { s.set(true, nil) }
@@ -28,9 +28,6 @@ func (s *Signal) fail(err error) { s.set(false, err) }
 func (s *Signal) set(raised bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.raised == raised && s.err == err {
-		return
-	}
 	s.raised, s.err = raised, err
 	close(s.changed)
 	s.changed = make(chan struct{})

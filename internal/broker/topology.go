@@ -61,8 +61,7 @@ type Declarer struct {
 func (d *Declarer) Declare(s *Session) (string, error) {
 	q := &d.Queue
 	if q.Type == Existing {
-		_, err := inspect(s, q.Name)
-		return q.Name, err
+		return q.Name, inspect(s, q.Name)
 	}
 	err := onChannel(s, func(ch *amqp.Channel) error {
 		_, err := ch.QueueDeclare(q.Name, q.Durable || q.Type == Quorum, false, q.Exclusive, false, q.args())
@@ -75,7 +74,7 @@ func (d *Declarer) Declare(s *Session) (string, error) {
 		}
 		return q.Name, err
 	}
-	if _, err := inspect(s, q.Name); err != nil {
+	if err := inspect(s, q.Name); err != nil {
 		return "", err
 	}
 	d.warned.Do(func() {
@@ -87,16 +86,15 @@ func (d *Declarer) Declare(s *Session) (string, error) {
 
 // inspect is a passive declare on a channel of its own: it changes nothing, and
 // a queue that is not there closes only that channel.
-func inspect(s *Session, name string) (amqp.Queue, error) {
-	var q amqp.Queue
-	err := onChannel(s, func(ch *amqp.Channel) (err error) {
-		q, err = ch.QueueDeclarePassive(name, false, false, false, false, nil)
+func inspect(s *Session, name string) error {
+	err := onChannel(s, func(ch *amqp.Channel) error {
+		_, err := ch.QueueDeclarePassive(name, false, false, false, false, nil)
 		return err
 	})
 	if err != nil {
-		return q, fmt.Errorf("look up queue %s: %w", name, err)
+		return fmt.Errorf("look up queue %s: %w", name, err)
 	}
-	return q, nil
+	return nil
 }
 
 // Delete deletes a queue with what it holds. One that is not there is fine.
@@ -109,7 +107,7 @@ func Delete(s *Session, name string) error {
 
 // Exists reports whether there is such a queue.
 func Exists(s *Session, name string) (bool, error) {
-	_, err := inspect(s, name)
+	err := inspect(s, name)
 	if IsNotFound(err) {
 		return false, nil
 	}

@@ -61,11 +61,8 @@ func (r *Runner) Go(f func(ctx context.Context)) bool {
 	if !r.started || r.stopped {
 		return false
 	}
-	r.wg.Add(1)
-	go func() {
-		defer r.wg.Done()
-		f(r.ctx)
-	}()
+	ctx := r.ctx
+	r.wg.Go(func() { f(ctx) })
 	return true
 }
 

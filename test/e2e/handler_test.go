@@ -76,7 +76,7 @@ func TestHandlerFailuresReachTheCallerTyped(t *testing.T) {
 	if err := s.Start(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
-	defer s.Stop(testContext(t))
+	defer stop(t, s)
 	c := newClient(t, url)
 
 	for _, tc := range []struct {

@@ -88,14 +88,17 @@ func newServer(t testing.TB, url string, register func(s *server.Server) error) 
 	if err := s.Start(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), within)
-		defer cancel()
-		if err := s.Stop(ctx); err != nil {
-			t.Errorf("stop the server: %v", err)
-		}
-	})
+	t.Cleanup(func() { stop(t, s) })
 	return s
+}
+
+func stop(t testing.TB, s *server.Server) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	if err := s.Stop(ctx); err != nil {
+		t.Errorf("stop the server: %v", err)
+	}
 }
 
 func echo(_ context.Context, req *warren.Request) (*warren.Reply, error) {
@@ -118,15 +121,16 @@ func eventually(t testing.TB, what string, condition func() bool) {
 	}
 }
 
-// wantError demands an *warren.Error of that code, reason and outcome.
-func wantError(t testing.TB, err error, code warren.Code, reason string, outcome warren.Outcome) *warren.Error {
+// wantError demands a bare *warren.Error of that code, reason and outcome, and
+// returns a copy.
+func wantError(t testing.TB, err error, code warren.Code, reason string, outcome warren.Outcome) warren.Error {
 	t.Helper()
-	e, ok := err.(*warren.Error)
+	e, ok := err.(*warren.Error) //nolint:errorlint // bare, not wrapped: that is the promise
 	if !ok {
 		t.Fatalf("error is %T (%v); want a *warren.Error", err, err)
 	}
 	if e.Code != code || e.Reason != reason || e.Outcome != outcome {
 		t.Fatalf("error is %v; want %s", e, fmt.Sprintf("%v/%s (%v)", code, reason, outcome))
 	}
-	return e
+	return *e
 }

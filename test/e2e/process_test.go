@@ -32,7 +32,7 @@ func runServer(url, name, killAt string) error {
 	if killAt != "" {
 		crashpoint.Set(func(point crashpoint.Point, _, callID string) {
 			if string(point) == killAt && callID == "victim" {
-				syscall.Kill(os.Getpid(), syscall.SIGKILL)
+				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 				select {} // the signal is on its way
 			}
 		})
@@ -54,7 +54,7 @@ func runServer(url, name, killAt string) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		// The parent's end closes standard input.
-		io.Copy(io.Discard, os.Stdin)
+		_, _ = io.Copy(io.Discard, os.Stdin)
 		cancel()
 	}()
 	if err := s.Start(ctx); err != nil {
@@ -98,14 +98,14 @@ func startServer(t *testing.T, url, name string, killAt crashpoint.Point) *proce
 			p.lines = append(p.lines, lines.Text())
 			p.mu.Unlock()
 		}
-		p.cmd.Wait()
+		_ = p.cmd.Wait()
 	}()
 	t.Cleanup(func() {
-		stdin.Close()
+		_ = stdin.Close()
 		select {
 		case <-p.done:
 		case <-time.After(within):
-			p.cmd.Process.Kill()
+			_ = p.cmd.Process.Kill()
 			<-p.done
 			t.Error("the server process did not end by itself")
 		}

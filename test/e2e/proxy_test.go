@@ -48,7 +48,7 @@ func (p *proxy) accept() {
 		}
 		far, err := net.Dial("tcp", p.target)
 		if err != nil {
-			near.Close()
+			_ = near.Close()
 			continue
 		}
 		p.mu.Lock()
@@ -85,7 +85,7 @@ func (p *proxy) move(from, to net.Conn) {
 }
 
 func (p *proxy) drop(c net.Conn) {
-	c.Close()
+	_ = c.Close()
 	p.mu.Lock()
 	delete(p.conns, c)
 	p.mu.Unlock()
@@ -104,12 +104,12 @@ func (p *proxy) cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c := range p.conns {
-		c.Close()
+		_ = c.Close()
 	}
 }
 
 func (p *proxy) close() {
-	p.listener.Close()
+	_ = p.listener.Close()
 	p.mu.Lock()
 	p.ended = true
 	p.cond.Broadcast()

@@ -151,7 +151,7 @@ func TestInterceptorsWrapBothSidesInOrder(t *testing.T) {
 	if err := s.Start(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
-	defer s.Stop(testContext(t))
+	defer stop(t, s)
 	refuse := errors.New("no")
 	c := newClient(t, url, func(cfg *client.Config) {
 		cfg.Interceptors = []warren.Interceptor{mark("outer"), mark("inner"), func(next warren.Handler) warren.Handler {
@@ -196,7 +196,7 @@ func TestQueueWithOtherArgumentsIsUsedAsItIsWithOneWarning(t *testing.T) {
 	if err := s.Start(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
-	defer s.Stop(testContext(t))
+	defer stop(t, s)
 	if _, err := newClient(t, url).Call(testContext(t), "echo", nil); err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +233,7 @@ func newPlainPeer(t *testing.T, url string) *plainPeer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close() })
+	t.Cleanup(func() { _ = conn.Close() })
 	ch, err := conn.Channel()
 	if err != nil {
 		t.Fatal(err)
@@ -327,7 +327,7 @@ func TestHostileMessagesNeitherReachHandlersNorStopTheServer(t *testing.T) {
 		return st.Dropped == uint64(len(dropped)) && st.Rejected == uint64(len(refused)) && st.Handled == 3 && st.Unrouted == 1
 	})
 	handled.Range(func(body, _ any) bool {
-		if b := body.(string); b != "good" && b != "nobody waits" && b != "gone" {
+		if b, _ := body.(string); b != "good" && b != "nobody waits" && b != "gone" {
 			t.Errorf("a handler saw %q", b)
 		}
 		return true
