@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/urfave/cli/v3"
+
+	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/client"
+	"github.com/warren-rpc/warren/internal/wire"
+)
+
+const callDescription = `Calls METHOD with BODY, or with what standard input holds if BODY is "-", and
+prints the body of the reply as it is. The timeout covers everything, connecting
+included. A server of the plain recipe is called in the same way.
+
+With --json the result or the error is printed as one object. Its body is the
+JSON value itself if the reply says that it is JSON, a string if it is text, and
+else stands in body_base64.
+
+Examples:
+   warren call rpc_queue 30
+   warren call --timeout 2s --json users.email 4
+   warren call orders.create - --content-type application/json <order.json
+   warren call --idempotent --attempts 5 --header tenant=7 sample.echo hello
+   warren call -- sample.echo --a-body-that-begins-with-a-dash`
+
+// longestTimeout is what the client allows.
+const longestTimeout = 24 * time.Hour
+
+func callCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "call",
+		Usage:       "call a method",
+		ArgsUsage:   "METHOD [BODY|-]",
+		Description: callDescription,
+		// Headers may hold commas.
+		DisableSliceFlagSeparator: true,
+		Flags: append([]cli.Flag{
+			&cli.DurationFlag{Name: "timeout", Aliases: []string{"t"}, Value: 10 * time.Second, Usage: "how long to wait for the reply"},
+			&cli.StringFlag{Name: "id", Usage: "call `ID`: a key of your own that names the call", DefaultText: "a random UUID"},
+			&cli.BoolFlag{Name: "idempotent", Usage: "the handler may run more than once: send again what may have been lost"},
+			&cli.IntFlag{Name: "attempts", Value: 3, Usage: "how often an idempotent call is sent in all, 1 to 5"},
+			&cli.StringSliceFlag{Name: "header", Aliases: []string{"H"}, Usage: "application header `K=V`; may be repeated"},
+			&cli.StringFlag{Name: "content-type", Usage: "content `TYPE` of the body"},
+			&cli.BoolFlag{Name: "wait", Usage: "wait for a server if none is running"},
+		}, brokerFlags(defaultURL)...),
+		Action: call,
+	}
+}
+
+func call(ctx context.Context, cmd *cli.Command) error {
+	out := newOutput(cmd)
+	settings, err := brokerSettings(cmd)
+	if err != nil {
+		return err
+	}
+	req, opts, err := callRequest(cmd)
+	if err != nil {
+		return err
+	}
+	timeout := cmd.Duration("timeout")
+	began := time.Now()
+	ctx, cancel := context.WithDeadline(ctx, began.Add(timeout))
+	defer cancel()
+
+	var reply *warren.Reply
+	c, err := connect(ctx, cmd, out, settings)
+	if err == nil {
+		defer disconnect(c)
+		began = time.Now()
+		reply, err = c.Call(ctx, req.Method, req.Body, append(opts, client.WithTimeout(timeout))...)
+	}
+	took := time.Since(began)
+	if err != nil {
+		e, ok := warren.AsError(err)
+		if !ok {
+			return err
+		}
+		e.Method, e.CallID = req.Method, req.CallID
+		return printCallError(out, e, took)
+	}
+	return printReply(out, reply, took)
+}
+
+// callRequest reads the request from the command line, and from standard input
+// if that is told to. It is checked before anything is connected.
+func callRequest(cmd *cli.Command) (*warren.Request, []client.CallOption, error) {
+	args, err := arguments(cmd, 1, 2)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := within(cmd, "timeout", cmd.Duration("timeout"), time.Millisecond, longestTimeout); err != nil {
+		return nil, nil, err
+	}
+	if err := within(cmd, "attempts", cmd.Int("attempts"), 1, 5); err != nil {
+		return nil, nil, err
+	}
+	req := &warren.Request{
+		Method: args[0], CallID: cmd.String("id"), Attempt: 1, ContentType: cmd.String("content-type"),
+		Header: warren.Header{},
+	}
+	if !cmd.IsSet("id") {
+		req.CallID = uuid.NewString()
+	}
+	opts := []client.CallOption{
+		client.WithCallID(req.CallID), client.WithContentType(req.ContentType), client.WithAttempts(cmd.Int("attempts")),
+	}
+	for _, pair := range cmd.StringSlice("header") {
+		key, value, ok := strings.Cut(pair, "=")
+		if !ok || key == "" {
+			return nil, nil, usageError(cmd, "--header %.60q is not of the form K=V", pair)
+		}
+		req.Header[key] = value
+		opts = append(opts, client.WithHeader(key, value))
+	}
+	if cmd.Bool("idempotent") {
+		opts = append(opts, client.Idempotent())
+	}
+	if cmd.Bool("wait") {
+		opts = append(opts, client.WaitForServer())
+	}
+	limits := wire.DefaultLimits()
+	if len(args) == 2 {
+		if req.Body, err = callBody(cmd, args[1], limits.Body); err != nil {
+			return nil, nil, err
+		}
+	}
+	if req.CallID == "" {
+		return nil, nil, usageError(cmd, "--id is empty")
+	}
+	if err := wire.CheckRequest(req, limits); err != nil {
+		return nil, nil, usageError(cmd, "%s", message(err))
+	}
+	return req, opts, nil
+}
+
+func callBody(cmd *cli.Command, arg string, most int) ([]byte, error) {
+	if arg != "-" {
+		return []byte(arg), nil
+	}
+	body, err := io.ReadAll(io.LimitReader(cmd.Root().Reader, int64(most)+1))
+	if err != nil {
+		return nil, exit(exitInternal, "cannot read standard input: %w", err)
+	}
+	if len(body) > most {
+		return nil, exit(exitUsage, "standard input holds more than the %d bytes that a body may have", most)
+	}
+	return body, nil
+}
+
+func printCallError(out *output, e *warren.Error, took time.Duration) error {
+	if !out.json {
+		return &exitError{callExitCode(e), e}
+	}
+	if err := out.object(newCallFailure(e, took)); err != nil {
+		return err
+	}
+	return &exitError{code: callExitCode(e)}
+}
+
+func printReply(out *output, reply *warren.Reply, took time.Duration) error {
+	if out.json {
+		return out.object(newCallResult(reply, took))
+	}
+	if err := out.printf("%s", reply.Body); err != nil {
+		return err
+	}
+	if isTerminal(out.stdout) {
+		_, err := fmt.Fprintln(out.stdout)
+		return written(err)
+	}
+	return nil
+}

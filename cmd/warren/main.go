@@ -1,0 +1,77 @@
+// Command warren serves and calls methods over RabbitMQ, shows on one machine
+// what happens to calls when servers are killed, and measures what a call
+// costs.
+//
+// `warren --help` lists the commands and the exit codes.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/urfave/cli/v3"
+)
+
+func main() { os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr)) }
+
+// run is the whole tool: it returns the exit code. The first SIGINT or SIGTERM
+// ends the command's context, the second one the process.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	err := rootCommand(stdin, stdout, stderr).Run(ctx, args)
+	return report(stderr, err)
+}
+
+const rootDescription = `Exit codes: 0 answered, 1 internal error, 2 wrong usage or configuration,
+3 deadline exceeded, 4 no server or no such method, 5 error from the server,
+6 no usable broker, 7 the verdict of a demonstration is "broken", 130 interrupted.
+
+Results go to standard output, everything else to standard error. The brokers'
+URLs are better kept in WARREN_URL than in --url, which others on the machine
+can read.`
+
+func rootCommand(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
+	root := &cli.Command{
+		Name:        "warren",
+		Usage:       "remote procedure calls over RabbitMQ that are answered or fail honestly",
+		Description: rootDescription,
+		Version:     version(),
+		Reader:      stdin,
+		Writer:      stdout,
+		ErrWriter:   stderr,
+		Action:      noSuchCommand,
+		// Errors are reported once, by run.
+		ExitErrHandler: func(context.Context, *cli.Command, error) {},
+		OnUsageError:   onUsageError,
+		Commands: []*cli.Command{
+			serveCommand(), callCommand(), pingCommand(), demoCommand(), benchCommand(),
+			demoServerCommand(), benchWorkerCommand(),
+		},
+	}
+	for _, cmd := range root.Commands {
+		cmd.OnUsageError = onUsageError
+		// Otherwise `warren call help` would not call the method help.
+		cmd.HideHelpCommand = true
+	}
+	return root
+}
+
+func noSuchCommand(_ context.Context, cmd *cli.Command) error {
+	if name := cmd.Args().First(); name != "" {
+		return usageError(cmd, "there is no command %.60q", name)
+	}
+	return usageError(cmd, "a command is missing: serve, call, ping, demo or bench")
+}
+
+func version() string {
+	if build, ok := debug.ReadBuildInfo(); ok && build.Main.Version != "" {
+		return build.Main.Version
+	}
+	return "unknown"
+}

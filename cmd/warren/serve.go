@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+	"github.com/urfave/cli/v3"
+
+	"github.com/warren-rpc/warren/server"
+)
+
+const serveDescription = `Serves until SIGINT or SIGTERM, then takes no more requests, lets those at work
+end, and exits with 0; a second signal ends it at once.
+
+Bodies are plain text, so that callers of RabbitMQ's tutorials are served too:
+   rpc_queue      the Fibonacci number of a decimal index from 0 to 92
+   users.email    the address of the user with a decimal ID (1 to 5 exist)
+   sample.echo    the request itself
+   sample.sleep   answers after so many milliseconds
+   sample.fail    fails with the code that the body names, like not_found
+   sample.panic   panics
+
+Examples:
+   warren serve
+   warren serve --url amqp://user:password@broker/ --queue-type classic
+   warren serve --json --method rpc_queue --concurrency 8`
+
+func serveCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "serve",
+		Usage:       "serve sample methods",
+		Description: serveDescription,
+		Flags: append([]cli.Flag{
+			&cli.StringSliceFlag{Name: "method", Usage: "serve this `METHOD` alone; may be repeated", DefaultText: "all"},
+			&cli.StringFlag{Name: "queue-type", Value: server.Quorum, Usage: "quorum, classic, or existing: a queue that is there already is used as it is"},
+			&cli.IntFlag{Name: "concurrency", Value: 64, Usage: "requests handled at a time, per method"},
+			&cli.IntFlag{Name: "prefetch", Usage: "requests held by this server, per method", DefaultText: "twice the concurrency"},
+			&cli.DurationFlag{Name: "connect-timeout", Value: 10 * time.Second, Usage: "how long to try to connect at the start; 0 is for ever"},
+			&cli.DurationFlag{Name: "drain-timeout", Value: 20 * time.Second, Usage: "how long requests at work may take when the server is stopped"},
+		}, brokerFlags(defaultURL)...),
+		Action: serve,
+	}
+}
+
+func serve(ctx context.Context, cmd *cli.Command) error {
+	out := newOutput(cmd)
+	srv, methods, err := sampleServer(cmd, out)
+	if err != nil {
+		return err
+	}
+	startCtx, cancel := ctx, context.CancelFunc(func() {})
+	if patience := cmd.Duration("connect-timeout"); patience > 0 {
+		startCtx, cancel = context.WithTimeout(ctx, patience)
+	}
+	defer cancel()
+	if err := srv.Start(startCtx); err != nil {
+		if ctx.Err() != nil {
+			return interrupted()
+		}
+		return startError(err)
+	}
+	if err := announce(out, methods, cmd.String("queue-type")); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	out.note("stopping; a second signal stops at once")
+	stopCtx, cancelStop := context.WithTimeout(context.WithoutCancel(ctx), cmd.Duration("drain-timeout"))
+	defer cancelStop()
+	if err := srv.Stop(stopCtx); err != nil {
+		return exit(exitInternal, "requests at work were given back to the broker: %w", err)
+	}
+	return nil
+}
+
+func sampleServer(cmd *cli.Command, out *output) (*server.Server, []string, error) {
+	if _, err := arguments(cmd, 0, 0); err != nil {
+		return nil, nil, err
+	}
+	settings, err := brokerSettings(cmd)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := methodSettings(cmd)
+	if err != nil {
+		return nil, nil, err
+	}
+	chosen, err := chooseSamples(cmd)
+	if err != nil {
+		return nil, nil, err
+	}
+	srv, err := server.New(server.Config{Broker: settings, Logger: out.logger()})
+	if err != nil {
+		return nil, nil, usageError(cmd, "%v", err)
+	}
+	var names []string
+	for _, s := range chosen {
+		m.Name = s.name
+		if err := s.register(srv, m); err != nil {
+			return nil, nil, usageError(cmd, "%v", err)
+		}
+		names = append(names, s.name)
+	}
+	return srv, names, nil
+}
+
+func methodSettings(cmd *cli.Command) (server.Method, error) {
+	m := server.Method{
+		Queue: server.Queue{Type: cmd.String("queue-type")}, Concurrency: cmd.Int("concurrency"),
+	}
+	if !slices.Contains([]string{server.Quorum, server.Classic, server.Existing}, m.Queue.Type) {
+		return m, usageError(cmd, "--queue-type is %.60q; it must be quorum, classic or existing", m.Queue.Type)
+	}
+	err := within(cmd, "concurrency", m.Concurrency, 1, 10_000)
+	if err == nil && cmd.IsSet("prefetch") {
+		m.Prefetch = cmd.Int("prefetch")
+		err = within(cmd, "prefetch", m.Prefetch, m.Concurrency, 65_535)
+	}
+	if err == nil {
+		err = within(cmd, "connect-timeout", cmd.Duration("connect-timeout"), 0, 24*time.Hour)
+	}
+	if err == nil {
+		err = within(cmd, "drain-timeout", cmd.Duration("drain-timeout"), 0, time.Hour)
+	}
+	return m, err
+}
+
+func chooseSamples(cmd *cli.Command) ([]sample, error) {
+	all := samples()
+	wanted := cmd.StringSlice("method")
+	if len(wanted) == 0 {
+		return all, nil
+	}
+	for _, name := range wanted {
+		if !slices.ContainsFunc(all, func(s sample) bool { return s.name == name }) {
+			return nil, usageError(cmd, "--method: there is no sample method %.60q", name)
+		}
+	}
+	return slices.DeleteFunc(all, func(s sample) bool { return !slices.Contains(wanted, s.name) }), nil
+}
+
+// startError says whose fault it is that the server does not serve.
+func startError(err error) error {
+	var refusal *amqp.Error
+	switch {
+	case errors.As(err, &refusal) && (refusal.Code == amqp.NotFound || refusal.Code == amqp.PreconditionFailed ||
+		refusal.Code == amqp.ResourceLocked):
+		return exit(exitUsage, "%w", err)
+	default:
+		return exit(exitBroker, "%w", err)
+	}
+}
+
+func announce(out *output, methods []string, queueType string) error {
+	if out.json {
+		return out.object(struct {
+			Ready   bool     `json:"ready"`
+			Methods []string `json:"methods"`
+		}{true, methods})
+	}
+	kind := fmt.Sprintf("on %s queues", queueType)
+	return out.printf("serving %s %s\n", strings.Join(methods, ", "), kind)
+}
