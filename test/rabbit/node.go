@@ -39,8 +39,8 @@ type Options struct {
 	// Default: nothing is reported.
 	Logf func(format string, args ...any)
 
-	// Keep leaves the node's folder (log, data) behind when the node is closed.
-	// The processes are ended all the same.
+	// Keep leaves the node's folder (log, data) behind when the node is closed, and
+	// Logf is told where. The processes are ended all the same.
 	Keep bool
 }
 
@@ -48,8 +48,8 @@ type Options struct {
 // for concurrent use. Stop and Restart take turns; Kill and Close interrupt them.
 //
 // Unless said otherwise, a method that takes a context gives up with the
-// context's error when it ends, and after 30 s if it has no deadline: a frozen
-// node answers nothing.
+// context's error when it ends, and after 30 s at the latest: a frozen node
+// answers nothing.
 type Node struct {
 	options Options
 	server  string // the script that starts the broker
@@ -185,7 +185,11 @@ func (n *Node) close() error {
 			p.release()
 		}
 	}
-	if n.dir != "" && !n.options.Keep {
+	if n.options.Keep {
+		n.logf("rabbit: %s closed, its folder stays: %s", n.name, n.dir)
+		return err
+	}
+	if n.dir != "" {
 		err = errors.Join(err, os.RemoveAll(n.dir))
 	}
 	n.logf("rabbit: %s closed", n.name)

@@ -167,6 +167,25 @@ func TestLostPortIsSeenAsSuch(t *testing.T) {
 	}
 }
 
+func TestKeptFolderOutlivesTheNodeAlone(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	n := newNode(serverPlaces[0], Options{Keep: true})
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond) // no need to boot
+	defer cancel()
+	if err := n.start(ctx); err == nil {
+		t.Error("booted within 300 ms")
+	}
+	if err := n.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(n.dir, "rabbitmq.conf")); err != nil {
+		t.Error(err)
+	}
+	if got := processesIn(t, n.dir); len(got) > 0 {
+		t.Errorf("left after Close: %q", got)
+	}
+}
+
 func TestNodeDiesWithItsProcess(t *testing.T) {
 	t.Parallel()
 	for name, kill := range map[string]func(t *testing.T, temp string, lines *bufio.Scanner){
