@@ -90,7 +90,8 @@ const portAttempts = 4
 //
 // The error of a node that ended, or did not come up in time, carries the end
 // of its log; errors.Is finds the context's error and ErrNotInstalled in it.
-// After an error nothing is left behind, neither processes nor folder.
+// After an error nothing is left behind, neither processes nor, without Keep, the
+// folder.
 func Start(ctx context.Context, options Options) (*Node, error) {
 	if !supported {
 		return nil, fmt.Errorf("rabbit: private nodes need Linux: %w", errors.ErrUnsupported)
