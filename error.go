@@ -79,12 +79,16 @@ type Error struct {
 	Cause error
 }
 
-// Errorf returns an *Error with that code and message. A %w in the format sets
-// Cause, which stays on this side of the wire, as with fmt.Errorf; its text is
-// part of the message, which does travel.
+// Errorf returns an *Error with that code and message. What each %w in the
+// format wraps is found in Cause, which stays on this side of the wire, as with
+// fmt.Errorf; its text is part of the message, which does travel.
 func Errorf(code Code, format string, args ...any) *Error {
 	err := fmt.Errorf(format, args...)
-	return &Error{Code: code, Message: err.Error(), Cause: errors.Unwrap(err)}
+	cause := errors.Unwrap(err)
+	if _, several := err.(interface{ Unwrap() []error }); several {
+		cause = err
+	}
+	return &Error{Code: code, Message: err.Error(), Cause: cause}
 }
 
 // WithReason returns a copy of e with that reason.
@@ -112,8 +116,13 @@ func (e *Error) WithRetryAfter(d time.Duration) *Error {
 }
 
 // Error returns "method: code/reason (outcome): message", leaving out what is
-// empty.
+// empty. It, Unwrap and Is may be called on nil: a nil *Error that is returned
+// as an error is a slip that the language invites, and what it meets on its way
+// to a caller must not panic.
 func (e *Error) Error() string {
+	if e == nil {
+		return "<nil>"
+	}
 	var b strings.Builder
 	if e.Method != "" {
 		b.WriteString(e.Method)
@@ -140,13 +149,21 @@ func (e *Error) Error() string {
 }
 
 // Unwrap returns Cause.
-func (e *Error) Unwrap() error { return e.Cause }
+func (e *Error) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.Cause
+}
 
 // Is reports whether target is the context error that e's code stands for, so
 // that errors.Is(err, context.DeadlineExceeded) holds for every
 // deadline_exceeded and errors.Is(err, context.Canceled) for every canceled,
 // remote ones included.
 func (e *Error) Is(target error) bool {
+	if e == nil {
+		return false
+	}
 	switch target {
 	case context.DeadlineExceeded:
 		return e.Code == CodeDeadlineExceeded
@@ -157,10 +174,10 @@ func (e *Error) Is(target error) bool {
 	}
 }
 
-// AsError returns the *Error in err's chain.
+// AsError returns the *Error in err's chain. A nil one does not count.
 func AsError(err error) (*Error, bool) {
 	var e *Error
-	ok := errors.As(err, &e)
+	ok := errors.As(err, &e) && e != nil
 	return e, ok
 }
 
