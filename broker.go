@@ -73,7 +73,10 @@ func (b Broker) WithDefaults() Broker {
 	return b
 }
 
-const maxConnectionName = 128
+const (
+	maxConnectionName = 128
+	maxVirtualHost    = 255 // AMQP's short string
+)
 
 // Validate returns an error that names the first field that is wrong. It never
 // repeats a URL, because URLs carry passwords: it tells which one by its
@@ -133,8 +136,19 @@ func checkURL(raw string) (scheme string, err error) {
 			return "", errors.New("the port must be from 1 to 65535")
 		}
 	}
-	if strings.Contains(strings.TrimPrefix(u.EscapedPath(), "/"), "/") {
+	if strings.ContainsRune(raw, ' ') {
+		return "", errors.New("it contains a space; write it as %20")
+	}
+	path := strings.TrimPrefix(u.EscapedPath(), "/")
+	if strings.Contains(path, "/") {
 		return "", errors.New("the virtual host is one path segment; write a slash in it as %2F")
+	}
+	if strings.Contains(path, "@") {
+		// Of amqp://user:123/45@host, the host would be user and the port 123.
+		return "", errors.New("a slash in the password must be written as %2F, and an @ in the virtual host as %40")
+	}
+	if len(u.Path) > 1+maxVirtualHost {
+		return "", fmt.Errorf("the virtual host has more than %d bytes", maxVirtualHost)
 	}
 	if u.RawQuery != "" {
 		return "", errors.New("query parameters are not supported: set the fields of Broker instead")
