@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/broker"
 	"github.com/warren-rpc/warren/internal/crashpoint"
@@ -17,11 +19,11 @@ import (
 // call is one call in flight, shared by the goroutines that joined it.
 type call struct {
 	c        *Client
-	req      *warren.Request
+	req      warren.Request
 	settings callSettings
-	deadline time.Time // of the first caller; what the server is told
-	msg      wire.Message
+	deadline time.Time     // of the first caller; what the server is told
 	done     chan struct{} // closed when the call has ended
+	first    attempt
 
 	mu       sync.Mutex
 	waiters  int
@@ -42,29 +44,64 @@ type attempt struct {
 	counted bool // guarded by call.mu: it is in attempts
 }
 
-// roundTrip makes the call: the innermost handler of the client.
-func (c *Client) roundTrip(ctx context.Context, req *warren.Request, s *callSettings) (*warren.Reply, error) {
+// newCall returns a call that is not under way.
+func (c *Client) newCall(method string, body []byte, opts []CallOption) *call {
+	cl := &call{c: c, settings: callSettings{
+		timeout: c.cfg.Timeout, attempts: c.cfg.Attempts, noServer: c.cfg.NoServer, persistent: c.cfg.Persistent,
+	}}
+	s := &cl.settings
+	for _, opt := range opts {
+		opt(s)
+	}
+	if s.timeout <= 0 {
+		s.timeout = c.cfg.Timeout
+	}
+	if s.callID == "" {
+		s.callID = uuid.NewString()
+	}
+	cl.req = warren.Request{
+		Method: method, CallID: s.callID, Attempt: 1, ContentType: s.contentType, ContentEncoding: s.encoding,
+		Header: s.header, Body: body, Caller: c.cfg.Caller,
+	}
+	return cl
+}
+
+// timers are reused: a call needs one unless its context brings its own.
+var timers = sync.Pool{New: func() any {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
+}}
+
+// roundTrip makes the call: the innermost part of it.
+func (cl *call) roundTrip(ctx context.Context) (*warren.Reply, error) {
+	c := cl.c
 	c.counters.calls.Add(1)
-	deadline := time.Now().Add(s.timeout)
+	now := time.Now()
+	cl.deadline = now.Add(cl.settings.timeout)
 	var expired <-chan time.Time
-	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
-		deadline = d
+	if d, ok := ctx.Deadline(); ok && d.Before(cl.deadline) {
+		cl.deadline = d
 	} else {
-		timer := time.NewTimer(s.timeout)
-		defer timer.Stop()
+		timer, _ := timers.Get().(*time.Timer)
+		timer.Reset(cl.settings.timeout)
+		defer func() {
+			timer.Stop()
+			timers.Put(timer)
+		}()
 		expired = timer.C
 	}
-	if err := c.admit(ctx, req, s, deadline, expired); err != nil {
-		return nil, c.fail(req, err)
+	if err := cl.admit(ctx, expired); err != nil {
+		return nil, c.fail(&cl.req, err)
 	}
-	cl, joined, err := c.begin(req, s, deadline)
+	cl, joined, err := cl.begin(now)
 	if err != nil {
-		return nil, c.fail(req, err)
+		return nil, c.fail(&cl.req, err)
 	}
 	if joined {
 		c.counters.joined.Add(1)
 	} else {
-		crashpoint.Reached(crashpoint.BeforePublish, req.Method, req.CallID)
+		crashpoint.Reached(crashpoint.BeforePublish, cl.req.Method, cl.req.CallID)
 		cl.publish()
 	}
 	select {
@@ -78,10 +115,10 @@ func (c *Client) roundTrip(ctx context.Context, req *warren.Request, s *callSett
 }
 
 // admit refuses what must not be published.
-func (c *Client) admit(ctx context.Context, req *warren.Request, s *callSettings, deadline time.Time, expired <-chan time.Time) *warren.Error {
-	if err := wire.CheckRequest(req, c.limits); err != nil {
-		e, _ := warren.AsError(err)
-		return e
+func (cl *call) admit(ctx context.Context, expired <-chan time.Time) *warren.Error {
+	c := cl.c
+	if err := wire.CheckRequest(&cl.req, c.limits); err != nil {
+		return err
 	}
 	if ctx.Err() != nil {
 		return c.ended(ctx, warren.NotExecuted)
@@ -89,43 +126,46 @@ func (c *Client) admit(ctx context.Context, req *warren.Request, s *callSettings
 	if blocked, reason := c.publisher.Blocked(); blocked {
 		return errBlocked(reason)
 	}
-	if s.noServer == Wait {
+	if cl.settings.noServer == Wait {
 		return nil
 	}
-	return c.presence.check(ctx, c, req.Method, deadline, expired)
+	return c.presence.check(ctx, cl, expired)
 }
 
 // begin enters the call into the table of pending calls, or joins the one that
-// is there.
-func (c *Client) begin(req *warren.Request, s *callSettings, deadline time.Time) (*call, bool, *warren.Error) {
-	cl := &call{c: c, req: req, settings: *s, deadline: deadline, done: make(chan struct{}), waiters: 1}
-	wired := *req
-	wired.Issued = time.Now()
-	if !s.oneWay {
-		wired.Deadline = deadline
+// is there. The call that it returns is never nil.
+func (cl *call) begin(now time.Time) (*call, bool, *warren.Error) {
+	cl.done, cl.waiters = make(chan struct{}), 1
+	cl.req.Issued = now
+	if !cl.settings.oneWay {
+		cl.req.Deadline = cl.deadline
 	}
 	mode := wire.Transient
-	if s.persistent {
+	if cl.settings.persistent {
 		mode = wire.Persistent
 	}
-	var err error
-	if cl.msg, err = wire.EncodeRequest(&wired, mode, c.limits); err != nil {
-		e, _ := warren.AsError(err)
-		return nil, false, e
+	msg, err := wire.EncodeRequest(&cl.req, mode, cl.c.limits)
+	if err != nil {
+		return cl, false, err
 	}
-	return c.pending.add(cl)
+	cl.first.publish.Msg = msg
+	return cl.c.pending.add(cl)
 }
 
 // publish makes the next attempt. It is called by the caller for the first and
-// by timers and the publisher for later ones.
+// by timers for later ones.
 func (cl *call) publish() {
 	cl.mu.Lock()
 	if cl.ended {
 		cl.mu.Unlock()
 		return
 	}
-	a := &attempt{call: cl}
-	a.publish = broker.Publishing{Key: cl.req.Method, Mandatory: true, Msg: cl.msg, Sink: a}
+	a := &cl.first
+	if cl.current != nil {
+		a = &attempt{publish: broker.Publishing{Msg: cl.first.publish.Msg}}
+	}
+	a.call = cl
+	a.publish.Key, a.publish.Mandatory, a.publish.Sink = cl.req.Method, true, a
 	cl.current = a
 	cl.mu.Unlock()
 	switch err := cl.c.publisher.Publish(&a.publish); {
@@ -265,7 +305,7 @@ func (cl *call) finish(reply *warren.Reply, err *warren.Error) {
 	if err != nil {
 		err.Outcome = cl.outcome(err)
 		err.Attempts = cl.attempts
-		cl.c.fail(cl.req, err)
+		cl.c.fail(&cl.req, err)
 	}
 	cl.reply, cl.err = reply, err
 	cl.mu.Unlock()
@@ -331,7 +371,7 @@ func (cl *call) result(ctx context.Context) (*warren.Reply, error) {
 	case !cl.ended:
 		err := cl.c.ended(ctx, warren.Unknown)
 		err.Attempts = cl.attempts
-		return nil, cl.c.fail(cl.req, err)
+		return nil, cl.c.fail(&cl.req, err)
 	case cl.err != nil:
 		e := *cl.err // each caller has an error of its own
 		return nil, &e

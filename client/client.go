@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/broker"
 	"github.com/warren-rpc/warren/internal/crashpoint"
@@ -59,7 +57,7 @@ func New(cfg Config) (*Client, error) {
 	c.publishing = broker.NewLink(cfg.Broker, "warren client, publishes", cfg.Logger, c.publisher)
 	c.consuming = broker.NewLink(cfg.Broker, "warren client, consumes", cfg.Logger, c.replies.consumer, c.prober)
 	if len(cfg.Interceptors) > 0 {
-		c.invoke = warren.Chain(c.roundTripFromContext, cfg.Interceptors...)
+		c.invoke = warren.Chain(c.innermost, cfg.Interceptors...)
 	}
 	ctx := context.Background()
 	for _, start := range []func() error{
@@ -133,8 +131,7 @@ func (c *Client) notConnected() error {
 // body is read until Call returns, and may be read after that if the error's
 // outcome is Unknown: do not reuse it then.
 func (c *Client) Call(ctx context.Context, method string, body []byte, opts ...CallOption) (*warren.Reply, error) {
-	s := c.settings(opts)
-	return c.do(ctx, c.request(method, body, &s), &s)
+	return c.do(ctx, c.newCall(method, body, opts))
 }
 
 // Notify publishes body to method and returns once the broker has taken it; no
@@ -143,43 +140,22 @@ func (c *Client) Call(ctx context.Context, method string, body []byte, opts ...C
 // as the queue keeps it. An error with the outcome Unknown means that the
 // request may have been taken.
 func (c *Client) Notify(ctx context.Context, method string, body []byte, opts ...CallOption) error {
-	s := c.settings(opts)
+	cl := c.newCall(method, body, opts)
+	s := &cl.settings
 	s.oneWay, s.persistent, s.noServer = true, true, Wait
-	_, err := c.do(ctx, c.request(method, body, &s), &s)
+	cl.req.OneWay = true
+	_, err := c.do(ctx, cl)
 	return err
 }
 
-func (c *Client) settings(opts []CallOption) callSettings {
-	s := callSettings{
-		timeout: c.cfg.Timeout, attempts: c.cfg.Attempts, noServer: c.cfg.NoServer, persistent: c.cfg.Persistent,
-	}
-	for _, opt := range opts {
-		opt(&s)
-	}
-	if s.timeout <= 0 {
-		s.timeout = c.cfg.Timeout
-	}
-	return s
-}
-
-func (c *Client) request(method string, body []byte, s *callSettings) *warren.Request {
-	if s.callID == "" {
-		s.callID = uuid.NewString()
-	}
-	return &warren.Request{
-		Method: method, CallID: s.callID, Attempt: 1, ContentType: s.contentType, ContentEncoding: s.encoding,
-		Header: s.header, Body: body, Caller: c.cfg.Caller, OneWay: s.oneWay,
-	}
-}
-
-type settingsKey struct{}
+type callKey struct{}
 
 // do runs the call through the interceptors, if there are any.
-func (c *Client) do(ctx context.Context, req *warren.Request, s *callSettings) (*warren.Reply, error) {
+func (c *Client) do(ctx context.Context, cl *call) (*warren.Reply, error) {
 	if c.invoke == nil {
-		return c.roundTrip(ctx, req, s)
+		return cl.roundTrip(ctx)
 	}
-	reply, err := c.invoke(context.WithValue(ctx, settingsKey{}, s), req)
+	reply, err := c.invoke(context.WithValue(ctx, callKey{}, cl), &cl.req)
 	if err == nil && reply == nil {
 		err = errors.New("an interceptor returned neither a reply nor an error")
 	}
@@ -189,15 +165,19 @@ func (c *Client) do(ctx context.Context, req *warren.Request, s *callSettings) (
 	if e, ok := err.(*warren.Error); ok { //nolint:errorlint // a wrapped one is made bare below
 		return nil, e
 	}
-	return nil, c.fail(req, c.foreign(err))
+	return nil, c.fail(&cl.req, c.foreign(err))
 }
 
-func (c *Client) roundTripFromContext(ctx context.Context, req *warren.Request) (*warren.Reply, error) {
-	s, ok := ctx.Value(settingsKey{}).(*callSettings)
+// innermost ends the chain of interceptors. An interceptor may come here more
+// than once, with other requests: each time is a call of its own.
+func (c *Client) innermost(ctx context.Context, req *warren.Request) (*warren.Reply, error) {
+	cl, ok := ctx.Value(callKey{}).(*call)
 	if !ok {
-		return nil, c.fail(req, warren.Errorf(warren.CodeInternal, "an interceptor replaced the context of the call"))
+		return nil, c.fail(req, &warren.Error{
+			Code: warren.CodeInternal, Outcome: warren.NotExecuted, Message: "an interceptor replaced the context of the call",
+		})
 	}
-	return c.roundTrip(ctx, req, s)
+	return (&call{c: c, req: *req, settings: cl.settings}).roundTrip(ctx)
 }
 
 // Ping returns how many consumers the method's queue has. It fails as

@@ -28,7 +28,7 @@ func (p *pending) add(cl *call) (*call, bool, *warren.Error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		return nil, false, errClosed()
+		return cl, false, errClosed()
 	}
 	if !cl.settings.oneWay {
 		if first, ok := p.calls[cl.req.CallID]; ok {
@@ -36,7 +36,7 @@ func (p *pending) add(cl *call) (*call, bool, *warren.Error) {
 		}
 	}
 	if len(p.calls)+len(p.oneWay) >= p.most || p.bytes+len(cl.req.Body) > p.mostBytes {
-		return nil, false, &warren.Error{
+		return cl, false, &warren.Error{
 			Code: warren.CodeResourceExhausted, Reason: warren.ReasonQueueFull, Outcome: warren.NotExecuted,
 			Message: "too many calls, or bytes, are in flight in this client",
 		}
@@ -51,8 +51,8 @@ func (p *pending) add(cl *call) (*call, bool, *warren.Error) {
 }
 
 func (p *pending) join(first, second *call) (*call, bool, *warren.Error) {
-	if !sameRequest(first.req, second.req) {
-		return nil, false, &warren.Error{
+	if !sameRequest(&first.req, &second.req) {
+		return second, false, &warren.Error{
 			Code: warren.CodeAlreadyExists, Reason: warren.ReasonKeyReused, Outcome: warren.NotExecuted,
 			Message: "a call with this ID and another request is in flight",
 		}
@@ -64,7 +64,7 @@ func (p *pending) join(first, second *call) (*call, bool, *warren.Error) {
 		return first, true, nil
 	}
 	// Its last caller is leaving it at this moment.
-	return nil, false, &warren.Error{
+	return second, false, &warren.Error{
 		Code: warren.CodeAborted, Outcome: warren.Unknown,
 		Message: "the call with this ID is being given up; call again",
 	}

@@ -50,8 +50,8 @@ func newPresence() *presence { return &presence{methods: map[string]*sighting{}}
 
 // check returns nil if the call may be published: a server is there as far as
 // is known, or nothing can be known. It waits only if nothing fresh is known.
-func (p *presence) check(ctx context.Context, c *Client, method string, deadline time.Time, expired <-chan time.Time) *warren.Error {
-	now := time.Now()
+func (p *presence) check(ctx context.Context, cl *call, expired <-chan time.Time) *warren.Error {
+	c, method, now := cl.c, cl.req.Method, time.Now()
 	p.mu.Lock()
 	s, ok := p.methods[method]
 	if !ok {
@@ -83,7 +83,7 @@ func (p *presence) check(ctx context.Context, c *Client, method string, deadline
 	probed := s.probed
 	p.mu.Unlock()
 
-	patience := time.NewTimer(min(probePatience, deadline.Sub(now)))
+	patience := time.NewTimer(min(probePatience, cl.deadline.Sub(now)))
 	defer patience.Stop()
 	select {
 	case <-probed:

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -16,6 +17,10 @@ import (
 // acknowledged as fast as they are looked up, so the bound only matters when
 // replies that nobody waits for pour in.
 const replyPrefetch = 2048
+
+// ackDelay is how long replies may be unacknowledged. One that the broker
+// delivers again is dropped, so there is no hurry.
+const ackDelay = 5 * time.Millisecond
 
 // replyQueue is where the client's replies arrive.
 type replyQueue struct {
@@ -32,7 +37,7 @@ func newReplyQueue(c *Client) *replyQueue {
 	r := &replyQueue{c: c, limits: wire.DefaultLimits(), queue: replyQueueName()}
 	r.limits.Body = c.cfg.MaxReply
 	r.consumer = broker.NewConsumer(broker.ConsumerConfig{
-		Name: "replies", Declare: r.declare, Prefetch: replyPrefetch, Workers: 1, Rising: true,
+		Name: "replies", Declare: r.declare, Prefetch: replyPrefetch, Workers: 1, Rising: true, AckDelay: ackDelay,
 		Handle: r.handle, Consuming: func(string) { c.publisher.Release() }, Logger: c.cfg.Logger,
 	})
 	return r

@@ -15,22 +15,23 @@ import (
 // internal/bad_reply with the outcome Executed.
 func Call[Rep any](ctx context.Context, c *Client, method string, req any, opts ...CallOption) (Rep, error) {
 	var rep Rep
-	s := c.settings(opts)
-	body, raw := req.([]byte)
-	if !raw {
-		var err error
-		if body, err = c.cfg.Codec.Marshal(req); err != nil {
-			return rep, c.fail(&warren.Request{Method: method, CallID: s.callID}, &warren.Error{
+	cl := c.newCall(method, nil, opts)
+	if raw, ok := req.([]byte); ok {
+		cl.req.Body = raw
+	} else {
+		body, err := c.cfg.Codec.Marshal(req)
+		if err != nil {
+			return rep, c.fail(&cl.req, &warren.Error{
 				Code: warren.CodeInvalidArgument, Reason: warren.ReasonMalformedBody, Outcome: warren.NotExecuted,
 				Message: "the request cannot be encoded: " + err.Error(), Cause: err,
 			})
 		}
-		if s.contentType == "" {
-			s.contentType = c.cfg.Codec.ContentType()
+		cl.req.Body = body
+		if cl.req.ContentType == "" {
+			cl.req.ContentType = c.cfg.Codec.ContentType()
 		}
 	}
-	r := c.request(method, body, &s)
-	reply, err := c.do(ctx, r, &s)
+	reply, err := c.do(ctx, cl)
 	if err != nil {
 		return rep, err
 	}
@@ -39,7 +40,7 @@ func Call[Rep any](ctx context.Context, c *Client, method string, req any, opts 
 		return rep, nil
 	}
 	if err := c.cfg.Codec.Unmarshal(reply.Body, &rep); err != nil {
-		return rep, c.fail(r, &warren.Error{
+		return rep, c.fail(&cl.req, &warren.Error{
 			Code: warren.CodeInternal, Reason: warren.ReasonBadReply, Outcome: warren.Executed,
 			Message: "the reply cannot be decoded: " + err.Error(), Attempts: reply.Attempts, Cause: err,
 		})

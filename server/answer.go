@@ -18,7 +18,8 @@ type answer struct {
 	m       *method
 	d       broker.Delivery
 	req     *warren.Request
-	publish *broker.Publishing
+	first   broker.Publishing
+	publish *broker.Publishing // the last one
 }
 
 // reject answers a request that no handler saw.
@@ -64,12 +65,11 @@ func (a *answer) mode() uint8 {
 }
 
 func (a *answer) send(msg wire.Message) {
-	a.publish = &broker.Publishing{
-		Key: a.d.ReplyTo, Msg: msg, Sink: a,
-		// The broker returns every mandatory reply to a direct reply-to,
-		// although it delivers it.
-		Mandatory: !strings.HasPrefix(a.d.ReplyTo, wire.DirectReplyTo),
-	}
+	// The broker returns every mandatory reply to a direct reply-to, although it
+	// delivers it.
+	mandatory := !strings.HasPrefix(a.d.ReplyTo, wire.DirectReplyTo)
+	a.publish = &a.first
+	a.first.Key, a.first.Msg, a.first.Sink, a.first.Mandatory = a.d.ReplyTo, msg, a, mandatory
 	a.put()
 }
 
@@ -118,13 +118,14 @@ func (a *answer) again() {
 	})
 }
 
-func (a *answer) acknowledge() {
-	a.d.Ack(func(written bool) {
-		if written {
-			crashpoint.Reached(crashpoint.Acked, a.req.Method, a.req.CallID)
-		}
-		a.s.open.Done()
-	})
+func (a *answer) acknowledge() { a.d.Ack(a) }
+
+// Acked implements broker.Acked.
+func (a *answer) Acked(written bool) {
+	if written {
+		crashpoint.Reached(crashpoint.Acked, a.m.Name, a.d.CorrelationId)
+	}
+	a.s.open.Done()
 }
 
 // giveBack leaves the request unacknowledged: the broker hands it out again

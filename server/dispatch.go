@@ -70,7 +70,7 @@ func (s *Server) badReplyTo(replyTo string) string {
 func (s *Server) drop(m *method, d *broker.Delivery, why string) {
 	s.counters.dropped.Add(1)
 	s.cfg.Logger.Warn("message dropped", "method", m.Name, "why", why, "call_id", clip(d.CorrelationId), "reply_to", clip(d.ReplyTo))
-	d.Ack(func(bool) { s.open.Done() })
+	(&answer{s: s, m: m, d: *d}).acknowledge()
 }
 
 // clip bounds what strangers can write into the log.

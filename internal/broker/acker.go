@@ -1,10 +1,20 @@
 package broker
 
 import (
+	"runtime"
 	"sync"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
+
+// AckObserver is told of the end of a delivery's acknowledgement.
+type AckObserver interface {
+	// Acked is called once, on the goroutine that writes acknowledgements: it
+	// must not block. written says whether the acknowledgement was written, which
+	// proves nothing.
+	Acked(written bool)
+}
 
 // acker acknowledges the deliveries of one channel. It lives and dies with the
 // channel: what is acknowledged after that goes nowhere, since the broker has
@@ -14,14 +24,17 @@ import (
 // from the oldest on, and single ones beyond a delivery that is still being
 // worked on, so that a slow handler never closes the prefetch window.
 type acker struct {
-	s  *Session
-	ch *amqp.Channel
+	s      *Session
+	ch     *amqp.Channel
+	delay  time.Duration // how long few acknowledgements may wait for more
+	enough int           // how many are not few
 
 	mu      sync.Mutex
 	done    []uint64 // acknowledged by the handlers, not yet told to the broker
-	after   []func(written bool)
-	ended   bool // nothing is told any more
-	taken   int  // deliveries that were handed out and are not acknowledged
+	after   []AckObserver
+	spare   []uint64 // the buffer of done that is not in use
+	ended   bool     // nothing is told any more
+	taken   int      // deliveries that were handed out and are not acknowledged
 	wake    chan struct{}
 	idle    chan struct{} // one token: taken fell to zero
 	stopped chan struct{}
@@ -36,9 +49,9 @@ const (
 	told
 )
 
-func newAcker(s *Session, ch *amqp.Channel) *acker {
+func newAcker(s *Session, ch *amqp.Channel, delay time.Duration, prefetch int) *acker {
 	return &acker{
-		s: s, ch: ch, wake: make(chan struct{}, 1), idle: make(chan struct{}, 1), stopped: make(chan struct{}),
+		s: s, ch: ch, delay: delay, enough: max(prefetch/8, 1), wake: make(chan struct{}, 1), idle: make(chan struct{}, 1), stopped: make(chan struct{}),
 	}
 }
 
@@ -51,12 +64,12 @@ func (a *acker) take() {
 
 // ack queues the acknowledgement of tag. after, if not nil, is called once: when
 // it was written, or when it never will be.
-func (a *acker) ack(tag uint64, after func(written bool)) {
+func (a *acker) ack(tag uint64, after AckObserver) {
 	a.mu.Lock()
 	if a.ended {
 		a.mu.Unlock()
 		if after != nil {
-			after(false)
+			after.Acked(false)
 		}
 		return
 	}
@@ -64,8 +77,12 @@ func (a *acker) ack(tag uint64, after func(written bool)) {
 	if after != nil {
 		a.after = append(a.after, after)
 	}
+	n := len(a.done)
 	a.mu.Unlock()
-	notify(a.wake)
+	// The flusher takes all: it needs to hear of the first, and of enough.
+	if n == 1 || n == a.enough {
+		notify(a.wake)
+	}
 }
 
 // abandon counts a delivery as no longer worked on, without acknowledging it.
@@ -94,6 +111,7 @@ func (a *acker) run() {
 	for {
 		select {
 		case <-a.wake:
+			a.gather()
 			a.flush()
 		case <-a.s.Done():
 			return
@@ -101,6 +119,34 @@ func (a *acker) run() {
 			return
 		}
 	}
+}
+
+// gather waits for more acknowledgements to be told in one write: for those
+// that are ready in any case, and for the delay while they are few.
+func (a *acker) gather() {
+	runtime.Gosched()
+	if a.delay == 0 || a.waiting() >= a.enough {
+		return
+	}
+	timer := time.NewTimer(a.delay)
+	defer timer.Stop()
+	for a.waiting() < a.enough {
+		select {
+		case <-a.wake:
+		case <-timer.C:
+			return
+		case <-a.s.Done():
+			return
+		case <-a.stopped:
+			return
+		}
+	}
+}
+
+func (a *acker) waiting() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.done)
 }
 
 func (a *acker) stop() { close(a.stopped) }
@@ -111,14 +157,14 @@ func (a *acker) end() {
 	a.done, a.after, a.ended = nil, nil, true
 	a.mu.Unlock()
 	for _, f := range after {
-		f(false)
+		f.Acked(false)
 	}
 }
 
 func (a *acker) flush() {
 	a.mu.Lock()
 	done, after := a.done, a.after
-	a.done, a.after = nil, nil
+	a.done, a.after, a.spare = a.spare[:0], nil, nil
 	a.mu.Unlock()
 	if len(done) == 0 {
 		return
@@ -130,9 +176,12 @@ func (a *acker) flush() {
 		a.s.sock.Uncork()
 	}
 	for _, f := range after {
-		f(written)
+		f.Acked(written)
 	}
 	a.finished(len(done))
+	a.mu.Lock()
+	a.spare = done
+	a.mu.Unlock()
 }
 
 // tell writes the acknowledgements of the tags. Errors are the channel's end,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -22,9 +23,8 @@ type Delivery struct {
 
 // Ack acknowledges the message soon. It neither blocks nor fails: if the
 // session has ended the broker delivers the message again. after, if not nil,
-// is called once and told whether the acknowledgement was written, which proves
-// nothing.
-func (d *Delivery) Ack(after func(written bool)) { d.acker.ack(d.DeliveryTag, after) }
+// is told once what came of it.
+func (d *Delivery) Ack(after AckObserver) { d.acker.ack(d.DeliveryTag, after) }
 
 // Abandon leaves the message unacknowledged: the broker delivers it again when
 // the channel closes.
@@ -45,6 +45,10 @@ type ConsumerConfig struct {
 	Declare func(s *Session) (queue string, err error)
 	// Prefetch is how many messages may be unacknowledged; 0 is no bound.
 	Prefetch int
+	// AckDelay is how long acknowledgements may wait to be told in one write
+	// with others, while they are few. What is not told when the connection
+	// ends is delivered again.
+	AckDelay time.Duration
 	// Workers is how many goroutines call Handle, and thereby how many messages
 	// are handled at a time, whatever happens to connections.
 	Workers int
@@ -180,7 +184,7 @@ func (c *Consumer) open(s *Session) (*stream, error) {
 		return nil, err
 	}
 	st := &stream{
-		c: c, s: s, ch: ch, acker: newAcker(s, ch), queue: queue, tag: "warren-" + uuid.NewString(),
+		c: c, s: s, ch: ch, acker: newAcker(s, ch, c.cfg.AckDelay, c.cfg.Prefetch), queue: queue, tag: "warren-" + uuid.NewString(),
 		cancels: ch.NotifyCancel(make(chan string, 1)),
 		closes:  ch.NotifyClose(make(chan *amqp.Error, 1)),
 	}

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bufio"
 	"net"
 	"sync"
 	"time"
@@ -10,6 +11,8 @@ const (
 	// gather is how many bytes a corked socket collects before it writes them
 	// anyway.
 	gather = 64 << 10
+	// readAhead is how much is read at a time; larger reads pass it by.
+	readAhead = 32 << 10
 	// direct is the size from which a write is not copied behind others.
 	direct = 16 << 10
 )
@@ -21,7 +24,8 @@ const (
 // It has no SetDeadline methods on purpose: the library would then reset the
 // read deadline through a goroutine hand-off for each frame.
 type socket struct {
-	conn net.Conn
+	conn   net.Conn
+	reader *bufio.Reader // saves system calls: the library reads 4 KiB at a time
 
 	mu        sync.Mutex // held while writing, so that writes keep their order
 	buf       []byte
@@ -38,11 +42,19 @@ type socket struct {
 // three quarters of the timeout and the timeout fails and closes the
 // connection.
 func newSocket(conn net.Conn, timeout time.Duration) *socket {
-	return &socket{conn: conn, timeout: timeout}
+	s := &socket{conn: conn, timeout: timeout}
+	s.reader = bufio.NewReaderSize(timedReader{s}, readAhead)
+	return s
 }
 
 // Read implements io.Reader.
-func (s *socket) Read(p []byte) (int, error) {
+func (s *socket) Read(p []byte) (int, error) { return s.reader.Read(p) }
+
+// timedReader reads from the connection itself.
+type timedReader struct{ s *socket }
+
+func (r timedReader) Read(p []byte) (int, error) {
+	s := r.s
 	s.extend(&s.readTill, s.conn.SetReadDeadline)
 	n, err := s.conn.Read(p)
 	if err != nil {

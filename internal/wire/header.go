@@ -98,7 +98,9 @@ func decodeHeader(table amqp.Table, limits Limits) (warren.Header, error) {
 		return nil, nil
 	}
 	if len(table) > limits.Headers {
-		return nil, fmt.Errorf("%d headers; at most %d are allowed", len(table), limits.Headers)
+		if n := countOwn(table); n > limits.Headers {
+			return nil, fmt.Errorf("%d headers; at most %d are allowed", n, limits.Headers)
+		}
 	}
 	budget := limits.HeaderBytes
 	if err := measure(table, limits.HeaderDepth, &budget); err != nil {
@@ -119,6 +121,17 @@ func decodeHeader(table amqp.Table, limits Limits) (warren.Header, error) {
 		h[key] = text
 	}
 	return h, nil
+}
+
+// countOwn counts the headers that are not the broker's.
+func countOwn(table amqp.Table) int {
+	n := 0
+	for key := range table {
+		if !isBrokerHeader(key) {
+			n++
+		}
+	}
+	return n
 }
 
 // measure takes the bytes of value out of the budget and refuses it where it is

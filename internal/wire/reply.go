@@ -3,7 +3,10 @@ package wire
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -15,6 +18,9 @@ const (
 	maxMessage     = 4 << 10
 	maxDetails     = 32
 	maxDetailBytes = 4 << 10
+	// maxErrorBody is read as JSON: each byte of message and details may have
+	// become six.
+	maxErrorBody = 16 * maxMessage
 )
 
 // errorBody is what an error reply to a Warren caller carries as its body.
@@ -67,6 +73,9 @@ func EncodeError(req *warren.Request, e *warren.Error, mode uint8) amqp.Publishi
 	if warren.CheckReason(meta.Reason) != nil {
 		meta.Reason = ""
 	}
+	if meta.Outcome > warren.Executed {
+		meta.Outcome = warren.Unknown
+	}
 	msg := amqp.Publishing{DeliveryMode: mode, CorrelationId: req.CallID, Type: meta.Encode()}
 	message := cutText(e.Message, maxMessage)
 	if req.Plain {
@@ -88,9 +97,17 @@ func plainError(code warren.Code, reason, message string) string {
 		text += "/" + reason
 	}
 	if message != "" {
-		text += ": " + strings.ReplaceAll(message, "\n", " ")
+		text += ": " + strings.Map(oneLine, message)
 	}
 	return text
+}
+
+// oneLine replaces what ends a line, or steers a terminal, by a space.
+func oneLine(r rune) rune {
+	if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
+		return ' '
+	}
+	return r
 }
 
 func cutText(s string, most int) string {
@@ -109,9 +126,11 @@ func cutDetails(details map[string]string) map[string]string {
 		return nil
 	}
 	kept, size := make(map[string]string, min(len(details), maxDetails)), 0
-	for key, value := range details {
-		size += len(key) + len(value)
-		if len(kept) == maxDetails || size > maxDetailBytes {
+	// In order, so that the same error is cut alike each time.
+	for _, key := range slices.Sorted(maps.Keys(details)) {
+		value := strings.ToValidUTF8(details[key], "�")
+		key = strings.ToValidUTF8(key, "�")
+		if size += len(key) + len(value); len(kept) == maxDetails || size > maxDetailBytes {
 			break
 		}
 		kept[key] = value
@@ -159,7 +178,7 @@ func remoteError(meta *Meta, d *amqp.Delivery) *warren.Error {
 		Incident: meta.Incident, Remote: true,
 	}
 	var body errorBody
-	if len(d.Body) <= 8*maxMessage && json.Unmarshal(d.Body, &body) == nil {
+	if len(d.Body) <= maxErrorBody && json.Unmarshal(d.Body, &body) == nil {
 		e.Message, e.Details = cutText(body.Message, maxMessage), cutDetails(body.Details)
 	} else {
 		e.Message = cutText(string(d.Body[:min(len(d.Body), maxMessage)]), maxMessage)

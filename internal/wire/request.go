@@ -26,10 +26,9 @@ const (
 	Persistent uint8 = amqp.Persistent
 )
 
-// CheckRequest returns an error, always an [*warren.Error] with the outcome
-// NotExecuted, if req breaks a bound. It is called before anything is written,
+// CheckRequest returns an error with the outcome NotExecuted if req breaks a bound. It is called before anything is written,
 // since one string that is too long ends the connection with every call on it.
-func CheckRequest(req *warren.Request, limits Limits) error {
+func CheckRequest(req *warren.Request, limits Limits) *warren.Error {
 	if len(req.Body) > limits.Body {
 		return &warren.Error{
 			Code: warren.CodeResourceExhausted, Reason: warren.ReasonRequestTooLarge, Outcome: warren.NotExecuted,
@@ -65,7 +64,7 @@ func badRequest(err error) *warren.Error {
 // EncodeRequest returns the message of a call's first attempt, without the
 // reply address and the expiration, which are known when it is written. The
 // request must have passed [CheckRequest]; headers are checked here.
-func EncodeRequest(req *warren.Request, mode uint8, limits Limits) (amqp.Publishing, error) {
+func EncodeRequest(req *warren.Request, mode uint8, limits Limits) (amqp.Publishing, *warren.Error) {
 	headers, err := encodeHeader(req.Header, limits)
 	if err != nil {
 		return amqp.Publishing{}, badRequest(err)
