@@ -94,12 +94,10 @@ func printPing(out *output, r pingResult) error {
 	switch {
 	case out.json:
 		err = out.object(r)
-	case r.Servers == 1:
-		err = out.printf("%s: 1 server (%v ms)\n", r.Method, r.MS)
 	case r.Reason == warren.ReasonNoRoute:
 		err = out.printf("%s: no server, and no queue of that name (%v ms)\n", r.Method, r.MS)
 	default:
-		err = out.printf("%s: %d servers (%v ms)\n", r.Method, r.Servers, r.MS)
+		err = out.printf("%s: %s (%v ms)\n", r.Method, count(r.Servers, "server"), r.MS)
 	}
 	if err == nil && r.Servers == 0 {
 		err = &exitError{code: exitNoServer}
