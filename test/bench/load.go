@@ -95,13 +95,14 @@ func stamp(body []byte, caller int, call int64) {
 	copy(body, mark[:])
 }
 
+// check allocates nothing unless it fails: it is part of every call.
 func check(reply []byte, size, caller int, call int64) error {
 	if len(reply) != size {
 		return fmt.Errorf("sent %d bytes, got %d back", size, len(reply))
 	}
 	mark := markOf(caller, call)
 	if n := min(size, len(mark)); string(reply[:n]) != string(mark[:n]) {
-		return fmt.Errorf("sent a body with the mark %x, got %x back", mark[:n], reply[:n])
+		return fmt.Errorf("the reply is another call's: it begins with %x", reply[:n])
 	}
 	return nil
 }
