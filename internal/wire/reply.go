@@ -130,10 +130,10 @@ func cutDetails(details map[string]string) map[string]string {
 	for _, key := range slices.Sorted(maps.Keys(details)) {
 		value := strings.ToValidUTF8(details[key], "�")
 		key = strings.ToValidUTF8(key, "�")
-		if size += len(key) + len(value); len(kept) == maxDetails || size > maxDetailBytes {
-			break
+		if n := len(key) + len(value); len(kept) < maxDetails && size+n <= maxDetailBytes {
+			size += n
+			kept[key] = value
 		}
-		kept[key] = value
 	}
 	return kept
 }

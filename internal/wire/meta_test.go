@@ -1,0 +1,241 @@
+package wire_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/wire"
+)
+
+func kinds() *rapid.Generator[wire.Kind] {
+	return rapid.SampledFrom([]wire.Kind{wire.KindCall, wire.KindReply, wire.KindResolve, wire.KindCancel})
+}
+
+// instants draws what metadata can say: whole milliseconds to the year 9999.
+func instants() *rapid.Generator[time.Time] {
+	return rapid.Custom(func(t *rapid.T) time.Time {
+		if rapid.Bool().Draw(t, "no instant") {
+			return time.Time{}
+		}
+		return time.UnixMilli(rapid.Int64Range(1, 253402300799999).Draw(t, "ms"))
+	})
+}
+
+func metas() *rapid.Generator[wire.Meta] {
+	return rapid.Custom(func(t *rapid.T) wire.Meta {
+		m := wire.Meta{
+			Kind: kinds().Draw(t, "kind"), Attempt: rapid.IntRange(0, 1_000_000).Draw(t, "attempt"),
+			Deadline: instants().Draw(t, "deadline"), Issued: instants().Draw(t, "issued"),
+			Code:     warren.Code(rapid.IntRange(0, 16).Draw(t, "code")),
+			Replayed: rapid.Bool().Draw(t, "replayed"),
+		}
+		if m.Code != 0 {
+			m.Reason = rapid.StringMatching(`[a-z0-9_]{0,64}`).Draw(t, "reason")
+			m.Outcome = warren.Outcome(rapid.IntRange(0, 2).Draw(t, "outcome"))
+			m.RetryAfter = time.Duration(rapid.Int64Range(-1, warren.MaxRetryAfter.Milliseconds()).Draw(t, "retry")) * time.Millisecond
+			m.Incident = rapid.StringMatching(`([!-:<>-~]{0,36})`).Draw(t, "incident")
+		}
+		return m
+	})
+}
+
+func TestMetaGoesThereAndBack(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		m := metas().Draw(t, "meta")
+		typ := m.Encode()
+		if len(typ) > 255 || !wire.IsWarren(typ) || strings.IndexFunc(typ, func(r rune) bool { return r <= ' ' || r > '~' }) >= 0 {
+			t.Fatalf("%+v is written as %q, %d bytes", m, typ, len(typ))
+		}
+		back, err := wire.DecodeMeta(typ)
+		if err != nil {
+			t.Fatalf("%q: %v", typ, err)
+		}
+		if back != m {
+			t.Fatalf("%+v became %q and then %+v", m, typ, back)
+		}
+	})
+}
+
+// The longest metadata that there can be still is a short string.
+func TestLongestMetaFits(t *testing.T) {
+	t.Parallel()
+	const most = 1<<63 - 1
+	m := wire.Meta{
+		Kind: wire.KindResolve, Attempt: -most, Deadline: time.UnixMilli(-most), Issued: time.UnixMilli(-most),
+		Code: warren.CodeFailedPrecondition, Outcome: warren.NotExecuted, RetryAfter: most, Replayed: true,
+		Reason: strings.Repeat("r", 1000), Incident: strings.Repeat("i", 1000),
+	}
+	if typ := m.Encode(); len(typ) > 255 {
+		t.Fatalf("%d bytes: %s", len(typ), typ)
+	}
+}
+
+// What a handler says of itself must not become metadata that it did not mean.
+func TestHostileReasonAndIncidentStayWhatTheyAre(t *testing.T) {
+	t.Parallel()
+	hostile := rapid.OneOf(
+		bytesAsText(), rapid.String(),
+		rapid.SampledFrom([]string{";k=call", "x;o=not_executed", ";;;===", "=", "\x00\xff;", "ä;ö=ü", strings.Repeat("€", 100)}),
+	)
+	rapid.Check(t, func(t *rapid.T) {
+		m := wire.Meta{
+			Kind: wire.KindReply, Code: warren.CodeInternal, Outcome: warren.Executed,
+			Reason: hostile.Draw(t, "reason"), Incident: hostile.Draw(t, "incident"),
+		}
+		typ := m.Encode()
+		if len(typ) > 255 {
+			t.Fatalf("%d bytes: %q", len(typ), typ)
+		}
+		fields := strings.Split(typ, ";")
+		if len(fields) != 4+count(m.Reason)+count(m.Incident) {
+			t.Fatalf("%+v is written as %q", m, typ)
+		}
+		// A reason that is none is the encoder of errors' business; the rest of
+		// the metadata must be read as it was meant.
+		m.Reason = ""
+		back, err := wire.DecodeMeta(m.Encode())
+		if err != nil || back.Kind != m.Kind || back.Code != m.Code || back.Outcome != m.Outcome || len(back.Incident) > warren.MaxIncident {
+			t.Fatalf("%q is read as %+v, %v", m.Encode(), back, err)
+		}
+	})
+}
+
+func count(s string) int {
+	if s == "" {
+		return 0
+	}
+	return 1
+}
+
+func TestRetryAfterIsRoundedUpAndBounded(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[time.Duration]time.Duration{
+		1:                        time.Millisecond,
+		time.Millisecond:         time.Millisecond,
+		time.Millisecond + 1:     2 * time.Millisecond,
+		warren.MaxRetryAfter - 1: warren.MaxRetryAfter,
+		warren.MaxRetryAfter + 1: warren.MaxRetryAfter,
+		1<<63 - 1:                warren.MaxRetryAfter,
+		-1:                       -time.Millisecond,
+		-(1 << 63):               -time.Millisecond,
+	} {
+		m := wire.Meta{Kind: wire.KindReply, Code: warren.CodeUnavailable, RetryAfter: in}
+		back, err := wire.DecodeMeta(m.Encode())
+		if err != nil || back.RetryAfter != want {
+			t.Errorf("%v became %v, %v; want %v", in, back.RetryAfter, err, want)
+		}
+	}
+}
+
+func TestMetadataThatIsWrongIsRefused(t *testing.T) {
+	t.Parallel()
+	for typ, why := range map[string]string{
+		"warren/":                                "version",
+		"warren/2;k=call":                        "version",
+		"warren/10;k=call":                       "version",
+		"warren/1.1;k=call":                      "version",
+		"warren/1k=call":                         "version",
+		"warren/1":                               "kind",
+		"warren/1;":                              "kind",
+		"warren/1;n=1":                           "kind",
+		"warren/1;k":                             "key=value",
+		"warren/1;=call":                         "key=value",
+		"warren/1;;k=call":                       "key=value",
+		"warren/1;k=":                            "kind",
+		"warren/1;k=CALL":                        "kind",
+		"warren/1;k=call;k=call":                 "twice",
+		"warren/1;k=call;z=1;z=1":                "twice",
+		"warren/1;k=call;n=0":                    "range",
+		"warren/1;k=call;n=-1":                   "range",
+		"warren/1;k=call;n=1000001":              "range",
+		"warren/1;k=call;n=1.5":                  "syntax",
+		"warren/1;k=call;n=99999999999999999999": "range",
+		"warren/1;k=call;d=0":                    "range",
+		"warren/1;k=call;d=-5":                   "range",
+		"warren/1;k=call;d=253402300800000":      "range",
+		"warren/1;k=call;d=9223372036854775807":  "range",
+		"warren/1;k=call;t=":                     "syntax",
+		"warren/1;k=call;t= 1":                   "syntax",
+		"warren/1;k=reply;c=internal;r=A":        "reason",
+		"warren/1;k=reply;c=internal;o=maybe":    "outcome",
+		"warren/1;k=reply;c=internal;w=soon":     "syntax",
+		"warren/1;k=reply;c=internal;i=a b":      "incident",
+		"warren/1;k=reply;c=internal;i=" + strings.Repeat("i", 37): "incident",
+	} {
+		m, err := wire.DecodeMeta(typ)
+		if err == nil {
+			t.Errorf("%q is read as %+v", typ, m)
+			continue
+		}
+		if text := err.Error(); !strings.Contains(text, why) || len(text) > 300 {
+			t.Errorf("%q is refused with %q; want %q in it", typ, text, why)
+		}
+		if m != (wire.Meta{}) {
+			t.Errorf("%q is refused, and read as %+v", typ, m)
+		}
+	}
+}
+
+func TestMetadataOfLaterVersionsIsReadAsFarAsItIsKnown(t *testing.T) {
+	t.Parallel()
+	m, err := wire.DecodeMeta("warren/1;k=reply;zz=1;zz=2;K=call;9=x;c=quota_exceeded;o=executed;z=new;p=yes;w=99999999999999")
+	want := wire.Meta{
+		Kind: wire.KindReply, Code: warren.CodeUnknown, Outcome: warren.Executed, RetryAfter: warren.MaxRetryAfter,
+	}
+	if err != nil || m != want {
+		t.Fatalf("read as %+v, %v; want %+v", m, err, want)
+	}
+}
+
+func TestPlainTypesAreNotOurs(t *testing.T) {
+	t.Parallel()
+	for typ, ours := range map[string]bool{
+		"": false, "warren": false, "Warren/1": false, " warren/1": false, "order.created": false, "x-warren/1": false,
+		"warren/": true, "warren/1;k=call": true, "warren/999": true,
+	} {
+		if wire.IsWarren(typ) != ours {
+			t.Errorf("IsWarren(%q) = %v", typ, !ours)
+		}
+	}
+}
+
+// FuzzDecodeMeta: nothing that a peer writes makes a reader panic, and what it
+// reads it can write again to the same effect.
+func FuzzDecodeMeta(f *testing.F) {
+	for _, seed := range []string{
+		"warren/1;k=call;n=1;d=1700000000000;t=1699999990000",
+		"warren/1;k=reply;n=2;c=unavailable;r=no_route;o=not_executed;w=1500;i=6ba7b810-9dad-11d1-80b4-00c04fd430c8;p=1",
+		"warren/1;k=cancel", "warren/1", "warren/2;k=call", "warren/1;k=call;n=+1;d=0001;p=0", "warren/1;k=reply;r=x;o=executed;w=-7",
+		"warren/1;k=reply;c=nonsense", "warren/1;k=call;;", "warren/1;ä=ö;k=call", "warren/1;k=call;w=-9223372036854775808",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, typ string) {
+		m, err := wire.DecodeMeta(typ)
+		if err != nil {
+			if m != (wire.Meta{}) {
+				t.Fatalf("%q is refused, and read as %+v", typ, m)
+			}
+			return
+		}
+		once := m.Encode()
+		if len(once) > 255 {
+			t.Fatalf("%q is written as %d bytes", typ, len(once))
+		}
+		again, err := wire.DecodeMeta(once)
+		if err != nil || again.Encode() != once {
+			t.Fatalf("%q is written as %q and then as %q, %v", typ, once, again.Encode(), err)
+		}
+		if m.Code == 0 { // without a code there is no error, hence nothing more to say of it
+			m.Reason, m.Outcome, m.RetryAfter, m.Incident = "", 0, 0, ""
+		}
+		if again != m {
+			t.Fatalf("%q is read as %+v, and as %+v the second time", typ, m, again)
+		}
+	})
+}
