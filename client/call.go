@@ -47,14 +47,11 @@ type attempt struct {
 // newCall returns a call that is not under way.
 func (c *Client) newCall(method string, body []byte, opts []CallOption) *call {
 	cl := &call{c: c, settings: callSettings{
-		timeout: c.cfg.Timeout, attempts: c.cfg.Attempts, noServer: c.cfg.NoServer, persistent: c.cfg.Persistent,
+		attempts: c.cfg.Attempts, noServer: c.cfg.NoServer, persistent: c.cfg.Persistent,
 	}}
 	s := &cl.settings
 	for _, opt := range opts {
 		opt(s)
-	}
-	if s.timeout <= 0 {
-		s.timeout = c.cfg.Timeout
 	}
 	if s.callID == "" {
 		s.callID = uuid.NewString()
@@ -78,13 +75,18 @@ func (cl *call) roundTrip(ctx context.Context) (*warren.Reply, error) {
 	c := cl.c
 	c.counters.calls.Add(1)
 	now := time.Now()
-	cl.deadline = now.Add(cl.settings.timeout)
 	var expired <-chan time.Time
-	if d, ok := ctx.Deadline(); ok && d.Before(cl.deadline) {
-		cl.deadline = d
-	} else {
+	timeout, own := cl.settings.timeout, true
+	if d, ok := ctx.Deadline(); ok && (timeout <= 0 || d.Before(now.Add(timeout))) {
+		cl.deadline, own = d, false
+	}
+	if own {
+		if timeout <= 0 {
+			timeout = c.cfg.Timeout
+		}
+		cl.deadline = now.Add(timeout)
 		timer, _ := timers.Get().(*time.Timer)
-		timer.Reset(cl.settings.timeout)
+		timer.Reset(timeout)
 		defer func() {
 			timer.Stop()
 			timers.Put(timer)

@@ -50,7 +50,8 @@ func WithContentEncoding(encoding string) CallOption {
 }
 
 // WithTimeout bounds the call, together with the context's deadline: the
-// earlier counts. A value of 0 or less means the client's default.
+// earlier counts. Default, and for a value of 0 or less: the context's deadline
+// alone, or Config.Timeout if it has none.
 func WithTimeout(d time.Duration) CallOption { return func(s *callSettings) { s.timeout = d } }
 
 // Idempotent says that the method's handler may run more than once for this

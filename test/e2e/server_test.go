@@ -114,7 +114,15 @@ func TestDeadlineTravelsAndShrinksFromHopToHop(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	own, _ := ctx.Deadline()
+	// The context's deadline counts, whether the client's default is shorter or
+	// the call's own bound is longer.
 	if _, err := c.Call(ctx, "outer", []byte("x"), client.WithTimeout(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if first, second := <-deadlines, <-deadlines; !first.Equal(second) || !first.Equal(own.Truncate(time.Millisecond)) {
+		t.Errorf("caller %v, first hop %v, second hop %v", own, first, second)
+	}
+	if _, err := c.Call(ctx, "outer", []byte("x")); err != nil {
 		t.Fatal(err)
 	}
 	first, second := <-deadlines, <-deadlines
