@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,15 +17,25 @@ type TB interface {
 
 // Stress starts and stops services made by newService in every order that the
 // contract allows, concurrently too, and reports whatever breaks it: a panic
-// (by crashing), an error from a legal call, or a Stop that does not end
-// within the limit.
+// (by crashing), an error from a legal call, a service that starts twice, or a
+// Stop that does not end within the limit. A Stop that never ends, whatever its
+// context says, is reported too, and left behind.
 func Stress(t TB, limit time.Duration, newService func() Service) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
+	hung, cancelHung := context.WithTimeout(context.Background(), limit+limit/2)
+	defer cancelHung()
 	stop := func(s Service, when string) {
-		if err := s.Stop(ctx); err != nil {
-			t.Errorf("Stop %s: %v", when, err)
+		ended := make(chan error, 1)
+		go func() { ended <- s.Stop(ctx) }()
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Errorf("Stop %s: %v", when, err)
+			}
+		case <-hung.Done():
+			t.Errorf("Stop %s does not end with its context", when)
 		}
 	}
 
@@ -48,12 +59,15 @@ func Stress(t TB, limit time.Duration, newService func() Service) {
 	for range 8 {
 		s := newService()
 		var wg sync.WaitGroup
+		var starts atomic.Int32
 		for range 3 {
 			wg.Add(2)
 			go func() {
 				defer wg.Done()
 				err := s.Start(ctx)
-				if err != nil && !errors.Is(err, ErrStarted) && !errors.Is(err, ErrStopped) {
+				if err == nil {
+					starts.Add(1)
+				} else if !errors.Is(err, ErrStarted) && !errors.Is(err, ErrStopped) {
 					t.Errorf("concurrent Start: %v", err)
 				}
 			}()
@@ -63,6 +77,12 @@ func Stress(t TB, limit time.Duration, newService func() Service) {
 			}()
 		}
 		wg.Wait()
+		if n := starts.Load(); n > 1 {
+			t.Errorf("%d concurrent Starts succeeded; want one at most", n)
+		}
 		stop(s, "after all")
+		if err := s.Start(ctx); !errors.Is(err, ErrStopped) {
+			t.Errorf("Start after all: %v; want ErrStopped", err)
+		}
 	}
 }
