@@ -16,7 +16,8 @@ import (
 // off.
 func FullJitter(first, most time.Duration) backoff.BackOff {
 	return backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(first/2),
+		// The library caps every wait but the first.
+		backoff.WithInitialInterval(min(first, most)/2),
 		backoff.WithMaxInterval(most/2),
 		backoff.WithMultiplier(2),
 		backoff.WithRandomizationFactor(1),
