@@ -25,7 +25,7 @@ type AckObserver interface {
 // worked on, so that a slow handler never closes the prefetch window.
 type acker struct {
 	s      *Session
-	ch     *amqp.Channel
+	ch     acknowledger
 	delay  time.Duration // how long few acknowledgements may wait for more
 	enough int           // how many are not few
 
@@ -43,13 +43,21 @@ type acker struct {
 	state []uint8 // of the tags after base: pending, ready or told; the flusher's own
 }
 
+// acknowledger is what an acker needs of an [amqp.Channel].
+type acknowledger interface {
+	Ack(tag uint64, multiple bool) error
+	IsClosed() bool
+}
+
+var _ acknowledger = (*amqp.Channel)(nil)
+
 const (
 	pending uint8 = iota
 	ready
 	told
 )
 
-func newAcker(s *Session, ch *amqp.Channel, delay time.Duration, prefetch int) *acker {
+func newAcker(s *Session, ch acknowledger, delay time.Duration, prefetch int) *acker {
 	return &acker{
 		s: s, ch: ch, delay: delay, enough: max(prefetch/8, 1), wake: make(chan struct{}, 1), idle: make(chan struct{}, 1), stopped: make(chan struct{}),
 	}
@@ -188,10 +196,15 @@ func (a *acker) flush() {
 // after which the broker delivers again what it did not hear of.
 func (a *acker) tell(tags []uint64) {
 	for _, tag := range tags {
+		if tag <= a.base {
+			continue // told before, against the contract: to tell it again would end the channel
+		}
 		for uint64(len(a.state)) < tag-a.base {
 			a.state = append(a.state, pending)
 		}
-		a.state[tag-a.base-1] = ready
+		if a.state[tag-a.base-1] == pending {
+			a.state[tag-a.base-1] = ready
+		}
 	}
 	// The tag of a multiple acknowledgement must itself be outstanding, so it is
 	// the last ready one of the run, not one that was told singly before.

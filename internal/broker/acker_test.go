@@ -1,0 +1,282 @@
+package broker
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// ledger is the broker's side of a channel: which deliveries it waits for. It
+// keeps the error that RabbitMQ would have ended the channel with.
+type ledger struct {
+	mu           sync.Mutex
+	outstanding  map[uint64]bool
+	delivered    uint64
+	acks         []string
+	precondition error
+	closed       atomic.Bool
+}
+
+// deliver hands out n more messages.
+func (l *ledger) deliver(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.outstanding == nil {
+		l.outstanding = map[uint64]bool{}
+	}
+	for range n {
+		l.delivered++
+		l.outstanding[l.delivered] = true
+	}
+}
+
+func (l *ledger) Ack(tag uint64, multiple bool) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.acks = append(l.acks, fmt.Sprint(tag, multiple))
+	if !l.outstanding[tag] {
+		l.precondition = fmt.Errorf("PRECONDITION_FAILED - unknown delivery tag %d (multiple %v)", tag, multiple)
+		return l.precondition
+	}
+	for t := range l.outstanding {
+		if t == tag || multiple && t < tag {
+			delete(l.outstanding, t)
+		}
+	}
+	return nil
+}
+
+func (l *ledger) IsClosed() bool { return l.closed.Load() }
+
+// left returns what has not been acknowledged, in order.
+func (l *ledger) left() []uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	tags := []uint64{}
+	for t := range l.outstanding {
+		tags = append(tags, t)
+	}
+	slices.Sort(tags)
+	return tags
+}
+
+// In whatever order handlers end and the flusher comes by, the broker is told
+// of exactly what is done: never of a delivery that is being worked on, and
+// never of a tag that it does not wait for, which would end the channel.
+func TestAcknowledgementsCoverExactlyWhatIsDone(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		var broker ledger
+		a := newAcker(offline(&sink{}), &broker, 0, 0)
+		var working, batch []uint64
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			switch rapid.IntRange(0, 3).Draw(t, "step") {
+			case 0:
+				n := rapid.IntRange(1, 5).Draw(t, "deliveries")
+				for i := range n {
+					working = append(working, broker.delivered+uint64(i)+1)
+				}
+				broker.deliver(n)
+			case 1, 2:
+				if len(working) > 0 {
+					i := rapid.IntRange(0, len(working)-1).Draw(t, "ends")
+					batch = append(batch, working[i])
+					working = slices.Delete(working, i, i+1)
+				}
+			case 3:
+				a.tell(batch)
+				batch = batch[:0]
+			}
+			want := append(slices.Clone(working), batch...)
+			slices.Sort(want)
+			if got := broker.left(); broker.precondition != nil || !slices.Equal(got, want) {
+				t.Fatalf("after %v the broker waits for %v, and should for %v; %v", broker.acks, got, want, broker.precondition)
+			}
+		}
+		a.tell(append(batch, working...))
+		if left := broker.left(); len(left) > 0 || broker.precondition != nil {
+			t.Fatalf("after %v the broker waits for %v; %v", broker.acks, left, broker.precondition)
+		}
+		if len(a.state) != 0 || a.base != broker.delivered {
+			t.Fatalf("the acker remembers %d tags after %d", len(a.state), a.base)
+		}
+	})
+}
+
+func TestAcknowledgementsAreFew(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		tell [][]uint64
+		want []string
+	}{
+		"in order":                    {[][]uint64{{1, 2, 3}, {4}}, []string{"3 true", "4 true"}},
+		"out of order":                {[][]uint64{{3, 1, 2}}, []string{"3 true"}},
+		"a slow one":                  {[][]uint64{{2, 3}, {5}, {1}, {4}}, []string{"2 false", "3 false", "5 false", "1 true", "4 true"}},
+		"the last told singly before": {[][]uint64{{3}, {1, 2}}, []string{"3 false", "2 true"}},
+		"beyond one that was told":    {[][]uint64{{2}, {1, 3, 5}}, []string{"2 false", "3 true", "5 false"}},
+		"nothing":                     {[][]uint64{{}}, nil},
+		"twice, against the contract": {[][]uint64{{1, 1}, {1}, {3}, {3}, {2}, {2, 3}}, []string{"1 true", "3 false", "2 true"}},
+	} {
+		var broker ledger
+		broker.deliver(5)
+		a := newAcker(offline(&sink{}), &broker, 0, 0)
+		for _, tags := range test.tell {
+			a.tell(tags)
+		}
+		if !slices.Equal(broker.acks, test.want) || broker.precondition != nil {
+			t.Errorf("%s: %q; want %q; %v", name, broker.acks, test.want, broker.precondition)
+		}
+	}
+}
+
+// observers counts what those who acknowledge are told.
+type observers struct{ written, lost atomic.Int32 }
+
+func (o *observers) Acked(written bool) {
+	if written {
+		o.written.Add(1)
+	} else {
+		o.lost.Add(1)
+	}
+}
+
+func TestEveryObserverIsToldOnce(t *testing.T) {
+	t.Parallel()
+	const workers, each = 8, 100
+	var broker ledger
+	var told observers
+	broker.deliver(workers * each)
+	session := offline(&sink{})
+	a := newAcker(session, &broker, 0, 0)
+	var running, working sync.WaitGroup
+	running.Go(a.run)
+	for w := range workers {
+		working.Go(func() {
+			for i := range each {
+				a.take()
+				a.ack(uint64(i*workers+w+1), &told)
+			}
+		})
+	}
+	working.Wait()
+	for a.outstanding() > 0 {
+		<-a.idle
+	}
+	if left := broker.left(); len(left) > 0 || broker.precondition != nil {
+		t.Errorf("the broker waits for %v; %v", left, broker.precondition)
+	}
+	if told.written.Load() != workers*each || told.lost.Load() != 0 {
+		t.Errorf("%d written, %d lost", told.written.Load(), told.lost.Load())
+	}
+	a.stop()
+	running.Wait()
+	a.ack(1, &told)
+	a.ack(2, nil)
+	if told.lost.Load() != 1 || broker.precondition != nil {
+		t.Errorf("after the end: %d lost; %v", told.lost.Load(), broker.precondition)
+	}
+}
+
+// The tags of a channel that has ended may name other messages by now.
+func TestNothingIsToldAfterTheChannelOrSessionEnded(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(s *Session, l *ledger){
+		"channel": func(_ *Session, l *ledger) { l.closed.Store(true) },
+		"session": func(s *Session, _ *ledger) { s.Kill(errBroken) },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var broker ledger
+			var told observers
+			broker.deliver(3)
+			session := offline(&sink{})
+			a := newAcker(session, &broker, 0, 0)
+			go a.run()
+			synctest.Wait()
+			end(session, &broker)
+			synctest.Wait()
+			for tag := range uint64(3) {
+				a.ack(tag+1, &told)
+			}
+			synctest.Wait()
+			if told.lost.Load() != 3 || len(broker.acks) != 0 {
+				t.Errorf("%s: %d lost, %q told", name, told.lost.Load(), broker.acks)
+			}
+			a.stop()
+		})
+	}
+}
+
+func TestFewAcknowledgementsWaitForMore(t *testing.T) {
+	t.Parallel()
+	const delay = 5 * time.Millisecond
+	for name, test := range map[string]struct {
+		acks int
+		took time.Duration
+	}{
+		"one": {1, delay}, "few": {7, delay}, "enough": {8, 0}, "more": {20, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var broker ledger
+			broker.deliver(test.acks)
+			a := newAcker(offline(&sink{}), &broker, delay, 64)
+			go a.run()
+			began := time.Now()
+			for tag := range test.acks {
+				a.take()
+				a.ack(uint64(tag)+1, nil)
+			}
+			for a.outstanding() > 0 {
+				<-a.idle
+			}
+			if took := time.Since(began); took != test.took || len(broker.left()) > 0 {
+				t.Errorf("%s: told after %v; want %v", name, took, test.took)
+			}
+			a.stop()
+		})
+	}
+}
+
+// What is done when the consumer is retired is still told, not delivered again.
+func TestStopTellsWhatIsGathered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var broker ledger
+		var told observers
+		broker.deliver(1)
+		a := newAcker(offline(&sink{}), &broker, time.Hour, 64)
+		go a.run()
+		a.ack(1, &told)
+		synctest.Wait() // it gathers now
+		began := time.Now()
+		a.stop()
+		synctest.Wait()
+		if told.written.Load() != 1 || len(broker.left()) > 0 || time.Since(began) != 0 {
+			t.Errorf("%d told after %v, %v left", told.written.Load(), time.Since(began), broker.left())
+		}
+	})
+}
+
+func TestAbandonedDeliveriesAreNeitherToldNorWaitedFor(t *testing.T) {
+	t.Parallel()
+	var broker ledger
+	broker.deliver(2)
+	a := newAcker(offline(&sink{}), &broker, 0, 0)
+	a.take()
+	a.take()
+	a.abandon()
+	if n := a.outstanding(); n != 1 {
+		t.Fatalf("%d are outstanding", n)
+	}
+	a.ack(2, nil)
+	a.flush()
+	<-a.idle
+	if got := broker.left(); a.outstanding() != 0 || !slices.Equal(got, []uint64{1}) || broker.precondition != nil {
+		t.Fatalf("%d are outstanding, the broker waits for %v; %v", a.outstanding(), got, broker.precondition)
+	}
+}

@@ -1,0 +1,186 @@
+package broker
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// These run on synctest's clock: hours pass in no time.
+
+const patience = time.Minute
+
+// inTime demands that the end came when the socket promises it: after three
+// quarters of the timeout at the earliest, and after the timeout at the latest.
+func inTime(t *testing.T, what string, err error, took time.Duration) {
+	t.Helper()
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%s: %v; want a timeout", what, err)
+	}
+	if took < patience*3/4 || took > patience {
+		t.Errorf("%s ended after %v; want 45 s to 1 min", what, took)
+	}
+}
+
+func TestReadFromASilentPeerEnds(t *testing.T) {
+	t.Parallel()
+	for _, after := range []time.Duration{0, time.Second, patience / 5, patience / 4, patience / 2, patience * 7 / 10} {
+		synctest.Test(t, func(t *testing.T) {
+			here, there := net.Pipe()
+			defer there.Close()
+			s := newSocket(here, patience)
+			p := make([]byte, 1)
+			// The last sign of life comes some time after the first read.
+			go func() {
+				_, _ = there.Write([]byte("x"))
+				time.Sleep(after)
+				_, _ = there.Write([]byte("y"))
+			}()
+			for range 2 {
+				if _, err := s.Read(p); err != nil {
+					t.Fatal(err)
+				}
+			}
+			began := time.Now()
+			_, err := s.Read(p)
+			inTime(t, "the read", err, time.Since(began))
+			if _, err := s.Write(p); err == nil {
+				t.Error("the socket is still open for writing")
+			}
+		})
+	}
+}
+
+func TestPeerThatGivesSignsOfLifeIsReadOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		s := newSocket(here, patience)
+		go func() {
+			for range 500 {
+				time.Sleep(patience*3/4 - time.Second)
+				_, _ = there.Write([]byte("x"))
+			}
+			there.Close()
+		}()
+		if got, err := io.ReadAll(s); err != nil || len(got) != 500 {
+			t.Errorf("%d signs of life were read: %v", len(got), err)
+		}
+	})
+}
+
+func TestWriteToAStuckPeerEnds(t *testing.T) {
+	t.Parallel()
+	for name, write := range map[string]func(s *socket) error{
+		"small": func(s *socket) error { _, err := s.Write([]byte("x")); return err },
+		"large": func(s *socket) error { _, err := s.Write(make([]byte, 2*gather)); return err },
+		"gathered": func(s *socket) error {
+			s.Cork()
+			_, err := s.Write([]byte("x"))
+			s.Uncork()
+			return errors.Join(err, s.err)
+		},
+		"gathered and large": func(s *socket) error {
+			s.Cork()
+			defer s.Uncork()
+			_, _ = s.Write([]byte("x"))
+			_, err := s.Write(make([]byte, 2*gather))
+			return err
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			here, there := net.Pipe()
+			defer there.Close()
+			s := newSocket(here, patience)
+			began := time.Now()
+			err := write(s)
+			inTime(t, "the "+name+" write", err, time.Since(began))
+			if _, err := here.Read(make([]byte, 1)); !errors.Is(err, io.ErrClosedPipe) {
+				t.Errorf("%s: the connection is still open: %v", name, err)
+			}
+		})
+	}
+}
+
+// A write that was in time leaves a deadline behind; it must not catch the next.
+func TestOldDeadlineDoesNotCatchALaterWrite(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		defer here.Close()
+		s := newSocket(here, patience)
+		go func() { _, _ = io.Copy(io.Discard, there) }()
+		for range 100 {
+			if _, err := s.Write([]byte("x")); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(3 * patience)
+		}
+	})
+}
+
+// stuck returns a socket with a write in progress that nobody takes, and a
+// channel on which its end is told.
+func stuck(there net.Conn, here net.Conn) (*socket, <-chan error) {
+	_ = there
+	s := newSocket(here, time.Hour)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := s.Write([]byte("x"))
+		ended <- err
+	}()
+	synctest.Wait()
+	return s, ended
+}
+
+func TestCloseFreesAStuckWriter(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		defer there.Close()
+		s, ended := stuck(there, here)
+		began := time.Now()
+		if err := s.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+		if err := <-ended; err == nil || time.Since(began) != 0 {
+			t.Errorf("the write ended after %v with %v", time.Since(began), err)
+		}
+		if err := s.Close(); err != nil {
+			t.Errorf("a second Close: %v", err)
+		}
+	})
+}
+
+// While a writer is stuck it holds the library's locks, and the library cannot
+// end the connection whose end its reader has seen.
+func TestFailedReadFreesAStuckWriter(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		half := &halfClosed{Conn: here, eof: make(chan struct{})}
+		s, ended := stuck(there, half)
+		go func() { _, _ = s.Read(make([]byte, 1)) }()
+		synctest.Wait()
+		began := time.Now()
+		close(half.eof)
+		if err := <-ended; err == nil || time.Since(began) != 0 {
+			t.Errorf("the write ended after %v with %v", time.Since(began), err)
+		}
+	})
+}
+
+// halfClosed is a connection of which only the reading side ends.
+type halfClosed struct {
+	net.Conn
+	eof chan struct{}
+}
+
+func (h *halfClosed) Read([]byte) (int, error) {
+	<-h.eof
+	return 0, io.EOF
+}
