@@ -210,7 +210,7 @@ func (a *attempt) Writing(now time.Time, msg *wire.Message) bool {
 	}
 	if cl.attempts > 1 {
 		cl.c.counters.republished.Add(1)
-		meta := wire.Meta{Kind: wire.KindCall, Attempt: cl.attempts, Issued: now}
+		meta := wire.Meta{Kind: wire.KindCall, Attempt: cl.attempts, Issued: cl.req.Issued}
 		if !cl.settings.oneWay {
 			meta.Deadline = cl.deadline
 		}
