@@ -95,8 +95,19 @@ func runBench(ctx context.Context, cmd *cli.Command) error {
 	return benchError(ctx, cmd, bench.Run(ctx, options))
 }
 
-// benchBounds refuses the zeros that would mean a default.
+// benchBounds refuses, before a broker is started, what bench.Run would, and
+// the zeros that mean a default to it.
 func benchBounds(cmd *cli.Command) error {
+	for _, size := range cmd.IntSlice("sizes") {
+		if err := within(cmd, "sizes", size, 0, 16<<20); err != nil {
+			return err
+		}
+	}
+	for _, n := range cmd.IntSlice("inflight") {
+		if err := within(cmd, "inflight", n, 1, 100_000); err != nil {
+			return err
+		}
+	}
 	if err := within(cmd, "rounds", cmd.Int("rounds"), 1, 1000); err != nil {
 		return err
 	}
@@ -134,7 +145,7 @@ func benchWorkerCommand() *cli.Command {
 		Hidden:          true,
 		SkipFlagParsing: true,
 		Action: func(_ context.Context, cmd *cli.Command) error {
-			if err := bench.Worker(cmd.Args().Slice()); err != nil {
+			if err := bench.Worker(cmd.Args().Slice()); err != nil { //nolint:contextcheck // it ends with its input
 				return exit(exitInternal, "%w", err)
 			}
 			return nil

@@ -14,7 +14,7 @@ import (
 	"github.com/warren-rpc/warren/client"
 )
 
-const defaultURL = "amqp://guest:guest@localhost:5672/"
+const defaultURL = "amqp://guest:guest@localhost:5672/" //nolint:gosec // what every RabbitMQ has, for its own machine alone
 
 // brokerFlags are the flags of every command that talks to a broker.
 // withoutURL says what happens if none is given.
@@ -64,10 +64,10 @@ func brokerSettings(cmd *cli.Command) (warren.Broker, error) {
 // connectPatience is how long a command connects in silence.
 const connectPatience = time.Second
 
-// connect returns a client that is connected. The error is a *warren.Error,
-// or one of usage.
-func connect(ctx context.Context, cmd *cli.Command, out *output, settings warren.Broker) (*client.Client, error) {
-	c, err := client.New(client.Config{
+// connect returns a client that is connected, and what closes it. The error is
+// a *warren.Error, or an exitError.
+func connect(ctx context.Context, cmd *cli.Command, out *output, settings warren.Broker) (*client.Client, func(), error) {
+	c, err := client.New(client.Config{ //nolint:contextcheck // the client outlives the connecting
 		Broker: settings,
 		Caller: "warren " + cmd.Name,
 		// What matters of the connection is in the error of the call.
@@ -75,8 +75,9 @@ func connect(ctx context.Context, cmd *cli.Command, out *output, settings warren
 		ReplyQueue: client.ReplyQueue{Expires: time.Minute},
 	})
 	if err != nil {
-		return nil, usageError(cmd, "%v", err)
+		return nil, nil, usageError(cmd, "%v", err)
 	}
+	disconnect := func() { closeSoon(c) } //nolint:contextcheck // closing has its own bound
 	first, cancel := context.WithTimeout(ctx, connectPatience)
 	defer cancel()
 	err = c.Ready(first)
@@ -85,13 +86,13 @@ func connect(ctx context.Context, cmd *cli.Command, out *output, settings warren
 		err = c.Ready(ctx)
 	}
 	if err != nil {
-		disconnect(c)
+		disconnect()
 		if errors.Is(ctx.Err(), context.Canceled) {
-			return nil, interrupted()
+			return nil, nil, interrupted()
 		}
-		return nil, err
+		return nil, nil, err
 	}
-	return c, nil
+	return c, disconnect, nil
 }
 
 // message is the text of a *warren.Error without its code.
@@ -102,9 +103,9 @@ func message(err error) string {
 	return err.Error()
 }
 
-// disconnect closes the client, but does not keep a person waiting for a
-// broker that does not answer: the reply queue expires by itself.
-func disconnect(c *client.Client) {
+// closeSoon closes the client, but does not keep a person waiting for a broker
+// that does not answer: the reply queue expires by itself.
+func closeSoon(c *client.Client) {
 	done := make(chan struct{})
 	go func() {
 		_ = c.Close()

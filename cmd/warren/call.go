@@ -70,9 +70,9 @@ func call(ctx context.Context, cmd *cli.Command) error {
 	defer cancel()
 
 	var reply *warren.Reply
-	c, err := connect(ctx, cmd, out, settings)
+	c, disconnect, err := connect(ctx, cmd, out, settings)
 	if err == nil {
-		defer disconnect(c)
+		defer disconnect()
 		began = time.Now()
 		reply, err = c.Call(ctx, req.Method, req.Body, append(opts, client.WithTimeout(timeout))...)
 	}
@@ -134,8 +134,12 @@ func callRequest(cmd *cli.Command) (*warren.Request, []client.CallOption, error)
 	if req.CallID == "" {
 		return nil, nil, usageError(cmd, "--id is empty")
 	}
-	if err := wire.CheckRequest(req, limits); err != nil {
-		return nil, nil, usageError(cmd, "%s", message(err))
+	wrong := wire.CheckRequest(req, limits)
+	if wrong == nil {
+		_, wrong = wire.EncodeRequest(req, wire.Transient, limits)
+	}
+	if wrong != nil {
+		return nil, nil, usageError(cmd, "%s", wrong.Message)
 	}
 	return req, opts, nil
 }

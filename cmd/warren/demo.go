@@ -37,7 +37,7 @@ Examples:
    warren demo
    warren demo --calls 200 --kills 3
    warren demo --json --quiet --rate 0 --inflight 256
-   warren demo --url amqp://user:password@broker/ --servers 4`
+   warren demo --url amqps://broker.example/ --servers 4`
 
 func demoCommand() *cli.Command {
 	return &cli.Command{
@@ -128,7 +128,7 @@ const (
 	// startPatience bounds the start of a server on a busy machine.
 	startPatience = time.Minute
 	// brokerPatience bounds the first connection to a broker.
-	brokerPatience = 10 * time.Second
+	brokerPatience = 5 * time.Second
 )
 
 // runDemo runs the whole demo and leaves nothing behind. Its errors are
@@ -140,11 +140,11 @@ func runDemo(ctx context.Context, cmd *cli.Command, out *output, o demoOptions) 
 		return nil, err
 	}
 	defer closeBroker()
-	c, err := demoClient(ctx, cmd, out, urls)
+	c, disconnect, err := demoClient(ctx, cmd, out, urls)
 	if err != nil {
 		return nil, err
 	}
-	defer disconnect(c)
+	defer disconnect()
 	if len(o.urls) > 0 {
 		defer deleteQueue(out, urls, method)
 	}
@@ -238,12 +238,12 @@ func deleteQueue(out *output, urls []string, queue string) {
 	out.note("the queue %s could not be deleted; it expires after %v", queue, demoQueueExpires)
 }
 
-func demoClient(ctx context.Context, cmd *cli.Command, out *output, urls []string) (*client.Client, error) {
+func demoClient(ctx context.Context, cmd *cli.Command, out *output, urls []string) (*client.Client, func(), error) {
 	ctx, cancel := context.WithTimeout(ctx, brokerPatience)
 	defer cancel()
-	c, err := connect(ctx, cmd, out, warren.Broker{URLs: urls, Name: "warren demo"})
+	c, disconnect, err := connect(ctx, cmd, out, warren.Broker{URLs: urls, Name: "warren demo"})
 	if e, ok := warren.AsError(err); ok {
-		return nil, exit(callExitCode(e), "%s", e.Message)
+		return nil, nil, exit(callExitCode(e), "%s", e.Message)
 	}
-	return c, err
+	return c, disconnect, err
 }

@@ -77,7 +77,8 @@ func (f *fleet) launch(ctx context.Context, place int) error {
 		place: place, ready: make(chan struct{}), done: make(chan struct{}), armed: make(chan string, 16),
 	}
 	p.heldFor.Store("")
-	p.cmd = exec.Command(f.executable, "demo-server", f.method)
+	// It lives until it is killed or stopped.
+	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), f.executable, "demo-server", f.method)
 	p.cmd.Env, p.cmd.Stderr = f.environment, &p.stderr
 	orders, err := p.cmd.StdinPipe()
 	if err != nil {

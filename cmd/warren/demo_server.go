@@ -67,9 +67,8 @@ func demoServer(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return usageError(cmd, "%v", err)
 	}
-	err = srv.HandleRaw(server.Method{
-		Name: args[0], Queue: server.Queue{Expires: demoQueueExpires},
-	}, squareHandler(say))
+	m := server.Method{Name: args[0], Queue: server.Queue{Expires: demoQueueExpires}}
+	err = srv.HandleRaw(m, squareHandler(say)) //nolint:contextcheck // handlers have contexts of their own
 	if err != nil {
 		return usageError(cmd, "%v", err)
 	}

@@ -18,14 +18,25 @@ import (
 
 func main() { os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr)) }
 
-// run is the whole tool: it returns the exit code. The first SIGINT or SIGTERM
-// ends the command's context, the second one the process.
+// run is the whole tool: it returns the exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop)
-	err := rootCommand(stdin, stdout, stderr).Run(ctx, args)
-	return report(stderr, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	obeySignals(cancel)
+	return report(stderr, rootCommand(stdin, stdout, stderr).Run(ctx, args))
+}
+
+// obeySignals ends the command at the first SIGINT or SIGTERM, and the process
+// at the second.
+func obeySignals(cancel context.CancelFunc) {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		cancel()
+		<-signals
+		os.Exit(exitInterrupted)
+	}()
 }
 
 const rootDescription = `Exit codes: 0 answered, 1 internal error, 2 wrong usage or configuration,

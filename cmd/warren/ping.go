@@ -61,9 +61,9 @@ func ping(ctx context.Context, cmd *cli.Command) error {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	c, err := connect(ctx, cmd, out, settings)
+	c, disconnect, err := connect(ctx, cmd, out, settings)
 	if err == nil {
-		defer disconnect(c)
+		defer disconnect()
 		began = time.Now()
 		r.Servers, err = c.Ping(ctx, r.Method)
 	}

@@ -27,7 +27,7 @@ Bodies are plain text, so that callers of RabbitMQ's tutorials are served too:
 
 Examples:
    warren serve
-   warren serve --url amqp://user:password@broker/ --queue-type classic
+   warren serve --url amqps://broker.example/ --queue-type classic
    warren serve --json --method rpc_queue --concurrency 8`
 
 func serveCommand() *cli.Command {
@@ -49,7 +49,7 @@ func serveCommand() *cli.Command {
 
 func serve(ctx context.Context, cmd *cli.Command) error {
 	out := newOutput(cmd)
-	srv, methods, err := sampleServer(cmd, out)
+	srv, methods, err := sampleServer(cmd, out) //nolint:contextcheck // handlers have contexts of their own
 	if err != nil {
 		return err
 	}
