@@ -198,6 +198,7 @@ func demoError(ctx context.Context, err error) error {
 // own.
 func demoBroker(ctx context.Context, out *output, urls []string) ([]string, func(), error) {
 	if len(urls) > 0 {
+		out.note("using the broker of the URL, not a private one")
 		return urls, func() {}, nil
 	}
 	out.note("starting a private RabbitMQ, which takes some seconds")
