@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"fmt"
 	"os"
 	"testing"
 
@@ -9,6 +10,17 @@ import (
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
-func TestMain(m *testing.M) {
-	os.Exit(rabbit.Main(m, func() error { return goleak.Find() }))
+// toolFolder is where the tests keep the tool that they build.
+var toolFolder string
+
+func TestMain(m *testing.M) { os.Exit(testMain(m)) }
+
+func testMain(m *testing.M) int {
+	var err error
+	if toolFolder, err = os.MkdirTemp("", "warren-interop-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(toolFolder) }()
+	return rabbit.Main(m, func() error { return goleak.Find() })
 }
