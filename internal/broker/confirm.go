@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -133,6 +134,7 @@ func (c *publishChannel) settleAll() {
 	defer c.finish()
 	overtake := time.NewTimer(outOfOrder)
 	defer overtake.Stop()
+	var timed *amqp.DeferredConfirmation // the head that overtake runs for
 	var patience <-chan time.Time
 	for {
 		head, retired := c.head()
@@ -147,9 +149,14 @@ func (c *publishChannel) settleAll() {
 		var confirmed <-chan struct{}
 		if head != nil {
 			confirmed = head.Done()
-			overtake.Reset(outOfOrder)
-		} else {
-			overtake.Stop()
+		}
+		// Once for each head: steady traffic must not put it off for ever.
+		if timed != head {
+			if timed = head; head != nil {
+				overtake.Reset(outOfOrder)
+			} else {
+				overtake.Stop()
+			}
 		}
 		select {
 		case r, ok := <-c.returns:
@@ -158,14 +165,9 @@ func (c *publishChannel) settleAll() {
 			}
 			c.returned(&r)
 		case <-confirmed:
-			if !c.drainReturns() {
-				return
-			}
 			c.settleConfirmed(false)
 		case <-overtake.C:
-			if !c.drainReturns() {
-				return
-			}
+			timed = nil
 			c.settleConfirmed(true)
 		case <-c.added:
 		case <-patience:
@@ -184,18 +186,17 @@ func (c *publishChannel) head() (*amqp.DeferredConfirmation, bool) {
 	return c.inFlight[0].confirm, c.retired
 }
 
-// drainReturns takes the returns that came before the confirm which was just
-// seen. It reports false if the channel has ended.
-func (c *publishChannel) drainReturns() bool {
+// drainReturns takes the returns that have come.
+func (c *publishChannel) drainReturns() {
 	for {
 		select {
 		case r, ok := <-c.returns:
 			if !ok {
-				return false
+				return
 			}
 			c.returned(&r)
 		default:
-			return true
+			return
 		}
 	}
 }
@@ -220,28 +221,16 @@ func (c *publishChannel) returned(r *amqp.Return) {
 // settleConfirmed settles those at the head that are confirmed, or all that are
 // if some were overtaken.
 func (c *publishChannel) settleConfirmed(overtaken bool) {
-	var ready []*Publishing
+	ready := c.confirmed(overtaken)
+	// After the look at the confirms, and with those still in flight: the return
+	// of each of them has come by now, while one that is confirmed later may have
+	// a return that has not.
+	c.drainReturns()
 	c.mu.Lock()
 	if overtaken {
-		kept := c.inFlight[:0]
-		for _, item := range c.inFlight {
-			if isConfirmed(item) {
-				ready = append(ready, item)
-			} else {
-				kept = append(kept, item)
-			}
-		}
-		clear(c.inFlight[len(kept):])
-		c.inFlight = kept
-	} else {
-		n := 0
-		for n < len(c.inFlight) && isConfirmed(c.inFlight[n]) {
-			n++
-		}
-		ready = c.inFlight[:n:n]
-		if c.inFlight = c.inFlight[n:]; len(c.inFlight) == 0 {
-			c.inFlight = nil
-		}
+		c.inFlight = slices.DeleteFunc(c.inFlight, func(item *Publishing) bool { return item.ready })
+	} else if c.inFlight = c.inFlight[len(ready):]; len(c.inFlight) == 0 {
+		c.inFlight = nil
 	}
 	room := c.full && len(c.inFlight) < window
 	c.mu.Unlock()
@@ -251,6 +240,26 @@ func (c *publishChannel) settleConfirmed(overtaken bool) {
 	for _, item := range ready {
 		c.settleOne(item)
 	}
+}
+
+// confirmed returns those at the head that are confirmed, or all that are.
+func (c *publishChannel) confirmed(all bool) []*Publishing {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !all {
+		n := 0
+		for n < len(c.inFlight) && isConfirmed(c.inFlight[n]) {
+			n++
+		}
+		return c.inFlight[:n:n]
+	}
+	var ready []*Publishing
+	for _, item := range c.inFlight {
+		if item.ready = isConfirmed(item); item.ready {
+			ready = append(ready, item)
+		}
+	}
+	return ready
 }
 
 func isConfirmed(item *Publishing) bool {
@@ -285,7 +294,7 @@ func (c *publishChannel) finish() {
 	c.spoil()
 	// A publish that the writer is in the middle of fails now, or is answered.
 	c.s.closeChannel(c.ch)
-	c.drainReturns()
+	c.settleConfirmed(true)
 	for {
 		c.mu.Lock()
 		left := c.inFlight
@@ -293,11 +302,7 @@ func (c *publishChannel) finish() {
 		c.inFlight = nil
 		c.mu.Unlock()
 		for _, item := range left {
-			if item.confirm != nil && isConfirmed(item) {
-				c.settleOne(item)
-			} else {
-				item.settle(Lost, nil)
-			}
+			item.settle(Lost, nil)
 		}
 		if retired {
 			return

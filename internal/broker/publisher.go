@@ -58,6 +58,7 @@ type Publishing struct {
 
 	state   atomic.Uint32
 	confirm *amqp.DeferredConfirmation // guarded by the channel's mu; nil until written
+	ready   bool                       // guarded by the channel's mu: it is confirmed and about to be settled
 }
 
 // The states of a Publishing.
