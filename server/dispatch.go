@@ -99,16 +99,22 @@ func (a *answer) run(ctx context.Context) {
 	crashpoint.Reached(crashpoint.InHandler, req.Method, req.CallID)
 	reply, err := a.m.handler(ctx, req)
 	crashpoint.Reached(crashpoint.EffectDone, req.Method, req.CallID)
-	returned = true
 	var refused *refusal
+	var failure *warren.Error
+	stopping := err != nil && errors.Is(context.Cause(ctx), errStopping)
+	// The error's own methods are the user's code too, and may panic.
+	if err != nil && !errors.As(err, &refused) && !stopping {
+		failure = s.toError(req, err)
+	}
+	returned = true
 	switch {
-	case errors.As(err, &refused):
+	case refused != nil:
 		a.reject(refused.error)
-	case err != nil && errors.Is(context.Cause(ctx), errStopping):
+	case stopping:
 		// The handler gave up because the server stops: another one takes it.
 		a.giveBack()
-	case err != nil:
-		a.fail(s.toError(req, err))
+	case failure != nil:
+		a.fail(failure)
 	case reply == nil:
 		a.succeed(&warren.Reply{})
 	default:
