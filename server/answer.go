@@ -20,6 +20,8 @@ type answer struct {
 	req     *warren.Request
 	first   broker.Publishing
 	publish *broker.Publishing // the last one
+	tries   int                // publishes of the reply that were not confirmed
+	failed  time.Time          // when the first of them ended
 }
 
 // reject answers a request that no handler saw.
@@ -67,14 +69,20 @@ func (a *answer) mode() uint8 {
 func (a *answer) send(msg wire.Message) {
 	// The broker returns every mandatory reply to a direct reply-to, although it
 	// delivers it.
-	mandatory := !strings.HasPrefix(a.d.ReplyTo, wire.DirectReplyTo)
 	a.publish = &a.first
-	a.first.Key, a.first.Msg, a.first.Sink, a.first.Mandatory = a.d.ReplyTo, msg, a, mandatory
+	a.first.Key, a.first.Msg, a.first.Sink, a.first.Mandatory = a.d.ReplyTo, msg, a, !a.direct()
 	a.put()
 }
 
+// direct reports whether the caller uses the broker's direct reply-to.
+func (a *answer) direct() bool { return strings.HasPrefix(a.d.ReplyTo, wire.DirectReplyTo) }
+
 func (a *answer) put() {
-	if err := a.s.publisher.Publish(a.publish); err != nil {
+	publisher := a.s.publisher
+	if a.direct() {
+		publisher = a.s.directPublisher()
+	}
+	if err := publisher.Publish(a.publish); err != nil {
 		a.giveBack()
 	}
 }
@@ -100,8 +108,11 @@ func (a *answer) Settled(result broker.Result, _ error) {
 }
 
 // replyPause bounds the random pause before a reply that was not confirmed is
-// published again.
-const replyPause = 100 * time.Millisecond
+// published for the second time; it doubles up to replyPauseMost.
+const (
+	replyPause     = 100 * time.Millisecond
+	replyPauseMost = 2 * time.Second
+)
 
 // again publishes the reply once more, as long as the request is this server's.
 // The caller drops the second copy if both arrive.
@@ -110,12 +121,43 @@ func (a *answer) again() {
 		a.giveBack()
 		return
 	}
+	now := time.Now()
+	if a.tries++; a.tries == 1 {
+		a.failed = now
+	}
+	if a.hopeless(now) {
+		a.s.counters.undelivered.Add(1)
+		a.s.cfg.Logger.Error("a reply was given up: the broker does not confirm it", "method", a.m.Name,
+			"call_id", clip(a.d.CorrelationId), "reply_to", clip(a.d.ReplyTo), "tries", a.tries)
+		a.acknowledge()
+		return
+	}
 	a.s.counters.retried.Add(1)
 	next := &broker.Publishing{Key: a.publish.Key, Mandatory: a.publish.Mandatory, Msg: a.publish.Msg, Sink: a}
-	time.AfterFunc(time.Duration(rand.Int64N(int64(replyPause))), func() {
+	pause := min(replyPause<<min(a.tries-1, 10), replyPauseMost)
+	time.AfterFunc(time.Duration(rand.Int64N(int64(pause))), func() {
 		a.publish = next
 		a.put()
 	})
+}
+
+const (
+	// replyPatience is for how long a reply that the broker does not take is
+	// published again.
+	replyPatience = 30 * time.Second
+	// directTries is how often a direct reply is published: that address ends
+	// with the caller's channel, and a broker that does not know it may end the
+	// connection.
+	directTries = 3
+)
+
+// hopeless reports whether the reply is not worth another publish. A request
+// whose reply cannot be delivered (its caller's queue is full and rejects more,
+// this user may not publish) would otherwise hold its place in the prefetch for
+// ever, and some of them the whole method.
+func (a *answer) hopeless(now time.Time) bool {
+	late := !a.req.Deadline.IsZero() && now.After(a.req.Deadline)
+	return late || now.Sub(a.failed) > replyPatience || a.direct() && a.tries >= directTries
 }
 
 func (a *answer) acknowledge() { a.d.Ack(a) }

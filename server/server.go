@@ -26,6 +26,14 @@ type Server struct {
 	publisher  *broker.Publisher
 	counters   counters
 
+	// Replies to direct reply-to addresses have a connection of their own, made
+	// when the first is sent: RabbitMQ ends the connection that publishes to one
+	// which it cannot read, or whose node is down, and callers write there what
+	// they like.
+	directLink *broker.Link
+	direct     *broker.Publisher
+	directOnce sync.Once
+
 	mu      sync.Mutex
 	state   state
 	stopped chan struct{} // closed when Stop has ended
@@ -60,10 +68,10 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, methods: map[string]*method{}, stopped: make(chan struct{})}
 	s.handlers, s.cancel = context.WithCancelCause(context.Background())
-	s.publisher = broker.NewPublisher(broker.PublisherConfig{
-		Logger: cfg.Logger, HoldWhenBlocked: true, Written: writtenHook(),
-	})
+	replies := broker.PublisherConfig{Logger: cfg.Logger, HoldWhenBlocked: true, Written: writtenHook()}
+	s.publisher, s.direct = broker.NewPublisher(replies), broker.NewPublisher(replies)
 	s.publishing = broker.NewLink(cfg.Broker, "warren server, publishes", cfg.Logger, s.publisher)
+	s.directLink = broker.NewLink(cfg.Broker, "warren server, publishes direct replies", cfg.Logger, s.direct)
 	s.consuming = broker.NewLink(cfg.Broker, "warren server, consumes", cfg.Logger)
 	return s, nil
 }
@@ -226,9 +234,16 @@ func (s *Server) Stop(ctx context.Context) error {
 	defer cancel()
 	// Consumers first: what they gave back must not be answered any more.
 	linkErr := s.consuming.Stop(last)
-	linkErr = errors.Join(linkErr, s.publishing.Stop(last))
+	linkErr = errors.Join(linkErr, s.publishing.Stop(last), s.directLink.Stop(last))
 	s.publisher.Close()
+	s.direct.Close()
 	return errors.Join(err, linkErr)
+}
+
+// directPublisher publishes direct replies.
+func (s *Server) directPublisher() *broker.Publisher {
+	s.directOnce.Do(func() { _ = s.directLink.Start(s.handlers) }) // fails if the server is stopped: so does publishing then
+	return s.direct
 }
 
 const (
@@ -273,11 +288,12 @@ type Stats struct {
 	Dropped        uint64 // messages that were not requests
 	Unrouted       uint64 // replies whose caller was gone
 	RepliesRetried uint64 // replies published again, because the first publish was not confirmed
-	Reconnects     int    // times either connection was made again
+	Undelivered    uint64 // replies given up, because no publish of them was confirmed
+	Reconnects     int    // times a connection was made again
 }
 
 type counters struct {
-	requests, handled, panics, rejected, dropped, unrouted, retried atomic.Uint64
+	requests, handled, panics, rejected, dropped, unrouted, retried, undelivered atomic.Uint64
 }
 
 // Stats returns the counters.
@@ -286,6 +302,7 @@ func (s *Server) Stats() Stats {
 		Requests: s.counters.requests.Load(), Handled: s.counters.handled.Load(), Panics: s.counters.panics.Load(),
 		Rejected: s.counters.rejected.Load(), Dropped: s.counters.dropped.Load(),
 		Unrouted: s.counters.unrouted.Load(), RepliesRetried: s.counters.retried.Load(),
-		Reconnects: max(s.publishing.Sessions()-1, 0) + max(s.consuming.Sessions()-1, 0),
+		Undelivered: s.counters.undelivered.Load(),
+		Reconnects:  max(s.publishing.Sessions()-1, 0) + max(s.consuming.Sessions()-1, 0) + max(s.directLink.Sessions()-1, 0),
 	}
 }

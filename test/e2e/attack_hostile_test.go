@@ -1,0 +1,137 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/client"
+	"github.com/warren-rpc/warren/internal/wire"
+	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/test/rabbit"
+)
+
+// directAddress makes a direct reply address out of an Erlang process of the
+// node, without its last bytes.
+func directAddress(node string, cut int) string {
+	term := append([]byte{131, 88, 118}, binary.BigEndian.AppendUint16(nil, uint16(len(node)))...)
+	term = append(term, node...)
+	for _, n := range []uint32{500, 0, 1} { // ID, serial, creation
+		term = binary.BigEndian.AppendUint32(term, n)
+	}
+	return wire.DirectReplyTo + "." + base64.StdEncoding.EncodeToString(term[:len(term)-cut]) + "." + base64.StdEncoding.EncodeToString([]byte("key"))
+}
+
+// RabbitMQ ends the connection that publishes to a direct reply address which it
+// cannot read. What a stranger writes into reply_to must not cost others their
+// replies, nor be tried for ever.
+func TestHostileReplyAddressesCostOthersNothing(t *testing.T) {
+	t.Parallel()
+	for _, replyTo := range []string{
+		wire.DirectReplyTo + ".",
+		wire.DirectReplyTo + ".!!!.???",
+		wire.DirectReplyTo + ".g2gCYQFhAg==.x", // a tuple, not a process
+		directAddress("nobody@1", 1),
+		directAddress("nobody@1", 0), // well formed; such a node may have gone down
+		"\x00\xff\n",
+	} {
+		t.Run(fmt.Sprintf("%q", replyTo), func(t *testing.T) {
+			t.Parallel()
+			url := rabbit.VHost(t)
+			s := newServer(t, url, serveEcho("echo"))
+			p := newPlainPeer(t, url)
+			p.publish("echo", amqp.Publishing{ReplyTo: replyTo, CorrelationId: "1", Body: []byte("hostile")})
+			c := newClient(t, url)
+			for range 50 {
+				began := time.Now()
+				if _, err := c.Call(testContext(t), "echo", nil); err != nil {
+					t.Fatal(err)
+				}
+				if took := time.Since(began); took > 2*time.Second {
+					t.Errorf("a call of somebody else took %v", took)
+				}
+			}
+			eventually(t, "the hostile request is done with", func() bool {
+				q, err := p.ch.QueueDeclarePassive("echo", false, false, false, false, nil)
+				return err == nil && q.Messages == 0 && s.Stats().Handled == 51
+			})
+			// It waits for every reply and acknowledgement.
+			if err := s.Stop(testContext(t)); err != nil {
+				t.Error(err)
+			}
+			if st := s.Stats(); st.RepliesRetried > 2 || st.Undelivered > 1 {
+				t.Errorf("%+v", st)
+			}
+		})
+	}
+}
+
+func TestDirectRepliesReachTheirCallers(t *testing.T) {
+	t.Parallel()
+	url := rabbit.VHost(t)
+	s := newServer(t, url, serveEcho("echo"))
+	p := newPlainPeer(t, url)
+	direct, err := p.ch.Consume(wire.DirectReplyTo, "", true, false, false, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.replies = direct
+	for i := range 20 {
+		id := fmt.Sprint(i)
+		p.publish("echo", amqp.Publishing{ReplyTo: wire.DirectReplyTo, CorrelationId: id, Body: []byte("x")})
+		if d := p.next(); d.CorrelationId != id || string(d.Body) != "x" {
+			t.Fatalf("reply %+v", d)
+		}
+	}
+	if st := s.Stats(); st.Reconnects != 0 || st.RepliesRetried != 0 || st.Unrouted != 0 {
+		t.Errorf("%+v", st)
+	}
+}
+
+// Requests whose replies are refused, here by their caller's full queue, must
+// not keep their places in the prefetch for ever.
+func TestUndeliverableRepliesDoNotStopTheMethod(t *testing.T) {
+	t.Parallel()
+	url := rabbit.VHost(t)
+	s := newServer(t, url, func(s *server.Server) error {
+		return s.HandleRaw(server.Method{Name: "echo", Concurrency: 4, Prefetch: 4}, echo)
+	})
+	p := newPlainPeer(t, url)
+	full := amqp.Table{"x-max-length": int32(1), "x-overflow": "reject-publish"}
+	if _, err := p.ch.QueueDeclare("full", false, true, false, false, full); err != nil {
+		t.Fatal(err)
+	}
+	meta := wire.Meta{Kind: wire.KindCall, Attempt: 1, Deadline: time.Now().Add(3 * time.Second), Issued: time.Now()}
+	for i := range 9 {
+		p.publish("echo", amqp.Publishing{Type: meta.Encode(), ReplyTo: "full", CorrelationId: fmt.Sprint(i)})
+	}
+	reply, err := newClient(t, url).Call(testContext(t), "echo", []byte("body"), client.WithTimeout(within))
+	if err != nil || !bytes.Equal(reply.Body, []byte("body")) {
+		t.Fatalf("%v, %v", reply, err)
+	}
+	eventually(t, "the others are given up", func() bool { st := s.Stats(); return st.Undelivered+st.Rejected > 0 })
+}
+
+// An error whose own methods panic is a handler's slip like any other.
+type nilError struct{ text string }
+
+func (e *nilError) Error() string { return e.text }
+
+func TestErrorThatPanicsIsAPanicOfItsHandler(t *testing.T) {
+	t.Parallel()
+	url := rabbit.VHost(t)
+	newServer(t, url, func(s *server.Server) error {
+		return s.HandleRaw(server.Method{Name: "fail"}, func(context.Context, *warren.Request) (*warren.Reply, error) {
+			return nil, warren.Public((*nilError)(nil))
+		})
+	})
+	_, err := newClient(t, url).Call(testContext(t), "fail", nil)
+	wantError(t, err, warren.CodeInternal, warren.ReasonPanic, warren.Executed)
+}
