@@ -313,7 +313,7 @@ func (cl *call) finish(reply *warren.Reply, err *warren.Error) {
 	cl.mu.Unlock()
 	cl.c.pending.remove(cl)
 	if current != nil {
-		current.publish.Withdraw()
+		cl.c.publisher.Withdraw(&current.publish)
 	}
 	close(cl.done)
 }
@@ -346,7 +346,7 @@ func (cl *call) leave(err *warren.Error) {
 	// A publish that can be taken back was not made: settle that before the
 	// outcome is told.
 	if last && cl.current != nil {
-		cl.current.publish.Withdraw()
+		cl.c.publisher.Withdraw(&cl.current.publish)
 	}
 	if cl.attempts == 0 {
 		if publishing := cl.c.publishing.LastErr(); publishing != nil {

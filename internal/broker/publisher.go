@@ -95,6 +95,7 @@ type Publisher struct {
 
 	mu      sync.Mutex
 	line    []*Publishing
+	stale   int // withdrawn since the line was last cleared of them
 	closed  bool
 	held    bool
 	blocked bool
@@ -140,6 +141,22 @@ func (p *Publisher) Publish(item *Publishing) error {
 	p.mu.Unlock()
 	p.poke()
 	return nil
+}
+
+// Withdraw is the item's own Withdraw, for one that may be in line here: it
+// keeps the line from filling with messages that nobody wants written any more,
+// and their bodies, while there is no connection.
+func (p *Publisher) Withdraw(item *Publishing) bool {
+	if !item.Withdraw() {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stale++; p.stale > len(p.line)/2 {
+		p.line = slices.DeleteFunc(p.line, func(item *Publishing) bool { return item.state.Load() == settled })
+		p.stale = 0
+	}
+	return true
 }
 
 func (p *Publisher) poke() {
