@@ -50,21 +50,21 @@ type Meta struct {
 	Incident   string         // i
 }
 
-// Encode returns the type property. It is at most 255 bytes for any Meta
-// whose Reason and Incident are within their bounds: longer ones are cut.
+// Encode returns the type property. It is at most 255 bytes for any Meta:
+// what is out of its bounds is written as the bound, and text is cut.
 func (m *Meta) Encode() string {
 	var space [128]byte
 	b := append(space[:0], Prefix...)
 	b = append(b, ";k="...)
 	b = append(b, kindNames[m.Kind]...)
 	if m.Attempt != 0 {
-		b = strconv.AppendInt(append(b, ";n="...), int64(m.Attempt), 10)
+		b = strconv.AppendInt(append(b, ";n="...), int64(min(max(m.Attempt, 1), maxAttempt)), 10)
 	}
 	if !m.Deadline.IsZero() {
-		b = strconv.AppendInt(append(b, ";d="...), m.Deadline.UnixMilli(), 10)
+		b = strconv.AppendInt(append(b, ";d="...), millis(m.Deadline), 10)
 	}
 	if !m.Issued.IsZero() {
-		b = strconv.AppendInt(append(b, ";t="...), m.Issued.UnixMilli(), 10)
+		b = strconv.AppendInt(append(b, ";t="...), millis(m.Issued), 10)
 	}
 	if m.Code != 0 {
 		b = append(append(b, ";c="...), m.Code.String()...)
@@ -83,6 +83,20 @@ func (m *Meta) Encode() string {
 		b = append(b, ";p=1"...)
 	}
 	return string(b)
+}
+
+// millis returns t as metadata can say it. A deadline after the year 9999, as
+// some have who want none, must not be refused by the server.
+func millis(t time.Time) int64 {
+	// In seconds first: UnixMilli overflows far from our time.
+	switch seconds := t.Unix(); {
+	case seconds > maxMillis/1000:
+		return maxMillis
+	case seconds < 0:
+		return 1
+	default:
+		return max(t.UnixMilli(), 1)
+	}
 }
 
 // retryMillis rounds up, so that a caller never comes back too early.
@@ -116,6 +130,9 @@ var ErrVersion = errors.New("warren: the metadata has a version that this side d
 // maxMillis is the last instant that metadata may name: the end of the year
 // 9999. It keeps arithmetic on deadlines from overflowing.
 const maxMillis = 253402300799999
+
+// maxAttempt is the largest number that an attempt may bear.
+const maxAttempt = 1_000_000
 
 // DecodeMeta parses a type property for which [IsWarren] holds. Keys that it
 // does not know are passed over, so that later minor versions may add some; a
@@ -164,7 +181,7 @@ func (m *Meta) set(key byte, value string) (err error) {
 		return errors.New("not a kind")
 	case 'n':
 		m.Attempt, err = strconv.Atoi(value)
-		if err == nil && (m.Attempt < 1 || m.Attempt > 1_000_000) {
+		if err == nil && (m.Attempt < 1 || m.Attempt > maxAttempt) {
 			return errors.New("out of range")
 		}
 		return err

@@ -75,6 +75,38 @@ func TestLongestMetaFits(t *testing.T) {
 	}
 }
 
+// A context's deadline may be any instant; what is written of it must be read.
+func TestWhatIsOutOfBoundsIsWrittenAsTheBound(t *testing.T) {
+	t.Parallel()
+	const most = 253402300799999
+	for instant, want := range map[time.Time]int64{
+		time.UnixMilli(1):                            1,
+		time.UnixMilli(0):                            1,
+		time.UnixMilli(-5):                           1,
+		time.Unix(0, 1):                              1,
+		time.Unix(-1<<63, 0):                         1,
+		time.UnixMilli(most):                         most,
+		time.UnixMilli(most + 1):                     most,
+		time.Unix(1<<62, 0):                          most,
+		time.Unix(1<<63-1, 0):                        most,
+		time.Unix(-9223372036854776, 0):              1,
+		time.Unix(9223372036854776, 0):               most, // UnixMilli would overflow
+		time.Date(20000, 1, 1, 0, 0, 0, 0, time.UTC): most,
+	} {
+		m := wire.Meta{Kind: wire.KindCall, Deadline: instant, Issued: instant}
+		back, err := wire.DecodeMeta(m.Encode())
+		if err != nil || back.Deadline.UnixMilli() != want || back.Issued.UnixMilli() != want {
+			t.Errorf("%v (%d s) is written as %q; want %d; %v", instant, instant.Unix(), m.Encode(), want, err)
+		}
+	}
+	for attempt, want := range map[int]int{-1: 1, 1: 1, 1_000_000: 1_000_000, 1_000_001: 1_000_000, 1<<31 - 1: 1_000_000} {
+		m := wire.Meta{Kind: wire.KindCall, Attempt: attempt}
+		if back, err := wire.DecodeMeta(m.Encode()); err != nil || back.Attempt != want {
+			t.Errorf("attempt %d is written as %q; want %d; %v", attempt, m.Encode(), want, err)
+		}
+	}
+}
+
 // What a handler says of itself must not become metadata that it did not mean.
 func TestHostileReasonAndIncidentStayWhatTheyAre(t *testing.T) {
 	t.Parallel()
