@@ -240,3 +240,29 @@ func TestLyingConfirmsHarmNobody(t *testing.T) {
 		want(t, "between lies", i, o, Acked)
 	}
 }
+
+// Nor must steady traffic put off the look at what has overtaken.
+func TestTrafficDoesNotHoldUpConfirmsThatOvertook(t *testing.T) {
+	t.Parallel()
+	r := connect(t, newPublisher(), func(p *peer, m message) {
+		if m.tag > 1 {
+			p.ack(m)
+		}
+	})
+	r.publish(t, 1) // never confirmed
+	second := r.publish(t, 1)[0]
+	traffic := time.NewTicker(2 * time.Millisecond)
+	defer traffic.Stop()
+	for range 1500 { // 20 ms should do; the window has room for more than these
+		select {
+		case got := <-second.ended:
+			if got != Acked {
+				t.Fatalf("it ended as %v", got)
+			}
+			return
+		case <-traffic.C:
+			r.publish(t, 1)
+		}
+	}
+	t.Fatal("a message that was confirmed at once is still open after 3 s of traffic")
+}

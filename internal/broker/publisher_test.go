@@ -172,6 +172,37 @@ func TestWithdrawnMessageIsNeverSettled(t *testing.T) {
 	}
 }
 
+// While there is no connection nothing takes messages out of the line but those
+// who give up.
+func TestLineDoesNotFillWithWhatWasWithdrawn(t *testing.T) {
+	t.Parallel()
+	p := NewPublisher(PublisherConfig{Logger: silent, Held: true})
+	kept, _ := lineUp(t, p, 10)
+	for range 1000 {
+		items, _ := lineUp(t, p, 10)
+		for _, item := range items {
+			if !p.Withdraw(item) || p.Withdraw(item) {
+				t.Fatal("a message in line can be taken back, once")
+			}
+		}
+	}
+	if n := len(p.line); n > 10*len(kept) {
+		t.Errorf("the line has %d messages, of which %d are wanted", n, len(kept))
+	}
+	p.Release()
+	var left []*Publishing
+	for items := p.take(window); items != nil; items = p.take(window) {
+		for _, item := range items {
+			if item.state.Load() == queued {
+				left = append(left, item)
+			}
+		}
+	}
+	if !slices.Equal(left, kept) {
+		t.Errorf("%d messages are left, or in another order; want the %d that are wanted", len(left), len(kept))
+	}
+}
+
 // A caller that gives up, a broker that blocks, a publisher that closes and an
 // answer may all come at the same instant: the message ends once.
 func TestMessageEndsOnceWhoeverEndsIt(t *testing.T) {
