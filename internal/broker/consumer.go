@@ -75,6 +75,7 @@ type Consumer struct {
 	mu       sync.Mutex
 	draining chan struct{} // closed when no more messages are to be taken
 	drained  bool          // draining is closed
+	waited   int           // slots that Wait holds
 }
 
 // NewConsumer returns a consumer to be put on a link.
@@ -99,9 +100,10 @@ func (c *Consumer) Drain() {
 }
 
 // Wait returns when no message is being handled any more, or with ctx's error.
-// It is meaningful after Drain.
+// It takes the workers' slots and keeps them, so it is called after Drain, and
+// by one goroutine at a time: again, if it failed.
 func (c *Consumer) Wait(ctx context.Context) error {
-	for range c.cfg.Workers {
+	for ; c.waited < c.cfg.Workers; c.waited++ {
 		select {
 		case c.slots <- struct{}{}:
 		case <-ctx.Done():
@@ -220,30 +222,39 @@ func (st *stream) follow(ctx context.Context, done func()) error {
 		go st.work(stopped)
 	}
 	var err error
+	cancel := false
 	select {
-	case e, ok := <-st.closes:
-		err = errors.New("warren: the channel has ended")
-		if ok && e != nil {
-			err = fmt.Errorf("warren: the channel has ended: %w", e)
+	case e := <-st.closes:
+		err = channelEnded(e)
+	case _, ok := <-st.cancels:
+		if err = errCanceledByBroker; !ok { // the end of the channel ends both
+			err = channelEnded(<-st.closes)
 		}
-	case <-st.cancels:
-		err = errCanceledByBroker
 	case <-st.s.Done():
 		err = st.s.Err()
 	case <-st.c.draining:
-		err = errors.New("warren: the consumer is draining")
-		// Without a wait for the answer: messages on their way go back when the
-		// channel closes.
-		_ = st.ch.Cancel(st.tag, true)
+		err, cancel = errors.New("warren: the consumer is draining"), true
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
 	close(stopped)
+	if cancel {
+		// Without a wait for the answer: messages on their way go back when the
+		// channel closes.
+		_ = st.ch.Cancel(st.tag, true)
+	}
 	go func() {
 		defer done()
 		st.retire(ctx)
 	}()
 	return err
+}
+
+func channelEnded(e *amqp.Error) error {
+	if e == nil {
+		return errors.New("warren: the channel has ended")
+	}
+	return fmt.Errorf("warren: the channel has ended: %w", e)
 }
 
 // work handles messages one at a time. The workers share the library's channel

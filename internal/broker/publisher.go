@@ -251,6 +251,7 @@ func (p *Publisher) putBack(items []*Publishing) {
 func (p *Publisher) Serve(ctx context.Context, s *Session) {
 	var channels sync.WaitGroup
 	defer channels.Wait()
+	defer p.up.lower()
 	for {
 		c, err := openPublishChannel(s)
 		if err != nil {
@@ -262,9 +263,6 @@ func (p *Publisher) Serve(ctx context.Context, s *Session) {
 		channels.Go(c.settleAll)
 		p.up.raise()
 		ended := p.write(ctx, s, c)
-		if s.Err() != nil || ctx.Err() != nil {
-			p.up.lower()
-		}
 		c.retire()
 		if ended {
 			return

@@ -1,0 +1,49 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/test/rabbit"
+)
+
+// Handlers that obey their context do not cost Stop the whole grace that is
+// meant for those that do not.
+func TestStopReturnsWhenCancelledHandlersHaveEnded(t *testing.T) {
+	t.Parallel()
+	url := rabbit.VHost(t)
+	g := newGate()
+	s, err := server.New(server.Config{Broker: warren.Broker{URLs: []string{url}}, Logger: testLogger(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, register := range []func(*server.Server) error{serveEcho("idle"), g.serve("gate")} {
+		if err := register(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Start(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	call := newClient(t, url).Go(testContext(t), "gate", []byte("body"))
+	<-g.entered
+	ctx, cancel := context.WithTimeout(testContext(t), 50*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	if err := s.Stop(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Stop: %v", err)
+	}
+	if took := time.Since(began); took > 900*time.Millisecond {
+		t.Errorf("Stop took %v; its handler ended at once", took)
+	}
+	// The request went back: another server answers it.
+	close(g.release)
+	newServer(t, url, g.serve("gate"))
+	if reply, err := call.Result(); err != nil || string(reply.Body) != "body" {
+		t.Fatalf("%v, %v", reply, err)
+	}
+}
