@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"testing"
 	"time"
 
@@ -97,11 +98,7 @@ func TestErrorfKeepsWhatItWraps(t *testing.T) {
 			t.Errorf("%s: %+v; want the message %q", test.name, test.err, test.text)
 		}
 		for _, cause := range []error{io.EOF, other} {
-			want := false
-			for _, wrapped := range test.is {
-				want = want || wrapped == cause
-			}
-			if got := errors.Is(test.err, cause); got != want {
+			if got, want := errors.Is(test.err, cause), slices.Contains(test.is, cause); got != want {
 				t.Errorf("%s: errors.Is(err, %v) is %v; want %v", test.name, cause, got, want)
 			}
 		}

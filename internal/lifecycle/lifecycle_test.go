@@ -123,7 +123,7 @@ func TestStopLosesNothingThatGoAccepted(t *testing.T) {
 		var callers sync.WaitGroup
 		for range 4 {
 			callers.Go(func() {
-				_ = r.Start() //nolint:errcheck // one of them wins
+				_ = r.Start() // one of them wins
 				for range 4 {
 					if r.Go(func(ctx context.Context) { <-ctx.Done(); finished.Add(1) }) {
 						accepted.Add(1)
