@@ -198,6 +198,20 @@ func checkDetails(t *rapid.T, sent, got map[string]string) {
 	}
 }
 
+// In JSON a control character takes six bytes, so an error within its bounds may
+// have a body far beyond them.
+func TestErrorThatGrowsInJSONArrivesWhole(t *testing.T) {
+	t.Parallel()
+	sent := &warren.Error{
+		Code: warren.CodeInternal, Outcome: warren.Executed, Message: strings.Repeat("\x00", 4<<10),
+		Details: map[string]string{"key": strings.Repeat("\x01", 4<<10-3)},
+	}
+	msg := wire.EncodeError(call, sent, wire.Transient)
+	if _, got := wire.DecodeReply(deliver(msg), limits); got.Message != sent.Message || !maps.Equal(got.Details, sent.Details) {
+		t.Fatalf("of a body of %d bytes arrive %d bytes of text and %d details", len(msg.Body), len(got.Message), len(got.Details))
+	}
+}
+
 func TestErrorsAreCutAlikeEachTime(t *testing.T) {
 	t.Parallel()
 	details := map[string]string{"a": strings.Repeat("x", 5000)}
