@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/broker"
 	"github.com/warren-rpc/warren/internal/crashpoint"
@@ -54,7 +52,7 @@ func (c *Client) newCall(method string, body []byte, opts []CallOption) *call {
 		opt(s)
 	}
 	if s.callID == "" {
-		s.callID = uuid.NewString()
+		s.callID = newCallID()
 	}
 	cl.req = warren.Request{
 		Method: method, CallID: s.callID, Attempt: 1, ContentType: s.contentType, ContentEncoding: s.encoding,

@@ -19,8 +19,9 @@ import (
 const replyPrefetch = 2048
 
 // ackDelay is how long replies may be unacknowledged. One that the broker
-// delivers again is dropped, so there is no hurry.
-const ackDelay = 5 * time.Millisecond
+// delivers again is dropped, so there is no hurry, and each acknowledgement
+// costs both sides a write and a read.
+const ackDelay = 25 * time.Millisecond
 
 // replyQueue is where the client's replies arrive.
 type replyQueue struct {

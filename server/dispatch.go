@@ -46,9 +46,9 @@ func (s *Server) serve(m *method, d broker.Delivery) {
 			})
 			return
 		}
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, req.Deadline)
-		defer cancel()
+		timed := withDeadline(ctx, req.Deadline)
+		defer timed.release()
+		ctx = timed
 	}
 	s.counters.handled.Add(1)
 	a.run(ctx)

@@ -59,7 +59,7 @@ const (
 
 func newAcker(s *Session, ch acknowledger, delay time.Duration, prefetch int) *acker {
 	return &acker{
-		s: s, ch: ch, delay: delay, enough: max(prefetch/8, 1), wake: make(chan struct{}, 1), idle: make(chan struct{}, 1), stopped: make(chan struct{}),
+		s: s, ch: ch, delay: delay, enough: max(prefetch/4, 1), wake: make(chan struct{}, 1), idle: make(chan struct{}, 1), stopped: make(chan struct{}),
 	}
 }
 
