@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -118,6 +120,31 @@ func TestBrokerRestartInTheMiddleOfCalls(t *testing.T) {
 	}
 }
 
+// callTime is the deadline of the calls that inTime makes.
+const callTime = 200 * time.Millisecond
+
+// inTime makes n calls at once and demands that half of them return within 50
+// ms of their deadline. The slower half may be the machine's doing, but a call
+// that something holds up takes seconds.
+func inTime(t *testing.T, n int, call func()) {
+	t.Helper()
+	took := make([]time.Duration, n)
+	var wg sync.WaitGroup
+	for i := range took {
+		wg.Go(func() {
+			began := time.Now()
+			call()
+			took[i] = time.Since(began)
+		})
+	}
+	wg.Wait()
+	slices.Sort(took)
+	t.Logf("of %d calls of %v the fastest took %v, the median %v, the slowest %v", n, callTime, took[0], took[n/2], took[n-1])
+	if took[n/2] > callTime+50*time.Millisecond || took[n-1] > callTime+2*time.Second {
+		t.Errorf("calls of %v took %v, the slowest %v", callTime, took[n/2], took[n-1])
+	}
+}
+
 func TestMemoryAlarmFailsCallsInTime(t *testing.T) {
 	t.Parallel()
 	node := rabbit.New(t, rabbit.Options{})
@@ -129,19 +156,20 @@ func TestMemoryAlarmFailsCallsInTime(t *testing.T) {
 	if err := node.MemoryAlarm(testContext(t), true); err != nil {
 		t.Fatal(err)
 	}
+	inTime(t, 20, func() {
+		// The first publishes may still get through.
+		_, err := c.Call(testContext(t), "echo", nil, client.WithTimeout(callTime))
+		if code := warren.CodeOf(err); err != nil && code != warren.CodeDeadlineExceeded && code != warren.CodeUnavailable {
+			t.Errorf("error is %v", err)
+		}
+	})
 	var blocked *warren.Error
-	slowest := time.Duration(0)
 	eventually(t, "a call is refused because the broker blocks", func() bool {
-		began := time.Now()
-		_, err := c.Call(testContext(t), "echo", nil, client.WithTimeout(200*time.Millisecond))
-		slowest = max(slowest, time.Since(began))
+		_, err := c.Call(testContext(t), "echo", nil, client.WithTimeout(callTime))
 		blocked, _ = warren.AsError(err)
 		return blocked != nil && blocked.Reason == warren.ReasonBlocked
 	})
 	wantError(t, blocked, warren.CodeUnavailable, warren.ReasonBlocked, warren.NotExecuted)
-	if slowest > 250*time.Millisecond {
-		t.Errorf("a call of 200 ms took %v", slowest)
-	}
 	if err := node.MemoryAlarm(testContext(t), false); err != nil {
 		t.Fatal(err)
 	}
@@ -162,22 +190,12 @@ func TestStalledSocketDoesNotHoldUpCalls(t *testing.T) {
 	}
 	p.setStall(true)
 	body := make([]byte, 64<<10) // 200 of them overflow every buffer on the way
-	slowest := make(chan time.Duration, 200)
-	for range cap(slowest) {
-		go func() {
-			began := time.Now()
-			_, err := c.Call(context.Background(), "echo", body, client.WithTimeout(200*time.Millisecond))
-			if warren.CodeOf(err) != warren.CodeDeadlineExceeded {
-				t.Errorf("error is %v", err)
-			}
-			slowest <- time.Since(began)
-		}()
-	}
-	for range cap(slowest) {
-		if took := <-slowest; took > 400*time.Millisecond {
-			t.Errorf("a call of 200 ms took %v", took)
+	inTime(t, 200, func() {
+		_, err := c.Call(context.Background(), "echo", body, client.WithTimeout(callTime))
+		if warren.CodeOf(err) != warren.CodeDeadlineExceeded {
+			t.Errorf("error is %v", err)
 		}
-	}
+	})
 	if s := c.Stats(); s.Pending != 0 || s.PendingBytes != 0 {
 		t.Errorf("%d calls and %d bytes are pending", s.Pending, s.PendingBytes)
 	}
