@@ -236,6 +236,10 @@ func (a *attempt) Settled(result broker.Result, reason error) {
 		cl.again(warren.ReasonNacked, time.Duration(rand.Int64N(int64(nackPause))))
 	case broker.Lost:
 		c.counters.lost.Add(1)
+		if broker.IsRefused(reason) {
+			cl.finish(nil, errNotPermitted(reason))
+			return
+		}
 		cl.again(warren.ReasonConnectionLost, 0)
 	case broker.Unsent:
 		switch {

@@ -191,12 +191,21 @@ func (c *Client) Ping(ctx context.Context, method string) (servers int, err erro
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
+	go func() {
+		select {
+		case <-c.closing:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	n, err := c.prober.Consumers(ctx, method)
 	switch {
 	case err == nil:
 		return n, nil
 	case broker.IsNotFound(err):
 		return 0, c.fail(req, errNoRoute())
+	case c.isClosing():
+		return 0, c.fail(req, errClosed())
 	case ctx.Err() != nil:
 		return 0, c.fail(req, c.ended(ctx, warren.NotExecuted))
 	default:
@@ -228,6 +237,15 @@ func (c *Client) Close() error {
 		c.publisher.Close()
 	})
 	return nil
+}
+
+func (c *Client) isClosing() bool {
+	select {
+	case <-c.closing:
+		return true
+	default:
+		return false
+	}
 }
 
 // closePatience bounds Close.

@@ -40,6 +40,15 @@ func errBlocked(reason string) *warren.Error {
 	}
 }
 
+// errNotPermitted ends a call whose publish the broker refused. Whether it was
+// this one is not told: those that went out together are lost together.
+func errNotPermitted(err error) *warren.Error {
+	return &warren.Error{
+		Code: warren.CodePermissionDenied, Reason: warren.ReasonNotPermitted, Outcome: warren.Unknown,
+		Message: trim(err), Cause: err,
+	}
+}
+
 // ended returns the error of a call whose context has ended.
 func (c *Client) ended(ctx context.Context, outcome warren.Outcome) *warren.Error {
 	if ctx.Err() == context.Canceled {

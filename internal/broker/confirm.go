@@ -20,6 +20,7 @@ type publishChannel struct {
 	s       *Session
 	ch      *amqp.Channel
 	returns chan amqp.Return
+	closes  chan *amqp.Error
 
 	spoiled   chan struct{} // closed when the channel must not be written to any more
 	spoilOnce sync.Once
@@ -30,6 +31,7 @@ type publishChannel struct {
 	inFlight []*Publishing // in the order of their delivery tags
 	full     bool          // the writer waits for room
 	retired  bool          // nothing more will be written
+	refused  error         // why the broker closed the channel
 }
 
 func openPublishChannel(s *Session) (*publishChannel, error) {
@@ -40,6 +42,7 @@ func openPublishChannel(s *Session) (*publishChannel, error) {
 	c := &publishChannel{
 		s: s, ch: ch,
 		returns:  ch.NotifyReturn(make(chan amqp.Return, window)),
+		closes:   ch.NotifyClose(make(chan *amqp.Error, 1)),
 		spoiled:  make(chan struct{}),
 		progress: make(chan struct{}, 1),
 		added:    make(chan struct{}, 1),
@@ -281,12 +284,26 @@ func (c *publishChannel) settleOne(item *Publishing) {
 	case c.ch.IsClosed():
 		// The library resolves what is open as not acked when a channel ends.
 		c.spoil()
-		item.settle(Lost, nil)
+		item.settle(Lost, c.refusal())
 	default:
 		// A channel that once was nacked may nack every later publish.
 		c.spoil()
 		item.settle(Nacked, nil)
 	}
+}
+
+// refusal returns why the broker closed the channel, nil if it did not.
+func (c *publishChannel) refusal() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case e, ok := <-c.closes:
+		if ok && e != nil {
+			c.refused = e
+		}
+	default:
+	}
+	return c.refused
 }
 
 // finish settles what is left when the channel ends, and closes it.
@@ -302,7 +319,7 @@ func (c *publishChannel) finish() {
 		c.inFlight = nil
 		c.mu.Unlock()
 		for _, item := range left {
-			item.settle(Lost, nil)
+			item.settle(Lost, c.refusal())
 		}
 		if retired {
 			return

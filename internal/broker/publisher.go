@@ -43,7 +43,8 @@ type Sink interface {
 	// the publish ends as Unsent.
 	Writing(now time.Time, msg *amqp.Publishing) bool
 	// Settled is called once, with the end of the publish. reason is set for
-	// Unsent.
+	// Unsent, and for Lost if the broker told why it closed the channel or
+	// connection.
 	Settled(result Result, reason error)
 }
 
@@ -266,6 +267,13 @@ func (p *Publisher) Serve(ctx context.Context, s *Session) {
 		c.retire()
 		if ended {
 			return
+		}
+		// What closed this channel may close the next one as well.
+		if e := c.refusal(); e != nil && !s.conn.IsClosed() {
+			p.logger.Warn("the broker has closed the channel that publishes; opening another", "error", e)
+			if !s.sleep(ctx, retryChannel) {
+				return
+			}
 		}
 	}
 }
