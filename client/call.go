@@ -33,6 +33,7 @@ type call struct {
 	hint     string      // the reason of the last attempt whose fate is unknown
 	current  *attempt    // the last one
 	retry    *time.Timer // the next one, while it waits
+	onItsWay bool        // a repetition waits, or is in line: whatever else is lost, it is enough
 }
 
 // attempt is one publish of a call; it is the publisher's Sink.
@@ -201,6 +202,7 @@ func (a *attempt) Writing(now time.Time, msg *wire.Message) bool {
 		return false
 	}
 	cl.attempts++
+	cl.onItsWay = false
 	a.counted = true
 	if !cl.settings.oneWay {
 		msg.ReplyTo = cl.c.replies.name()
@@ -272,11 +274,12 @@ func (cl *call) prove(a *attempt) {
 func (cl *call) again(reason string, pause time.Duration) {
 	cl.mu.Lock()
 	cl.hint = reason
-	if cl.ended {
+	if cl.ended || cl.onItsWay {
 		cl.mu.Unlock()
 		return
 	}
 	if cl.settings.idempotent && cl.attempts < cl.settings.attempts {
+		cl.onItsWay = true
 		cl.retry = time.AfterFunc(pause, cl.publish)
 		cl.mu.Unlock()
 		return

@@ -38,3 +38,49 @@ func TestCallsDuringAnOutageLeaveNoBodiesBehind(t *testing.T) {
 		return freed.Load() > calls*9/10
 	})
 }
+
+// Both the publish and the reply queue are lost with one connection: that is one
+// reason to publish the call again, not two.
+func TestCallIsRepublishedOnceForOneLoss(t *testing.T) {
+	t.Parallel()
+	base := rabbit.VHost(t)
+	g := newGate()
+	newServer(t, base, g.serve("gate"))
+	p, through := newProxy(t, base)
+	c := newClient(t, through, func(cfg *client.Config) { cfg.ReplyQueue.Exclusive = true })
+	for range 10 {
+		if err := c.Ready(testContext(t)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Ping(testContext(t), "gate"); err != nil {
+			t.Fatal(err)
+		}
+		lost := c.Stats().Lost
+		p.setStall(true)
+		call := c.Go(testContext(t), "gate", nil, client.Idempotent(), client.WithAttempts(2), client.WaitForServer())
+		eventually(t, "the call is pending", func() bool { return c.Stats().Pending == 1 })
+		time.Sleep(20 * time.Millisecond) // it is written, and goes nowhere
+		p.cut()
+		p.setStall(false)
+		eventually(t, "the publish is lost", func() bool { return c.Stats().Lost > lost })
+		eventually(t, "the call has ended or runs", func() bool {
+			select {
+			case <-g.entered:
+				g.release <- struct{}{}
+				return true
+			case <-call.Done():
+				return true
+			default:
+				return false
+			}
+		})
+		_, err := call.Result()
+		if e, ok := warren.AsError(err); ok && e.Attempts > 2 {
+			t.Errorf("error is %v", e)
+		}
+	}
+	if st := c.Stats(); st.Republished > 10 {
+		t.Errorf("%d calls of one repetition each were repeated %d times", 10, st.Republished)
+	}
+	close(g.release)
+}
