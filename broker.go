@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/url"
 	"os"
@@ -77,6 +78,25 @@ const (
 	maxConnectionName = 128
 	maxVirtualHost    = 255 // AMQP's short string
 )
+
+// String names the hosts and nothing that is secret, so that settings can be
+// printed and logged.
+func (b Broker) String() string {
+	hosts := make([]string, len(b.URLs))
+	for i, raw := range b.URLs {
+		hosts[i] = "?"
+		if u, err := url.Parse(raw); err == nil {
+			hosts[i] = u.Host
+		}
+	}
+	return "broker " + strings.Join(hosts, ",")
+}
+
+// GoString is String, for %#v.
+func (b Broker) GoString() string { return b.String() }
+
+// LogValue implements slog.LogValuer.
+func (b Broker) LogValue() slog.Value { return slog.StringValue(b.String()) }
 
 // Validate returns an error that names the first field that is wrong. It never
 // repeats a URL, because URLs carry passwords: it tells which one by its

@@ -216,8 +216,13 @@ type publicError struct{ err error }
 func (p *publicError) Error() string { return p.err.Error() }
 func (p *publicError) Unwrap() error { return p.err }
 
-// IsPublic reports whether err's chain has a mark made by [Public].
-func IsPublic(err error) bool {
+// PublicText returns the text of the error in err's chain that was marked by
+// [Public], and whether there is one. What was wrapped around the mark is not
+// part of it.
+func PublicText(err error) (string, bool) {
 	var p *publicError
-	return errors.As(err, &p)
+	if !errors.As(err, &p) {
+		return "", false
+	}
+	return p.err.Error(), true
 }

@@ -169,7 +169,7 @@ func TestNilErrorInAnErrorIsHarmless(t *testing.T) {
 		if code := warren.CodeOf(err); code != warren.CodeUnknown {
 			t.Errorf("the code is %v; want unknown", code)
 		}
-		if warren.IsPublic(err) || errors.Is(err, context.Canceled) || errors.Is(err, io.ErrUnexpectedEOF) {
+		if _, public := warren.PublicText(err); public || errors.Is(err, context.Canceled) || errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("%v says something", err)
 		}
 	}
@@ -177,17 +177,19 @@ func TestNilErrorInAnErrorIsHarmless(t *testing.T) {
 
 func TestPublicMarksWithoutChanging(t *testing.T) {
 	t.Parallel()
-	if err := warren.Public(nil); err != nil || warren.IsPublic(nil) {
-		t.Fatalf("Public(nil) = %v", err)
+	if _, public := warren.PublicText(nil); warren.Public(nil) != nil || public {
+		t.Fatal("nil is public")
 	}
 	err := warren.Public(io.EOF)
-	if !warren.IsPublic(err) || !errors.Is(err, io.EOF) || err.Error() != io.EOF.Error() {
+	if text, public := warren.PublicText(err); !public || text != io.EOF.Error() || !errors.Is(err, io.EOF) || err.Error() != io.EOF.Error() {
 		t.Errorf("Public(EOF) is %v", err)
 	}
-	if !warren.IsPublic(fmt.Errorf("x: %w", err)) {
+	if text, public := warren.PublicText(fmt.Errorf("secret: %w", err)); !public || text != io.EOF.Error() {
 		t.Error("the mark is not seen through a wrapper")
 	}
-	if warren.IsPublic(io.EOF) || warren.IsPublic(&warren.Error{Code: warren.CodeInternal}) {
+	_, one := warren.PublicText(io.EOF)
+	_, other := warren.PublicText(&warren.Error{Code: warren.CodeInternal})
+	if one || other {
 		t.Error("an error that nobody marked is public")
 	}
 	if warren.CodeOf(warren.Public(context.DeadlineExceeded)) != warren.CodeDeadlineExceeded {

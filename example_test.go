@@ -89,9 +89,13 @@ func ExampleChain() {
 func ExamplePublic() {
 	secret := errors.New("dial 10.0.0.7: password wrong")
 	told := warren.Public(errors.New("the archive is being moved"))
-	fmt.Println(warren.IsPublic(secret), warren.IsPublic(told))
+	for _, err := range []error{secret, fmt.Errorf("archive 10.0.0.7: %w", told)} {
+		text, public := warren.PublicText(err)
+		fmt.Printf("%t %q\n", public, text)
+	}
 	// Output:
-	// false true
+	// false ""
+	// true "the archive is being moved"
 }
 
 // Validate names what is wrong and never repeats a URL, since URLs carry

@@ -52,7 +52,7 @@ func (c *Client) newCall(method string, body []byte, opts []CallOption) *call {
 	for _, opt := range opts {
 		opt(s)
 	}
-	if s.callID == "" {
+	if !s.named {
 		s.callID = newCallID()
 	}
 	cl.req = warren.Request{
@@ -108,9 +108,10 @@ func (cl *call) roundTrip(ctx context.Context) (*warren.Reply, error) {
 	select {
 	case <-cl.done:
 	case <-ctx.Done():
-		cl.leave(c.ended(ctx, warren.Unknown))
+		// To give up executes nothing: the outcome is that of the attempts.
+		cl.leave(c.ended(ctx, warren.NotExecuted))
 	case <-expired:
-		cl.leave(errDeadline(warren.Unknown))
+		cl.leave(errDeadline(warren.NotExecuted))
 	}
 	return cl.result(ctx)
 }
@@ -323,18 +324,15 @@ func (cl *call) finish(reply *warren.Reply, err *warren.Error) {
 	close(cl.done)
 }
 
-// outcome joins what err says with what is known of the attempts. The caller
-// holds mu.
+// outcome joins what err says of the attempt that it ends with what is known of
+// the others. The caller holds mu.
 func (cl *call) outcome(err *warren.Error) warren.Outcome {
-	if err.Outcome == warren.Executed {
-		return warren.Executed
+	if err.Outcome != warren.NotExecuted {
+		return err.Outcome
 	}
 	open := cl.attempts - cl.proven
-	if err.Remote && open > 0 {
-		open-- // the attempt that was answered is the one that err speaks of
-		if err.Outcome == warren.Unknown {
-			return warren.Unknown
-		}
+	if err.Remote {
+		open-- // the one that was answered
 	}
 	if open > 0 {
 		return warren.Unknown

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/warren-rpc/warren"
@@ -124,7 +125,7 @@ func (c *Config) validate() error {
 		within("Timeout", c.Timeout, time.Millisecond, 24*time.Hour),
 		within("Attempts", c.Attempts, 1, maxAttempts),
 		within("MaxPending", c.MaxPending, 1, 1_000_000),
-		within("MaxPendingBytes", c.MaxPendingBytes, 1, 1<<40),
+		within("MaxPendingBytes", c.MaxPendingBytes, 1, math.MaxInt),
 		within("MaxRequest", c.MaxRequest, 1, 128<<20),
 		within("MaxReply", c.MaxReply, 1, 128<<20),
 		within("ReplyQueue.Expires", c.ReplyQueue.Expires, 10*time.Second, 24*time.Hour),

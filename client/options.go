@@ -11,6 +11,7 @@ type CallOption func(*callSettings)
 
 type callSettings struct {
 	callID      string
+	named       bool // by the caller, perhaps wrongly
 	header      warren.Header
 	contentType string
 	encoding    string
@@ -26,7 +27,7 @@ type callSettings struct {
 // printable ASCII. While a call with that ID is in flight in this client, a
 // second one joins it if method, headers and body are the same, and fails as
 // already_exists/key_reused otherwise. Default: a random UUID.
-func WithCallID(id string) CallOption { return func(s *callSettings) { s.callID = id } }
+func WithCallID(id string) CallOption { return func(s *callSettings) { s.callID, s.named = id, true } }
 
 // WithHeader adds one application header.
 func WithHeader(key, value string) CallOption {

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -87,6 +88,12 @@ func (r *replyQueue) declare(s *broker.Session) (string, error) {
 	r.mu.Lock()
 	r.queue, r.session = queue, s
 	r.mu.Unlock()
+	select {
+	case <-r.c.closing:
+		// Close may have come too early to see this session.
+		return "", errors.Join(errClosed(), broker.Delete(s, queue))
+	default:
+	}
 	if lost {
 		r.lost()
 	}
@@ -132,7 +139,12 @@ func (r *replyQueue) handle(d broker.Delivery) {
 		d.Ack(nil)
 		return
 	}
-	reply, err := wire.DecodeReply(&d.Delivery, r.limits)
+	reply, err := wire.DecodeReply(&d.Delivery, cl.req.Issued, r.limits)
+	if reply == nil && err == nil {
+		r.c.counters.late.Add(1)
+		d.Ack(nil)
+		return
+	}
 	r.c.counters.replies.Add(1)
 	cl.finish(reply, err)
 	d.Ack(nil)

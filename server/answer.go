@@ -33,7 +33,7 @@ func (a *answer) reject(err error) {
 	}
 	told := *e
 	told.Outcome = warren.NotExecuted
-	if a.d.Redelivered {
+	if a.req.Redelivered {
 		// A handler may have run for it when it was delivered before.
 		told.Outcome = warren.Unknown
 	}

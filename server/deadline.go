@@ -17,6 +17,7 @@ type deadlineContext struct {
 	inner    context.Context // made by the first Done
 	cancel   context.CancelFunc
 	released bool
+	err      error // what Err has said
 }
 
 func withDeadline(parent context.Context, deadline time.Time) *deadlineContext {
@@ -54,17 +55,17 @@ func (c *deadlineContext) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
+	case c.err != nil: // once said, it stays
 	case c.inner != nil:
-		return c.inner.Err()
+		c.err = c.inner.Err()
 	case c.Context.Err() != nil:
-		return c.Context.Err()
+		c.err = c.Context.Err()
 	case !time.Now().Before(c.deadline):
-		return context.DeadlineExceeded
+		c.err = context.DeadlineExceeded
 	case c.released:
-		return context.Canceled
-	default:
-		return nil
+		c.err = context.Canceled
 	}
+	return c.err
 }
 
 // Value implements context.Context. It goes through the inner context, if there

@@ -122,33 +122,39 @@ func (a *answer) run(ctx context.Context) {
 	}
 }
 
-// toError returns what the caller is told of a handler's error.
+// toError returns what the caller is told of a handler's error: what the handler
+// said to it, and otherwise no more than a code and where the log has the rest.
 func (s *Server) toError(req *warren.Request, err error) *warren.Error {
 	e, typed := warren.AsError(err)
-	switch {
-	case typed:
+	if typed && e.Method == "" {
 		told := *e
 		told.Outcome = warren.Executed
 		if !told.Code.Valid() {
 			told.Code = warren.CodeUnknown
 		}
-		if e.Method != "" {
-			// It came from a call that the handler made: its code says something
-			// about this call too, its reason and incident do not.
-			told.Reason, told.Incident, told.Details = "", "", nil
-		}
 		return &told
-	case warren.IsPublic(err):
-		return &warren.Error{Code: warren.CodeOf(err), Outcome: warren.Executed, Message: strings.TrimPrefix(err.Error(), "warren: ")}
-	case errors.Is(err, context.DeadlineExceeded):
-		return &warren.Error{Code: warren.CodeDeadlineExceeded, Outcome: warren.Executed, Message: "the handler ran out of time"}
-	case errors.Is(err, context.Canceled):
-		return &warren.Error{Code: warren.CodeCanceled, Outcome: warren.Executed, Message: "the handler was cancelled"}
 	}
-	incident := uuid.NewString()
-	s.cfg.Logger.Error("the handler failed", "incident", incident, "method", req.Method, "call_id", clip(req.CallID), "error", err)
-	return &warren.Error{
-		Code: warren.CodeUnknown, Outcome: warren.Executed, Incident: incident,
-		Message: "the handler failed; the server's log has the rest",
+	told := &warren.Error{Code: warren.CodeOf(err), Outcome: warren.Executed}
+	if text, ok := warren.PublicText(err); ok {
+		told.Message = strings.TrimPrefix(text, "warren: ")
+		return told
 	}
+	switch {
+	case typed:
+		// It came from a call that the handler made: its code says something about
+		// this call too; its text may name brokers and methods that this caller
+		// must not know of.
+		told.Message = "a call that the handler made failed; the server's log has the rest"
+	case told.Code == warren.CodeDeadlineExceeded:
+		told.Message = "the handler ran out of time"
+		return told
+	case told.Code == warren.CodeCanceled:
+		told.Message = "the handler was cancelled"
+		return told
+	default:
+		told.Message = "the handler failed; the server's log has the rest"
+	}
+	told.Incident = uuid.NewString()
+	s.cfg.Logger.Error("the handler failed", "incident", told.Incident, "method", req.Method, "call_id", clip(req.CallID), "error", err)
+	return told
 }

@@ -48,7 +48,7 @@ func openPublishChannel(s *Session) (*publishChannel, error) {
 		added:    make(chan struct{}, 1),
 	}
 	if err := s.do("select confirms", func() error { return ch.Confirm(false) }); err != nil {
-		s.closeChannel(ch)
+		s.abandon(ch, err)
 		return nil, err
 	}
 	return c, nil

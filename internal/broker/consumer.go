@@ -203,7 +203,7 @@ func (c *Consumer) open(s *Session) (*stream, error) {
 		return err
 	})
 	if err != nil {
-		s.closeChannel(ch)
+		s.abandon(ch, err)
 		return nil, err
 	}
 	return st, nil

@@ -8,6 +8,7 @@ import (
 	"net"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -56,7 +57,7 @@ func dial(ctx context.Context, settings *warren.Broker, rawURL, purpose string) 
 	if err != nil {
 		_ = sock.Close()
 		if ctx.Err() != nil {
-			err = errors.Join(ctx.Err(), err)
+			err = fmt.Errorf("%w (%w)", ctx.Err(), err)
 		}
 		return nil, nil, fail(err)
 	}
@@ -97,15 +98,24 @@ func clientProperties(name, purpose string) amqp.Table {
 }
 
 // IsPermanent reports whether trying again cannot help until somebody changes
-// the broker's configuration: wrong credentials, a virtual host that is not
-// there, a permission that is missing, a queue of another kind.
+// the broker's configuration: wrong credentials, a virtual host or an existing
+// queue that is not there, a permission that is missing. Some replies share a
+// code with what passes by itself, and only the text tells them apart: a queue
+// whose node is down, an exclusive consumer, a limit that is reached.
 func IsPermanent(err error) bool {
 	var e *amqp.Error
 	if !errors.As(err, &e) {
 		return false
 	}
+	says := func(words string) bool { return strings.Contains(e.Reason, words) }
 	switch e.Code {
-	case amqp.AccessRefused, amqp.NotAllowed, amqp.PreconditionFailed, amqp.ResourceLocked, amqp.NotFound, amqp.InvalidPath:
+	case amqp.AccessRefused:
+		return !says("exclusive use")
+	case amqp.NotAllowed:
+		return !says("limit")
+	case amqp.NotFound:
+		return says("no queue")
+	case amqp.PreconditionFailed, amqp.InvalidPath:
 		return true
 	default:
 		return false

@@ -171,8 +171,8 @@ func TestAuthenticationIsWhatTheSettingsSay(t *testing.T) {
 func TestPermanentErrorsAreTheBrokersRefusals(t *testing.T) {
 	t.Parallel()
 	for code, permanent := range map[int]bool{
-		amqp.AccessRefused: true, amqp.NotAllowed: true, amqp.PreconditionFailed: true, amqp.ResourceLocked: true,
-		amqp.NotFound: true, amqp.InvalidPath: true,
+		amqp.AccessRefused: true, amqp.NotAllowed: true, amqp.PreconditionFailed: true, amqp.ResourceLocked: false,
+		amqp.NotFound: false, amqp.InvalidPath: true,
 		amqp.ConnectionForced: false, amqp.ChannelError: false, amqp.FrameError: false, amqp.InternalError: false,
 		amqp.ResourceError: false, amqp.ContentTooLarge: false,
 	} {
@@ -182,6 +182,22 @@ func TestPermanentErrorsAreTheBrokersRefusals(t *testing.T) {
 		}
 		if IsNotFound(err) != (code == amqp.NotFound) || IsRefused(err) != (code == amqp.AccessRefused) {
 			t.Errorf("%d: not found %v, refused %v", code, IsNotFound(err), IsRefused(err))
+		}
+	}
+	for reason, code := range map[string]int{
+		"NOT_FOUND - no queue 'q' in vhost '/'": amqp.NotFound, "NOT_ALLOWED - vhost v not found": amqp.NotAllowed,
+	} {
+		if !IsPermanent(&amqp.Error{Code: code, Reason: reason}) {
+			t.Errorf("%s is not permanent", reason)
+		}
+	}
+	for reason, code := range map[string]int{
+		"NOT_FOUND - home node 'a@b' of durable queue 'q' in vhost '/' is down or inaccessible":   amqp.NotFound,
+		"ACCESS_REFUSED - queue 'q' in vhost '/' in exclusive use":                                amqp.AccessRefused,
+		"NOT_ALLOWED - access to vhost '/' refused for user 'u': connection limit (1) is reached": amqp.NotAllowed,
+	} {
+		if IsPermanent(&amqp.Error{Code: code, Reason: reason}) {
+			t.Errorf("%s is permanent", reason)
 		}
 	}
 	for _, err := range []error{nil, errBroken, context.DeadlineExceeded, io.EOF} {

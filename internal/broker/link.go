@@ -36,6 +36,9 @@ type Link struct {
 	components []Component
 	runner     lifecycle.Runner
 
+	blockMu      sync.Mutex
+	blockSession int // the last session that said something of blocking
+
 	mu       sync.Mutex
 	lastErr  error         // of the last attempt to connect, nil while connected
 	refused  bool          // every URL was tried since the last session, and each was refused for good
@@ -45,7 +48,7 @@ type Link struct {
 
 // The waits between attempts to connect.
 const (
-	reconnectFirst = 100 * time.Millisecond
+	reconnectFirst = 50 * time.Millisecond
 	reconnectMost  = 2 * time.Second
 )
 
@@ -116,11 +119,12 @@ func (l *Link) run(ctx context.Context) {
 		if err == nil {
 			refusals = 0
 			began := time.Now()
-			l.serve(ctx, func(blocked func(bool, string)) *Session {
-				var number int
-				l.set(func() { l.sessions++; number = l.sessions; l.lastErr = nil; l.refused = false })
-				return newSession(number, conn, sock, blocked)
-			})
+			var number int
+			l.set(func() { l.sessions++; number = l.sessions; l.lastErr = nil; l.refused = false })
+			l.setBlocked(number, false, "")
+			l.serve(ctx, newSession(number, conn, sock, func(blocked bool, reason string) {
+				l.setBlocked(number, blocked, reason)
+			}))
 			// A broker that accepts and closes at once must not be hammered.
 			if time.Since(began) > reconnectMost {
 				wait.Reset()
@@ -143,9 +147,7 @@ func (l *Link) run(ctx context.Context) {
 }
 
 // serve runs the components on one session until it ends.
-func (l *Link) serve(ctx context.Context, begin func(func(bool, string)) *Session) {
-	l.setBlocked(false, "")
-	s := begin(l.setBlocked)
+func (l *Link) serve(ctx context.Context, s *Session) {
 	l.logger.Debug("connected to the broker", "purpose", l.purpose, "session", s.Number)
 	var running sync.WaitGroup
 	for _, c := range l.components {
@@ -164,7 +166,15 @@ func (l *Link) serve(ctx context.Context, begin func(func(bool, string)) *Sessio
 	s.close()
 }
 
-func (l *Link) setBlocked(blocked bool, reason string) {
+// setBlocked tells the components what the broker says on a session. What an
+// earlier session has still to say counts no more: nobody would take it back.
+func (l *Link) setBlocked(session int, blocked bool, reason string) {
+	l.blockMu.Lock()
+	defer l.blockMu.Unlock()
+	if session < l.blockSession {
+		return
+	}
+	l.blockSession = session
 	for _, c := range l.components {
 		if b, ok := c.(blockable); ok {
 			b.setBlocked(blocked, reason)

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -45,6 +46,18 @@ func (p *Prober) Consumers(ctx context.Context, queue string) (int, error) {
 	}
 }
 
+func lookUp(s *Session, ch *amqp.Channel, name string) (amqp.Queue, error) {
+	var q amqp.Queue
+	err := s.do("look up queue", func() (err error) {
+		q, err = ch.QueueDeclarePassive(name, false, false, false, false, nil)
+		return err
+	})
+	if err != nil {
+		return amqp.Queue{}, err
+	}
+	return q, nil
+}
+
 // Serve implements Component.
 func (p *Prober) Serve(ctx context.Context, s *Session) {
 	var ch *amqp.Channel
@@ -61,10 +74,10 @@ func (p *Prober) Serve(ctx context.Context, s *Session) {
 				ch, a.err = s.channel()
 			}
 			if a.err == nil {
-				a.err = s.do("look up queue", func() (err error) {
-					a.queue, err = ch.QueueDeclarePassive(ask.queue, false, false, false, false, nil)
-					return err
-				})
+				a.queue, a.err = lookUp(s, ch, ask.queue)
+				if errors.Is(a.err, errNoAnswer) {
+					ch = nil
+				}
 			}
 			if a.err != nil {
 				a.err = fmt.Errorf("queue %s: %w", ask.queue, a.err)

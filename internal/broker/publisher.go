@@ -237,13 +237,20 @@ func (p *Publisher) putBack(items []*Publishing) {
 		return
 	}
 	p.mu.Lock()
-	if !p.closed {
+	var refusal error
+	switch {
+	case p.closed:
+		refusal = ErrClosed
+	case p.blocked && !p.holdWhenBlocked:
+		refusal = ErrBlocked
+	default:
 		p.line = append(slices.Clip(items), p.line...)
-		items = nil
 	}
 	p.mu.Unlock()
-	for _, item := range items {
-		item.settle(Unsent, ErrClosed)
+	if refusal != nil {
+		for _, item := range items {
+			item.settle(Unsent, refusal)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -25,6 +26,8 @@ type Session struct {
 	done chan struct{}
 	mu   sync.Mutex
 	err  error
+
+	unanswered atomic.Int32 // methods that got no answer
 }
 
 func newSession(number int, conn *amqp.Connection, sock *socket, blocked func(bool, string)) *Session {
@@ -90,23 +93,46 @@ func (s *Session) close() {
 	s.end(ErrSessionEnded)
 }
 
-// rpcTimeout bounds one synchronous method. Brokers have been seen to never
-// answer a basic.consume; such a connection is of no more use.
+// rpcTimeout bounds one synchronous method. Brokers have been seen never to
+// answer a basic.consume, or anything else about one queue, while the rest of
+// the connection works.
 const rpcTimeout = 15 * time.Second
 
+// mostUnanswered is how many methods of one session may go without an answer.
+// Each leaves a channel and a goroutine behind until the session ends, while
+// ending it interrupts everything else that lives on it.
+const mostUnanswered = 8
+
+// errNoAnswer says that the broker did not answer a method in time. The channel
+// must not be used any more, not even to close it.
+var errNoAnswer = errors.New("warren: the broker does not answer")
+
 // do runs one or several synchronous methods of the library, which have no
-// context of their own. If they take longer than rpcTimeout the session is
-// killed, which makes them return.
+// context of their own. With an error f may still be running: what it writes
+// must not be read then.
 func (s *Session) do(what string, f func() error) error {
-	timer := time.AfterFunc(rpcTimeout, func() { s.Kill(fmt.Errorf("%s got no answer in %v", what, rpcTimeout)) })
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	timer := time.NewTimer(rpcTimeout)
 	defer timer.Stop()
-	if err := f(); err != nil {
-		if sessionErr := s.Err(); sessionErr != nil {
-			return fmt.Errorf("%s: %w", what, sessionErr)
+	var err error
+	select {
+	case err = <-done:
+	case <-s.done:
+		err = s.Err()
+	case <-timer.C:
+		err = errNoAnswer
+		if s.unanswered.Add(1) >= mostUnanswered {
+			s.Kill(errNoAnswer)
 		}
-		return fmt.Errorf("%s: %w", what, err)
 	}
-	return nil
+	if err == nil {
+		return nil
+	}
+	if ended := s.Err(); ended != nil {
+		err = ended
+	}
+	return fmt.Errorf("%s: %w", what, err)
 }
 
 // channel opens a channel.
@@ -116,12 +142,26 @@ func (s *Session) channel() (*amqp.Channel, error) {
 		ch, err = s.conn.Channel()
 		return err
 	})
-	return ch, err
+	if err != nil {
+		if errors.Is(err, errNoAnswer) {
+			s.Kill(err) // nothing on this connection works
+		}
+		return nil, err
+	}
+	return ch, nil
 }
 
-// closeChannel closes ch, or kills the session if the broker does not answer.
+// closeChannel closes ch. On one that is gone already it does nothing.
 func (s *Session) closeChannel(ch *amqp.Channel) {
-	_ = s.do("close a channel", ch.Close) // a channel that is gone is closed
+	_ = s.do("close a channel", ch.Close)
+}
+
+// abandon closes ch after a method on it ended with err, unless it did not end
+// at all: the broker would not answer the close either.
+func (s *Session) abandon(ch *amqp.Channel, err error) {
+	if !errors.Is(err, errNoAnswer) {
+		s.closeChannel(ch)
+	}
 }
 
 // sleep waits for d, and reports false if the session or ctx ended first.

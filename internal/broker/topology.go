@@ -120,8 +120,9 @@ func onChannel(s *Session, f func(ch *amqp.Channel) error) error {
 	if err != nil {
 		return err
 	}
-	defer s.closeChannel(ch)
-	return s.do("declare", func() error { return f(ch) })
+	err = s.do("declare", func() error { return f(ch) })
+	s.abandon(ch, err)
+	return err
 }
 
 // IsNotFound reports whether err is the broker's 404.

@@ -239,17 +239,22 @@ func TestRepliesAreReadAsDocumented(t *testing.T) {
 			errorVector
 
 			Message messageVector `json:"message"`
+			Issued  int64         `json:"issued"`
 			Then    string        `json:"then"`
 			Plain   bool          `json:"plain"`
 			Headers warren.Header `json:"headers"`
 		}
 		decodeVector(t, cells[0], &v)
 		d := v.Message.delivery()
-		reply, err := wire.DecodeReply(d, limits)
+		reply, err := wire.DecodeReply(d, instant(v.Issued), limits)
 		switch v.Then {
 		case "result":
-			if err != nil || reply.Plain != v.Plain || !maps.Equal(reply.Header, v.Headers) ||
+			if err != nil || reply == nil || reply.Plain != v.Plain || !maps.Equal(reply.Header, v.Headers) ||
 				string(reply.Body) != string(d.Body) || reply.ContentType != d.ContentType {
+				t.Errorf("%s: %+v, %v", cells[0], reply, err)
+			}
+		case "drop":
+			if reply != nil || err != nil {
 				t.Errorf("%s: %+v, %v", cells[0], reply, err)
 			}
 		case "error":

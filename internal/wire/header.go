@@ -134,6 +134,16 @@ func countOwn(table amqp.Table) int {
 	return n
 }
 
+// wasHandedOut reports whether the headers say that the broker has delivered
+// the message before, or dead-lettered it, on this queue or another.
+func wasHandedOut(table amqp.Table) bool {
+	if _, dead := table["x-death"]; dead {
+		return true
+	}
+	count, counted := scalarText(table["x-delivery-count"])
+	return counted && count != "" && count != "0"
+}
+
 // measure takes the bytes of value out of the budget and refuses it where it is
 // nested too deep. What the broker added itself does not count: a request
 // must not become unacceptable by having been dead-lettered.

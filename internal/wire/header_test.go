@@ -148,7 +148,7 @@ func TestHeadersAreBounded(t *testing.T) {
 	} {
 		_, failure := wire.EncodeRequest(&warren.Request{Method: "m", CallID: "1", Header: test.header}, wire.Transient, limits)
 		reply := wire.EncodeReply(&warren.Request{CallID: "1", Attempt: 1}, &warren.Reply{Header: test.header}, wire.Transient, limits)
-		_, told := wire.DecodeReply(deliver(reply), limits)
+		_, told := wire.DecodeReply(deliver(reply), time.Time{}, limits)
 		if test.why == "" {
 			if failure != nil || told != nil {
 				t.Errorf("%s: %v, %v", name, failure, told)
@@ -196,7 +196,7 @@ func TestReceivedHeadersAreBounded(t *testing.T) {
 		"a wide array":         {amqp.Table{"a": wide}, "too many bytes"},
 	} {
 		_, err := wire.DecodeRequest(request(test.table), "m", limits)
-		_, told := wire.DecodeReply(request(test.table), limits)
+		_, told := wire.DecodeReply(request(test.table), time.Time{}, limits)
 		if test.why == "" {
 			if err != nil || told != nil {
 				t.Errorf("%s: %v, %v", name, err, told)

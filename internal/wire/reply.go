@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -52,21 +53,25 @@ func EncodeReply(req *warren.Request, reply *warren.Reply, mode uint8, limits Li
 		Headers: headers, ContentType: reply.ContentType, ContentEncoding: reply.ContentEncoding,
 		DeliveryMode: mode, CorrelationId: req.CallID, Body: reply.Body,
 	}
-	if !req.Plain {
-		meta := Meta{Kind: KindReply, Attempt: req.Attempt, Replayed: reply.Replayed}
-		msg.Type = meta.Encode()
-	}
+	meta := replyMeta(req)
+	meta.Replayed = reply.Replayed
+	msg.Type = meta.Encode()
 	return msg
+}
+
+// replyMeta opens the metadata of every reply. A plain caller's carries its kind
+// too: should the reply address be a method's queue, no server runs it.
+func replyMeta(req *warren.Request) Meta {
+	return Meta{Kind: KindReply, Attempt: req.Attempt, Issued: req.Issued}
 }
 
 // EncodeError returns the message that answers req with an error: metadata in
 // the type, and as the body JSON for Warren callers and one line of text for
 // plain ones. Messages and details over their bounds are cut.
 func EncodeError(req *warren.Request, e *warren.Error, mode uint8) amqp.Publishing {
-	meta := Meta{
-		Kind: KindReply, Attempt: req.Attempt, Code: e.Code, Reason: e.Reason, Outcome: e.Outcome,
-		RetryAfter: e.RetryAfter, Incident: e.Incident,
-	}
+	meta := replyMeta(req)
+	meta.Code, meta.Reason, meta.Outcome = e.Code, e.Reason, e.Outcome
+	meta.RetryAfter, meta.Incident = e.RetryAfter, e.Incident
 	if !meta.Code.Valid() {
 		meta.Code = warren.CodeUnknown
 	}
@@ -138,10 +143,15 @@ func cutDetails(details map[string]string) map[string]string {
 	return kept
 }
 
-// DecodeReply reads a reply: a reply, or the error that it carries. A message
-// that is not a reply, or breaks a bound, becomes an internal/bad_reply error
-// of unknown outcome: something answered, but what it did cannot be told.
-func DecodeReply(d *amqp.Delivery, limits Limits) (*warren.Reply, *warren.Error) {
+// DecodeReply reads the reply to a call that was issued then: a reply, or the
+// error that it carries. Both are nil if it answers a call of the same ID that
+// was issued at another time: that call was given up, and what became of it says
+// nothing about this one. A reply that does not tell is taken as meant.
+//
+// A message that is not a reply, or breaks a bound, becomes an
+// internal/bad_reply error of unknown outcome: something answered, but what it
+// did cannot be told.
+func DecodeReply(d *amqp.Delivery, issued time.Time, limits Limits) (*warren.Reply, *warren.Error) {
 	var meta Meta
 	plain := !IsWarren(d.Type)
 	if !plain {
@@ -151,6 +161,9 @@ func DecodeReply(d *amqp.Delivery, limits Limits) (*warren.Reply, *warren.Error)
 		}
 		if meta.Kind != KindReply {
 			return nil, badReply("the message on the reply queue is not a reply")
+		}
+		if !meta.Issued.IsZero() && meta.Issued.UnixMilli() != issued.UnixMilli() {
+			return nil, nil
 		}
 		if meta.Code != 0 {
 			return nil, remoteError(&meta, d)

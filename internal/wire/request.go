@@ -38,10 +38,8 @@ func CheckRequest(req *warren.Request, limits Limits) *warren.Error {
 	if err := warren.CheckMethod(req.Method); err != nil {
 		return badRequest(err)
 	}
-	if req.CallID != "" {
-		if err := warren.CheckCallID(req.CallID); err != nil {
-			return badRequest(err)
-		}
+	if err := warren.CheckCallID(req.CallID); err != nil {
+		return badRequest(err)
 	}
 	for _, field := range []struct{ name, value string }{
 		{"content type", req.ContentType}, {"content encoding", req.ContentEncoding},
@@ -98,7 +96,7 @@ func DecodeRequest(d *amqp.Delivery, method string, limits Limits) (*warren.Requ
 	req := &warren.Request{
 		Method: method, CallID: d.CorrelationId, Attempt: 1,
 		Caller: d.AppId, UserID: d.UserId, OneWay: d.ReplyTo == "",
-		Plain: !IsWarren(d.Type), Redelivered: d.Redelivered,
+		Plain: !IsWarren(d.Type), Redelivered: d.Redelivered || wasHandedOut(d.Headers),
 	}
 	if !req.Plain {
 		meta, err := DecodeMeta(d.Type)

@@ -228,7 +228,7 @@ func FuzzDecodeRequest(f *testing.F) {
 				t.Fatalf("the error is %v", err)
 			}
 			msg := wire.EncodeError(req, e, wire.Transient)
-			if _, told := wire.DecodeReply(deliver(msg), limits); !req.Plain && (told == nil || told.Code != e.Code) {
+			if _, told := wire.DecodeReply(deliver(msg), time.Time{}, limits); !req.Plain && (told == nil || told.Code != e.Code) {
 				t.Fatalf("%v is told as %v", e, told)
 			}
 			return

@@ -55,11 +55,11 @@ func TestHandlerFailuresReachTheCallerTyped(t *testing.T) {
 		case "plain":
 			return nil, errors.New("the password is hunter2")
 		case "public":
-			return nil, warren.Public(errors.New("try the other door"))
+			return nil, fmt.Errorf("as hunter2: %w", warren.Public(errors.New("try the other door")))
 		case "typed":
 			return nil, fmt.Errorf("inner: %w", warren.Errorf(warren.CodeFailedPrecondition, "not now").WithReason("night").WithRetryAfter(90*time.Millisecond))
 		case "downstream":
-			return nil, &warren.Error{Code: warren.CodeUnavailable, Reason: warren.ReasonNoServer, Outcome: warren.NotExecuted, Method: "other", CallID: "x"}
+			return nil, &warren.Error{Code: warren.CodeUnavailable, Reason: warren.ReasonNoServer, Outcome: warren.NotExecuted, Message: "hunter2", Method: "other", CallID: "x"}
 		case "deadline":
 			<-ctx.Done()
 			return nil, ctx.Err()

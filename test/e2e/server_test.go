@@ -325,7 +325,7 @@ func TestHostileMessagesNeitherReachHandlersNorStopTheServer(t *testing.T) {
 		p.publish("echo", msg)
 	}
 	p.publish("echo", amqp.Publishing{ReplyTo: p.queue, CorrelationId: "1", Body: []byte("good")})
-	if d := p.next(); string(d.Body) != "good" || d.CorrelationId != "1" || d.Type != "" {
+	if d := p.next(); string(d.Body) != "good" || d.CorrelationId != "1" || d.Type != "warren/1;k=reply;n=1" {
 		t.Errorf("reply %+v", d)
 	}
 	p.publish("echo", amqp.Publishing{Body: []byte("nobody waits")})
@@ -374,4 +374,8 @@ func TestForeignAndDoubleRepliesAreDropped(t *testing.T) {
 	p.publish(req.ReplyTo, amqp.Publishing{CorrelationId: req.CorrelationId, Type: "warren/9;k=reply"})
 	_, err = call.Result()
 	wantError(t, err, warren.CodeInternal, warren.ReasonBadReply, warren.Unknown)
+}
+
+func plainRequest(replyTo string) amqp.Publishing {
+	return amqp.Publishing{ReplyTo: replyTo, CorrelationId: "1", Body: []byte("x")}
 }
