@@ -313,7 +313,7 @@ func (cl *call) finish(reply *warren.Reply, err *warren.Error) {
 	if err != nil {
 		err.Outcome = cl.outcome(err)
 		err.Attempts = cl.attempts
-		cl.c.fail(&cl.req, err)
+		_ = cl.c.fail(&cl.req, err)
 	}
 	cl.reply, cl.err = reply, err
 	cl.mu.Unlock()

@@ -145,7 +145,7 @@ func benchWorkerCommand() *cli.Command {
 		Hidden:          true,
 		SkipFlagParsing: true,
 		Action: func(_ context.Context, cmd *cli.Command) error {
-			if err := bench.Worker(cmd.Args().Slice()); err != nil { //nolint:contextcheck // it ends with its input
+			if err := bench.Worker(cmd.Args().Slice()); err != nil {
 				return exit(exitInternal, "%w", err)
 			}
 			return nil

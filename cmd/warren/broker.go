@@ -67,7 +67,7 @@ const connectPatience = time.Second
 // connect returns a client that is connected, and what closes it. The error is
 // a *warren.Error, or an exitError.
 func connect(ctx context.Context, cmd *cli.Command, out *output, settings warren.Broker) (*client.Client, func(), error) {
-	c, err := client.New(client.Config{ //nolint:contextcheck // the client outlives the connecting
+	c, err := client.New(client.Config{
 		Broker: settings,
 		Caller: "warren " + cmd.Name,
 		// What matters of the connection is in the error of the call.
@@ -77,7 +77,7 @@ func connect(ctx context.Context, cmd *cli.Command, out *output, settings warren
 	if err != nil {
 		return nil, nil, usageError(cmd, "%v", err)
 	}
-	disconnect := func() { closeSoon(c) } //nolint:contextcheck // closing has its own bound
+	disconnect := func() { closeSoon(c) }
 	first, cancel := context.WithTimeout(ctx, connectPatience)
 	defer cancel()
 	err = c.Ready(first)

@@ -68,7 +68,7 @@ func demoServer(ctx context.Context, cmd *cli.Command) error {
 		return usageError(cmd, "%v", err)
 	}
 	m := server.Method{Name: args[0], Queue: server.Queue{Expires: demoQueueExpires}}
-	err = srv.HandleRaw(m, squareHandler(say)) //nolint:contextcheck // handlers have contexts of their own
+	err = srv.HandleRaw(m, squareHandler(say))
 	if err != nil {
 		return usageError(cmd, "%v", err)
 	}

@@ -49,7 +49,7 @@ func serveCommand() *cli.Command {
 
 func serve(ctx context.Context, cmd *cli.Command) error {
 	out := newOutput(cmd)
-	srv, methods, err := sampleServer(cmd, out) //nolint:contextcheck // handlers have contexts of their own
+	srv, methods, err := sampleServer(cmd, out)
 	if err != nil {
 		return err
 	}
