@@ -1,0 +1,120 @@
+package docs
+
+import (
+	"context"
+	"log/slog"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/client"
+	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/test/rabbit"
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(rabbit.Main(m, func() error { return goleak.Find() }))
+}
+
+// root is the repository's, relative to the folder in which tests run.
+const root = "../.."
+
+// patience is how long anything may take that should happen soon, on a machine
+// that is busy with other tests.
+const patience = 30 * time.Second
+
+func withPatience(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func logger(t *testing.T) *slog.Logger {
+	t.Helper()
+	return slog.New(slog.NewTextHandler(t.Output(), nil))
+}
+
+func newClient(t *testing.T, cfg client.Config) *client.Client {
+	t.Helper()
+	cfg.Logger = logger(t)
+	c, err := client.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	if err := c.Ready(withPatience(t)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// serve runs a server with one method until the test has ended.
+func serve(t *testing.T, cfg server.Config, name string, h warren.Handler) {
+	t.Helper()
+	cfg.Logger = logger(t)
+	s, err := server.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.HandleRaw(server.Method{Name: name}, h); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(withPatience(t)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := s.Stop(ctx); err != nil {
+			t.Errorf("stop the server: %v", err)
+		}
+	})
+}
+
+func brokerAt(url string) warren.Broker { return warren.Broker{URLs: []string{url}} }
+
+func vhostOf(t *testing.T, rawURL string) string {
+	t.Helper()
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimPrefix(u.Path, "/")
+}
+
+func wantError(t *testing.T, err error, code warren.Code, reason string, outcome warren.Outcome) {
+	t.Helper()
+	e, ok := warren.AsError(err)
+	if !ok {
+		t.Fatalf("error is %v; want %v/%s (%v)", err, code, reason, outcome)
+	}
+	if e.Code != code || e.Reason != reason || e.Outcome != outcome {
+		t.Fatalf("error is %v; want %v/%s (%v)", e, code, reason, outcome)
+	}
+}
+
+func waitFor(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for late := time.Now().Add(patience); !condition(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(late) {
+			t.Fatalf("waited %v in vain: %s", patience, what)
+		}
+	}
+}
+
+func receive[T any](t *testing.T, from <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-from:
+		return v
+	case <-time.After(patience):
+		t.Fatalf("waited %v in vain", patience)
+		panic("unreachable")
+	}
+}

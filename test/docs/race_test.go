@@ -1,0 +1,5 @@
+//go:build race
+
+package docs
+
+var raceFlags = []string{"-race"}
