@@ -14,15 +14,15 @@ import (
 	"github.com/warren-rpc/warren/internal/wire"
 )
 
-// replyPrefetch is how many replies may be on their way to the client. They are
-// acknowledged as fast as they are looked up, so the bound only matters when
-// replies that nobody waits for pour in.
-const replyPrefetch = 2048
-
 // ackDelay is how long replies may be unacknowledged. One that the broker
 // delivers again is dropped, so there is no hurry, and each acknowledgement
-// costs both sides a write and a read.
-const ackDelay = 25 * time.Millisecond
+// costs both sides a write and a read. No prefetch bounds them: it would cost
+// the broker a tenth of its work, and only who knows the queue's random name can
+// send more than this client has calls in flight.
+const (
+	ackDelay = 5 * time.Millisecond
+	ackBatch = 128
+)
 
 // replyQueue is where the client's replies arrive.
 type replyQueue struct {
@@ -39,7 +39,7 @@ func newReplyQueue(c *Client) *replyQueue {
 	r := &replyQueue{c: c, limits: wire.DefaultLimits(), queue: replyQueueName()}
 	r.limits.Body = c.cfg.MaxReply
 	r.consumer = broker.NewConsumer(broker.ConsumerConfig{
-		Name: "replies", Declare: r.declare, Prefetch: replyPrefetch, Workers: 1, Rising: true, AckDelay: ackDelay,
+		Name: "replies", Declare: r.declare, Workers: 1, Rising: true, AckDelay: ackDelay, AckBatch: ackBatch,
 		Handle: r.handle, Consuming: func(string) { c.publisher.Release() }, Logger: c.cfg.Logger,
 	})
 	return r

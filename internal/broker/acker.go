@@ -57,9 +57,9 @@ const (
 	told
 )
 
-func newAcker(s *Session, ch acknowledger, delay time.Duration, prefetch int) *acker {
+func newAcker(s *Session, ch acknowledger, delay time.Duration, enough int) *acker {
 	return &acker{
-		s: s, ch: ch, delay: delay, enough: max(prefetch/4, 1), wake: make(chan struct{}, 1), idle: make(chan struct{}, 1), stopped: make(chan struct{}),
+		s: s, ch: ch, delay: delay, enough: max(enough, 1), wake: make(chan struct{}, 1), idle: make(chan struct{}, 1), stopped: make(chan struct{}),
 	}
 }
 

@@ -46,9 +46,10 @@ type ConsumerConfig struct {
 	// Prefetch is how many messages may be unacknowledged; 0 is no bound.
 	Prefetch int
 	// AckDelay is how long acknowledgements may wait to be told in one write
-	// with others, while they are few. What is not told when the connection
-	// ends is delivered again.
+	// with others, while they are fewer than AckBatch. What is not told when the
+	// connection ends is delivered again. Default: not at all.
 	AckDelay time.Duration
+	AckBatch int
 	// Workers is how many goroutines call Handle, and thereby how many messages
 	// are handled at a time, whatever happens to connections.
 	Workers int
@@ -186,7 +187,7 @@ func (c *Consumer) open(s *Session) (*stream, error) {
 		return nil, err
 	}
 	st := &stream{
-		c: c, s: s, ch: ch, acker: newAcker(s, ch, c.cfg.AckDelay, c.cfg.Prefetch), queue: queue, tag: "warren-" + uuid.NewString(),
+		c: c, s: s, ch: ch, acker: newAcker(s, ch, c.cfg.AckDelay, c.cfg.AckBatch), queue: queue, tag: "warren-" + uuid.NewString(),
 		cancels: ch.NotifyCancel(make(chan string, 1)),
 		closes:  ch.NotifyClose(make(chan *amqp.Error, 1)),
 	}
