@@ -10,7 +10,8 @@ import (
 )
 
 // Reasons that Warren itself gives. A reason is a stable string under a code,
-// finer than it: programs may compare it. Handlers may use reasons of their own:
+// finer than it: programs may compare it. The code that usually goes with it is
+// named; a call that waited on nevertheless ends with its deadline's. Handlers may use reasons of their own:
 // up to [MaxReason] bytes of [a-z0-9_].
 const (
 	ReasonNoRoute           = "no_route"           // unavailable: no queue has the method's name

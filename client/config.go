@@ -60,9 +60,10 @@ type Config struct {
 // queue with a random name, which keeps replies while the client reconnects and
 // which the client deletes when it is closed.
 type ReplyQueue struct {
-	// Exclusive uses a queue that dies with its connection, for brokers whose
-	// permissions ask for it: a reply that is sent while the client reconnects
-	// is then lost.
+	// Exclusive uses a queue that dies with its connection, where a queue that
+	// outlives it is not wanted: every call in flight then ends as
+	// unavailable/reply_queue_lost when the client reconnects, or is published
+	// again if it may be.
 	Exclusive bool
 	// Expires is how long the broker keeps the queue after the client has gone
 	// without closing. Default: 10 min; 10 s to 24 h. It must be longer than a

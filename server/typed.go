@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"mime"
 
 	"github.com/warren-rpc/warren"
 )
@@ -18,11 +19,15 @@ type Validator interface {
 // Handle registers a typed handler: the request's body is decoded by the
 // method's codec into a Req, and the Rep is encoded as the reply. A Req or Rep
 // of type []byte passes through as it is. A body that cannot be decoded is
-// answered as invalid_argument/malformed_body, with the outcome NotExecuted.
+// answered as invalid_argument/malformed_body, one of another content type than
+// the codec's as invalid_argument/unsupported_media, both with the outcome
+// NotExecuted; a plain caller's content type is not looked at.
 //
-// An [*warren.Error] that the handler returns reaches the caller with its code,
-// reason, message and details; any other error as unknown, without its text
-// unless it is marked by [warren.Public]. A panic reaches the caller as
+// An [*warren.Error] that the handler makes reaches the caller with its code,
+// reason, message and details; of one that came from a call of its own, only the
+// code does. Context errors become deadline_exceeded and canceled, any other
+// error unknown. What is not told stands in the server's log under the incident
+// ID of the error; text that is marked by [warren.Public] is told. A panic reaches the caller as
 // internal/panic with an incident ID that stands in the server's log, next to
 // the stack. The request itself is found by [warren.RequestFromContext].
 //
@@ -68,11 +73,26 @@ func decode(codec warren.Codec, r *warren.Request, req any) error {
 		return warren.Errorf(warren.CodeInvalidArgument, "the content encoding %.40q is not supported", r.ContentEncoding).
 			WithReason(warren.ReasonUnsupportedMedia)
 	}
+	if !r.Plain && !speaks(codec, r.ContentType) {
+		return warren.Errorf(warren.CodeInvalidArgument, "the method takes %s, not %.80q", codec.ContentType(), r.ContentType).
+			WithReason(warren.ReasonUnsupportedMedia)
+	}
 	if err := codec.Unmarshal(r.Body, req); err != nil {
 		return warren.Errorf(warren.CodeInvalidArgument, "the body cannot be decoded: %v", err).
 			WithReason(warren.ReasonMalformedBody)
 	}
 	return nil
+}
+
+// speaks reports whether the codec takes bodies of that content type, whatever
+// its parameters. One that is not said is taken for the codec's own.
+func speaks(codec warren.Codec, contentType string) bool {
+	if contentType == "" || contentType == codec.ContentType() || codec == warren.Raw {
+		return true
+	}
+	media, _, err := mime.ParseMediaType(contentType)
+	own, _, ownErr := mime.ParseMediaType(codec.ContentType())
+	return err == nil && ownErr == nil && media == own
 }
 
 // validate asks the request, or what it points to, for its own judgement.

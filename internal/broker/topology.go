@@ -36,14 +36,11 @@ type Queue struct {
 
 func (q *Queue) args() amqp.Table {
 	args := amqp.Table{}
-	if q.Type == Quorum {
-		args["x-queue-type"] = string(Quorum)
-	}
+	// Said for classic queues too: a virtual host may have another default, and
+	// RabbitMQ takes a queue that was declared without for the same.
+	args["x-queue-type"] = string(q.Type)
 	if q.Expires > 0 {
 		args["x-expires"] = q.Expires.Milliseconds()
-	}
-	if len(args) == 0 {
-		return nil
 	}
 	return args
 }

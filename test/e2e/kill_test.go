@@ -47,3 +47,49 @@ func TestCallIsAnsweredAfterServerIsKilledAtAnyPoint(t *testing.T) {
 		})
 	}
 }
+
+func TestCallIsAnsweredAfterServerIsKilledMidHandler(t *testing.T) {
+	t.Parallel()
+	url := rabbit.VHost(t)
+	victim := startServer(t, url, "echo", "never")
+	c := newClient(t, url)
+	call := c.Go(testContext(t), "echo", []byte("hold"), client.WithCallID("victim"))
+	eventually(t, "the handler runs", func() bool { return victim.count("ran victim") == 1 })
+	second := startServer(t, url, "echo", "")
+	if err := victim.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if reply, err := call.Result(); err != nil || string(reply.Body) != "hold" || reply.Attempts != 1 {
+		t.Fatalf("%v, %v", reply, err)
+	}
+	if second.count("ran victim") != 1 {
+		t.Errorf("the second server ran the call %d times", second.count("ran victim"))
+	}
+}
+
+func TestClientKilledAtAnyPointCostsTheServerNothing(t *testing.T) {
+	t.Parallel()
+	// How often the handler runs for a caller that dies there, at least and at
+	// most: what was written may still be lost with the socket.
+	for point, runs := range map[crashpoint.Point][2]int{
+		crashpoint.BeforePublish: {0, 0}, crashpoint.Published: {0, 1}, crashpoint.Confirmed: {1, 1},
+	} {
+		t.Run(string(point), func(t *testing.T) {
+			t.Parallel()
+			url := rabbit.VHost(t)
+			s := startServer(t, url, "echo", "")
+			caller := startProcess(t, envCallURL+"="+url, envServeName+"=echo", envKillAt+"="+string(point))
+			<-caller.done
+			c := newClient(t, url)
+			eventually(t, "the handler has run for the dead caller", func() bool { return s.count("ran victim") >= runs[0] })
+			for range 10 {
+				if _, err := c.Call(testContext(t), "echo", nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if n := s.count("ran victim"); n > runs[1] {
+				t.Errorf("the handler ran %d times; want at most %d", n, runs[1])
+			}
+		})
+	}
+}

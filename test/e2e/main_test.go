@@ -25,6 +25,10 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if url := os.Getenv(envCallURL); url != "" {
+		fmt.Fprintln(os.Stderr, runCaller(url, os.Getenv(envServeName), os.Getenv(envKillAt)))
+		os.Exit(1)
+	}
 	os.Exit(rabbit.Main(m, func() error { return goleak.Find() }))
 }
 

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/internal/crashpoint"
 	"github.com/warren-rpc/warren/server"
 )
@@ -24,18 +26,14 @@ const (
 	envServeURL  = "WARREN_E2E_SERVE_URL"
 	envServeName = "WARREN_E2E_SERVE_NAME"
 	envKillAt    = "WARREN_E2E_KILL_AT"
+	envCallURL   = "WARREN_E2E_CALL_URL"
 )
 
 // runServer is what the subprocess does: it serves echo under the given name,
 // writes a line for each execution, and kills itself at the crash point.
 func runServer(url, name, killAt string) error {
 	if killAt != "" {
-		crashpoint.Set(func(point crashpoint.Point, _, callID string) {
-			if string(point) == killAt && callID == "victim" {
-				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-				select {} // the signal is on its way
-			}
-		})
+		killYourselfAt(killAt)
 	}
 	s, err := server.New(server.Config{
 		Broker: warren.Broker{URLs: []string{url}},
@@ -46,6 +44,9 @@ func runServer(url, name, killAt string) error {
 	}
 	err = s.HandleRaw(server.Method{Name: name}, func(ctx context.Context, req *warren.Request) (*warren.Reply, error) {
 		fmt.Println("ran", req.CallID)
+		if string(req.Body) == "hold" && killAt != "" {
+			<-ctx.Done() // the parent kills this process now
+		}
 		return echo(ctx, req)
 	})
 	if err != nil {
@@ -65,7 +66,28 @@ func runServer(url, name, killAt string) error {
 	return s.Stop(ctx)
 }
 
-// process is a server subprocess.
+// runCaller is what a client subprocess does: it makes one call and kills itself
+// at the crash point.
+func runCaller(url, name, killAt string) error {
+	killYourselfAt(killAt)
+	c, err := client.New(client.Config{Broker: warren.Broker{URLs: []string{url}}})
+	if err != nil {
+		return err
+	}
+	_, err = c.Call(context.Background(), name, nil, client.WithCallID("victim"))
+	return errors.Join(errors.New("the call ended before its process"), err)
+}
+
+func killYourselfAt(killAt string) {
+	crashpoint.Set(func(point crashpoint.Point, _, callID string) {
+		if string(point) == killAt && callID == "victim" {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {} // the signal is on its way
+		}
+	})
+}
+
+// process is a subprocess.
 type process struct {
 	cmd  *exec.Cmd
 	done chan struct{}
@@ -77,8 +99,16 @@ type process struct {
 // startServer starts a server subprocess and waits until it consumes.
 func startServer(t *testing.T, url, name string, killAt crashpoint.Point) *process {
 	t.Helper()
+	p := startProcess(t, envServeURL+"="+url, envServeName+"="+name, envKillAt+"="+string(killAt))
+	eventually(t, "the server process consumes", func() bool { return p.count("ready") == 1 || p.ended() })
+	return p
+}
+
+// startProcess starts this test binary again with that environment.
+func startProcess(t *testing.T, env ...string) *process {
+	t.Helper()
 	p := &process{cmd: exec.Command(os.Args[0]), done: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), envServeURL+"="+url, envServeName+"="+name, envKillAt+"="+string(killAt))
+	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stderr = os.Stderr
 	stdin, err := p.cmd.StdinPipe()
 	if err != nil {
@@ -107,10 +137,9 @@ func startServer(t *testing.T, url, name string, killAt crashpoint.Point) *proce
 		case <-time.After(within):
 			_ = p.cmd.Process.Kill()
 			<-p.done
-			t.Error("the server process did not end by itself")
+			t.Error("the process did not end by itself")
 		}
 	})
-	eventually(t, "the server process consumes", func() bool { return p.count("ready") == 1 || p.ended() })
 	return p
 }
 
