@@ -192,7 +192,7 @@ func TestPermissionsOfTheReadmeSuffice(t *testing.T) {
 		if len(p) != 3 {
 			t.Fatalf("README.md has no permissions of a %s", side)
 		}
-		user := "readme-" + side
+		user := side + "-of-" + vhostOf(t, url) // users are the node's, not the virtual host's
 		if err := node.AddUser(ctx, user, "secret", vhostOf(t, url), p[0], p[1], p[2]); err != nil {
 			t.Fatal(err)
 		}
