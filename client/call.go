@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -93,6 +92,9 @@ func (cl *call) roundTrip(ctx context.Context) (*warren.Reply, error) {
 		expired = timer.C
 	}
 	if err := cl.admit(ctx, expired); err != nil {
+		if err.Reason == "" {
+			c.explain(err)
+		}
 		return nil, c.fail(&cl.req, err)
 	}
 	cl, joined, err := cl.begin(now)
@@ -352,13 +354,7 @@ func (cl *call) leave(err *warren.Error) {
 		cl.c.publisher.Withdraw(&cl.current.publish)
 	}
 	if cl.attempts == 0 {
-		if publishing := cl.c.publishing.LastErr(); publishing != nil {
-			err.Reason, err.Message = warren.ReasonNotConnected, trim(publishing)
-			err.Cause = fmt.Errorf("%w: %w", err.Cause, publishing)
-		} else if up, _, consuming := cl.c.replies.consumer.Up().Get(); !up && consuming != nil {
-			err.Reason, err.Message = warren.ReasonNotConnected, trim(consuming)
-			err.Cause = fmt.Errorf("%w: %w", err.Cause, consuming)
-		}
+		cl.c.explain(err)
 	} else {
 		err.Reason = cl.hint
 	}

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -122,7 +123,7 @@ func (c *Config) validate() error {
 	if c.NoServer > Wait {
 		return errors.New("warren: client.Config.NoServer must be FailFast or Wait")
 	}
-	return errors.Join(
+	return cmp.Or(
 		within("Timeout", c.Timeout, time.Millisecond, 24*time.Hour),
 		within("Attempts", c.Attempts, 1, maxAttempts),
 		within("MaxPending", c.MaxPending, 1, 1_000_000),

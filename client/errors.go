@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/warren-rpc/warren"
@@ -74,4 +75,20 @@ func (c *Client) foreign(err error) *warren.Error {
 		e.Remote, e.Incident, e.Details = inner.Remote, inner.Incident, inner.Details
 	}
 	return e
+}
+
+// explain tells a call whose deadline passed before anything of it was written
+// why that was, if the client is not connected.
+func (c *Client) explain(err *warren.Error) {
+	if err.Code != warren.CodeDeadlineExceeded {
+		return
+	}
+	published, _, _ := c.publisher.Up().Get()
+	consumed, _, _ := c.replies.consumer.Up().Get()
+	if published && consumed {
+		return
+	}
+	why := c.notConnected()
+	err.Reason, err.Message = warren.ReasonNotConnected, trim(why)
+	err.Cause = fmt.Errorf("%w: %w", err.Cause, why)
 }

@@ -1,7 +1,7 @@
 package server
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"log/slog"
 	"time"
@@ -100,7 +100,7 @@ func (c Config) withDefaults() Config {
 }
 
 func (c *Config) validate() error {
-	return errors.Join(
+	return cmp.Or(
 		c.Broker.Validate(),
 		within("server.Config.MaxRequest", c.MaxRequest, 1, mostBody),
 		within("server.Config.MaxReply", c.MaxReply, 1, mostBody),
