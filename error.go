@@ -34,15 +34,12 @@ const (
 	ReasonKeyReused         = "key_reused"         // already_exists: the call ID names another request
 	ReasonExpired           = "expired"            // deadline_exceeded: the request outlived its deadline before a handler saw it
 	ReasonPanic             = "panic"              // internal: the handler panicked; Incident names the entry in the server's log
-	ReasonShuttingDown      = "shutting_down"      // unavailable: the server is stopping
 	ReasonBreakerOpen       = "breaker_open"       // unavailable: the method's circuit breaker is open
 	ReasonBudgetExhausted   = "budget_exhausted"   // unavailable: the target's retry budget is spent
 	ReasonPoisoned          = "poisoned"           // internal: too many attempts of this call were started and not ended
 	ReasonInterrupted       = "interrupted"        // the handler was interrupted and may not run again
 	ReasonReplyNotRetained  = "reply_not_retained" // the call executed; its reply was too large to keep
-	ReasonAttemptsExhausted = "attempts_exhausted" // unavailable: every attempt that the call was allowed has failed
 	ReasonNotPermitted      = "not_permitted"      // permission_denied: the broker refuses this user the operation
-	ReasonPlainError        = "plain_error"        // unknown: a plain peer reported an error that has no code
 	MaxReason               = 64                   // bytes in a reason
 	MaxIncident             = 36                   // bytes in an incident ID
 	MaxRetryAfter           = 24 * 7 * time.Hour   // upper bound of RetryAfter

@@ -90,9 +90,9 @@ func TestOwnReasonsAreReasons(t *testing.T) {
 		warren.ReasonConnectionLost, warren.ReasonReplyQueueLost, warren.ReasonClientClosed, warren.ReasonQueueFull,
 		warren.ReasonRequestTooLarge, warren.ReasonReplyTooLarge, warren.ReasonBadRequest, warren.ReasonBadReply,
 		warren.ReasonMalformedBody, warren.ReasonUnsupportedMedia, warren.ReasonInvalid, warren.ReasonMissingIdentifier,
-		warren.ReasonKeyReused, warren.ReasonExpired, warren.ReasonPanic, warren.ReasonShuttingDown, warren.ReasonBreakerOpen,
+		warren.ReasonKeyReused, warren.ReasonExpired, warren.ReasonPanic, warren.ReasonBreakerOpen,
 		warren.ReasonBudgetExhausted, warren.ReasonPoisoned, warren.ReasonInterrupted, warren.ReasonReplyNotRetained,
-		warren.ReasonAttemptsExhausted, warren.ReasonNotPermitted, warren.ReasonPlainError,
+		warren.ReasonNotPermitted,
 	} {
 		if err := warren.CheckReason(reason); err != nil || reason == "" || seen[reason] {
 			t.Errorf("%q: %v, seen before: %v", reason, err, seen[reason])

@@ -16,9 +16,9 @@ import (
 
 // ackDelay is how long replies may be unacknowledged. One that the broker
 // delivers again is dropped, so there is no hurry, and each acknowledgement
-// costs both sides a write and a read. No prefetch bounds them: it would cost
-// the broker a tenth of its work, and only who knows the queue's random name can
-// send more than this client has calls in flight.
+// costs both sides a write and a read. No prefetch bounds them: that is work for
+// the broker, and only who knows the queue's random name can send more than this
+// client has calls in flight.
 const (
 	ackDelay = 5 * time.Millisecond
 	ackBatch = 128

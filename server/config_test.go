@@ -178,14 +178,14 @@ func TestRegistrationIsChecked(t *testing.T) {
 	if err := s.HandleRaw(Method{Name: "m", Concurrency: -1}, handler); err == nil {
 		t.Error("a wrong method is registered")
 	}
-	if err := s.HandleRaw(Method{Name: "m"}, handler); err != nil || s.Methods() != 1 {
-		t.Errorf("%v, %d methods", err, s.Methods())
+	if err := s.HandleRaw(Method{Name: "m"}, handler); err != nil || len(s.methods) != 1 {
+		t.Errorf("%v, %d methods", err, len(s.methods))
 	}
-	if err := s.HandleRaw(Method{Name: "m"}, handler); err == nil || s.Methods() != 1 {
-		t.Errorf("the same method twice: %v, %d methods", err, s.Methods())
+	if err := s.HandleRaw(Method{Name: "m"}, handler); err == nil || len(s.methods) != 1 {
+		t.Errorf("the same method twice: %v, %d methods", err, len(s.methods))
 	}
-	if err := Handle[int, int](s, Method{Name: "n"}, nil); err == nil || s.Methods() != 1 {
-		t.Errorf("no typed handler: %v, %d methods", err, s.Methods())
+	if err := Handle[int, int](s, Method{Name: "n"}, nil); err == nil || len(s.methods) != 1 {
+		t.Errorf("no typed handler: %v, %d methods", err, len(s.methods))
 	}
 	if err := s.Stop(t.Context()); err != nil {
 		t.Error(err)

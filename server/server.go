@@ -166,7 +166,13 @@ func (s *Server) ready(ctx context.Context) error {
 			case <-s.stopped:
 				return lifecycle.ErrStopped
 			case <-ctx.Done():
-				return errors.Join(fmt.Errorf("warren: method %s is not served yet: %w", m.Name, ctx.Err()), err, s.consuming.LastErr())
+				if unconnected := s.consuming.LastErr(); unconnected != nil {
+					err = unconnected
+				}
+				if err == nil {
+					return fmt.Errorf("warren: method %s is not served yet: %w", m.Name, ctx.Err())
+				}
+				return fmt.Errorf("warren: method %s is not served yet: %w: %w", m.Name, ctx.Err(), err)
 			}
 		}
 	}
@@ -259,13 +265,6 @@ func (s *Server) drain(ctx context.Context) error {
 		}
 	}
 	return lifecycle.Wait(ctx, s.open.Wait)
-}
-
-// Methods returns how many methods are registered.
-func (s *Server) Methods() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.methods)
 }
 
 func writtenHook() func(*broker.Publishing) {

@@ -33,9 +33,6 @@ func (d *Delivery) Abandon() { d.acker.abandon() }
 // Live reports whether the message can still be acknowledged.
 func (d *Delivery) Live() bool { return d.acker.s.Err() == nil && !d.acker.ch.IsClosed() }
 
-// Ended is closed when the session of the message has ended.
-func (d *Delivery) Ended() <-chan struct{} { return d.acker.s.Done() }
-
 // ConsumerConfig configures a Consumer.
 type ConsumerConfig struct {
 	// Name is for logs.
@@ -53,8 +50,6 @@ type ConsumerConfig struct {
 	// Workers is how many goroutines call Handle, and thereby how many messages
 	// are handled at a time, whatever happens to connections.
 	Workers int
-	// Exclusive refuses other consumers of the queue.
-	Exclusive bool
 	// Rising gives each session's consumer a higher priority than the one
 	// before: the dead connection's consumer then gets no share of the
 	// messages.
@@ -200,7 +195,7 @@ func (c *Consumer) open(s *Session) (*stream, error) {
 			args = amqp.Table{"x-priority": int32(s.Number)}
 		}
 		var err error
-		st.deliveries, err = ch.Consume(queue, st.tag, false, c.cfg.Exclusive, false, false, args)
+		st.deliveries, err = ch.Consume(queue, st.tag, false, false, false, false, args)
 		return err
 	})
 	if err != nil {
