@@ -70,4 +70,6 @@ func Run(t *testing.T, target Target) {
 var groups = []struct {
 	name   string
 	checks []check
-}{}
+}{
+	{"exchange", exchangeChecks},
+}
