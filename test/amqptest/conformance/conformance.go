@@ -71,5 +71,9 @@ var groups = []struct {
 	name   string
 	checks []check
 }{
+	{"connection", connectionChecks},
+	{"channel", channelChecks},
 	{"exchange", exchangeChecks},
+	{"publish", publishChecks},
+	{"confirm", confirmChecks},
 }
