@@ -1,0 +1,258 @@
+package vhost
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/warren-rpc/warren/test/amqptest/internal/codec"
+)
+
+// The arguments of queues.
+const (
+	argQueueType            = "x-queue-type"
+	argExpires              = "x-expires"
+	argMessageTTL           = "x-message-ttl"
+	argDeadLetterExchange   = "x-dead-letter-exchange"
+	argDeadLetterRoutingKey = "x-dead-letter-routing-key"
+	argMaxLength            = "x-max-length"
+	argMaxLengthBytes       = "x-max-length-bytes"
+	argMaxPriority          = "x-max-priority"
+	argOverflow             = "x-overflow"
+	argSingleActive         = "x-single-active-consumer"
+	argDeliveryLimit        = "x-delivery-limit"
+)
+
+const (
+	typeClassic = "classic"
+	typeQuorum  = "quorum"
+
+	overflowReject           = "reject-publish"
+	overflowRejectDeadLetter = "reject-publish-dlx"
+)
+
+// queueArguments are those that a queue obeys, with what their values must be.
+// Others are taken and ignored, as by RabbitMQ.
+var queueArguments = []struct {
+	name  string
+	apply func(q *queue, v any) error
+}{
+	{argQueueType, func(q *queue, v any) error {
+		s, ok := v.(string)
+		if !ok || s != typeClassic && s != typeQuorum {
+			return fmt.Errorf("unsupported queue type '%v'", v)
+		}
+		q.quorum = s == typeQuorum
+		return nil
+	}},
+	{argExpires, milliseconds(1, func(q *queue, d time.Duration) { q.expires = d })},
+	{argMessageTTL, milliseconds(0, func(q *queue, d time.Duration) { q.ttl, q.hasTTL = d, true })},
+	{argDeadLetterExchange, text(func(q *queue, s string) { q.deadLetterExchange, q.hasDeadLetters = s, true })},
+	{argDeadLetterRoutingKey, text(func(q *queue, s string) { q.deadLetterKey, q.hasDeadLetterKey = s, true })},
+	{argMaxLength, number(0, func(q *queue, n int64) { q.maxLength = int(n) })},
+	{argMaxLengthBytes, number(0, func(q *queue, n int64) { q.maxBytes = n })},
+	{argMaxPriority, number(0, func(q *queue, n int64) { q.maxPriority = int(min(n, 255)) })},
+	{argOverflow, func(q *queue, v any) error {
+		s, ok := v.(string)
+		switch {
+		case !ok:
+			return unacceptable(v)
+		case s != "drop-head" && s != overflowReject && s != overflowRejectDeadLetter:
+			return fmt.Errorf("invalid overflow '%s'", s)
+		}
+		q.overflow = s
+		return nil
+	}},
+	{argSingleActive, func(q *queue, v any) error {
+		on, ok := v.(bool)
+		if !ok {
+			return unacceptable(v)
+		}
+		q.singleActive = on
+		return nil
+	}},
+	{argDeliveryLimit, number(0, func(q *queue, n int64) { q.deliveryLimit = int(n) })},
+}
+
+func number(least int64, set func(*queue, int64)) func(*queue, any) error {
+	return func(q *queue, v any) error {
+		n, ok := integer(v)
+		switch {
+		case !ok:
+			return unacceptable(v)
+		case n == 0 && least > 0:
+			return fmt.Errorf("{value_zero,%d}", n)
+		case n < least:
+			return fmt.Errorf("{value_negative,%d}", n)
+		}
+		set(q, n)
+		return nil
+	}
+}
+
+// maxMilliseconds is the longest time that RabbitMQ takes, about 49 days.
+const maxMilliseconds = 4294967295
+
+func milliseconds(least int64, set func(*queue, time.Duration)) func(*queue, any) error {
+	checked := number(least, func(q *queue, n int64) { set(q, time.Duration(n)*time.Millisecond) })
+	return func(q *queue, v any) error {
+		if n, ok := integer(v); ok && n > maxMilliseconds {
+			return fmt.Errorf("{value_too_big,%d}", n)
+		}
+		return checked(q, v)
+	}
+}
+
+func text(set func(*queue, string)) func(*queue, any) error {
+	return func(q *queue, v any) error {
+		s, ok := v.(string)
+		if !ok {
+			return unacceptable(v)
+		}
+		set(q, s)
+		return nil
+	}
+}
+
+func unacceptable(v any) error { return fmt.Errorf("{unacceptable_type,%s}", typeName(v)) }
+
+// configure makes a new queue obey its arguments.
+func (q *queue) configure() error {
+	q.maxLength, q.maxBytes, q.deliveryLimit = -1, -1, -1
+	for _, a := range queueArguments {
+		v, set := q.arguments.Get(a.name)
+		if !set {
+			continue
+		}
+		if err := a.apply(q, v); err != nil {
+			return fail(codec.PreconditionFailed, "invalid arg '%s' for %s: %v", a.name, q.label(), err)
+		}
+	}
+	if q.hasDeadLetterKey && !q.hasDeadLetters {
+		return fail(codec.PreconditionFailed, "invalid arg '%s' for %s: routing_key_but_no_dlx_defined", argDeadLetterRoutingKey, q.label())
+	}
+	if q.quorum {
+		if err := q.checkQuorum(); err != nil {
+			return err
+		}
+	}
+	q.ready = newBacklog(q.maxPriority)
+	return nil
+}
+
+// checkQuorum refuses what a quorum queue cannot be.
+func (q *queue) checkQuorum() error {
+	for _, flag := range []struct {
+		set  bool
+		name string
+	}{{!q.durable, "non-durable"}, {q.autoDelete, "auto-delete"}, {q.owner != nil, "exclusive"}} {
+		if flag.set {
+			return fail(codec.PreconditionFailed, "invalid property '%s' for %s", flag.name, q.label())
+		}
+	}
+	if q.maxPriority > 0 {
+		return fail(codec.PreconditionFailed, "invalid arg '%s' for %s of queue type rabbit_quorum_queue", argMaxPriority, q.label())
+	}
+	if q.overflow == overflowRejectDeadLetter {
+		return fail(codec.PreconditionFailed, "invalid arg '%s' for %s of queue type rabbit_quorum_queue", argOverflow, q.label())
+	}
+	return nil
+}
+
+func (q *queue) label() string { return q.host.label("queue", q.name) }
+
+// sameProperty and sameArgument refuse a declaration that differs from what
+// there is.
+func sameProperty(where, name, received, current string) error {
+	if received == current {
+		return nil
+	}
+	return fail(codec.PreconditionFailed, "inequivalent arg '%s' for %s: received '%s' but current is '%s'", name, where, received, current)
+}
+
+func sameArgument(where, name string, received, current codec.Table) error {
+	a, inA := received.Get(name)
+	b, inB := current.Get(name)
+	if inA == inB && (!inA || codec.Equal(a, b)) {
+		return nil
+	}
+	return fail(codec.PreconditionFailed, "inequivalent arg '%s' for %s: received %s but current is %s",
+		name, where, described(a, inA), described(b, inB))
+}
+
+func described(v any, set bool) string {
+	if !set {
+		return "none"
+	}
+	return fmt.Sprintf("the value '%v' of type '%s'", v, typeName(v))
+}
+
+func word(b bool) string {
+	if b {
+		return "true"
+	}
+	return "false"
+}
+
+// typeName is RabbitMQ's name of a value's type in a table.
+func typeName(v any) string {
+	switch v.(type) {
+	case nil:
+		return "void"
+	case bool:
+		return "bool"
+	case int8:
+		return "byte"
+	case uint8:
+		return "unsignedbyte"
+	case int16:
+		return "short"
+	case uint16:
+		return "unsignedshort"
+	case int32:
+		return "signedint"
+	case uint32:
+		return "unsignedint"
+	case int64:
+		return "long"
+	case float32:
+		return "float"
+	case float64:
+		return "double"
+	case codec.Decimal:
+		return "decimal"
+	case string:
+		return "longstr"
+	case []byte:
+		return "binary"
+	case time.Time:
+		return "timestamp"
+	case []any:
+		return "array"
+	case codec.Table:
+		return "table"
+	default:
+		return strings.TrimPrefix(fmt.Sprintf("%T", v), "codec.")
+	}
+}
+
+func integer(v any) (int64, bool) {
+	switch v := v.(type) {
+	case int8:
+		return int64(v), true
+	case uint8:
+		return int64(v), true
+	case int16:
+		return int64(v), true
+	case uint16:
+		return int64(v), true
+	case int32:
+		return int64(v), true
+	case uint32:
+		return int64(v), true
+	case int64:
+		return v, true
+	default:
+		return 0, false
+	}
+}
