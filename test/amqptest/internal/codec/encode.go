@@ -39,15 +39,7 @@ func (e *encoder) shortstr(p *string) {
 	e.out = append(e.out, s...)
 }
 
-func (e *encoder) longstr(p *string) {
-	s := get(p)
-	if uint64(len(s)) > math.MaxUint32 {
-		e.fail("a long string holds less than 4 GiB, not %d octets", len(s))
-		return
-	}
-	e.out = binary.BigEndian.AppendUint32(e.out, uint32(len(s)))
-	e.out = append(e.out, s...)
-}
+func (e *encoder) longstr(p *string) { appendLong(e, get(p)) }
 
 func (e *encoder) timestamp(p *time.Time) {
 	e.out = binary.BigEndian.AppendUint64(e.out, uint64(get(p).Unix()))
@@ -61,6 +53,15 @@ func (e *encoder) bits(ps ...*bool) {
 		}
 	}
 	e.out = append(e.out, octet)
+}
+
+func appendLong[T string | []byte](e *encoder, s T) {
+	if uint64(len(s)) > math.MaxUint32 {
+		e.fail("a long string holds less than 4 GiB, not %d octets", len(s))
+		return
+	}
+	e.out = binary.BigEndian.AppendUint32(e.out, uint32(len(s)))
+	e.out = append(e.out, s...)
 }
 
 func get[T any](p *T) T {

@@ -71,6 +71,7 @@ func DecodeMethod(payload []byte) (Method, error) {
 	d.short(&id.class)
 	d.short(&id.method)
 	if d.err != nil {
+		d.err.ClassID = id.class
 		return nil, d.err
 	}
 	factory, ok := factories[id]

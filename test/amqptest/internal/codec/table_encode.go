@@ -73,11 +73,10 @@ func (e *encoder) value(v any, depth int) {
 		e.out = binary.BigEndian.AppendUint32(e.out, uint32(v.Value))
 	case string:
 		e.tag('S')
-		e.longstr(&v)
+		appendLong(e, v)
 	case []byte:
 		e.tag('x')
-		s := string(v)
-		e.longstr(&s)
+		appendLong(e, v)
 	case time.Time:
 		e.tagged64('T', uint64(v.Unix()))
 	case []any:
