@@ -1,6 +1,10 @@
 package amqptest
 
-import "time"
+import (
+	"time"
+
+	"github.com/warren-rpc/warren/test/amqptest/internal/codec"
+)
 
 // Direction says who sent what an Event tells of.
 type Direction uint8
@@ -68,6 +72,10 @@ type Event struct {
 
 	// Faults names the faults that met it, in the order of their rules.
 	Faults []string
+
+	// What Message is made of, once somebody asks.
+	props *codec.Properties
+	body  []byte
 }
 
 // Message is what a client published. Header values are those of AMQP's tables
