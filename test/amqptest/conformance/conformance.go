@@ -76,4 +76,8 @@ var groups = []struct {
 	{"exchange", exchangeChecks},
 	{"publish", publishChecks},
 	{"confirm", confirmChecks},
+	{"get", getChecks},
+	{"ack", ackChecks},
+	{"prefetch", prefetchChecks},
+	{"consume", consumeChecks},
 }
