@@ -1,7 +1,6 @@
 package conformance
 
 import (
-	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -228,45 +227,6 @@ func (s *session) holds(queue string, want ...string) {
 	if got := s.bodies(queue); !slices.Equal(got, want) {
 		s.t.Fatalf("queue %q holds %q, want %q", queue, got, want)
 	}
-}
-
-// counts reports a queue's ready messages and consumers.
-func (s *session) counts(queue string) (messages, consumers int) {
-	s.t.Helper()
-	q, err := s.QueueDeclarePassive(queue, false, false, false, false, nil)
-	s.ok(err)
-	return q.Messages, q.Consumers
-}
-
-// has reports whether a queue exists.
-func (s *session) has(queue string) bool {
-	s.t.Helper()
-	probe := s.channel()
-	_, err := probe.QueueDeclarePassive(queue, false, false, false, false, nil)
-	if err == nil {
-		s.ok(probe.Close())
-	}
-	return s.exists(err)
-}
-
-// hasExchange reports whether an exchange exists.
-func (s *session) hasExchange(name string) bool {
-	s.t.Helper()
-	probe := s.channel()
-	err := probe.ExchangeDeclarePassive(name, "direct", false, false, false, false, nil)
-	if err == nil {
-		s.ok(probe.Close())
-	}
-	return s.exists(err)
-}
-
-func (s *session) exists(err error) bool {
-	s.t.Helper()
-	var refusal *amqp.Error
-	if err != nil && errors.As(err, &refusal) && refusal.Code != amqp.NotFound && refusal.Code != amqp.ChannelError {
-		s.t.Fatal(err)
-	}
-	return err == nil
 }
 
 // consume starts a consumer with a tag of the library's choice.
