@@ -1,0 +1,39 @@
+// Package amqptest is an AMQP 0-9-1 broker inside of a process, for tests: what
+// httptest.Server is to HTTP. It behaves as RabbitMQ does, answers any client,
+// can be looked into, and causes faults on purpose.
+//
+//	broker := amqptest.New(t, amqptest.Options{})
+//	conn, err := amqp.Dial(broker.URL())
+//
+// A Broker listens on the loopback interface, on a port of its own; several can
+// run in one process. Broker.Dial reaches one without any socket, by a pipe in
+// memory, and with Options.Listen "none" that is the only way in: then a test
+// can run in a testing/synctest bubble, where heartbeats, expiry and timeouts
+// take no time.
+//
+// # What it is not
+//
+// It is for tests and development. It holds everything in memory, on one node,
+// and its guarantees end with its process: what a durable queue survives is
+// Restart.
+//
+// # Bounds
+//
+// A client that means harm, or has a defect, costs a bounded amount of memory:
+// frames, tables, channels, bodies and what waits to be written are limited, and
+// above Options.MemoryLimit publishers are blocked. Nothing is allocated on the
+// word of a client alone.
+//
+// # Differences from RabbitMQ
+//
+//   - Transactions are refused with 540 NOT_IMPLEMENTED, which closes the
+//     connection.
+//   - The server's properties name another product and platform. The version and
+//     the capabilities are those of RabbitMQ 3.10, since clients go by them.
+//   - A log-in that is refused is refused at once; RabbitMQ waits for three
+//     seconds. So it is with other failures before the connection is open.
+//   - A content header that cannot be decoded closes the connection with 502
+//     SYNTAX_ERROR instead of 541 INTERNAL_ERROR.
+//   - A body above the largest message size is refused when it is announced and
+//     not when it has come.
+package amqptest

@@ -1,0 +1,82 @@
+package amqptest
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/warren-rpc/warren/test/amqptest/internal/codec"
+)
+
+// errorAt is an error over a method, which may be nil.
+func errorAt(m codec.Method, code uint16, format string, args ...any) *codec.Error {
+	e := &codec.Error{Code: code, Text: fmt.Sprintf(format, args...)}
+	if m != nil {
+		e.ClassID, e.MethodID = m.ID()
+	}
+	return e
+}
+
+// reasonAt is what a fault closes with.
+func reasonAt(m codec.Method, r *closeReason) *codec.Error { return errorAt(m, r.code, "%s", r.text) }
+
+// codecError is the error as the broker sends it. Anything but a codec.Error is a defect of ours.
+func codecError(err error) *codec.Error {
+	var e *codec.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return &codec.Error{Code: codec.InternalError, Text: err.Error()}
+}
+
+// closesChannel says which codes close a channel and not the connection.
+func closesChannel(code uint16) bool {
+	switch code {
+	case codec.ContentTooLarge, codec.NoRoute, codec.NoConsumers, codec.AccessRefused, codec.NotFound,
+		codec.ResourceLocked, codec.PreconditionFailed:
+		return true
+	default:
+		return false
+	}
+}
+
+const maxReplyText = 255
+
+// replyText shortens as RabbitMQ does.
+func replyText(e *codec.Error) string {
+	text := e.Error()
+	if len(text) > maxReplyText {
+		return text[:maxReplyText-3] + "..."
+	}
+	return text
+}
+
+// octets prints bytes as RabbitMQ's texts have them: as a string if they are printable, else in numbers.
+func octets(b []byte) string {
+	b = b[:min(len(b), maxReplyText)]
+	printable := len(b) > 0
+	for _, c := range b {
+		printable = printable && (c >= ' ' && c <= '~')
+	}
+	if printable {
+		return "<<" + strconv.Quote(string(b)) + ">>"
+	}
+	numbers := make([]string, len(b))
+	for i, c := range b {
+		numbers[i] = strconv.Itoa(int(c))
+	}
+	return "<<" + strings.Join(numbers, ",") + ">>"
+}
+
+// isTableFlaw says whether a method cannot be decoded because of what is inside of a table. If it can be told that
+// only octets are missing at the end, or are too many there, it is something else.
+func isTableFlaw(payload []byte, flaw *codec.Error) bool {
+	const leftOver = "left over"
+	if strings.Contains(flaw.Text, leftOver) {
+		return false
+	}
+	padded := append(payload[:len(payload):len(payload)], make([]byte, 2*maxReplyText)...)
+	_, err := codec.DecodeMethod(padded)
+	return err != nil && !strings.Contains(err.Error(), leftOver)
+}
