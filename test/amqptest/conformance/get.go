@@ -39,17 +39,12 @@ var getChecks = []check{
 		s := begin(t, target)
 		s.queue("q", with(kind))
 		s.fill("q", "1", "2", "3")
-		s.take("q")
-		s.channel().take("q")
-		s.ready("q", 1)
 		s.qos(1)
 		s.receive(s.consume("q", false))
-		s.eventually("a consumer and none ready", func() bool {
-			q, err := s.QueueDeclare("q", true, false, false, false, with(kind))
-			s.ok(err)
-			t.Log(q)
-			return q.Messages == 0 && q.Consumers == 1
-		})
+		s.expect(s.channel().consume("q", true), "2", "3")
+		q, err := s.QueueDeclare("q", true, false, false, false, with(kind))
+		s.ok(err)
+		same(t, "ready and consumers", []int{q.Messages, q.Consumers}, []int{0, 2})
 	}),
 	each("purge leaves what is unacked", func(t *testing.T, target Target, kind string) {
 		s := begin(t, target)
