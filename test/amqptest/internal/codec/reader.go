@@ -15,6 +15,17 @@ type Reader struct {
 	in    *bufio.Reader
 	limit uint32
 	head  [frameHeaderSize]byte
+
+	refused Refused
+}
+
+// Refused is what was read of a frame that is none.
+type Refused struct {
+	Type FrameType
+	Size uint32 // of the payload, as announced
+	// Payload is nil if the frame is above the limit, and then there is no End.
+	Payload []byte
+	End     byte
 }
 
 // NewReader returns a Reader that takes frames of up to [MinFrameSize] until [Reader.Limit] says otherwise. It reads
@@ -49,9 +60,7 @@ func (r *Reader) ReadFrame() (Frame, error) {
 	}
 	f := Frame{Type: FrameType(r.head[0]), Channel: binary.BigEndian.Uint16(r.head[1:])}
 	size := binary.BigEndian.Uint32(r.head[3:])
-	if !f.Type.known() {
-		return Frame{}, errorf(FrameError, "unknown %v", f.Type)
-	}
+	r.refused = Refused{Type: f.Type, Size: size}
 	if uint64(size)+FrameOverhead > uint64(r.limit) {
 		return Frame{}, errorf(FrameError, "%v frame with a payload of %d octets exceeds frame-max %d", f.Type, size, r.limit)
 	}
@@ -62,11 +71,20 @@ func (r *Reader) ReadFrame() (Frame, error) {
 		}
 		return Frame{}, err
 	}
+	r.refused.Payload, r.refused.End = payload[:size], payload[size]
 	if end := payload[size]; end != frameEnd {
 		return Frame{}, errorf(FrameError, "%v frame ends with octet 0x%02X instead of 0xCE", f.Type, end)
 	}
+	if !f.Type.known() {
+		return Frame{}, errorf(FrameError, "unknown %v", f.Type)
+	}
 	f.Payload = payload[:size:size]
 	return f, nil
+}
+
+// Refused returns the frame that ReadFrame has returned a [FrameError] for.
+func (r *Reader) Refused() Refused {
+	return r.refused
 }
 
 // Buffered returns how many octets have been received and not yet been returned. More than 0 means that the peer has
