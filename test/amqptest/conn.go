@@ -39,9 +39,9 @@ type conn struct {
 	sent       atomic.Uint64 // counts writes
 	frameLimit atomic.Uint32 // what the client takes
 
-	paused   atomic.Int32  // more than 0: what the client sends is not read, so missing heartbeats say nothing
-	frozen   atomic.Bool   // half open, see verdict
-	stalled  stall
+	paused  atomic.Int32 // more than 0: what the client sends is not read, so missing heartbeats say nothing
+	frozen  atomic.Bool  // half open, see verdict
+	stalled stall
 
 	// Those below belong to the holder of exec.
 
@@ -141,6 +141,7 @@ func (c *conn) unreadable(err error) {
 	var flaw *codec.Error
 	switch {
 	case errors.As(err, &flaw) && c.state == stateRunning:
+		flaw.Text = refusal(c.in.Refused(), c.frameLimit.Load())
 		c.shut(flaw)
 		c.awaitWritten()
 		c.drain(closeTimeout)

@@ -69,6 +69,18 @@ func octets(b []byte) string {
 	return "<<" + strings.Join(numbers, ",") + ">>"
 }
 
+// refusal is RabbitMQ's text for a frame that is none.
+func refusal(f codec.Refused, frameMax uint32) string {
+	flaw := "unknown_frame"
+	switch {
+	case f.Payload == nil:
+		flaw = fmt.Sprintf("{frame_too_large,%d,%d}", f.Size, frameMax-codec.FrameOverhead)
+	case f.End != 0xCE:
+		flaw = fmt.Sprintf("{invalid_frame_end_marker,%d}", f.End)
+	}
+	return fmt.Sprintf("type %d, all octets = %s: %s", f.Type, octets(f.Payload), flaw)
+}
+
 // isTableFlaw says whether a method cannot be decoded because of what is inside of a table. If it can be told that
 // only octets are missing at the end, or are too many there, it is something else.
 func isTableFlaw(payload []byte, flaw *codec.Error) bool {
