@@ -100,11 +100,11 @@ func TestLimitCountsWholeFrames(t *testing.T) {
 func TestPayloadsDoNotShareMemory(t *testing.T) {
 	wire := AppendFrame(AppendFrame(nil, Frame{FrameBody, 1, []byte("first")}), Frame{FrameBody, 1, []byte("second")})
 	r := NewReader(bytes.NewReader(wire))
-	first, _ := r.ReadFrame() //nolint:errcheck // What was read is compared.
+	first, _ := r.ReadFrame()
 	if r.Buffered() != len("second")+FrameOverhead {
 		t.Errorf("%d octets buffered", r.Buffered())
 	}
-	second, _ := r.ReadFrame() //nolint:errcheck // What was read is compared.
+	second, _ := r.ReadFrame()
 	_ = append(first.Payload, "overrun"...)
 	if string(first.Payload) != "first" || string(second.Payload) != "second" || r.Buffered() != 0 {
 		t.Errorf("%q, %q, %d octets buffered", first.Payload, second.Payload, r.Buffered())
