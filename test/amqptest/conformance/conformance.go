@@ -83,6 +83,7 @@ var groups = []struct {
 	{"broken", brokenChecks},
 	{"publish", publishChecks},
 	{"confirm", confirmChecks},
+	{"recover", recoverChecks},
 	{"limit", limitChecks},
 	{"deadLetter", deadLetterChecks},
 	{"replyTo", replyToChecks},

@@ -152,6 +152,21 @@ var deadLetterChecks = []check{
 		s.ok(s.take("q").Reject(false))
 		s.arrive("letters", "2")
 	}),
+	each("a dead letter goes by all its keys, CC too", func(t *testing.T, target Target, kind string) {
+		s := begin(t, target)
+		s.queue("q", with(kind, "x-dead-letter-exchange", "dead"))
+		s.exchange("dead", "direct", nil)
+		for _, key := range []string{"q", "copy"} {
+			s.queue(key+" letters", with(classic))
+			s.bind(key+" letters", key, "dead", nil)
+		}
+		s.send("", "q", amqp.Publishing{Headers: amqp.Table{"CC": []any{"copy"}}})
+		s.ok(s.take("q").Reject(false))
+		for _, key := range []string{"q", "copy"} {
+			d := s.get(key + " letters")
+			same(t, "key and CC", []any{d.RoutingKey, d.Headers["CC"]}, []any{"q", any([]any{"copy"})})
+		}
+	}),
 	each("CC goes on in the routing keys of the death, and with a key of its own is gone", func(t *testing.T, target Target, kind string) {
 		s := begin(t, target)
 		s.dying(kind, "x-dead-letter-routing-key", "other")

@@ -10,7 +10,6 @@ var (
 	queueDeleteOk     = method{50, 41}
 	basicConsume      = method{60, 20}
 	basicConsumeOk    = method{60, 21}
-	basicCancel       = method{60, 30}
 	basicDeliver      = method{60, 60}
 	basicAck          = method{60, 80}
 	basicRecoverAsync = method{60, 100}
