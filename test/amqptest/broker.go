@@ -30,6 +30,7 @@ type Broker struct {
 	accounts map[string]*account
 
 	alarms
+	faults    faults
 	receiving atomic.Int64 // bytes of bodies that have come so far of messages that are not complete
 }
 
@@ -43,6 +44,9 @@ func Start(options Options) (*Broker, error) {
 	b := &Broker{
 		options: options, closed: make(chan struct{}),
 		conns: map[*conn]struct{}{}, hosts: map[string]*vhost.Host{}, accounts: map[string]*account{},
+	}
+	if err := b.equip(&options); err != nil {
+		return nil, err
 	}
 	for name, user := range options.Users {
 		if b.accounts[name], err = newAccount(name, user); err != nil {

@@ -80,7 +80,8 @@ type Event struct {
 
 // Message is what a client published. Header values are those of AMQP's tables
 // as Go has them: bool, the integers from int8 to int64 and uint8 to uint32,
-// float32, float64, string, []byte, time.Time, nil, []any, map[string]any.
+// float32, float64 (also decimals), string, []byte, time.Time, nil, []any,
+// map[string]any.
 type Message struct {
 	ContentType     string
 	ContentEncoding string

@@ -54,6 +54,22 @@ type Options struct {
 	// message per connection. Default: 256 MiB.
 	MemoryLimit int64
 
+	// Faults are rules that are in force from the start, as if injected then.
+	Faults []Rule
+	// Plan, if it is set, draws further rules, see Draw. If the test fails New logs
+	// the seed, the rules and the command that runs the test with them again.
+	Plan *Plan
+	// Seed is what they are drawn from. Default: the number in the environment's
+	// AMQPTEST_SEED, or else a random one. A seed without a plan draws the zero
+	// Plan's.
+	Seed uint64
+	// RecordLimit bounds the events that are kept for Broker.Events. Default:
+	// 10,000. Negative keeps none.
+	RecordLimit int
+	// RecordBytes bounds the memory that the events keep from being freed, message
+	// bodies in the first place. The oldest go first. Default: 16 MiB.
+	RecordBytes int64
+
 	// Logf is told what a broker's log tells: connections that failed and why.
 	// Default: New shows it if the test fails, Start drops it. It may be called by
 	// several goroutines at once.
@@ -104,8 +120,9 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("amqptest: FrameMax is %d; it must be %d to %d", o.FrameMax, codec.MinFrameSize, maxFrame)
 	case o.Heartbeat > maxSeconds*time.Second:
 		return o, fmt.Errorf("amqptest: Heartbeat is %v; it must be %d s at most", o.Heartbeat, maxSeconds)
-	case o.HandshakeTimeout < 0, o.MaxConnections < 0, o.MaxMessageSize < 0, o.MemoryLimit < 0:
-		return o, fmt.Errorf("amqptest: HandshakeTimeout, MaxConnections, MaxMessageSize and MemoryLimit must not be negative")
+	case o.HandshakeTimeout < 0, o.MaxConnections < 0, o.MaxMessageSize < 0, o.MemoryLimit < 0, o.RecordBytes < 0:
+		return o, fmt.Errorf("amqptest: HandshakeTimeout, MaxConnections, MaxMessageSize, MemoryLimit and RecordBytes " +
+			"must not be negative")
 	}
 	return o, nil
 }

@@ -3,6 +3,7 @@ package amqptest
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -25,6 +26,9 @@ func New(t testing.TB, options Options) *Broker {
 		_ = b.Close()
 		if t.Failed() {
 			log.show(t)
+			var story strings.Builder
+			b.dump(&story, t.Name())
+			t.Logf("amqptest: %s", story.String())
 		}
 	})
 	return b
