@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -110,26 +111,25 @@ var argumentChecks = []check{
 	{"declare again with other arguments is refused", func(t *testing.T, target Target) {
 		s := begin(t, target)
 		s.queue("plain", nil)
-		s.queue("q", amqp.Table{"x-max-length": int32(10), "x-dead-letter-exchange": "dlx", "x-overflow": "drop-head"})
-		args := func(more ...any) amqp.Table {
-			table := amqp.Table{"x-max-length": int32(10), "x-dead-letter-exchange": "dlx", "x-overflow": "drop-head"}
-			for i := 0; i < len(more); i += 2 {
-				if table[more[i].(string)] = more[i+1]; more[i+1] == nil {
-					delete(table, more[i].(string))
-				}
-			}
-			return table
+		args := amqp.Table{"x-max-length": int32(10), "x-dead-letter-exchange": "dlx", "x-overflow": "drop-head"}
+		s.queue("q", args)
+		s.queue("q", args)
+		but := func(name string, value any) amqp.Table {
+			other := maps.Clone(args)
+			other[name] = value
+			return other
 		}
-		s.queue("q", args())
+		fewer := maps.Clone(args)
+		delete(fewer, "x-max-length")
 		for _, row := range []struct {
 			queue string
 			args  amqp.Table
 			text  string
 		}{
-			{"q", args("x-max-length", int32(11)), "'x-max-length' for queue 'q' in vhost 'VHOST': received '11' but current is '10'"},
-			{"q", args("x-max-length", nil), "'x-max-length' for queue 'q' in vhost 'VHOST': received none but current is the value '10' of type 'signedint'"},
-			{"q", args("x-dead-letter-exchange", "other"), "'x-dead-letter-exchange' for queue 'q' in vhost 'VHOST': received 'other' but current is 'dlx'"},
-			{"q", args("x-overflow", "reject-publish"), "'x-overflow' for queue 'q' in vhost 'VHOST': received 'reject-publish' but current is 'drop-head'"},
+			{"q", but("x-max-length", int32(11)), "'x-max-length' for queue 'q' in vhost 'VHOST': received '11' but current is '10'"},
+			{"q", fewer, "'x-max-length' for queue 'q' in vhost 'VHOST': received none but current is the value '10' of type 'signedint'"},
+			{"q", but("x-dead-letter-exchange", "other"), "'x-dead-letter-exchange' for queue 'q' in vhost 'VHOST': received 'other' but current is 'dlx'"},
+			{"q", but("x-overflow", "reject-publish"), "'x-overflow' for queue 'q' in vhost 'VHOST': received 'reject-publish' but current is 'drop-head'"},
 			{"plain", amqp.Table{"x-message-ttl": int32(5)}, "'x-message-ttl' for queue 'plain' in vhost 'VHOST': received the value '5' of type 'signedint' but current is none"},
 			{"plain", amqp.Table{"x-message-ttl": int64(5)}, "'x-message-ttl' for queue 'plain' in vhost 'VHOST': received the value '5' of type 'long' but current is none"},
 			{"plain", amqp.Table{"x-expires": int32(60000)}, "'x-expires' for queue 'plain' in vhost 'VHOST': received the value '60000' of type 'signedint' but current is none"},

@@ -164,4 +164,19 @@ var connectionChecks = []check{
 		w.call(0, connectionClose, uint16(200), "bye", uint16(0), uint16(0))
 		w.expect(0, connectionCloseOk)
 	}},
+	{"broker keeps to the frame size that the client asked for", func(t *testing.T, target Target) {
+		s := begin(t, target)
+		s.queue("q", nil)
+		s.publish("", "q", strings.Repeat("x", 20000))
+		w := dialWire(t, s.url)
+		w.openChannel(1)
+		w.call(1, basicGet, uint16(0), "q", uint8(1))
+		w.expect(1, basicGetOk)
+		header, _ := w.next()
+		same(t, "header", header.kind, headerFrame)
+		for _, size := range []int{8184, 8184, 20000 - 2*8184} {
+			body, _ := w.next()
+			same(t, "body", []int{int(body.kind), len(body.payload)}, []int{bodyFrame, size})
+		}
+	}},
 }

@@ -42,9 +42,9 @@ var (
 	channelCloseOk    = method{20, 41}
 	queueDeclare      = method{50, 10}
 	queueDeclareOk    = method{50, 11}
-	basicQos          = method{60, 10}
-	basicQosOk        = method{60, 11}
 	basicPublish      = method{60, 40}
+	basicGet          = method{60, 70}
+	basicGetOk        = method{60, 71}
 	txSelect          = method{90, 10}
 	txSelectOk        = method{90, 11}
 )
