@@ -35,11 +35,12 @@ const (
 	measureAgain = 20 * time.Millisecond
 )
 
-// Block raises an alarm, as RabbitMQ does when memory or disk is low: nothing
-// more is read from a connection once it publishes, and clients that understand
-// connection.blocked are told, those that have published before at once. Other
-// connections are served on. Reason is what clients are told; "" stands for "low
-// on memory". A second Block changes nothing until Unblock.
+// Block raises an alarm, as RabbitMQ does when memory or disk is low: a
+// connection that publishes from now on is told, if it understands
+// connection.blocked, and nothing more is read from it until Unblock; the
+// message that it published is taken then. All else is served on. Reason is what
+// clients are told; "" stands for "low on memory". A second Block changes nothing
+// until Unblock.
 func (b *Broker) Block(reason string) {
 	if reason == "" {
 		reason = lowMemory
@@ -111,12 +112,8 @@ func (b *Broker) sound() {
 	}
 	switch wanted := b.memory || b.operator; {
 	case wanted && now == nil:
-		a := &alarm{reason: reason, over: make(chan struct{})}
-		b.current.Store(a)
+		b.current.Store(&alarm{reason: reason, over: make(chan struct{})})
 		b.logf("alarm: %s: publishers are blocked", reason)
-		for _, c := range b.allConns() {
-			c.tellBlocked(a)
-		}
 	case !wanted && now != nil:
 		b.current.Store(nil)
 		close(now.over)
@@ -127,10 +124,10 @@ func (b *Broker) sound() {
 	}
 }
 
-// tellBlocked tells the client of an alarm that concerns it: once, and not after it is over.
+// tellBlocked tells the client of an alarm, unless it is over.
 func (c *conn) tellBlocked(a *alarm) {
 	c.inform(func(i *connInfo) {
-		if i.published && !i.blocked && c.b.current.Load() == a {
+		if !i.blocked && c.b.current.Load() == a {
 			i.blocked = true
 			if i.hearsBlocked {
 				c.put0(&codec.ConnectionBlocked{Reason: a.reason})
