@@ -76,6 +76,8 @@ type Event struct {
 	// What Message is made of, once somebody asks.
 	props *codec.Properties
 	body  []byte
+	// What the record reckons it at, once it has it.
+	cost int64
 }
 
 // Message is what a client published. Header values are those of AMQP's tables

@@ -124,8 +124,8 @@ func (b *Broker) dump(w io.Writer, test string) {
 	fs.mu.Unlock()
 
 	if fs.drawn > 0 {
-		fmt.Fprintf(w, "%d faults were drawn from seed %d; to draw them again: %s=%[2]d go test -count=1 -run '%s'\n",
-			fs.drawn, fs.seed, seedVariable, testPattern(test))
+		fmt.Fprintf(w, "%d faults were drawn from seed %d; to draw them again: %s=%d go test -count=1 -run '%s'\n",
+			fs.drawn, fs.seed, seedVariable, fs.seed, testPattern(test))
 	}
 	if counts.Len() > 0 {
 		fmt.Fprintf(w, "faults in force:\n%s", counts.String())

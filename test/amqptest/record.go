@@ -40,15 +40,15 @@ func (r *record) add(ev *Event) {
 	r.seq++
 	ev.Seq = r.seq
 	limit, maxBytes := r.limits()
-	size := int64(ev.memory())
-	for r.count > 0 && (r.count >= limit || r.bytes+size > maxBytes) {
+	ev.cost = int64(ev.memory())
+	for r.count > 0 && (r.count >= limit || r.bytes+ev.cost > maxBytes) {
 		r.dropFirst()
 	}
-	if limit == 0 || size > maxBytes {
+	if limit == 0 || ev.cost > maxBytes {
 		r.dropped++
 	} else {
 		r.push(ev, limit)
-		r.bytes += size
+		r.bytes += ev.cost
 	}
 	for c := range r.waiting {
 		select {
@@ -75,7 +75,7 @@ func (r *record) dropFirst() {
 	r.events[r.first] = nil
 	r.first = (r.first + 1) % len(r.events)
 	r.count--
-	r.bytes -= int64(ev.memory())
+	r.bytes -= ev.cost
 	r.dropped++
 }
 

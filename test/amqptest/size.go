@@ -106,12 +106,9 @@ func valueSize(v any) int {
 // on the wire: a hostile client's void is an octet there and an interface here.
 func (ev *Event) memory() int {
 	const itself = 512
-	size := itself + len(ev.body)
-	if ev.props != nil {
-		size += propertiesSize(ev.props)
-		if ev.props.Present.Has(codec.HasHeaders) {
-			size += tableValues(ev.props.Headers) * 48
-		}
+	size := itself + ev.Size
+	if ev.props != nil && ev.props.Present.Has(codec.HasHeaders) {
+		size += tableValues(ev.props.Headers) * 48
 	}
 	return size
 }
