@@ -76,9 +76,13 @@ func connectWire(t testing.TB, raw string) *wire {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(patience))
-	return &wire{t: t, conn: conn, in: bufio.NewReader(conn), url: u}
+	w := &wire{t: t, conn: conn, in: bufio.NewReader(conn), url: u}
+	w.patient()
+	return w
 }
+
+// patient bounds what follows by patience from now.
+func (w *wire) patient() { _ = w.conn.SetDeadline(time.Now().Add(patience)) }
 
 // dialWire goes through the whole handshake, with a frame size of 8192 bytes, no
 // heartbeats and at most 10 channels.
