@@ -14,12 +14,10 @@ func (a Action) affect(b *Broker, ev *Event) {
 	case actionBlock:
 		b.Block("")
 		if a.wait > 0 {
-			b.effects.Add(1)
-			go func() {
-				defer b.effects.Done()
+			b.effects.Go(func() {
 				b.pause(a.wait)
 				b.Unblock()
-			}()
+			})
 		}
 	case actionRestart:
 		b.Stop()

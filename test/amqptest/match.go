@@ -17,7 +17,7 @@ func (w When) compile() (*matcher, error) {
 		return nil, fmt.Errorf("there is no direction %d", w.Direction)
 	}
 	if w.Conn < 0 {
-		return nil, fmt.Errorf("Conn is %d; connections are counted from 1", w.Conn)
+		return nil, fmt.Errorf("field Conn is %d; connections are counted from 1", w.Conn)
 	}
 	m := &matcher{when: w, methods: make(map[string]Direction)}
 	for name, sender := range methodSenders {

@@ -2,7 +2,6 @@ package amqptest
 
 import (
 	"fmt"
-	"io"
 	"regexp"
 	"strings"
 	"unicode/utf8"
@@ -108,14 +107,14 @@ func cut(s string) string {
 	return s[:n] + "…"
 }
 
-// dump writes what a failed test wants to know: the rules, the seed that they were drawn from and how to draw them
-// again, and the last events.
-func (b *Broker) dump(w io.Writer, test string) {
+// story is what a failed test wants to know: the rules, the seed that they were drawn from and how to draw them again,
+// and the last events.
+func (b *Broker) story(test string) string {
+	var w, counts strings.Builder
 	fs := &b.faults
 	fs.mu.Lock()
 	total := fs.seq
 	list := fs.since(total - min(total, dumpedEvents))
-	var counts strings.Builder
 	if rules := fs.rules.Load(); rules != nil {
 		for _, f := range *rules {
 			fmt.Fprintf(&counts, "  %s (met %d of %d matches)\n", f.rule, f.meetings, f.matches)
@@ -124,18 +123,19 @@ func (b *Broker) dump(w io.Writer, test string) {
 	fs.mu.Unlock()
 
 	if fs.drawn > 0 {
-		fmt.Fprintf(w, "%d faults were drawn from seed %d; to draw them again: %s=%d go test -count=1 -run '%s'\n",
+		fmt.Fprintf(&w, "%d faults were drawn from seed %d; to draw them again: %s=%d go test -count=1 -run '%s'\n",
 			fs.drawn, fs.seed, seedVariable, fs.seed, testPattern(test))
 	}
 	if counts.Len() > 0 {
-		fmt.Fprintf(w, "faults in force:\n%s", counts.String())
+		fmt.Fprintf(&w, "faults in force:\n%s", counts.String())
 	}
 	if len(list) > 0 {
-		fmt.Fprintf(w, "the last %d of %d events:\n", len(list), total)
+		fmt.Fprintf(&w, "the last %d of %d events:\n", len(list), total)
 	}
 	for _, ev := range list {
-		fmt.Fprintf(w, "  %v\n", *ev)
+		fmt.Fprintf(&w, "  %v\n", *ev)
 	}
+	return w.String()
 }
 
 // testPattern is what go test's -run selects one test by.

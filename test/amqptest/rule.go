@@ -99,11 +99,11 @@ func (r Rule) compile() (*matcher, error) {
 	}
 	switch {
 	case r.Nth < 0:
-		return nil, fmt.Errorf("Nth is %d; it counts from 1", r.Nth)
+		return nil, fmt.Errorf("field Nth is %d; it counts from 1", r.Nth)
 	case r.Every < 0:
-		return nil, fmt.Errorf("Every is %d; 1 is each", r.Every)
+		return nil, fmt.Errorf("field Every is %d; 1 is each", r.Every)
 	case r.Times < Always:
-		return nil, fmt.Errorf("Times is %d; without a bound it is Always", r.Times)
+		return nil, fmt.Errorf("field Times is %d; without a bound it is Always", r.Times)
 	}
 	m, err := r.When.compile()
 	if err != nil {

@@ -63,13 +63,13 @@ func (p Plan) draw(seed uint64) ([]Rule, error) {
 	}
 	switch {
 	case len(p.Kinds) == 0:
-		return nil, errors.New("Kinds is empty")
+		return nil, errors.New("field Kinds is empty")
 	case p.Count < 0 || p.Count > maxDrawn:
-		return nil, fmt.Errorf("Count is %d; it must be 1 to %d", p.Count, maxDrawn)
+		return nil, fmt.Errorf("field Count is %d; it must be 1 to %d", p.Count, maxDrawn)
 	case p.Within < 0:
-		return nil, fmt.Errorf("Within is %d; it must be 1 at least", p.Within)
+		return nil, fmt.Errorf("field Within is %d; it must be 1 at least", p.Within)
 	case p.MaxWait < time.Millisecond || p.MaxWait > maxWait:
-		return nil, fmt.Errorf("MaxWait is %v; it must be 1ms to %v", p.MaxWait, maxWait)
+		return nil, fmt.Errorf("field MaxWait is %v; it must be 1ms to %v", p.MaxWait, maxWait)
 	}
 	// Checked for all kinds, so that a plan is valid for every seed or for none.
 	targets := make([][]target, len(p.Kinds))

@@ -3,7 +3,6 @@ package amqptest
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 )
@@ -26,9 +25,7 @@ func New(t testing.TB, options Options) *Broker {
 		_ = b.Close()
 		if t.Failed() {
 			log.show(t)
-			var story strings.Builder
-			b.dump(&story, t.Name())
-			t.Logf("amqptest: %s", story.String())
+			t.Logf("amqptest: %s", b.story(t.Name()))
 		}
 	})
 	return b
