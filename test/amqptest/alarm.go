@@ -166,10 +166,8 @@ func (c *conn) publishes() {
 			case <-c.ending:
 			}
 		})
-		select {
-		case <-c.ending:
+		if c.isEnding() {
 			return
-		default:
 		}
 	}
 }

@@ -147,7 +147,7 @@ func (c *conn) unreadable(err error) {
 		c.drain(closeTimeout)
 	case errors.As(err, &flaw):
 		c.hangUp("%v", flaw)
-	case c.state == stateClosing, c.state == stateEnded:
+	case c.state >= stateClosing, c.isEnding():
 	default:
 		c.logf("client unexpectedly closed the connection: %v", err)
 	}
@@ -251,6 +251,15 @@ func (c *conn) beginEnd() {
 		close(c.ending)
 		c.out.nudge()
 	})
+}
+
+func (c *conn) isEnding() bool {
+	select {
+	case <-c.ending:
+		return true
+	default:
+		return false
+	}
 }
 
 // end takes the connection apart.
