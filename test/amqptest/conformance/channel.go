@@ -189,16 +189,6 @@ var channelChecks = []check{
 		w.call(1, queueDeclare, uint16(0), "q", uint8(0b100), []byte{}, uint8(1))
 		w.refused(0, 501, "FRAME_ERROR - cannot decode...", queueDeclare)
 	}},
-	{"transactions begin, or are refused where there are none", func(t *testing.T, target Target) {
-		w := dialWire(t, target.VHost(t))
-		w.openChannel(1)
-		w.call(1, txSelect)
-		if target.Name == RabbitMQ {
-			w.expect(1, txSelectOk)
-			return
-		}
-		w.refused(0, 540, "NOT_IMPLEMENTED...", txSelect)
-	}},
 	{"user_id other than the user's own is refused", func(t *testing.T, target Target) {
 		s := begin(t, target)
 		s.queue("q", nil)

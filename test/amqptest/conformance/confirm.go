@@ -15,8 +15,6 @@ var confirmChecks = []check{
 	{"each channel counts its own confirms", confirmPerChannel},
 	{"a message without a queue is acked", confirmUnroutable},
 	{"a message for several queues is confirmed once", confirmFanout},
-	{"confirm.select on a transactional channel is refused", confirmInTransaction},
-	{"tx.select on a confirming channel is refused", transactionInConfirm},
 	each("a full queue that rejects nacks", confirmRejected),
 	each("a nacked message is in no queue of those that took it not", confirmPartlyRejected),
 	each("an ack says that the message is there", confirmMeansEnqueued),
@@ -139,18 +137,6 @@ func confirmFanout(t *testing.T, target Target) {
 	for _, q := range []string{"one", "two", "three"} {
 		s.ready(q, 2)
 	}
-}
-
-func confirmInTransaction(t *testing.T, target Target) {
-	s := begin(t, target)
-	s.ok(s.Tx())
-	s.refused(s.Confirm(false), 406, "PRECONDITION_FAILED - cannot switch from tx to confirm mode")
-}
-
-func transactionInConfirm(t *testing.T, target Target) {
-	s := begin(t, target)
-	s.ok(s.Confirm(false))
-	s.refused(s.Tx(), 406, "PRECONDITION_FAILED - cannot switch from confirm to tx mode")
 }
 
 func confirmRejected(t *testing.T, target Target, kind string) {

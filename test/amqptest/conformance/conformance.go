@@ -89,6 +89,7 @@ var groups = []struct {
 	{"replyTo", replyToChecks},
 	{"ttl", ttlChecks},
 	{"get", getChecks},
+	{"transaction", transactionChecks},
 	{"ack", ackChecks},
 	{"prefetch", prefetchChecks},
 	{"consume", consumeChecks},

@@ -58,23 +58,6 @@ var getChecks = []check{
 		s.ok(d.Nack(false, true))
 		s.arrive("q", "1")
 	}),
-	each("a transaction's messages and acks count when it commits", func(t *testing.T, target Target, kind string) {
-		s := begin(t, target)
-		s.queue("q", with(kind))
-		s.fill("q", "old")
-		tx := s.another()
-		tx.ok(tx.Tx())
-		tx.plain("q", "rolled back")
-		tx.ok(tx.TxRollback())
-		tx.plain("q", "new")
-		d := tx.take("q")
-		tx.ok(d.Ack(false))
-		s.ready("q", 0)
-		tx.ok(tx.TxCommit())
-		s.arrive("q", "new")
-		tx.ok(tx.conn.Close())
-		s.ready("q", 0)
-	}),
 	{"a call and its reply through an exclusive queue", func(t *testing.T, target Target) {
 		s := begin(t, target)
 		s.queue("q", with(quorum))

@@ -2,6 +2,7 @@ package conformance_test
 
 import (
 	"context"
+	"flag"
 	"net/url"
 	"os"
 	"testing"
@@ -11,7 +12,13 @@ import (
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
-func TestMain(m *testing.M) { os.Exit(rabbit.Main(m)) }
+func TestMain(m *testing.M) {
+	// Most checks wait for a broker, and not for a processor.
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		panic(err)
+	}
+	os.Exit(rabbit.Main(m))
+}
 
 func TestRabbitMQ(t *testing.T) {
 	conformance.Run(t, conformance.Target{

@@ -1,7 +1,9 @@
 package vhost
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,12 +17,16 @@ const (
 	argMessageTTL           = "x-message-ttl"
 	argDeadLetterExchange   = "x-dead-letter-exchange"
 	argDeadLetterRoutingKey = "x-dead-letter-routing-key"
+	argDeadLetterStrategy   = "x-dead-letter-strategy"
 	argMaxLength            = "x-max-length"
 	argMaxLengthBytes       = "x-max-length-bytes"
 	argMaxPriority          = "x-max-priority"
+	argMaxAge               = "x-max-age"
 	argOverflow             = "x-overflow"
 	argSingleActive         = "x-single-active-consumer"
 	argDeliveryLimit        = "x-delivery-limit"
+	argGroupSize            = "x-quorum-initial-group-size"
+	argQueueMode            = "x-queue-mode"
 )
 
 const (
@@ -31,39 +37,46 @@ const (
 	overflowRejectDeadLetter = "reject-publish-dlx"
 )
 
-// queueArguments are those that a queue obeys, with what their values must be.
-// Others are taken and ignored, as by RabbitMQ.
+// queueArguments are those that RabbitMQ checks and compares, with what their
+// values must be and the type of queue that alone takes them. Others are taken
+// and ignored.
 var queueArguments = []struct {
-	name  string
-	apply func(q *queue, v any) error
+	name, only string
+	apply      func(q *queue, v any) error
 }{
-	{argQueueType, func(q *queue, v any) error {
-		s, ok := v.(string)
-		if !ok || s != typeClassic && s != typeQuorum {
-			return fmt.Errorf("unsupported queue type '%v'", v)
+	{argQueueType, "", text(func(q *queue, s string) error {
+		if s != typeClassic && s != typeQuorum {
+			return fmt.Errorf("\"unsupported queue type '%s'\"", s)
 		}
 		q.quorum = s == typeQuorum
 		return nil
-	}},
-	{argExpires, milliseconds(1, func(q *queue, d time.Duration) { q.expires = d })},
-	{argMessageTTL, milliseconds(0, func(q *queue, d time.Duration) { q.ttl, q.hasTTL = d, true })},
-	{argDeadLetterExchange, text(func(q *queue, s string) { q.deadLetterExchange, q.hasDeadLetters = s, true })},
-	{argDeadLetterRoutingKey, text(func(q *queue, s string) { q.deadLetterKey, q.hasDeadLetterKey = s, true })},
-	{argMaxLength, number(0, func(q *queue, n int64) { q.maxLength = int(n) })},
-	{argMaxLengthBytes, number(0, func(q *queue, n int64) { q.maxBytes = n })},
-	{argMaxPriority, number(0, func(q *queue, n int64) { q.maxPriority = int(min(n, 255)) })},
-	{argOverflow, func(q *queue, v any) error {
-		s, ok := v.(string)
-		switch {
-		case !ok:
-			return unacceptable(v)
-		case s != "drop-head" && s != overflowReject && s != overflowRejectDeadLetter:
-			return fmt.Errorf("invalid overflow '%s'", s)
-		}
-		q.overflow = s
+	})},
+	{argExpires, "", milliseconds(1, func(q *queue, d time.Duration) { q.expires = d })},
+	{argMessageTTL, "", milliseconds(0, func(q *queue, d time.Duration) { q.ttl, q.hasTTL = d, true })},
+	{argDeadLetterExchange, "", text(func(q *queue, s string) error {
+		q.deadLetterExchange, q.hasDeadLetters = s, true
 		return nil
+	})},
+	{argDeadLetterRoutingKey, "", text(func(q *queue, s string) error {
+		q.deadLetterKey, q.hasDeadLetterKey = s, true
+		return nil
+	})},
+	{argDeadLetterStrategy, typeQuorum, oneOf("invalid_dlx_strategy", "at-most-once", "at-least-once")},
+	{argMaxLength, "", number(0, func(q *queue, n int64) { q.maxLength = int(n) })},
+	{argMaxLengthBytes, "", number(0, func(q *queue, n int64) { q.maxBytes = n })},
+	{argMaxPriority, typeClassic, func(q *queue, v any) error {
+		if n, ok := integer(v); ok && n > 255 {
+			return fmt.Errorf("{max_value_exceeded,%d}", n)
+		}
+		return number(0, func(q *queue, n int64) { q.maxPriority = int(n) })(q, v)
 	}},
-	{argSingleActive, func(q *queue, v any) error {
+	{argMaxAge, "stream", text(nothing)},
+	{argQueueMode, typeClassic, oneOf("invalid_queue_mode", "default", "lazy")},
+	{argOverflow, "", func(q *queue, v any) error {
+		q.overflow, _ = v.(string)
+		return oneOf("invalid_overflow", "drop-head", overflowReject, overflowRejectDeadLetter)(q, v)
+	}},
+	{argSingleActive, "", func(q *queue, v any) error {
 		on, ok := v.(bool)
 		if !ok {
 			return unacceptable(v)
@@ -71,7 +84,25 @@ var queueArguments = []struct {
 		q.singleActive = on
 		return nil
 	}},
-	{argDeliveryLimit, number(0, func(q *queue, n int64) { q.deliveryLimit = int(n) })},
+	{argDeliveryLimit, typeQuorum, func(q *queue, v any) error {
+		// RabbitMQ takes anything; what is no number, or a negative one, is no limit.
+		if n, ok := integer(v); ok && n >= 0 {
+			q.deliveryLimit = int(n)
+		}
+		return nil
+	}},
+	{argGroupSize, typeQuorum, number(1, func(*queue, int64) {})},
+}
+
+func nothing(*queue, string) error { return nil }
+
+func oneOf(flaw string, values ...string) func(*queue, any) error {
+	return text(func(_ *queue, s string) error {
+		if !slices.Contains(values, s) {
+			return errors.New(flaw)
+		}
+		return nil
+	})
 }
 
 func number(least int64, set func(*queue, int64)) func(*queue, any) error {
@@ -79,7 +110,7 @@ func number(least int64, set func(*queue, int64)) func(*queue, any) error {
 		n, ok := integer(v)
 		switch {
 		case !ok:
-			return unacceptable(v)
+			return fmt.Errorf("\"expected integer, got %s\"", typeName(v))
 		case n == 0 && least > 0:
 			return fmt.Errorf("{value_zero,%d}", n)
 		case n < least:
@@ -90,35 +121,40 @@ func number(least int64, set func(*queue, int64)) func(*queue, any) error {
 	}
 }
 
-// maxMilliseconds is the longest time that RabbitMQ takes, about 49 days.
-const maxMilliseconds = 4294967295
+// maxMilliseconds is the longest time that RabbitMQ takes: ten years.
+const maxMilliseconds = 10 * 365 * 24 * 60 * 60 * 1000
 
 func milliseconds(least int64, set func(*queue, time.Duration)) func(*queue, any) error {
 	checked := number(least, func(q *queue, n int64) { set(q, time.Duration(n)*time.Millisecond) })
 	return func(q *queue, v any) error {
 		if n, ok := integer(v); ok && n > maxMilliseconds {
-			return fmt.Errorf("{value_too_big,%d}", n)
+			return fmt.Errorf("{value_too_large,%d}", n)
 		}
 		return checked(q, v)
 	}
 }
 
-func text(set func(*queue, string)) func(*queue, any) error {
+func text(use func(*queue, string) error) func(*queue, any) error {
 	return func(q *queue, v any) error {
 		s, ok := v.(string)
 		if !ok {
 			return unacceptable(v)
 		}
-		set(q, s)
-		return nil
+		return use(q, s)
 	}
 }
 
 func unacceptable(v any) error { return fmt.Errorf("{unacceptable_type,%s}", typeName(v)) }
 
-// configure makes a new queue obey its arguments.
-func (q *queue) configure() error {
+// configure makes a new queue obey its arguments. given is the name that the
+// client gave it, if any.
+func (q *queue) configure(given string) error {
 	q.maxLength, q.maxBytes, q.deliveryLimit = -1, -1, -1
+	if v, set := q.arguments.Get(argDeadLetterExchange); set {
+		if _, ok := v.(string); !ok {
+			return fail(codec.PreconditionFailed, "invalid type '%s' for arg '%s' in %s", typeName(v), argDeadLetterExchange, q.label())
+		}
+	}
 	for _, a := range queueArguments {
 		v, set := q.arguments.Get(a.name)
 		if !set {
@@ -131,8 +167,13 @@ func (q *queue) configure() error {
 	if q.hasDeadLetterKey && !q.hasDeadLetters {
 		return fail(codec.PreconditionFailed, "invalid arg '%s' for %s: routing_key_but_no_dlx_defined", argDeadLetterRoutingKey, q.label())
 	}
+	for _, a := range queueArguments {
+		if _, set := q.arguments.Get(a.name); set && a.only != "" && a.only != q.kind() {
+			return fail(codec.PreconditionFailed, "invalid arg '%s' for %s of queue type rabbit_%s_queue", a.name, q.label(), q.kind())
+		}
+	}
 	if q.quorum {
-		if err := q.checkQuorum(); err != nil {
+		if err := q.checkQuorum(given); err != nil {
 			return err
 		}
 	}
@@ -141,20 +182,17 @@ func (q *queue) configure() error {
 }
 
 // checkQuorum refuses what a quorum queue cannot be.
-func (q *queue) checkQuorum() error {
+func (q *queue) checkQuorum(given string) error {
+	if given == "" {
+		return fail(codec.PreconditionFailed, "Cannot declare a server-named queue for type rabbit_quorum_queue")
+	}
 	for _, flag := range []struct {
 		set  bool
 		name string
-	}{{!q.durable, "non-durable"}, {q.autoDelete, "auto-delete"}, {q.owner != nil, "exclusive"}} {
+	}{{!q.durable, "non-durable"}, {q.autoDelete, "auto-delete"}, {q.owner != nil, "exclusive-owner"}} {
 		if flag.set {
 			return fail(codec.PreconditionFailed, "invalid property '%s' for %s", flag.name, q.label())
 		}
-	}
-	if q.maxPriority > 0 {
-		return fail(codec.PreconditionFailed, "invalid arg '%s' for %s of queue type rabbit_quorum_queue", argMaxPriority, q.label())
-	}
-	if q.overflow == overflowRejectDeadLetter {
-		return fail(codec.PreconditionFailed, "invalid arg '%s' for %s of queue type rabbit_quorum_queue", argOverflow, q.label())
 	}
 	return nil
 }
@@ -167,7 +205,11 @@ func sameProperty(where, name, received, current string) error {
 	if received == current {
 		return nil
 	}
-	return fail(codec.PreconditionFailed, "inequivalent arg '%s' for %s: received '%s' but current is '%s'", name, where, received, current)
+	return differs(where, name, received, current)
+}
+
+func differs(where, name string, received, current any) error {
+	return fail(codec.PreconditionFailed, "inequivalent arg '%s' for %s: received '%v' but current is '%v'", name, where, received, current)
 }
 
 func sameArgument(where, name string, received, current codec.Table) error {
@@ -175,6 +217,9 @@ func sameArgument(where, name string, received, current codec.Table) error {
 	b, inB := current.Get(name)
 	if inA == inB && (!inA || codec.Equal(a, b)) {
 		return nil
+	}
+	if inA && inB {
+		return differs(where, name, a, b)
 	}
 	return fail(codec.PreconditionFailed, "inequivalent arg '%s' for %s: received %s but current is %s",
 		name, where, described(a, inA), described(b, inB))
