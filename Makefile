@@ -23,7 +23,7 @@ help: ## List the targets
 
 .PHONY: demo
 demo: deps-broker ## Calls, kills and their count on one machine; installs a broker if there is none
-	@go run ./cmd/warren demo $(ARGS)
+	@go run ./cmd/warren demo --rabbitmq $(ARGS)
 
 .PHONY: test
 test: deps $(INTEROP_MODULES) ## go vet and every test, with the race detector and a real broker

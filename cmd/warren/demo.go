@@ -17,7 +17,7 @@ import (
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
-const demoDescription = `Starts a RabbitMQ of its own, server processes, and a client that makes real calls
+const demoDescription = `Starts a broker in memory, server processes, and a client that makes real calls
 at a steady rate. Now and then it kills a server (kill -9) while that has a
 request in hand, and starts it again: before the handler, in it, after its
 effect, after the reply, after the reply's confirm. Every call carries a number
@@ -29,12 +29,14 @@ another call's, the exit code is 7. The servers have no store, so a call may be
 executed more than once; how often is counted from what the handlers themselves
 have written down.
 
-RabbitMQ must be installed; if it is not, the exit code is 6 and the error names
-the command that installs it. With a URL the demo uses that broker, with a queue
-of its own that it deletes at the end.
+With --rabbitmq it starts a private RabbitMQ instead of the broker in memory,
+which is for development and tests. RabbitMQ must be installed; if it is not, the
+exit code is 6 and the error names the command that installs it. With a URL the
+demo uses that broker, with a queue of its own that it deletes at the end.
 
 Examples:
    warren demo
+   warren demo --rabbitmq
    warren demo --calls 200 --kills 3
    warren demo --json --quiet --rate 0 --inflight 256
    warren demo --url amqps://broker.example/ --servers 4`
@@ -52,7 +54,8 @@ func demoCommand() *cli.Command {
 			&cli.IntFlag{Name: "inflight", Value: 64, Usage: "most calls in flight"},
 			&cli.DurationFlag{Name: "timeout", Value: 20 * time.Second, Usage: "deadline of each call"},
 			&cli.Int64Flag{Name: "seed", Usage: "order of the points at which servers are killed", DefaultText: "another one each time"},
-		}, brokerFlags("a private broker")...),
+			&cli.BoolFlag{Name: "rabbitmq", Usage: "without a URL: start a private RabbitMQ"},
+		}, brokerFlags(withoutURL)...),
 		Action: demo,
 	}
 }
@@ -62,13 +65,27 @@ type demoOptions struct {
 	calls, kills, servers, rate, inflight int
 	timeout                               time.Duration
 	seed                                  int64
-	urls                                  []string // none: a private broker
+	urls                                  []string // none: a broker of its own
+	rabbitmq                              bool     // which is a RabbitMQ
+}
+
+// over names the broker for a person.
+func (o demoOptions) over() string {
+	switch {
+	case len(o.urls) > 0:
+		return "the broker of the URL"
+	case o.rabbitmq:
+		return "RabbitMQ"
+	default:
+		return "a broker in memory"
+	}
 }
 
 func newDemoOptions(cmd *cli.Command) (demoOptions, error) {
 	o := demoOptions{
 		calls: cmd.Int("calls"), kills: cmd.Int("kills"), servers: cmd.Int("servers"), rate: cmd.Int("rate"),
 		inflight: cmd.Int("inflight"), timeout: cmd.Duration("timeout"), seed: cmd.Int64("seed"),
+		rabbitmq: cmd.Bool("rabbitmq"),
 	}
 	if !cmd.IsSet("seed") {
 		o.seed = time.Now().UnixNano()
@@ -135,7 +152,7 @@ const (
 // exitErrors, unless ctx has ended.
 func runDemo(ctx context.Context, cmd *cli.Command, out *output, o demoOptions) (*demoResult, error) {
 	method := "demo." + strings.ToLower(rand.Text()[:10]) + ".square"
-	urls, closeBroker, err := demoBroker(ctx, out, o.urls)
+	urls, closeBroker, err := demoBroker(ctx, out, o)
 	if err != nil {
 		return nil, err
 	}
@@ -196,10 +213,18 @@ func demoError(ctx context.Context, err error) error {
 
 // demoBroker returns the URLs of the demo's broker, and what ends one of its
 // own.
-func demoBroker(ctx context.Context, out *output, urls []string) ([]string, func(), error) {
-	if len(urls) > 0 {
-		out.note("using the broker of the URL, not a private one")
-		return urls, func() {}, nil
+func demoBroker(ctx context.Context, out *output, o demoOptions) ([]string, func(), error) {
+	if len(o.urls) > 0 {
+		out.note("using the broker of the URL, not one of its own")
+		return o.urls, func() {}, nil
+	}
+	if !o.rabbitmq {
+		// Not where others look for a broker: they have nothing to look for in it.
+		b, err := ownBroker(out, "127.0.0.1:0")
+		if err != nil {
+			return nil, nil, err
+		}
+		return []string{b.URL()}, func() { _ = b.Close() }, nil
 	}
 	out.note("starting a private RabbitMQ, which takes some seconds")
 	node, err := rabbit.Start(ctx, rabbit.Options{})

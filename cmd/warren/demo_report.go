@@ -13,6 +13,7 @@ import (
 type demoResult struct {
 	tallySums
 
+	over     string // what kind of broker
 	servers  int
 	kills    []kill
 	took     []time.Duration // of the calls that were answered, sorted
@@ -20,7 +21,7 @@ type demoResult struct {
 }
 
 func newDemoResult(o demoOptions, t *tally, k *killer, e *effects) *demoResult {
-	r := &demoResult{servers: o.servers, kills: k.kills(), repeated: e.repeated()}
+	r := &demoResult{over: o.over(), servers: o.servers, kills: k.kills(), repeated: e.repeated()}
 	r.tallySums, r.took, _ = t.look(o.calls)
 	slices.Sort(r.took)
 	return r
@@ -64,7 +65,7 @@ func (r *demoResult) text() string {
 		}
 		_, _ = fmt.Fprintf(&b, "  %-24s%8s%s\n", name, thousands(n), remark)
 	}
-	_, _ = fmt.Fprintf(&b, "%s by one client over RabbitMQ to %s\n\n", count(r.begun, "call"), count(r.servers, "server"))
+	_, _ = fmt.Fprintf(&b, "%s by one client over %s to %s\n\n", count(r.begun, "call"), r.over, count(r.servers, "server"))
 	row("answered", len(r.took), "each with the result of its own request")
 	row("typed errors", sum(r.errors), listCounts(r.errors))
 	row("lost", r.lost, "neither a reply nor an error in time")

@@ -60,10 +60,17 @@ func TestDemoKillsTheOnlyServerAsOftenAsItIsCalled(t *testing.T) {
 
 func TestDemoBringsABrokerOfItsOwn(t *testing.T) {
 	t.Parallel()
-	r := invoke(t, "", "demo", "--calls", "60", "--kills", "2").want(t, 0)
-	for _, want := range []string{"answered", "servers killed", "executed more than once", "p95", "Every call was answered"} {
-		if !strings.Contains(r.stdout.String(), want) {
-			t.Errorf("no %q in %s", want, r.stdout.String())
+	for over, args := range map[string][]string{"a broker in memory": nil, "RabbitMQ": {"--rabbitmq"}} {
+		r := invoke(t, "", append([]string{"demo", "--calls", "60", "--kills", "2"}, args...)...).want(t, 0)
+		for _, want := range []string{
+			over, "answered", "servers killed", "executed more than once", "p95", "Every call was answered",
+		} {
+			if !strings.Contains(r.stdout.String(), want) {
+				t.Errorf("no %q in %s", want, r.stdout.String())
+			}
+		}
+		if told := strings.Contains(r.stderr.String(), "for RabbitMQ set WARREN_URL=amqp://"); told != (args == nil) {
+			t.Errorf("standard error: %s", r.stderr.String())
 		}
 	}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -11,11 +10,16 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/urfave/cli/v3"
 
+	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/test/amqptest"
 )
 
 const serveDescription = `Serves until SIGINT or SIGTERM, then takes no more requests, lets those at work
 end, and exits with 0; a second signal ends it at once.
+
+Without a URL it brings a broker of its own, in memory and for development, at
+127.0.0.1:5672 or, if that is taken, at another port that it names.
 
 Bodies are plain text, so that callers of RabbitMQ's tutorials are served too:
    rpc_queue      the Fibonacci number of a decimal index from 0 to 92
@@ -42,14 +46,25 @@ func serveCommand() *cli.Command {
 			&cli.IntFlag{Name: "prefetch", Usage: "requests held by this server, per method", DefaultText: "twice the concurrency"},
 			&cli.DurationFlag{Name: "connect-timeout", Value: 10 * time.Second, Usage: "how long to try to connect at the start; 0 is for ever"},
 			&cli.DurationFlag{Name: "drain-timeout", Value: 20 * time.Second, Usage: "how long requests at work may take when the server is stopped"},
-		}, brokerFlags(defaultURL)...),
+		}, brokerFlags(withoutURL)...),
 		Action: serve,
 	}
 }
 
 func serve(ctx context.Context, cmd *cli.Command) error {
 	out := newOutput(cmd)
-	srv, methods, err := sampleServer(cmd, out)
+	m, chosen, err := serveOptions(cmd)
+	if err != nil {
+		return err
+	}
+	settings, own, err := serveBroker(cmd, out)
+	if err != nil {
+		return err
+	}
+	if own != nil {
+		defer func() { _ = own.Close() }()
+	}
+	srv, methods, err := sampleServer(cmd, out, settings, m, chosen)
 	if err != nil {
 		return err
 	}
@@ -64,7 +79,7 @@ func serve(ctx context.Context, cmd *cli.Command) error {
 		}
 		return startError(err)
 	}
-	if err := announce(out, methods, cmd.String("queue-type")); err != nil {
+	if err := announce(out, methods, cmd.String("queue-type"), own); err != nil {
 		return err
 	}
 	<-ctx.Done()
@@ -77,22 +92,39 @@ func serve(ctx context.Context, cmd *cli.Command) error {
 	return nil
 }
 
-func sampleServer(cmd *cli.Command, out *output) (*server.Server, []string, error) {
+// serveOptions checks the command line but for the broker.
+func serveOptions(cmd *cli.Command) (server.Method, []sample, error) {
 	if _, err := arguments(cmd, 0, 0); err != nil {
-		return nil, nil, err
-	}
-	settings, err := brokerSettings(cmd)
-	if err != nil {
-		return nil, nil, err
+		return server.Method{}, nil, err
 	}
 	m, err := methodSettings(cmd)
 	if err != nil {
-		return nil, nil, err
+		return m, nil, err
 	}
 	chosen, err := chooseSamples(cmd)
+	return m, chosen, err
+}
+
+// serveBroker returns the broker of the command line or, if there is none, one
+// of this process.
+func serveBroker(cmd *cli.Command, out *output) (warren.Broker, *amqptest.Broker, error) {
+	urls, err := brokerURLs(cmd)
 	if err != nil {
-		return nil, nil, err
+		return warren.Broker{}, nil, err
 	}
+	var own *amqptest.Broker
+	if len(urls) == 0 {
+		if own, err = ownBroker(out, ""); err != nil {
+			return warren.Broker{}, nil, err
+		}
+		urls = []string{own.URL()}
+	}
+	return warren.Broker{URLs: urls, Name: "warren serve"}, own, nil
+}
+
+func sampleServer(
+	cmd *cli.Command, out *output, settings warren.Broker, m server.Method, chosen []sample,
+) (*server.Server, []string, error) {
 	srv, err := server.New(server.Config{Broker: settings, Logger: out.logger()})
 	if err != nil {
 		return nil, nil, usageError(cmd, "%v", err)
@@ -155,13 +187,17 @@ func startError(err error) error {
 	}
 }
 
-func announce(out *output, methods []string, queueType string) error {
+func announce(out *output, methods []string, queueType string, own *amqptest.Broker) error {
+	var url string
+	if own != nil {
+		url = own.URL()
+	}
 	if out.json {
 		return out.object(struct {
 			Ready   bool     `json:"ready"`
 			Methods []string `json:"methods"`
-		}{true, methods})
+			URL     string   `json:"url,omitempty"` // of a broker of its own
+		}{true, methods, url})
 	}
-	kind := fmt.Sprintf("on %s queues", queueType)
-	return out.printf("serving %s %s\n", strings.Join(methods, ", "), kind)
+	return out.printf("serving %s on %s queues\n", strings.Join(methods, ", "), queueType)
 }
