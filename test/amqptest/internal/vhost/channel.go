@@ -21,15 +21,16 @@ type Outlet interface {
 
 // Channel is a client's channel. All methods but Close may return an error that
 // ends the channel or the connection, as its code says; the caller then closes
-// it.
+// it. Once closed it gets no more messages, and declares and consumes nothing.
 type Channel struct {
 	conn *Conn
 	host *Host
 	out  Outlet
 
-	tag       uint64 // of the last delivery
-	unacked   []*delivery
-	consumers map[string]*consumer
+	tag       uint64      // of the last delivery
+	unacked   []*delivery // by tag
+	settled   int         // how many of unacked are settled and only keep a place
+	consumers []*consumer // in the order in which they began
 
 	prefetch     int // for consumers to come; 0 is no limit
 	channelLimit int // for all of them together
@@ -47,15 +48,28 @@ type delivery struct {
 	item     *item
 	queue    *queue
 	consumer *consumer // nil if the message was got
+	settled  bool
 }
 
-// Channel opens a channel.
+// Channel opens a channel. If the connection is closed, so is the channel.
 func (c *Conn) Channel(out Outlet) *Channel {
 	c.host.enter()
 	defer c.host.leave()
-	ch := &Channel{conn: c, host: c.host, out: out, consumers: map[string]*consumer{}}
-	c.channels[ch] = struct{}{}
+	ch := &Channel{conn: c, host: c.host, out: out}
+	if _, open := c.host.conns[c]; open {
+		c.channels = append(c.channels, ch)
+	} else {
+		ch.closed = true
+	}
 	return ch
+}
+
+// open refuses what a closed channel must not begin: nobody would end it.
+func (ch *Channel) open() error {
+	if ch.closed {
+		return fail(codec.ChannelError, "the channel is closed")
+	}
+	return nil
 }
 
 // Close cancels the channel's consumers and gives back what is unacked. It may
@@ -71,7 +85,7 @@ func (ch *Channel) close() {
 		return
 	}
 	ch.closed = true
-	delete(ch.conn.channels, ch)
+	ch.conn.channels = remove(ch.conn.channels, ch)
 	ch.dropReplyConsumer()
 	// First out, then back: what comes back must not go to this channel again,
 	// and a queue that is deleted with its last consumer takes it along.
@@ -82,7 +96,16 @@ func (ch *Channel) close() {
 	for _, c := range ch.consumers {
 		c.queue.lostConsumer()
 	}
-	clear(ch.consumers)
+	ch.consumers = nil
+}
+
+// remove takes one out of a list, which may be ranged over meanwhile.
+func remove[T comparable](list []T, one T) []T {
+	i := slices.Index(list, one)
+	if i < 0 {
+		return list
+	}
+	return slices.Concat(list[:i], list[i+1:])
 }
 
 // Resume lets deliveries go on that waited for the outlet.
@@ -98,6 +121,15 @@ func (ch *Channel) Flow(active bool) {
 	defer ch.host.leave()
 	ch.paused = !active
 	ch.wake()
+}
+
+// consumer finds a consumer by its tag.
+func (ch *Channel) consumer(tag string) *consumer {
+	i := slices.IndexFunc(ch.consumers, func(c *consumer) bool { return c.tag == tag })
+	if i < 0 {
+		return nil
+	}
+	return ch.consumers[i]
 }
 
 // wake looks at all queues again that the channel consumes from.
@@ -143,14 +175,13 @@ func (ch *Channel) hold(d *delivery) {
 
 // take removes a range of the unacked deliveries, and makes room for others.
 func (ch *Channel) take(from, to int) []*delivery {
-	list := slices.Clone(ch.unacked[from:to])
-	if from == 0 {
-		clear(ch.unacked[:to])
-		ch.unacked = ch.unacked[to:]
-	} else {
-		ch.unacked = slices.Delete(ch.unacked, from, to)
-	}
-	for _, d := range list {
+	list := make([]*delivery, 0, to-from)
+	for _, d := range ch.unacked[from:to] {
+		if d.settled {
+			continue
+		}
+		d.settled = true
+		list = append(list, d)
 		d.queue.unacked--
 		if d.consumer != nil {
 			d.consumer.used--
@@ -158,10 +189,26 @@ func (ch *Channel) take(from, to int) []*delivery {
 			d.queue.touch()
 		}
 	}
+	ch.settled += len(list)
+	ch.trim()
 	if ch.channelLimit > 0 {
 		ch.wake()
 	}
 	return list
+}
+
+// trim drops what is settled: all at the front, and the rest once it is the
+// larger part, so that to settle in any order costs the same.
+func (ch *Channel) trim() {
+	for len(ch.unacked) > 0 && ch.unacked[0].settled {
+		ch.unacked[0] = nil
+		ch.unacked = ch.unacked[1:]
+		ch.settled--
+	}
+	if ch.settled > len(ch.unacked)/2 {
+		ch.unacked = slices.DeleteFunc(ch.unacked, func(d *delivery) bool { return d.settled })
+		ch.settled = 0
+	}
 }
 
 func (ch *Channel) takeAll() []*delivery { return ch.take(0, len(ch.unacked)) }
@@ -173,7 +220,7 @@ func (ch *Channel) named(tag uint64, multiple bool) ([]*delivery, error) {
 		return ch.takeAll(), nil
 	}
 	i := sort.Search(len(ch.unacked), func(i int) bool { return ch.unacked[i].tag >= tag })
-	if i == len(ch.unacked) || ch.unacked[i].tag != tag {
+	if i == len(ch.unacked) || ch.unacked[i].tag != tag || ch.unacked[i].settled {
 		return nil, fail(codec.PreconditionFailed, "unknown delivery tag %d", tag)
 	}
 	if multiple {
@@ -215,7 +262,9 @@ func (ch *Channel) refuse(tag uint64, multiple, requeue bool) error {
 	}
 	for _, d := range list {
 		d.queue.forget(d.item)
-		d.queue.deadLetter(d.item, reasonRejected)
+		if !d.queue.deleted {
+			d.queue.deadLetter(d.item, reasonRejected)
+		}
 	}
 	return err
 }

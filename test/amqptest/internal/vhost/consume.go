@@ -1,7 +1,6 @@
 package vhost
 
 import (
-	"crypto/rand"
 	"slices"
 	"time"
 
@@ -25,11 +24,14 @@ const argPriority = "x-priority"
 func (ch *Channel) Consume(m *codec.BasicConsume, ok func(consumerTag string)) error {
 	ch.host.enter()
 	defer ch.host.leave()
+	if err := ch.open(); err != nil {
+		return err
+	}
 	tag := m.ConsumerTag
 	switch {
 	case tag == "":
-		tag = "amq.ctag-" + rand.Text()
-	case ch.consumers[tag] != nil || ch.replyTag == tag:
+		tag = "amq.ctag-" + randomName()
+	case ch.consumer(tag) != nil || ch.replyTag == tag:
 		return fail(codec.NotAllowed, "attempt to reuse consumer tag '%s'", tag)
 	}
 	if m.Queue == replyTo {
@@ -39,7 +41,9 @@ func (ch *Channel) Consume(m *codec.BasicConsume, ok func(consumerTag string)) e
 	if err != nil {
 		return err
 	}
-	if q.exclusive != nil || m.Exclusive && len(q.consumers) > 0 {
+	// A quorum queue takes the flag and does nothing about it.
+	exclusive := m.Exclusive && !q.quorum
+	if q.exclusive != nil || exclusive && len(q.consumers) > 0 {
 		return fail(codec.AccessRefused, "%s in exclusive use", q.label())
 	}
 	if q.quorum && ch.channelLimit > 0 {
@@ -53,15 +57,18 @@ func (ch *Channel) Consume(m *codec.BasicConsume, ok func(consumerTag string)) e
 		}
 		c.priority = n
 	}
-	if m.Exclusive {
+	if exclusive {
 		q.exclusive = c
 	}
 	q.queueUp(c)
+	if q.singleActive && q.active == nil {
+		q.active = c
+	}
 	if q.idle != nil {
 		q.idle.Stop()
 	}
 	q.touch()
-	ch.consumers[tag] = c
+	ch.consumers = append(ch.consumers, c)
 	ok(tag)
 	return nil
 }
@@ -91,9 +98,6 @@ func (q *queue) queueUp(c *consumer) {
 // one, the first in turn among those of the highest priority. Its turn is over.
 func (q *queue) nextConsumer() *consumer {
 	if q.singleActive {
-		if q.active == nil && len(q.consumers) > 0 {
-			q.active = q.consumers[0]
-		}
 		if q.active == nil || !q.active.canTake() {
 			return nil
 		}
@@ -150,6 +154,9 @@ func (c *consumer) detach() {
 	q.consumers = slices.DeleteFunc(q.consumers, func(o *consumer) bool { return o == c })
 	if q.active == c {
 		q.active = nil
+		if len(q.consumers) > 0 {
+			q.active = q.consumers[0]
+		}
 	}
 	if q.exclusive == c {
 		q.exclusive = nil
@@ -171,7 +178,7 @@ func (q *queue) lostConsumer() {
 
 func (c *consumer) remove() {
 	c.detach()
-	delete(c.ch.consumers, c.tag)
+	c.ch.consumers = remove(c.ch.consumers, c)
 	c.queue.lostConsumer()
 }
 
@@ -180,7 +187,7 @@ func (c *consumer) remove() {
 func (ch *Channel) Cancel(m *codec.BasicCancel) error {
 	ch.host.enter()
 	defer ch.host.leave()
-	if c := ch.consumers[m.ConsumerTag]; c != nil {
+	if c := ch.consumer(m.ConsumerTag); c != nil {
 		c.remove()
 	} else if ch.replyTag == m.ConsumerTag {
 		ch.dropReplyConsumer()
@@ -192,9 +199,16 @@ func (ch *Channel) Cancel(m *codec.BasicCancel) error {
 func (ch *Channel) Get(m *codec.BasicGet) (*codec.BasicGetOk, *Message, error) {
 	ch.host.enter()
 	defer ch.host.leave()
+	if err := ch.open(); err != nil {
+		return nil, nil, err
+	}
 	q, err := ch.readable(m.Queue)
 	if err != nil {
 		return nil, nil, err
+	}
+	if q.quorum && q.singleActive {
+		return nil, nil, fail(codec.ResourceLocked, "cannot obtain access to locked %s. basic.get operations are not supported by "+
+			"quorum queues with single active consumer", q.label())
 	}
 	q.used()
 	q.dropExpired(time.Now().UnixNano())
@@ -211,6 +225,6 @@ func (ch *Channel) Get(m *codec.BasicGet) (*codec.BasicGetOk, *Message, error) {
 	}
 	return &codec.BasicGetOk{
 		DeliveryTag: ch.tag, Redelivered: it.redelivered, Exchange: it.msg.Exchange, RoutingKey: it.msg.RoutingKey,
-		MessageCount: uint32(q.ready.len()), //nolint:gosec // bounded by memory
+		MessageCount: uint32(q.ready.len()),
 	}, q.shown(it), nil
 }

@@ -15,10 +15,12 @@ func (ch *Channel) queueName(name string) (string, error) {
 		return name, nil
 	}
 	if ch.lastQueue == "" {
-		return "", fail(codec.NotFound, "no previously declared queue")
+		return "", fail(codec.NotFound, noQueueDeclared)
 	}
 	return ch.lastQueue, nil
 }
+
+const noQueueDeclared = "no previously declared queue"
 
 func (h *Host) queue(name string) (*queue, error) {
 	if q := h.queues[name]; q != nil {
@@ -47,6 +49,9 @@ func (ch *Channel) QueueDeclare(m *codec.QueueDeclare) (*codec.QueueDeclareOk, e
 	h := ch.host
 	h.enter()
 	defer h.leave()
+	if err := ch.open(); err != nil {
+		return nil, err
+	}
 	if m.Passive {
 		return ch.declarePassive(m.Queue)
 	}
@@ -56,18 +61,20 @@ func (ch *Channel) QueueDeclare(m *codec.QueueDeclare) (*codec.QueueDeclareOk, e
 	if m.Exclusive {
 		wanted.owner = ch.conn
 	}
-	if wanted.name == "" {
-		wanted.name = "amq.gen-" + rand.Text()
+	switch {
+	case wanted.name == "":
+		wanted.name = "amq.gen-" + randomName()
+	case wanted.name == replyTo:
+		return ch.declarePassive(replyTo)
+	case strings.HasPrefix(wanted.name, "amq."):
+		return nil, fail(codec.AccessRefused, "queue name '%s' contains reserved prefix 'amq.*'", wanted.name)
 	}
 	if err := ch.conn.allow(configure, "queue", wanted.name); err != nil {
 		return nil, err
 	}
 	q := h.queues[wanted.name]
 	if q == nil {
-		if m.Queue != "" && strings.HasPrefix(wanted.name, "amq.") {
-			return nil, fail(codec.AccessRefused, "queue name '%s' contains reserved prefix 'amq.*'", wanted.name)
-		}
-		if err := ch.newQueue(wanted); err != nil {
+		if err := ch.newQueue(wanted, m.Queue); err != nil {
 			return nil, err
 		}
 		q = wanted
@@ -89,11 +96,7 @@ func (ch *Channel) declarePassive(given string) (*codec.QueueDeclareOk, error) {
 	if given == replyTo {
 		return &codec.QueueDeclareOk{Queue: given, ConsumerCount: 1}, nil
 	}
-	name, err := ch.queueName(given)
-	if err != nil {
-		return nil, err
-	}
-	q, err := ch.ownQueue(name)
+	q, err := ch.ownQueue(given)
 	if err != nil {
 		return nil, err
 	}
@@ -104,12 +107,12 @@ func (ch *Channel) declarePassive(given string) (*codec.QueueDeclareOk, error) {
 
 func (q *queue) declared() *codec.QueueDeclareOk {
 	return &codec.QueueDeclareOk{
-		Queue: q.name, MessageCount: uint32(q.ready.len()), ConsumerCount: uint32(len(q.consumers)), //nolint:gosec // bounded by memory
+		Queue: q.name, MessageCount: uint32(q.ready.len()), ConsumerCount: uint32(len(q.consumers)),
 	}
 }
 
-func (ch *Channel) newQueue(q *queue) error {
-	if err := q.configure(); err != nil {
+func (ch *Channel) newQueue(q *queue, given string) error {
+	if err := q.configure(given); err != nil {
 		return err
 	}
 	if q.hasDeadLetters {
@@ -138,20 +141,24 @@ func (h *Host) sameQueue(q, wanted *queue) error {
 		return err
 	}
 	for _, a := range queueArguments {
-		if err := sameArgument(where, a.name, withType(wanted.arguments), withType(q.arguments)); err != nil {
+		if a.name == argQueueType && !q.quorum && wanted.names(typeClassic) {
+			continue // which is the same as naming none
+		}
+		if err := sameArgument(where, a.name, wanted.arguments, q.arguments); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// withType gives a queue the type that it has if the arguments name none.
-func withType(t codec.Table) codec.Table {
-	if _, set := t.Get(argQueueType); set {
-		return t
-	}
-	return t.With(argQueueType, typeClassic)
+// names says whether the arguments ask for a type of queue, if for any.
+func (q *queue) names(kind string) bool {
+	v, set := q.arguments.Get(argQueueType)
+	return !set || v == kind
 }
+
+// randomName is a name that nobody guesses, as long as RabbitMQ's.
+func randomName() string { return rand.Text()[:22] }
 
 // QueuePurge removes the ready messages and counts them.
 func (ch *Channel) QueuePurge(m *codec.QueuePurge) (uint32, error) {
@@ -168,7 +175,7 @@ func (ch *Channel) QueuePurge(m *codec.QueuePurge) (uint32, error) {
 	if err != nil {
 		return 0, err
 	}
-	return uint32(q.purge()), nil //nolint:gosec // bounded by memory
+	return uint32(q.purge()), nil
 }
 
 // QueueDelete removes a queue and counts its ready messages. It is no error if
@@ -191,6 +198,13 @@ func (ch *Channel) QueueDelete(m *codec.QueueDelete) (uint32, error) {
 	switch {
 	case err != nil:
 		return 0, err
+	case q.quorum && (m.IfUnused || m.IfEmpty):
+		condition := "if-empty"
+		if m.IfUnused {
+			condition = "if-unused"
+		}
+		return 0, fail(codec.NotImplemented, "cannot delete %s. queue.delete operations with %s flag set are not supported by "+
+			"quorum queues", q.label(), condition)
 	case m.IfUnused && len(q.consumers) > 0:
 		return 0, fail(codec.PreconditionFailed, "%s in use", h.label("queue", name))
 	case m.IfEmpty && q.ready.len() > 0:
@@ -198,7 +212,7 @@ func (ch *Channel) QueueDelete(m *codec.QueueDelete) (uint32, error) {
 	}
 	n := q.ready.len()
 	h.removeQueue(q)
-	return uint32(n), nil //nolint:gosec // bounded by memory
+	return uint32(n), nil
 }
 
 // removeQueue deletes a queue with what it holds, and cancels its consumers.
@@ -209,7 +223,7 @@ func (h *Host) removeQueue(q *queue) {
 	delete(h.queues, q.name)
 	for _, c := range slices.Clone(q.consumers) {
 		c.ch.out.Cancel(c.tag)
-		delete(c.ch.consumers, c.tag)
+		c.ch.consumers = remove(c.ch.consumers, c)
 	}
 	q.discard()
 	h.unbindAll(func(b *binding) bool { return b.queue == q })

@@ -1,6 +1,7 @@
 package vhost
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -23,6 +24,14 @@ type exchange struct {
 	arguments                     codec.Table
 	bindings                      []*binding            // in the order of binding
 	byKey                         map[string][]*binding // of a direct exchange
+	round                         uint64                // see routing
+}
+
+func newExchange(x exchange) *exchange {
+	if x.kind == kindDirect {
+		x.byKey = map[string][]*binding{}
+	}
+	return &x
 }
 
 func (x *exchange) alternate() string {
@@ -34,13 +43,14 @@ func (x *exchange) alternate() string {
 // binding leads from an exchange to a queue or to another exchange.
 type binding struct {
 	key       string
+	words     []string // of the key, for a topic exchange
 	arguments codec.Table
 	queue     *queue
 	exchange  *exchange
 }
 
 func (b *binding) equal(o *binding) bool {
-	return b.key == o.key && b.queue == o.queue && b.exchange == o.exchange && codec.Equal(b.arguments, o.arguments)
+	return b.queue == o.queue && b.exchange == o.exchange && b.key == o.key && codec.Equal(b.arguments, o.arguments)
 }
 
 func (h *Host) exchange(name string) (*exchange, error) {
@@ -72,9 +82,9 @@ func (ch *Channel) ExchangeDeclare(m *codec.ExchangeDeclare) error {
 	if err := ch.conn.allow(configure, "exchange", name); err != nil {
 		return err
 	}
-	wanted := &exchange{
+	wanted := newExchange(exchange{
 		name: name, kind: m.Type, durable: m.Durable, autoDelete: m.AutoDelete, internal: m.Internal, arguments: m.Arguments,
-	}
+	})
 	if x := h.exchanges[name]; x != nil {
 		return h.sameExchange(x, wanted)
 	}
@@ -93,9 +103,6 @@ func (ch *Channel) ExchangeDeclare(m *codec.ExchangeDeclare) error {
 		if err := ch.conn.allow(write, "exchange", s); err != nil {
 			return err
 		}
-	}
-	if m.Type == kindDirect {
-		wanted.byKey = map[string][]*binding{}
 	}
 	h.exchanges[name] = wanted
 	return nil
@@ -143,7 +150,7 @@ func (ch *Channel) ExchangeDelete(m *codec.ExchangeDelete) error {
 		return err
 	}
 	if strings.HasPrefix(name, "amq.") {
-		return fail(codec.AccessRefused, "exchange name '%s' contains reserved prefix 'amq.*'", name)
+		return fail(codec.AccessRefused, "deletion of system %s not allowed", h.label("exchange", name))
 	}
 	if err := ch.conn.allow(configure, "exchange", name); err != nil {
 		return err
@@ -164,7 +171,8 @@ func (h *Host) removeExchange(x *exchange) {
 		return
 	}
 	delete(h.exchanges, x.name)
-	x.bindings, x.byKey = nil, map[string][]*binding{}
+	x.bindings = nil
+	clear(x.byKey)
 	h.unbindAll(func(b *binding) bool { return b.exchange == x })
 }
 
@@ -198,6 +206,9 @@ func (h *Host) bind(x *exchange, b *binding) {
 	if slices.ContainsFunc(x.bindings, b.equal) {
 		return
 	}
+	if x.kind == kindTopic {
+		b.words = words(b.key)
+	}
 	x.bindings = append(x.bindings, b)
 	if x.byKey != nil {
 		x.byKey[b.key] = append(x.byKey[b.key], b)
@@ -224,7 +235,7 @@ func (ch *Channel) ExchangeUnbind(m *codec.ExchangeUnbind) error {
 	if err == nil {
 		ch.host.unbind(source, b.equal)
 	}
-	return err
+	return unlessMissing(err)
 }
 
 func (ch *Channel) exchangeBinding(source, destination, key string, args codec.Table) (*exchange, *binding, error) {
@@ -270,6 +281,15 @@ func (ch *Channel) QueueUnbind(m *codec.QueueUnbind) error {
 	if err == nil {
 		ch.host.unbind(x, b.equal)
 	}
+	return unlessMissing(err)
+}
+
+// unlessMissing makes it no error to undo what was never done.
+func unlessMissing(err error) error {
+	var e *codec.Error
+	if errors.As(err, &e) && e.Code == codec.NotFound && e.Text != noQueueDeclared {
+		return nil
+	}
 	return err
 }
 
@@ -290,11 +310,11 @@ func (ch *Channel) queueBinding(queueName, exchangeName, key string, args codec.
 	if err := ch.conn.allow(read, "exchange", exchangeName); err != nil {
 		return nil, nil, err
 	}
-	q, err := ch.ownQueue(name)
+	x, err := ch.host.exchange(exchangeName)
 	if err != nil {
 		return nil, nil, err
 	}
-	x, err := ch.host.exchange(exchangeName)
+	q, err := ch.ownQueue(name)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -33,8 +33,9 @@ type Host struct {
 	conns     map[*Conn]struct{}
 	replies   map[string]*Channel // by the name that stands for amq.rabbitmq.reply-to
 	moved     []*queue            // those that may have something to do; see settle
+	round     uint64              // numbers the messages routed; see routing
 	bytes     int64
-	closed    bool
+	closed    bool // connections are closed from the start
 }
 
 // New makes a host with the exchanges that every host has.
@@ -49,10 +50,14 @@ func New(name string) *Host {
 // Name is the host's name.
 func (h *Host) Name() string { return h.name }
 
-// Close stops the host's timers. It holds no messages afterwards.
+// Close ends the host with its connections, and stops its timers. It holds no
+// messages afterwards, whatever is called.
 func (h *Host) Close() {
 	h.enter()
 	defer h.leave()
+	for c := range h.conns {
+		c.close()
+	}
 	h.closed = true
 	h.reset()
 }
@@ -69,15 +74,15 @@ func (h *Host) leave() {
 // settle runs the queues until none has anything to do. It ends, because a dead
 // letter that would come to the same queue again by itself is dropped.
 func (h *Host) settle() {
-	for len(h.moved) > 0 {
-		q := h.moved[0]
-		h.moved = h.moved[1:]
+	for i := 0; i < len(h.moved); i++ {
+		q := h.moved[i]
+		h.moved[i] = nil
 		q.listed = false
 		if !q.deleted {
 			q.run()
 		}
 	}
-	h.moved = nil
+	h.moved = h.moved[:0]
 }
 
 // reset forgets everything, and makes the exchanges that are always there.
@@ -91,9 +96,9 @@ func (h *Host) reset() {
 		"": kindDirect, "amq.direct": kindDirect, "amq.fanout": kindFanout, "amq.topic": kindTopic,
 		"amq.headers": kindHeaders, "amq.match": kindHeaders,
 	} {
-		h.exchanges[name] = &exchange{name: name, kind: kind, durable: true}
+		h.exchanges[name] = newExchange(exchange{name: name, kind: kind, durable: true})
 	}
-	h.exchanges["amq.rabbitmq.trace"] = &exchange{name: "amq.rabbitmq.trace", kind: kindTopic, durable: true, internal: true}
+	h.exchanges["amq.rabbitmq.trace"] = newExchange(exchange{name: "amq.rabbitmq.trace", kind: kindTopic, durable: true, internal: true})
 }
 
 // Reset removes all queues, messages, bindings and exchanges. All connections
@@ -135,29 +140,35 @@ type User struct {
 type Conn struct {
 	host     *Host
 	user     User
-	channels map[*Channel]struct{}
+	channels []*Channel // in the order in which they were opened
 }
 
 // Connect opens a host for a connection.
 func (h *Host) Connect(user User) *Conn {
 	h.enter()
 	defer h.leave()
-	c := &Conn{host: h, user: user, channels: map[*Channel]struct{}{}}
-	h.conns[c] = struct{}{}
+	c := &Conn{host: h, user: user}
+	if !h.closed {
+		h.conns[c] = struct{}{}
+	}
 	return c
 }
 
 // Close closes the connection's channels and deletes its exclusive queues. It
 // may be called twice.
 func (c *Conn) Close() {
+	c.host.enter()
+	defer c.host.leave()
+	c.close()
+}
+
+func (c *Conn) close() {
 	h := c.host
-	h.enter()
-	defer h.leave()
 	if _, open := h.conns[c]; !open {
 		return
 	}
 	delete(h.conns, c)
-	for ch := range c.channels {
+	for _, ch := range c.channels {
 		ch.close()
 	}
 	for _, q := range h.queues {

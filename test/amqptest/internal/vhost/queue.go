@@ -39,10 +39,12 @@ type queue struct {
 
 	listed  bool // in host.moved
 	deleted bool
+	round   uint64 // see routing
 
 	expiry *time.Timer // of the first message
 	alarm  int64       // when it goes off, 0 if it does not
 	idle   *time.Timer // of an unused queue
+	unused time.Time   // when it goes off
 }
 
 func (q *queue) kind() string {
@@ -174,19 +176,23 @@ func (q *queue) wakeUp() {
 
 // used starts the time anew after which an unused queue is deleted.
 func (q *queue) used() {
-	switch {
-	case q.expires == 0 || q.deleted:
-	case q.idle == nil:
-		q.idle = time.AfterFunc(q.expires, q.unused)
-	default:
+	if q.expires == 0 || q.deleted {
+		return
+	}
+	q.unused = time.Now().Add(q.expires)
+	if q.idle == nil {
+		q.idle = time.AfterFunc(q.expires, q.expire)
+	} else {
 		q.idle.Reset(q.expires)
 	}
 }
 
-func (q *queue) unused() {
+// expire deletes the queue, if it was not used while the timer waited for the
+// lock.
+func (q *queue) expire() {
 	q.host.enter()
 	defer q.host.leave()
-	if len(q.consumers) == 0 {
+	if len(q.consumers) == 0 && !time.Now().Before(q.unused) {
 		q.host.removeQueue(q)
 	}
 }
@@ -202,9 +208,9 @@ func (q *queue) takeBack(items []*item) {
 	}
 	q.touch()
 	if !q.quorum {
-		for i := len(items) - 1; i >= 0; i-- {
-			items[i].redelivered = true
-			q.ready.insert(items[i])
+		for _, it := range items {
+			it.redelivered = true
+			q.ready.insert(it)
 		}
 		return
 	}

@@ -15,96 +15,121 @@ const (
 
 // route finds the queues for a message, each once.
 func (h *Host) route(start *exchange, keys []string, headers codec.Table) []*queue {
-	if start.name == "" {
-		return h.queuesNamed(keys)
-	}
-	var (
-		found []*queue
-		seen  = map[*exchange]bool{start: true}
-		work  = []*exchange{start}
-	)
-	visit := func(x *exchange) {
-		if x != nil && !seen[x] {
-			seen[x] = true
-			work = append(work, x)
+	if start.name == "" && len(keys) == 1 {
+		if q := h.queues[keys[0]]; q != nil {
+			return []*queue{q}
 		}
+		return nil
 	}
-	for len(work) > 0 {
-		x := work[0]
-		work = work[1:]
+	h.round++
+	r := &routing{round: h.round, keys: keys, headers: headers}
+	r.visit(start)
+	for len(r.work) > 0 {
+		x := r.work[0]
+		r.work = r.work[1:]
 		if x.name == "" {
-			for _, q := range h.queuesNamed(keys) {
-				if !slices.Contains(found, q) {
-					found = append(found, q)
+			for _, key := range keys {
+				if q := h.queues[key]; q != nil {
+					r.add(q)
 				}
 			}
 			continue
 		}
-		matched := false
-		for _, b := range x.match(keys, headers) {
-			matched = true
-			if b.exchange != nil {
-				visit(b.exchange)
-			} else if !slices.Contains(found, b.queue) {
-				found = append(found, b.queue)
+		matched := r.follow(x)
+		if alternate := x.alternate(); !matched && alternate != "" {
+			r.visit(h.exchanges[alternate])
+		}
+	}
+	return r.found
+}
+
+// routing is the way of one message.
+type routing struct {
+	round   uint64 // what has seen it already bears its number
+	keys    []string
+	headers codec.Table
+	work    []*exchange
+	found   []*queue
+
+	words  [][]string     // of the keys, once a topic exchange asked
+	byName map[string]any // the headers if they are many, once a headers exchange asked
+}
+
+func (r *routing) visit(x *exchange) {
+	if x != nil && x.round != r.round {
+		x.round = r.round
+		r.work = append(r.work, x)
+	}
+}
+
+func (r *routing) add(q *queue) {
+	if q.round != r.round {
+		q.round = r.round
+		r.found = append(r.found, q)
+	}
+}
+
+// follow takes the message along the bindings of an exchange that match it, and
+// says whether any does.
+func (r *routing) follow(x *exchange) bool {
+	matched := false
+	take := func(b *binding) {
+		matched = true
+		if b.exchange != nil {
+			r.visit(b.exchange)
+		} else {
+			r.add(b.queue)
+		}
+	}
+	if x.kind == kindDirect {
+		for _, key := range r.keys {
+			for _, b := range x.byKey[key] {
+				take(b)
 			}
 		}
-		if alternate := x.alternate(); !matched && alternate != "" {
-			visit(h.exchanges[alternate])
+		return matched
+	}
+	for _, b := range x.bindings {
+		if r.matches(x, b) {
+			take(b)
 		}
 	}
-	return found
+	return matched
 }
 
-func (h *Host) queuesNamed(keys []string) []*queue {
-	var found []*queue
-	for _, key := range keys {
-		if q := h.queues[key]; q != nil && !slices.Contains(found, q) {
-			found = append(found, q)
-		}
-	}
-	return found
-}
-
-// match returns the bindings of an exchange that a message follows.
-func (x *exchange) match(keys []string, headers codec.Table) []*binding {
+func (r *routing) matches(x *exchange, b *binding) bool {
 	switch x.kind {
-	case kindFanout:
-		return x.bindings
 	case kindHeaders:
-		return filter(x.bindings, func(b *binding) bool { return matchHeaders(b.arguments, headers) })
+		return matchHeaders(b.arguments, r.header)
 	case kindTopic:
-		return filter(x.bindings, func(b *binding) bool {
-			return slices.ContainsFunc(keys, func(key string) bool { return matchTopic(b.key, key) })
-		})
+		if r.words == nil {
+			for _, key := range r.keys {
+				r.words = append(r.words, words(key))
+			}
+		}
+		return slices.ContainsFunc(r.words, func(key []string) bool { return matchWords(b.words, key) })
 	default:
-		if len(keys) == 1 {
-			return x.byKey[keys[0]]
-		}
-		var list []*binding
-		for _, key := range keys {
-			list = append(list, x.byKey[key]...)
-		}
-		return list
+		return true
 	}
 }
 
-func filter(list []*binding, match func(*binding) bool) []*binding {
-	var kept []*binding
-	for _, b := range list {
-		if match(b) {
-			kept = append(kept, b)
+// header is Get of the headers, in time that does not grow with them.
+func (r *routing) header(name string) (any, bool) {
+	const few = 16
+	if len(r.headers) <= few {
+		return r.headers.Get(name)
+	}
+	if r.byName == nil {
+		r.byName = make(map[string]any, len(r.headers))
+		for _, e := range slices.Backward(r.headers) {
+			r.byName[e.Key] = e.Value
 		}
 	}
-	return kept
+	v, found := r.byName[name]
+	return v, found
 }
 
-// matchTopic matches the words of a key with a pattern: * stands for one word, #
-// for any number.
-func matchTopic(pattern, key string) bool {
-	return matchWords(words(pattern), words(key))
-}
-
+// words are the parts of a topic exchange's key or pattern.
 func words(s string) []string {
 	if s == "" {
 		return nil
@@ -112,7 +137,8 @@ func words(s string) []string {
 	return strings.Split(s, ".")
 }
 
-// matchWords takes time in the product of both lengths: on a mismatch only the
+// matchWords matches a key with a pattern: * stands for one word, # for any
+// number. It takes time in the product of both lengths: on a mismatch only the
 // last # is tried further on.
 func matchWords(pattern, key []string) bool {
 	p, k, hash, from := 0, 0, -1, 0
@@ -140,23 +166,23 @@ func matchWords(pattern, key []string) bool {
 const argMatch = "x-match"
 
 // matchHeaders compares a message's headers with the arguments of a binding.
-func matchHeaders(arguments, headers codec.Table) bool {
+func matchHeaders(arguments codec.Table, header func(name string) (any, bool)) bool {
 	mode := "all"
 	if v, set := arguments.Get(argMatch); set {
 		mode, _ = v.(string)
 	}
-	any, withX := strings.HasPrefix(mode, "any"), strings.HasSuffix(mode, "-with-x")
+	one, withX := strings.HasPrefix(mode, "any"), strings.HasSuffix(mode, "-with-x")
 	for _, e := range arguments {
 		if e.Key == argMatch || !withX && strings.HasPrefix(e.Key, "x-") {
 			continue
 		}
-		v, found := headers.Get(e.Key)
-		matched := found && (e.Value == nil || codec.Equal(e.Value, v))
-		if matched == any {
-			return any
+		v, found := header(e.Key)
+		matched := found && (e.Value == nil || sameHeader(e.Value, v))
+		if matched == one { // one that matches is enough, or one that does not
+			return one
 		}
 	}
-	return !any
+	return !one
 }
 
 // accepts checks the arguments of a binding.
@@ -201,15 +227,13 @@ func keyList(name string, headers codec.Table) ([]string, error) {
 	}
 	list, ok := v.([]any)
 	if !ok {
-		return nil, fail(codec.PreconditionFailed, "unacceptable type in '%s' header: %s", name, typeName(v))
+		return nil, fail(codec.PreconditionFailed, "invalid message: {unacceptable_type_in_header,\"%s\",%s}", name, typeName(v))
 	}
 	var keys []string
 	for _, e := range list {
-		s, ok := e.(string)
-		if !ok {
-			return nil, fail(codec.PreconditionFailed, "unacceptable type in '%s' header: %s", name, typeName(e))
+		if s, ok := e.(string); ok {
+			keys = append(keys, s)
 		}
-		keys = append(keys, s)
 	}
 	return keys, nil
 }
