@@ -123,9 +123,10 @@ func (c *conn) serve() {
 	c.end()
 }
 
-// talk takes frames until the connection ends.
+// talk takes frames until the connection ends. What has come when the socket is closed from here is not looked at any
+// more: a broker that was killed would not have done so either.
 func (c *conn) talk() {
-	for !c.done {
+	for !c.done && !c.isGone() {
 		f, err := c.in.ReadFrame()
 		if err != nil {
 			c.unreadable(err)
@@ -197,6 +198,7 @@ func (c *conn) shut(e *codec.Error) {
 		return
 	}
 	c.logf("closing: %s", replyText(e))
+	c.tellConfirms()
 	c.state = stateClosing
 	c.beginEnd()
 	c.leaveHost()
@@ -251,6 +253,16 @@ func (c *conn) beginEnd() {
 		close(c.ending)
 		c.out.nudge()
 	})
+}
+
+// isGone reports whether the socket is closed, or only looks open.
+func (c *conn) isGone() bool {
+	select {
+	case <-c.dead:
+		return true
+	default:
+		return c.frozen.Load()
+	}
 }
 
 func (c *conn) isEnding() bool {

@@ -34,20 +34,20 @@ func TestHostileClientsCostLittleAndHarmNobody(t *testing.T) {
 		limit int64
 		act   func(t *testing.T) *peer // nil: the connection has ended already
 	}{
-		{"frame of 4 GiB", mib, func(t *testing.T) *peer {
+		{"frame of 4 GiB", 4 * mib, func(t *testing.T) *peer {
 			p := login(t, b)
 			p.raw([]byte{3, 0, 1, 0xff, 0xff, 0xff, 0xff})
 			p.closed(codec.FrameError)
 			return nil
 		}},
-		{"frame above the limit before the log-in", mib, func(t *testing.T) *peer {
+		{"frame above the limit before the log-in", 4 * mib, func(t *testing.T) *peer {
 			p := connect(t, b)
 			p.raw([]byte(protocolHeader + "\x01\x00\x00\x00\x01\x00\x00"))
 			expect[*codec.ConnectionStart](p, 0)
 			p.ends()
 			return nil
 		}},
-		{"tables in tables", mib, func(t *testing.T) *peer {
+		{"tables in tables", 4 * mib, func(t *testing.T) *peer {
 			p := login(t, b)
 			var table []byte
 			for range 10000 {
@@ -60,7 +60,7 @@ func TestHostileClientsCostLittleAndHarmNobody(t *testing.T) {
 			p.ends()
 			return nil
 		}},
-		{"body that is announced as huge", mib, func(t *testing.T) *peer {
+		{"body that is announced as huge", 4 * mib, func(t *testing.T) *peer {
 			p := login(t, b)
 			p.raw(methodFrame(1, &codec.BasicPublish{RoutingKey: "q"}))
 			p.raw(headerFrame(1, 1<<62))
@@ -70,7 +70,7 @@ func TestHostileClientsCostLittleAndHarmNobody(t *testing.T) {
 			}
 			return p
 		}},
-		{"body that is announced and never comes", mib, func(t *testing.T) *peer {
+		{"body that is announced and never comes", 4 * mib, func(t *testing.T) *peer {
 			p := login(t, b)
 			for id := range uint16(500) {
 				p.send(id+2, &codec.ChannelOpen{})
@@ -89,7 +89,7 @@ func TestHostileClientsCostLittleAndHarmNobody(t *testing.T) {
 			}
 			return p
 		}},
-		{"consumer that does not read", 8 * mib, func(t *testing.T) *peer {
+		{"consumer that does not read", 16 * mib, func(t *testing.T) *peer {
 			p, publisher := login(t, b), login(t, b)
 			p.send(1, &codec.QueueDeclare{Queue: "unread", Exclusive: true})
 			expect[*codec.QueueDeclareOk](p, 1)
@@ -108,7 +108,7 @@ func TestHostileClientsCostLittleAndHarmNobody(t *testing.T) {
 			}
 			return p
 		}},
-		{"client that asks and does not read", 8 * mib, func(t *testing.T) *peer {
+		{"client that asks and does not read", 16 * mib, func(t *testing.T) *peer {
 			p := login(t, b)
 			ask := slices.Repeat(methodFrame(1, &codec.QueueDeclare{Queue: "asked", Exclusive: true}), 1000)
 			_ = p.nc.SetWriteDeadline(time.Now().Add(time.Second))
@@ -119,11 +119,13 @@ func TestHostileClientsCostLittleAndHarmNobody(t *testing.T) {
 			}
 			return p
 		}},
-		{"heartbeats without end, and publishes without bodies", mib, func(t *testing.T) *peer {
+		{"heartbeats without end, and publishes without bodies", 4 * mib, func(t *testing.T) *peer {
 			p := login(t, b)
 			beat := codec.AppendFrame(nil, codec.Frame{Type: codec.FrameHeartbeat})
 			p.raw(bytes.Repeat(beat, 100000))
 			p.raw(slices.Repeat(publishFrames(1, &codec.BasicPublish{RoutingKey: "nowhere"}, nil), 10000))
+			p.send(1, &codec.QueueDeclare{Queue: "after", Exclusive: true})
+			expect[*codec.QueueDeclareOk](p, 1)
 			return p
 		}},
 	} {

@@ -155,6 +155,7 @@ func (c *conn) carryOut(in inbound, v *verdict) {
 		}
 		for range 1 + v.copies {
 			c.execute(&in, v)
+			in.tag = 0 // it is confirmed once
 		}
 	}
 	c.runEffects(v.after)
