@@ -61,13 +61,6 @@ func (c *Client) newCall(method string, body []byte, opts []CallOption) *call {
 	return cl
 }
 
-// timers are reused: a call needs one unless its context brings its own.
-var timers = sync.Pool{New: func() any {
-	t := time.NewTimer(time.Hour)
-	t.Stop()
-	return t
-}}
-
 // roundTrip makes the call: the innermost part of it.
 func (cl *call) roundTrip(ctx context.Context) (*warren.Reply, error) {
 	c := cl.c
@@ -83,11 +76,11 @@ func (cl *call) roundTrip(ctx context.Context) (*warren.Reply, error) {
 			timeout = c.cfg.Timeout
 		}
 		cl.deadline = now.Add(timeout)
-		timer, _ := timers.Get().(*time.Timer)
+		timer, _ := c.timers.Get().(*time.Timer)
 		timer.Reset(timeout)
 		defer func() {
 			timer.Stop()
-			timers.Put(timer)
+			c.timers.Put(timer)
 		}()
 		expired = timer.C
 	}

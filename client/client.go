@@ -31,6 +31,10 @@ type Client struct {
 	pending    *pending
 	counters   counters
 
+	// timers are reused: a call needs one unless its context brings its own. The
+	// pool is the client's, because a timer that was made in a testing/synctest
+	// bubble must not be used outside of it.
+	timers     sync.Pool
 	background lifecycle.Runner
 	closing    chan struct{}
 	closeOnce  sync.Once
@@ -50,6 +54,7 @@ func New(cfg Config) (*Client, error) {
 		pending: newPending(cfg.MaxPending, cfg.MaxPendingBytes), closing: make(chan struct{}),
 	}
 	c.limits.Body = cfg.MaxRequest
+	c.timers.New = stoppedTimer
 	c.publisher = broker.NewPublisher(broker.PublisherConfig{
 		Logger: cfg.Logger, Held: true, Written: c.writtenHook(),
 	})
@@ -70,6 +75,12 @@ func New(cfg Config) (*Client, error) {
 		}
 	}
 	return c, nil
+}
+
+func stoppedTimer() any {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
 }
 
 // Ready waits until the client is connected and its reply queue is consumed.
