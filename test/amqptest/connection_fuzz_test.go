@@ -79,7 +79,7 @@ func (p *peer) readAll(protocolToo bool) error {
 	if protocolToo {
 		// Either start or the header that the broker would like.
 		head := make([]byte, 8)
-		if _, err := io.ReadFull(p.nc, head); err != nil {
+		if n, _ := io.ReadFull(p.nc, head); n < len(head) {
 			return nil // no whole header has come from the client
 		}
 		if string(head) == protocolHeader {
@@ -90,17 +90,15 @@ func (p *peer) readAll(protocolToo bool) error {
 	}
 	for {
 		f, err := p.in.ReadFrame()
-		var flaw *codec.Error
-		switch {
-		case errors.As(err, &flaw):
-			return err
-		case err != nil:
-			return nil
+		if err == nil && f.Type == codec.FrameMethod {
+			_, err = codec.DecodeMethod(f.Payload)
 		}
-		if f.Type == codec.FrameMethod {
-			if _, err := codec.DecodeMethod(f.Payload); err != nil {
-				return err
-			}
+		var flaw *codec.Error
+		if errors.As(err, &flaw) {
+			return err
+		}
+		if err != nil {
+			return nil //nolint:nilerr // the end of the connection
 		}
 	}
 }
@@ -123,7 +121,7 @@ func fuzzScript(data []byte) []byte {
 	for len(in.rest) > 0 && len(out) < 1<<20 {
 		template := fuzzTemplates[int(in.octet())%len(fuzzTemplates)]
 		channel := uint16(in.octet() % 4)
-		m, _ := reflect.New(reflect.TypeOf(template).Elem()).Interface().(codec.Method)
+		m, _ := reflect.TypeAssert[codec.Method](reflect.New(reflect.TypeOf(template).Elem()))
 		in.fill(reflect.ValueOf(m).Elem())
 		payload, err := codec.AppendMethod(nil, m)
 		if err != nil {
@@ -167,7 +165,7 @@ func (in *fuzzInput) fill(v reflect.Value) {
 		case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 			field.SetUint(uint64(in.octet() % 8))
 		case reflect.Slice:
-			if _, ok := field.Interface().(codec.Table); ok {
+			if _, ok := reflect.TypeAssert[codec.Table](field); ok {
 				field.Set(reflect.ValueOf(in.table(0)))
 			}
 		default:

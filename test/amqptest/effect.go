@@ -19,14 +19,12 @@ func (c *conn) runEffects(list []func()) {
 		return
 	}
 	done := make(chan struct{})
-	c.b.effects.Add(1)
-	go func() {
-		defer c.b.effects.Done()
+	c.b.effects.Go(func() {
 		defer close(done)
 		for _, f := range list {
 			f()
 		}
-	}()
+	})
 	select {
 	case <-done:
 	case <-c.ending:
@@ -35,11 +33,7 @@ func (c *conn) runEffects(list []func()) {
 
 // besides runs something next to the reader and the writer. Only they may call it.
 func (c *conn) besides(f func()) {
-	c.workers.Add(1)
-	go func() {
-		defer c.workers.Done()
-		f()
-	}()
+	c.workers.Go(f)
 }
 
 // stall is a time during which nothing is read.

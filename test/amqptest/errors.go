@@ -3,6 +3,7 @@ package amqptest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -88,7 +89,7 @@ func isTableFlaw(payload []byte, flaw *codec.Error) bool {
 	if strings.Contains(flaw.Text, leftOver) {
 		return false
 	}
-	padded := append(payload[:len(payload):len(payload)], make([]byte, 2*maxReplyText)...)
+	padded := append(slices.Clip(payload), make([]byte, 2*maxReplyText)...)
 	_, err := codec.DecodeMethod(padded)
 	return err != nil && !strings.Contains(err.Error(), leftOver)
 }
