@@ -2,6 +2,7 @@ package vhost
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -44,6 +45,7 @@ type modelChannel struct {
 	m       *model
 	conn    int
 	lastTag uint64
+	settled uint64 // the last tag that was
 	unacked map[uint64]*modelMessage
 	blocked bool
 	queueOf map[string]string // by consumer
@@ -92,7 +94,7 @@ func newModel(t *rapid.T) *model {
 		m.queues[name] = &modelQueue{name: name, args: args}
 		m.queues[name].seq = 0
 	}
-	for i := range 3 {
+	for i := range 2 {
 		m.conns = append(m.conns, m.host.Connect(User{}))
 		for range 2 {
 			m.channels = append(m.channels, m.open(i))
@@ -111,7 +113,7 @@ func (m *model) queue() *modelQueue {
 	return m.queues[rapid.SampledFrom([]string{"classic", "quorum", "limited", "priority", "single", "dead"}).Draw(m.T, "queue")]
 }
 
-func (m *model) channel() *modelChannel { return m.channels[rapid.IntRange(0, 5).Draw(m.T, "channel")] }
+func (m *model) channel() *modelChannel { return m.channels[rapid.IntRange(0, 3).Draw(m.T, "channel")] }
 
 func (m *model) ok(err error) {
 	if err != nil {
@@ -317,7 +319,11 @@ func (m *model) closed(c *modelChannel) {
 
 // someTag draws a tag that is open, or rarely one that is not.
 func (m *model) someTag(c *modelChannel) uint64 {
-	return uint64(rapid.IntRange(0, int(c.lastTag)+1).Draw(m.T, "tag"))
+	open := slices.Sorted(maps.Keys(c.unacked))
+	if len(open) > 0 && rapid.IntRange(0, 9).Draw(m.T, "open") > 0 {
+		return rapid.SampledFrom(open).Draw(m.T, "tag")
+	}
+	return rapid.SampledFrom([]uint64{0, c.settled, c.lastTag + 1}).Draw(m.T, "tag")
 }
 
 // settle is ack, nack and reject.
@@ -349,6 +355,7 @@ func (m *model) settle(how string) {
 		return
 	}
 	m.ok(err)
+	c.settled = tag
 	if requeue {
 		m.giveBack(c, tags)
 		return

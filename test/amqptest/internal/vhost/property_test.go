@@ -17,11 +17,14 @@ func TestMessagesAreNeitherLostNorDoubledNorDisordered(t *testing.T) {
 		m := newModel(t)
 		defer m.host.Close()
 		t.Repeat(map[string]func(*rapid.T){
-			"":        func(t *rapid.T) { m.T = t; m.check() },
-			"declare": m.do(func() { m.declare(m.queue()) }),
-			"publish": m.do(m.publish), "publish again": m.do(m.publish), "publish more": m.do(m.publish),
+			"":             func(t *rapid.T) { m.T = t; m.check() },
+			"publish once": m.do(func() { m.publish(m.queue()) }),
+			"publish":      m.do(m.publishSome), "publish more": m.do(m.publishSome),
 			"consume": m.do(m.consume), "cancel": m.do(m.cancel), "get": m.do(m.get),
 			"ack":    m.do(func() { m.settle("ack") }),
+			"ack 2":  m.do(func() { m.settle("ack") }),
+			"nack 2": m.do(func() { m.settle("nack") }),
+			"get 2":  m.do(m.get), "consume 2": m.do(m.consume),
 			"nack":   m.do(func() { m.settle("nack") }),
 			"reject": m.do(func() { m.settle("reject") }),
 			"recover": m.do(func() {
@@ -32,9 +35,6 @@ func TestMessagesAreNeitherLostNorDoubledNorDisordered(t *testing.T) {
 					tags = append(tags, tag)
 				}
 				m.giveBack(c, tags)
-			}),
-			"prefetch": m.do(func() {
-				m.ok(m.channel().Qos(&codec.BasicQos{PrefetchCount: uint16(rapid.IntRange(0, 4).Draw(m.T, "prefetch"))}))
 			}),
 			"flow": m.do(func() { m.channel().Flow(rapid.Bool().Draw(m.T, "active")) }),
 			"writable": m.do(func() {
@@ -69,8 +69,17 @@ func (m *model) do(act func()) func(*rapid.T) {
 	}
 }
 
-func (m *model) publish() {
+// publishSome fills a queue.
+func (m *model) publishSome() {
 	q := m.queue()
+	m.declare(q)
+	for range rapid.IntRange(1, 6).Draw(m.T, "messages") {
+		m.publish(q)
+		m.check()
+	}
+}
+
+func (m *model) publish(q *modelQueue) {
 	m.lastID++
 	msg := modelMessage{
 		id: m.lastID, priority: rapid.IntRange(0, 5).Draw(m.T, "priority"),
@@ -102,7 +111,8 @@ func (m *model) consume() {
 	if c.queueOf[tag] != "" {
 		m.Skip("taken")
 	}
-	noAck := rapid.Bool().Draw(m.T, "noAck")
+	m.ok(c.Qos(&codec.BasicQos{PrefetchCount: uint16(rapid.IntRange(0, 4).Draw(m.T, "prefetch"))}))
+	noAck := rapid.IntRange(0, 3).Draw(m.T, "noAck") == 0
 	consume := &codec.BasicConsume{
 		Queue: q.name, ConsumerTag: tag, NoAck: noAck,
 		Exclusive: !q.quorum() && rapid.IntRange(0, 3).Draw(m.T, "exclusive") == 0,
@@ -130,7 +140,14 @@ func (m *model) cancel() {
 func (m *model) get() {
 	c, q := m.channel(), m.queue()
 	m.declare(q)
-	noAck := rapid.Bool().Draw(m.T, "noAck")
+	for range rapid.IntRange(1, 5).Draw(m.T, "messages") {
+		m.getOne(c, q)
+		m.check()
+	}
+}
+
+func (m *model) getOne(c *modelChannel, q *modelQueue) {
+	noAck := rapid.IntRange(0, 3).Draw(m.T, "noAck") == 0
 	got, msg, err := c.Get(&codec.BasicGet{Queue: q.name, NoAck: noAck})
 	m.ok(err)
 	q.expire(false)
@@ -147,7 +164,7 @@ func (m *model) get() {
 }
 
 func (m *model) closeConnection() {
-	i := rapid.IntRange(0, 2).Draw(m.T, "connection")
+	i := rapid.IntRange(0, 1).Draw(m.T, "connection")
 	m.disconnect(i)
 }
 
