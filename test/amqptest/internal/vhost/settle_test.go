@@ -29,7 +29,7 @@ func TestReturnedMessagesGoToTheirPlaceOrToTheHead(t *testing.T) {
 	t.Parallel()
 	for kind, want := range map[string]string{typeClassic: "1 2 3 4", typeQuorum: "3 1 2 4"} {
 		c := alone(t)
-		c.queue("q", argQueueType, kind, argDeliveryLimit, int32(5))
+		c.queue("q", argQueueType, kind)
 		c.limit(3)
 		c.consume("q", "c")
 		c.fill("q", "1", "2", "3", "4")
