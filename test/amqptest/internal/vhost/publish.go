@@ -18,7 +18,10 @@ type Message struct {
 	bytes int64 // what it takes to hold it; see size
 }
 
-const deliveryPersistent = 2
+const (
+	deliveryTransient  = 1
+	deliveryPersistent = 2
+)
 
 func (m *Message) persistent() bool { return m.Properties.DeliveryMode == deliveryPersistent }
 
@@ -137,6 +140,9 @@ func (ch *Channel) checkProperties(props codec.Properties) error {
 			return err
 		}
 	}
+	if mode := props.DeliveryMode; props.Present.Has(codec.HasDeliveryMode) && mode != deliveryTransient && mode != deliveryPersistent {
+		return fail(codec.PreconditionFailed, "invalid message: {delivery_mode_unknown,%d}", mode)
+	}
 	return nil
 }
 
@@ -149,7 +155,7 @@ func parseExpiration(s string) (time.Duration, error) {
 	case n < 0:
 		return 0, fail(codec.PreconditionFailed, "invalid expiration '%s': {value_negative,%d}", s, n)
 	case n > maxMilliseconds:
-		return 0, fail(codec.PreconditionFailed, "invalid expiration '%s': {value_too_big,%d}", s, n)
+		return 0, fail(codec.PreconditionFailed, "invalid expiration '%s': {value_too_large,%d}", s, n)
 	}
 	return time.Duration(n) * time.Millisecond, nil
 }
@@ -161,5 +167,5 @@ func expirationFlaw(s string) string {
 	if rest == digits {
 		return "no_integer"
 	}
-	return "{leftover_string,<<\"" + rest + "\">>}"
+	return "{leftover_string,\"" + rest + "\"}"
 }
