@@ -198,7 +198,10 @@ func (c *Client) innermost(ctx context.Context, req *warren.Request) (*warren.Re
 func (c *Client) Ping(ctx context.Context, method string) (servers int, err error) {
 	req := &warren.Request{Method: method}
 	if err := warren.CheckMethod(method); err != nil {
-		return 0, c.fail(req, warren.Errorf(warren.CodeInvalidArgument, "%w", err).WithReason(warren.ReasonBadRequest))
+		return 0, c.fail(req, &warren.Error{
+			Code: warren.CodeInvalidArgument, Reason: warren.ReasonBadRequest, Outcome: warren.NotExecuted,
+			Message: trim(err), Cause: err,
+		})
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
@@ -220,7 +223,9 @@ func (c *Client) Ping(ctx context.Context, method string) (servers int, err erro
 	case ctx.Err() != nil:
 		return 0, c.fail(req, c.ended(ctx, warren.NotExecuted))
 	default:
-		return 0, c.fail(req, &warren.Error{Code: warren.CodeUnavailable, Message: trim(err), Cause: err})
+		return 0, c.fail(req, &warren.Error{
+			Code: warren.CodeUnavailable, Outcome: warren.NotExecuted, Message: trim(err), Cause: err,
+		})
 	}
 }
 
