@@ -3,6 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/urfave/cli/v3"
@@ -27,8 +31,17 @@ programs: WARREN_URL=amqp://user:password@host:5672/vhost
 Without --listen it takes 127.0.0.1:5672, where clients look first, or another
 port if that is taken.
 
+With --fault it fails on purpose. A rule says what it meets, after which match,
+and what it then does:
+   basic.publish key=orders nth=3: nack
+   basic.deliver queue=orders every=10: sever-after
+   basic.ack times=1: drop
+The package test/amqptest lists all words.
+
 Examples:
    warren broker
+   warren broker --trace
+   warren broker --fault 'basic.publish nth=100: restart keep-messages 500ms'
    warren broker --listen 127.0.0.1:0 --json`
 
 func brokerCommand() *cli.Command {
@@ -36,10 +49,14 @@ func brokerCommand() *cli.Command {
 		Name:        "broker",
 		Usage:       "run a broker for development",
 		Description: brokerDescription,
+		// The actions of a rule are separated by commas.
+		DisableSliceFlagSeparator: true,
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{
 				Name: "listen", Usage: "`ADDRESS` to accept connections on, host:port; port 0 is any that is free", DefaultText: localAddress,
 			},
+			&cli.StringSliceFlag{Name: "fault", Usage: "`RULE` of a fault; may be repeated"},
+			&cli.BoolFlag{Name: "trace", Usage: "print what passes through the broker on standard error, one line each"},
 		}, outputFlags()...),
 		Action: runBroker,
 	}
@@ -50,7 +67,14 @@ func runBroker(ctx context.Context, cmd *cli.Command) error {
 	if _, err := arguments(cmd, 0, 0); err != nil {
 		return err
 	}
-	b, err := listenLocally(cmd.String("listen"))
+	rules, err := faultRules(cmd)
+	if err != nil {
+		return err
+	}
+	if cmd.Bool("trace") {
+		rules = append(rules, traceRule(out))
+	}
+	b, err := listenLocally(cmd.String("listen"), rules...)
 	if err != nil {
 		return err
 	}
@@ -71,16 +95,43 @@ func runBroker(ctx context.Context, cmd *cli.Command) error {
 	return nil
 }
 
+// faultRules reads the rules of --fault.
+func faultRules(cmd *cli.Command) ([]amqptest.Rule, error) {
+	var rules []amqptest.Rule
+	for _, text := range cmd.StringSlice("fault") {
+		rule, err := amqptest.ParseRule(text)
+		if err != nil {
+			return nil, usageError(cmd, "--fault: %s", strings.TrimPrefix(err.Error(), "amqptest: "))
+		}
+		rules = append(rules, rule)
+	}
+	return rules, nil
+}
+
+// traceRule prints every event, and changes none.
+func traceRule(out *output) amqptest.Rule {
+	const name = "trace"
+	var mu sync.Mutex
+	return amqptest.Rule{Name: name, Times: amqptest.Always, Do: amqptest.Do(func(ev *amqptest.Event) {
+		line := *ev
+		line.Faults = slices.DeleteFunc(slices.Clone(ev.Faults), func(fault string) bool { return fault == name })
+		mu.Lock()
+		defer mu.Unlock()
+		_, _ = fmt.Fprintln(out.stderr, oneLine(line.String()))
+	})}
+}
+
 // listenLocally starts a broker. Without an address it takes the usual one, or
 // any if that is taken.
-func listenLocally(address string) (*amqptest.Broker, error) {
-	chosen := address
-	if chosen == "" {
-		chosen = localAddress
+func listenLocally(address string, faults ...amqptest.Rule) (*amqptest.Broker, error) {
+	options := amqptest.Options{Listen: address, Faults: faults}
+	if address == "" {
+		options.Listen = localAddress
 	}
-	b, err := amqptest.Start(amqptest.Options{Listen: chosen})
+	b, err := amqptest.Start(options)
 	if address == "" && errors.Is(err, syscall.EADDRINUSE) {
-		b, err = amqptest.Start(amqptest.Options{})
+		options.Listen = ""
+		b, err = amqptest.Start(options)
 	}
 	if err != nil {
 		return nil, exit(exitUsage, "--listen: %w", err)

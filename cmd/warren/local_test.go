@@ -70,6 +70,28 @@ func TestServeWithoutAURLBringsABroker(t *testing.T) {
 	s.wait(t).want(t, 0)
 }
 
+func TestBrokerFailsOnPurposeAndShowsIt(t *testing.T) {
+	t.Parallel()
+	b, object := started(t, "broker", "--listen", "127.0.0.1:0", "--trace",
+		"--fault", "basic.publish key=sample.echo times=2: delay 1ms, nack", "--fault", "basic.publish key=sample.echo nth=3: return")
+	at, _ := object["url"].(string)
+	serveSamples(t, at)
+	// Twice nacked, then returned as if there were no queue.
+	r := invoke(t, at, "call", "--json", "--idempotent", "sample.echo", "hello").want(t, exitNoServer)
+	if object := r.object(t); object["reason"] != "no_route" || object["attempts"] != 3.0 {
+		t.Errorf("the call ended with %v", object)
+	}
+	for _, want := range []string{"connection.open", "basic.consume", "basic.publish", "basic.nack", "basic.return"} {
+		if !strings.Contains(b.stderr.String(), want) {
+			t.Errorf("no %s in the trace %s", want, b.stderr.String())
+		}
+	}
+	line := invoke(t, "", "broker", "--fault", "basic.publish: explode").want(t, exitUsage).wantLine(t)
+	if !strings.Contains(line, "--fault") || !strings.Contains(line, "explode") {
+		t.Errorf("standard error: %q", line)
+	}
+}
+
 func TestBrokerSaysThatItsAddressIsTaken(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
