@@ -62,6 +62,7 @@ func (w *writer) send(o *outgoing) {
 		w.flush()
 		c.sleep(v.delay)
 	}
+	w.owed += o.size() // also what is held: heartbeats do not wait for it
 	if v.hold > 0 {
 		w.hold(o, v)
 		return
@@ -73,7 +74,6 @@ func (w *writer) send(o *outgoing) {
 // carryOut writes an entry as a verdict wants it.
 func (w *writer) carryOut(o *outgoing, v *verdict) {
 	c := w.c
-	w.owed += o.size()
 	if v.severBefore {
 		w.flush()
 		w.sever()
@@ -81,7 +81,8 @@ func (w *writer) carryOut(o *outgoing, v *verdict) {
 	switch {
 	case w.ended, v.drop:
 	case v.closeConnection != nil || v.closeChannel != nil:
-		c.besides(func() { c.closeByFault(o.channel, o.method, v) })
+		channel, method := o.channel, o.method // the entry is not the writer's for ever
+		c.besides(func() { c.closeByFault(channel, method, v) })
 	default:
 		w.append(o, v.corrupt)
 		for range v.copies {
