@@ -23,7 +23,8 @@ type Action struct {
 // of confirms and is never confirmed, so that the confirms of others stay theirs.
 func Drop() Action { return Action{kind: actionDrop} }
 
-// Delay holds the event for d, and with it all that comes after it on the connection in the same direction.
+// Delay holds the event for d, and with it all that comes after it on the connection in the same direction, heartbeats
+// included.
 func Delay(d time.Duration) Action { return Action{kind: actionDelay, wait: d} }
 
 // Duplicate lets the event take place n times more, 1 to 1000: executed again if it came from the client, written again

@@ -3,6 +3,7 @@ package amqptest
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -113,8 +114,7 @@ func (b *Broker) story(test string) string {
 	var w, counts strings.Builder
 	fs := &b.faults
 	fs.mu.Lock()
-	total := fs.seq
-	list := fs.since(total - min(total, dumpedEvents))
+	list := slices.DeleteFunc(fs.since(0), func(ev *Event) bool { return ev.Method == methodHeartbeat && ev.Faults == nil })
 	if rules := fs.rules.Load(); rules != nil {
 		for _, f := range *rules {
 			fmt.Fprintf(&counts, "  %s (met %d of %d matches)\n", f.rule, f.meetings, f.matches)
@@ -130,7 +130,8 @@ func (b *Broker) story(test string) string {
 		fmt.Fprintf(&w, "faults in force:\n%s", counts.String())
 	}
 	if len(list) > 0 {
-		fmt.Fprintf(&w, "the last %d of %d events:\n", len(list), total)
+		list = list[max(0, len(list)-dumpedEvents):]
+		fmt.Fprintf(&w, "the last %d events, but for heartbeats:\n", len(list))
 	}
 	for _, ev := range list {
 		fmt.Fprintf(&w, "  %v\n", *ev)

@@ -64,6 +64,7 @@ func TestStoryTellsSeedRulesAndLastEvents(t *testing.T) {
 	for range 60 {
 		b.watch(publish(s, "a", "x"))
 	}
+	b.watch(s.heartbeat(FromClient))
 	story := b.story("TestX/case 1")
 	lines := strings.Split(strings.TrimSpace(story), "\n")
 	if len(lines) != 1+1+4+1+50 {
@@ -72,7 +73,7 @@ func TestStoryTellsSeedRulesAndLastEvents(t *testing.T) {
 	for i, want := range map[int]string{
 		0:  "3 faults were drawn from seed 77; to draw them again: AMQPTEST_SEED=77 go test -count=1 -run '^TestX$/^case 1$'",
 		2:  "  name=own: nack (met 1 of 60 matches)",
-		6:  "the last 50 of 60 events:",
+		6:  "the last 50 events, but for heartbeats:",
 		7:  "  #11 ",
 		56: "  #60 ",
 	} {
