@@ -329,6 +329,11 @@ func (c *conn) drain(d time.Duration) {
 	} else {
 		return // a pipe loses nothing
 	}
+	c.discard(d)
+}
+
+// discard is drain that leaves it to the client to close the connection first.
+func (c *conn) discard(d time.Duration) {
 	c.release()
 	defer c.acquire()
 	_ = c.nc.SetReadDeadline(time.Now().Add(d))

@@ -76,7 +76,9 @@ func (c *conn) closedByClient() {
 	c.done = true
 	c.beginEnd()
 	c.awaitWritten()
-	c.drain(lingering)
+	// As RabbitMQ does: to a client that has not yet looked at the close-ok, an end right behind it may look like a
+	// connection that is lost.
+	c.discard(closeTimeout)
 }
 
 // execute does what a method on the channel asks for.

@@ -195,3 +195,18 @@ func TestOptionsOutOfTheirBoundsAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// The client, that is: an end right behind the close-ok would race it.
+func TestWhoClosesIsLeftTimeToEndTheConnection(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := login(t, New(t, Options{Listen: "none"}))
+		p.send(0, &codec.ConnectionClose{ReplyCode: 200})
+		expect[*codec.ConnectionCloseOk](p, 0)
+		began := time.Now()
+		p.ends()
+		if took := time.Since(began); took != closeTimeout {
+			t.Errorf("the broker waited for %v, want %v", took, closeTimeout)
+		}
+	})
+}

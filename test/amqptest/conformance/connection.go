@@ -1,7 +1,9 @@
 package conformance
 
 import (
+	"errors"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -158,11 +160,15 @@ var connectionChecks = []check{
 			t.Errorf("%d heartbeats in %v, then the end; want one each half second, for about three", beats, took)
 		}
 	}},
-	{"close by the client is answered", func(t *testing.T, target Target) {
+	{"close by the client is answered, and left to the client to complete", func(t *testing.T, target Target) {
 		w := dialWire(t, target.VHost(t))
 		w.openChannel(1)
 		w.call(0, connectionClose, uint16(200), "bye", uint16(0), uint16(0))
 		w.expect(0, connectionCloseOk)
+		_ = w.conn.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+		if _, err := w.in.ReadByte(); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("after close-ok: %v; want an open socket and nothing on it", err)
+		}
 	}},
 	{"broker keeps to the frame size that the client asked for", func(t *testing.T, target Target) {
 		s := begin(t, target)
