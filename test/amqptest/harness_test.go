@@ -10,16 +10,16 @@ import (
 
 // session is a client's connection with a channel in confirm mode, in a bubble.
 type session struct {
-	t        *testing.T
-	b        *Broker
-	conn     *amqp.Connection
-	ch       *amqp.Channel
-	sent     []*amqp.DeferredConfirmation // by tag, less 1
-	told     map[int]bool                 // what confirmed has returned
-	returns  chan amqp.Return
-	blocked  chan amqp.Blocking
-	lost     chan *amqp.Error // of the connection
-	closed   chan *amqp.Error // of the channel
+	t       *testing.T
+	b       *Broker
+	conn    *amqp.Connection
+	ch      *amqp.Channel
+	sent    []*amqp.DeferredConfirmation // by tag, less 1
+	told    map[int]bool                 // what confirmed has returned
+	returns chan amqp.Return
+	blocked chan amqp.Blocking
+	lost    chan *amqp.Error // of the connection
+	closed  chan *amqp.Error // of the channel
 }
 
 const sessionHeartbeat = 30 * time.Second
