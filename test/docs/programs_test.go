@@ -42,6 +42,25 @@ func TestReadmeProgramsPrintWhatTheReadmeShows(t *testing.T) {
 	}
 }
 
+// The README's tests pass.
+func TestReadmeTestsPass(t *testing.T) {
+	t.Parallel()
+	played := 0
+	for _, b := range blocks(t, "README.md", "go") {
+		if !strings.HasSuffix(b.name(), "_test.go") {
+			continue
+		}
+		played++
+		goTest := exec.CommandContext(t.Context(), "go", "test", "-race", "-v", writeFile(t, b.name(), b.text))
+		if out, err := goTest.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS") {
+			t.Errorf("%s: %v\n%s", b.where(), err, out)
+		}
+	}
+	if played != 1 {
+		t.Errorf("README.md has %d tests; want 1", played)
+	}
+}
+
 // stage is where commands of console blocks are played.
 type stage struct {
 	t        *testing.T
@@ -154,8 +173,8 @@ func TestFragmentsCompile(t *testing.T) {
 			if formatted, err := format.Source([]byte(b.text)); err != nil || string(formatted) != b.text {
 				t.Errorf("%s is not as gofmt has it (%v):\n%s", b.where(), err, formatted)
 			}
-			if strings.Contains(b.text, "package main\n") {
-				continue
+			if b.name() != "" {
+				continue // a whole program, or test
 			}
 			fragments++
 			program += fmt.Sprintf("\nfunc fragment%d() error {\n//line %s:%d\n%s", fragments, b.file, b.line, b.text)
