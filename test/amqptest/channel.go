@@ -116,6 +116,9 @@ func (ch *channel) takeMethod(f codec.Frame) {
 	}
 }
 
+// shortestHeader is the length of a content header less its properties.
+const shortestHeader = 12
+
 func (ch *channel) takeHeader(f codec.Frame) {
 	c := ch.c
 	class, _ := ch.publish.ID()
@@ -124,11 +127,13 @@ func (ch *channel) takeHeader(f codec.Frame) {
 			"expected content header for class %d, got non content header frame instead", class))
 		return
 	}
+	if len(f.Payload) < shortestHeader {
+		c.shut(unknownFrame(f))
+		return
+	}
 	h, err := codec.DecodeHeader(f.Payload)
 	if err != nil {
-		flaw := codecError(err)
-		flaw.ClassID, flaw.MethodID = ch.publish.ID()
-		c.shut(flaw)
+		c.shut(errorAt(nil, codec.InternalError, "%s", codecError(err).Text))
 		return
 	}
 	limit := c.b.options.MaxMessageSize

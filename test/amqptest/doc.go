@@ -32,8 +32,9 @@
 //     the capabilities are those of RabbitMQ 3.10, since clients go by them.
 //   - A log-in that is refused is refused at once; RabbitMQ waits for three
 //     seconds. So it is with other failures before the connection is open.
-//   - A content header that cannot be decoded closes the connection with 502
-//     SYNTAX_ERROR instead of 541 INTERNAL_ERROR.
+//   - The 541 INTERNAL_ERROR over a content header that cannot be decoded says
+//     what is wrong with it. RabbitMQ gives no text, names 505 if the weight is
+//     not 0, and waits for more where a flag stands for no property.
 //   - A body above the largest message size is refused when it is announced and
 //     not when it has come.
 package amqptest

@@ -82,6 +82,11 @@ func refusal(f codec.Refused, frameMax uint32) string {
 	return fmt.Sprintf("type %d, all octets = %s: %s", f.Type, octets(f.Payload), flaw)
 }
 
+// unknownFrame is the error over a frame that is too short for its type.
+func unknownFrame(f codec.Frame) *codec.Error {
+	return errorAt(nil, codec.FrameError, "type %d, all octets = %s: unknown_frame", f.Type, octets(f.Payload))
+}
+
 // isTableFlaw says whether a method cannot be decoded because of what is inside of a table. If it can be told that
 // only octets are missing at the end, or are too many there, it is something else.
 func isTableFlaw(payload []byte, flaw *codec.Error) bool {

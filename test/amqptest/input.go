@@ -101,13 +101,17 @@ func (c *conn) decode(payload []byte) codec.Method {
 	if err == nil {
 		return m
 	}
+	if len(payload) < 4 && c.state == stateRunning {
+		c.shut(unknownFrame(codec.Frame{Type: codec.FrameMethod, Payload: payload}))
+		return nil
+	}
 	flaw := codecError(err)
 	if c.state != stateRunning || flaw.Code == codec.NotImplemented || isTableFlaw(payload, flaw) {
 		c.hangUp("%v", flaw)
 		return nil
 	}
 	c.shut(&codec.Error{
-		Code: codec.FrameError, Text: "cannot decode " + octets(payload[min(4, len(payload)):]),
+		Code: codec.FrameError, Text: "cannot decode " + octets(payload[4:]),
 		ClassID: flaw.ClassID, MethodID: flaw.MethodID,
 	})
 	return nil
