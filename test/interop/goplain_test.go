@@ -129,12 +129,18 @@ func serveByGo(t *testing.T, url string, opts serverOptions) *plainServer {
 		t.Fatal(err)
 	}
 	ended := make(chan struct{})
-	s := &goServer{opts: opts, events: new(output)}
+	s := &goServer{reporter: reporter{new(output)}, opts: opts}
 	kill := func() {
 		_ = conn.Close()
 		<-ended
 	}
-	s.ch, err = conn.Channel()
+	if opts.confirm {
+		if s.confirmed, err = openConfirmed(conn); err == nil {
+			s.ch = s.confirmed.Channel
+		}
+	} else {
+		s.ch, err = conn.Channel()
+	}
 	if err != nil {
 		_ = conn.Close()
 		t.Fatal(err)
@@ -167,9 +173,10 @@ func serveByGo(t *testing.T, url string, opts serverOptions) *plainServer {
 }
 
 type goServer struct {
-	opts   serverOptions
-	ch     *amqp.Channel
-	events *output
+	reporter
+	opts      serverOptions
+	ch        *amqp.Channel
+	confirmed *goConfirmed // on ch; nil unless opts.confirm
 }
 
 func (s *goServer) serve(d amqp.Delivery) error {
@@ -184,7 +191,7 @@ func (s *goServer) serve(d amqp.Delivery) error {
 	}
 	for range s.opts.replies {
 		reply := amqp.Publishing{CorrelationId: d.CorrelationId, Body: answer}
-		if err := s.ch.PublishWithContext(context.Background(), "", d.ReplyTo, false, false, reply); err != nil {
+		if err := s.publish(d.ReplyTo, reply); err != nil {
 			return err
 		}
 	}
@@ -199,6 +206,17 @@ func (s *goServer) serve(d amqp.Delivery) error {
 	return nil
 }
 
+func (s *goServer) publish(replyTo string, reply amqp.Publishing) error {
+	if s.confirmed == nil {
+		return s.ch.PublishWithContext(context.Background(), "", replyTo, false, false, reply)
+	}
+	told, err := s.confirmed.outcome(replyTo, reply, true)
+	if told != "confirmed" {
+		s.report(event{Event: "returned", CorrelationID: reply.CorrelationId})
+	}
+	return err
+}
+
 func (s *goServer) result(body []byte) ([]byte, error) {
 	if s.opts.mode == "echo" {
 		return body, nil
@@ -210,12 +228,15 @@ func (s *goServer) result(body []byte) ([]byte, error) {
 	return fmt.Append(nil, fib(n.Int64())), nil
 }
 
-func (s *goServer) report(e event) {
+// reporter reports as the scripts do.
+type reporter struct{ events *output }
+
+func (r reporter) report(e event) {
 	line, err := json.Marshal(e)
 	if err != nil {
 		panic(err) // AMQP has no header that JSON cannot show, but for NaN
 	}
-	_, _ = s.events.Write(append(line, '\n'))
+	_, _ = r.events.Write(append(line, '\n'))
 }
 
 // fib returns the nth Fibonacci number.

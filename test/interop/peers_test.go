@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -123,9 +124,10 @@ type serverOptions struct {
 	mode      string // fib if empty, echo
 	replies   int    // how often each request is answered; 0 is once
 	hold      string // never if empty; before-reply, before-ack: stops there with the first request
+	confirm   bool   // replies are mandatory and confirmed before the request is acknowledged
 }
 
-// event is what a plain server reports: ready, request, replied, acked.
+// event is what a plain server reports: ready, request, returned, replied, acked.
 type event struct {
 	Event         string         `json:"event"`
 	CorrelationID string         `json:"correlation_id"`
@@ -137,6 +139,7 @@ type event struct {
 	Headers       map[string]any `json:"headers"`
 	Redelivered   bool           `json:"redelivered"`
 	Size          int            `json:"size"`
+	Reason        string         `json:"reason"` // of blocked
 }
 
 // plainServer is a running server that does not know Warren.
@@ -174,6 +177,11 @@ func (s *plainServer) await(t *testing.T, kind string, nth int) event {
 
 func eventsOf(t *testing.T, log []byte, kind string) []event {
 	t.Helper()
+	return slices.DeleteFunc(allEvents(t, log), func(e event) bool { return e.Event != kind })
+}
+
+func allEvents(t *testing.T, log []byte) []event {
+	t.Helper()
 	var found []event
 	for {
 		line, rest, whole := bytes.Cut(log, []byte{'\n'})
@@ -184,9 +192,7 @@ func eventsOf(t *testing.T, log []byte, kind string) []event {
 		if err := json.Unmarshal(line, &e); err != nil {
 			t.Fatalf("not an event: %q: %v", line, err)
 		}
-		if e.Event == kind {
-			found = append(found, e)
-		}
+		found = append(found, e)
 		log = rest
 	}
 }
@@ -239,6 +245,9 @@ func (o serverOptions) flags(url string) []string {
 	}
 	if o.hold != "" {
 		flags = append(flags, "--hold="+o.hold)
+	}
+	if o.confirm {
+		flags = append(flags, "--confirm")
 	}
 	return flags
 }

@@ -1,7 +1,7 @@
 // A recipe server.
 //
 // It reports what happens as one JSON object per line: ready, request (with the request's
-// properties), replied, acked. A body that is not a number ends it in fib mode.
+// properties), returned, replied, acked. A body that is not a number ends it in fib mode.
 'use strict';
 
 const { parseArgs } = require('node:util');
@@ -19,6 +19,8 @@ const { values: options } = parseArgs({
     replies: { type: 'string', default: '1' },
     // before-reply or before-ack: stop there with the first request, until killed.
     hold: { type: 'string' },
+    // Wait for the broker to confirm each reply, and report it if it comes back.
+    confirm: { type: 'boolean', default: false },
   },
 });
 
@@ -45,7 +47,7 @@ function result(body) {
   return options.mode === 'echo' ? body : Buffer.from(String(fib(BigInt(body.toString()))));
 }
 
-function onRequest(channel, message) {
+async function onRequest(channel, message) {
   const { correlationId, replyTo, type, contentType, expiration, deliveryMode, headers } = message.properties;
   report('request', {
     correlation_id: correlationId,
@@ -61,8 +63,9 @@ function onRequest(channel, message) {
   const answer = result(message.content);
   if (options.hold === 'before-reply') return;
   for (let i = 0; i < Number(options.replies); i++) {
-    channel.sendToQueue(replyTo, answer, { correlationId });
+    channel.sendToQueue(replyTo, answer, { correlationId, mandatory: options.confirm });
   }
+  if (options.confirm) await channel.waitForConfirms();
   report('replied', { correlation_id: correlationId });
   if (options.hold === 'before-ack') return;
   channel.ack(message);
@@ -71,7 +74,8 @@ function onRequest(channel, message) {
 
 async function main() {
   const connection = await amqplib.connect(options.url);
-  const channel = await connection.createChannel();
+  const channel = await (options.confirm ? connection.createConfirmChannel() : connection.createChannel());
+  channel.on('return', ({ properties }) => report('returned', { correlation_id: properties.correlationId }));
   await declare(channel);
   await channel.prefetch(1);
   await channel.consume(options.queue, (message) => onRequest(channel, message));

@@ -1,7 +1,7 @@
 """A recipe server with options.
 
 It reports what happens as one JSON object per line: ready, request (with the request's properties),
-replied, acked. A body that is not a number ends it in fib mode, as it ends the recipe's server.
+returned, replied, acked. A body that is not a number ends it in fib mode, as it ends the recipe's server.
 """
 
 import argparse
@@ -9,6 +9,7 @@ import json
 import signal
 
 import pika
+import pika.exceptions
 
 
 def options():
@@ -20,6 +21,8 @@ def options():
     parser.add_argument("--replies", type=int, default=1, help="how often each request is answered")
     parser.add_argument("--hold", choices=["before-reply", "before-ack"],
                         help="stop there with the first request, until killed")
+    parser.add_argument("--confirm", action="store_true",
+                        help="wait for the broker to confirm each reply, and report it if it comes back")
     return parser.parse_args()
 
 
@@ -60,13 +63,18 @@ def serve(channel, opts):
             signal.pause()
         reply = pika.BasicProperties(correlation_id=properties.correlation_id)
         for _ in range(opts.replies):
-            channel.basic_publish("", properties.reply_to, answer, reply)
+            try:
+                channel.basic_publish("", properties.reply_to, answer, reply, mandatory=opts.confirm)
+            except pika.exceptions.UnroutableError:
+                report("returned", correlation_id=properties.correlation_id)
         report("replied", correlation_id=properties.correlation_id)
         if opts.hold == "before-ack":
             signal.pause()
         channel.basic_ack(method.delivery_tag)
         report("acked", correlation_id=properties.correlation_id)
 
+    if opts.confirm:
+        channel.confirm_delivery()
     channel.basic_qos(prefetch_count=1)
     channel.basic_consume(opts.queue, on_request)
     report("ready")

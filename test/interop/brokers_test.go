@@ -1,0 +1,37 @@
+package interop
+
+import (
+	"testing"
+
+	"github.com/warren-rpc/warren/test/amqptest"
+	"github.com/warren-rpc/warren/test/rabbit"
+)
+
+// onEachBroker runs a test on RabbitMQ and on the broker for tests, which must
+// not differ for any of the peers: each time on an empty virtual host, whose URL
+// the test gets.
+func onEachBroker(t *testing.T, test func(t *testing.T, url string)) {
+	t.Helper()
+	t.Run("RabbitMQ", func(t *testing.T) {
+		t.Parallel()
+		test(t, rabbit.VHost(t))
+	})
+	t.Run("amqptest", func(t *testing.T) {
+		t.Parallel()
+		test(t, amqptest.New(t, amqptest.Options{}).URL())
+	})
+}
+
+// withEachPlainServer runs a test on each broker for each library that serves.
+func withEachPlainServer(t *testing.T, test func(t *testing.T, url string, kind plainServerKind)) {
+	t.Helper()
+	for _, kind := range plainServerKinds() {
+		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
+			onEachBroker(t, func(t *testing.T, url string) {
+				t.Helper()
+				test(t, url, kind)
+			})
+		})
+	}
+}
