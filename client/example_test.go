@@ -4,24 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
-	"testing"
 	"time"
-
-	"go.uber.org/goleak"
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/server"
-	"github.com/warren-rpc/warren/test/rabbit"
+	"github.com/warren-rpc/warren/test/amqptest"
 )
-
-// The examples share a node and a server, which the first of them starts: tests
-// that need no broker do not wait for one.
-func TestMain(m *testing.M) {
-	os.Exit(rabbit.Main(m, stopExamples, func() error { return goleak.Find() }))
-}
 
 // A typed call: the client's codec, JSON by default, encodes the request and
 // decodes the reply. The call ends by the deadline of its context.
@@ -104,20 +94,20 @@ func ExampleClient_Notify() {
 // audit gets what audit.log was told.
 var audit = make(chan string, 1)
 
+// The examples share a broker and a server, which the first of them starts.
 var examples struct {
-	node   *rabbit.Node
+	broker *amqptest.Broker
 	server *server.Server
-	closed bool
 }
 
 // broker is warren.Broker{URLs: []string{"amqp://user:password@host:port/vhost"}},
-// with the address of a private node.
+// with the address of an in-process broker.
 var broker = sync.OnceValue(func() warren.Broker {
 	var err error
-	if examples.node, err = rabbit.Start(context.Background(), rabbit.Options{}); err != nil {
+	if examples.broker, err = amqptest.Start(amqptest.Options{}); err != nil {
 		panic(err)
 	}
-	settings := warren.Broker{URLs: []string{examples.node.URL()}}
+	settings := warren.Broker{URLs: []string{examples.broker.URL()}}
 	s, err := server.New(server.Config{Broker: settings})
 	if err == nil {
 		err = errors.Join(
@@ -134,10 +124,10 @@ var broker = sync.OnceValue(func() warren.Broker {
 })
 
 func stopExamples() error {
-	if examples.node == nil {
+	if examples.broker == nil {
 		return nil
 	}
-	return errors.Join(examples.server.Stop(context.Background()), examples.node.Close())
+	return errors.Join(examples.server.Stop(context.Background()), examples.broker.Close())
 }
 
 type userID struct {
@@ -148,13 +138,13 @@ type address struct {
 	Address string `json:"address"`
 }
 
-func email(ctx context.Context, user userID) (address, error) {
+func email(_ context.Context, user userID) (address, error) {
 	switch user.ID {
 	case 1:
 		return address{"ada@example.org"}, nil
 	case 3:
-		<-ctx.Done()
-		return address{}, ctx.Err()
+		time.Sleep(time.Second)
+		return address{}, nil
 	default:
 		return address{}, warren.Errorf(warren.CodeNotFound, "there is no user %d", user.ID).WithReason("no_such_user")
 	}
