@@ -4,24 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
-	"testing"
 	"time"
-
-	"go.uber.org/goleak"
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/server"
-	"github.com/warren-rpc/warren/test/rabbit"
+	"github.com/warren-rpc/warren/test/amqptest"
 )
-
-// The examples share a node, which the first of them boots: tests that need no
-// broker do not wait for one.
-func TestMain(m *testing.M) {
-	os.Exit(rabbit.Main(m, closeNode, func() error { return goleak.Find() }))
-}
 
 // transfer is a request that judges itself.
 type transfer struct {
@@ -112,23 +102,24 @@ func ExampleServer_Run() {
 
 // The rest is what the examples call.
 
-var node *rabbit.Node
+// local is the broker that the examples share; the first of them starts it.
+var local *amqptest.Broker
 
 // broker is warren.Broker{URLs: []string{"amqp://user:password@host:port/vhost"}},
-// with the address of a private node.
+// with the address of an in-process broker.
 var broker = sync.OnceValue(func() warren.Broker {
 	var err error
-	if node, err = rabbit.Start(context.Background(), rabbit.Options{}); err != nil {
+	if local, err = amqptest.Start(amqptest.Options{}); err != nil {
 		panic(err)
 	}
-	return warren.Broker{URLs: []string{node.URL()}}
+	return warren.Broker{URLs: []string{local.URL()}}
 })
 
-func closeNode() error {
-	if node == nil {
+func stopExamples() error {
+	if local == nil {
 		return nil
 	}
-	return node.Close()
+	return local.Close()
 }
 
 // call makes one call with a client of its own.
