@@ -38,6 +38,7 @@ type acker struct {
 	wake    chan struct{}
 	idle    chan struct{} // one token: taken fell to zero
 	stopped chan struct{}
+	over    chan struct{} // closed when run has returned
 
 	base  uint64  // every tag up to it is told; the flusher's own
 	state []uint8 // of the tags after base: pending, ready or told; the flusher's own
@@ -59,7 +60,8 @@ const (
 
 func newAcker(s *Session, ch acknowledger, delay time.Duration, enough int) *acker {
 	return &acker{
-		s: s, ch: ch, delay: delay, enough: max(enough, 1), wake: make(chan struct{}, 1), idle: make(chan struct{}, 1), stopped: make(chan struct{}),
+		s: s, ch: ch, delay: delay, enough: max(enough, 1), wake: make(chan struct{}, 1), idle: make(chan struct{}, 1),
+		stopped: make(chan struct{}), over: make(chan struct{}),
 	}
 }
 
@@ -115,6 +117,7 @@ func (a *acker) outstanding() int {
 
 // run writes acknowledgements until the session ends or stop is called.
 func (a *acker) run() {
+	defer close(a.over)
 	defer a.end()
 	for {
 		select {
@@ -124,6 +127,7 @@ func (a *acker) run() {
 		case <-a.s.Done():
 			return
 		case <-a.stopped:
+			a.flush()
 			return
 		}
 	}
@@ -157,7 +161,12 @@ func (a *acker) waiting() int {
 	return len(a.done)
 }
 
-func (a *acker) stop() { close(a.stopped) }
+// stop tells what is done and ends run. It returns when nothing will be told any more: an acknowledgement that follows
+// the channel's close ends the connection.
+func (a *acker) stop() {
+	close(a.stopped)
+	<-a.over
+}
 
 func (a *acker) end() {
 	a.mu.Lock()
