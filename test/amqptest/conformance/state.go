@@ -39,8 +39,14 @@ func (s *session) hasExchange(name string) bool {
 func (s *session) exists(err error) bool {
 	s.t.Helper()
 	var refusal *amqp.Error
-	if err != nil && errors.As(err, &refusal) && refusal.Code != amqp.NotFound && refusal.Code != amqp.ChannelError {
-		s.t.Fatal(err)
+	if errors.As(err, &refusal) {
+		switch refusal.Code {
+		case amqp.ResourceLocked:
+			return true // and another's
+		case amqp.NotFound, amqp.ChannelError:
+		default:
+			s.t.Fatal(err)
+		}
 	}
 	return err == nil
 }
