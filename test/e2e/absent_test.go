@@ -9,6 +9,7 @@ import (
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/test/rabbit"
+	"github.com/warren-rpc/warren/test/rig"
 )
 
 func TestMissingQueueIsNoRouteAtOnce(t *testing.T) {
@@ -20,7 +21,7 @@ func TestMissingQueueIsNoRouteAtOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := c.Call(testContext(t), "nobody.home", nil, opts...)
-			e := wantError(t, err, warren.CodeUnavailable, warren.ReasonNoRoute, warren.NotExecuted)
+			e := rig.WantError(t, err, warren.CodeUnavailable, warren.ReasonNoRoute, warren.NotExecuted)
 			if e.Method != "nobody.home" || e.CallID == "" || e.Remote {
 				t.Fatalf("error is %+v", e)
 			}
@@ -29,14 +30,14 @@ func TestMissingQueueIsNoRouteAtOnce(t *testing.T) {
 	if err := c.Notify(testContext(t), "nobody.home", nil); err == nil {
 		t.Fatal("a notification without a queue succeeded")
 	} else {
-		wantError(t, err, warren.CodeUnavailable, warren.ReasonNoRoute, warren.NotExecuted)
+		rig.WantError(t, err, warren.CodeUnavailable, warren.ReasonNoRoute, warren.NotExecuted)
 	}
 	if _, err := c.Ping(testContext(t), "nobody.home"); err == nil {
 		t.Fatal("a ping without a queue succeeded")
 	} else {
-		wantError(t, err, warren.CodeUnavailable, warren.ReasonNoRoute, warren.NotExecuted)
+		rig.WantError(t, err, warren.CodeUnavailable, warren.ReasonNoRoute, warren.NotExecuted)
 	}
-	eventually(t, "nothing is pending", func() bool { return c.Stats().Pending == 0 })
+	rig.Eventually(t, "nothing is pending", func() bool { return c.Stats().Pending == 0 })
 }
 
 func TestEveryReturnIsSeenAmongManyConfirms(t *testing.T) {
@@ -56,7 +57,7 @@ func TestEveryReturnIsSeenAmongManyConfirms(t *testing.T) {
 	}
 	for _, f := range missing {
 		_, err := f.Result()
-		wantError(t, err, warren.CodeUnavailable, warren.ReasonNoRoute, warren.NotExecuted)
+		rig.WantError(t, err, warren.CodeUnavailable, warren.ReasonNoRoute, warren.NotExecuted)
 	}
 }
 
@@ -72,18 +73,18 @@ func TestQueueWithoutConsumerIsNoServerUnderFailFast(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := c.Call(testContext(t), "echo", nil)
-	wantError(t, err, warren.CodeUnavailable, warren.ReasonNoServer, warren.NotExecuted)
+	rig.WantError(t, err, warren.CodeUnavailable, warren.ReasonNoServer, warren.NotExecuted)
 
 	// Under the wait policy the call waits until its deadline, or for a server.
 	_, err = c.Call(testContext(t), "echo", nil, client.WaitForServer(), client.WithTimeout(100*time.Millisecond))
-	wantError(t, err, warren.CodeDeadlineExceeded, "", warren.Unknown)
+	rig.WantError(t, err, warren.CodeDeadlineExceeded, "", warren.Unknown)
 	waiting := c.Go(testContext(t), "echo", []byte("late"), client.WaitForServer())
 	newServer(t, url, serveEcho("echo"))
 	reply, err := waiting.Result()
 	if err != nil || string(reply.Body) != "late" {
 		t.Fatalf("%v, %v", reply, err)
 	}
-	eventually(t, "calls are served again under fail-fast", func() bool {
+	rig.Eventually(t, "calls are served again under fail-fast", func() bool {
 		_, err := c.Call(testContext(t), "echo", nil)
 		return err == nil
 	})
@@ -93,13 +94,13 @@ func TestExpiringQueueIsGoneAfterItsLastServer(t *testing.T) {
 	t.Parallel()
 	url := rabbit.VHost(t)
 	s := newServer(t, url, func(s *server.Server) error {
-		return s.HandleRaw(server.Method{Name: "brief", Queue: server.Queue{Expires: 10 * time.Second}}, echo)
+		return s.HandleRaw(server.Method{Name: "brief", Queue: server.Queue{Expires: 10 * time.Second}}, rig.Echo)
 	})
 	if err := s.Stop(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
 	c := newClient(t, url)
-	eventually(t, "the queue has expired", func() bool {
+	rig.Eventually(t, "the queue has expired", func() bool {
 		_, err := c.Call(testContext(t), "brief", nil)
 		e, _ := warren.AsError(err)
 		return e != nil && e.Reason == warren.ReasonNoRoute
@@ -128,7 +129,7 @@ func TestExpiredRequestIsNotHandled(t *testing.T) {
 	first := c.Go(testContext(t), "slow", []byte("first"))
 	<-busy
 	_, err := c.Call(testContext(t), "slow", []byte("expires"), client.WithTimeout(50*time.Millisecond))
-	e := wantError(t, err, warren.CodeDeadlineExceeded, "", warren.Unknown)
+	e := rig.WantError(t, err, warren.CodeDeadlineExceeded, "", warren.Unknown)
 	if e.Attempts != 1 {
 		t.Fatalf("error is %+v", e)
 	}
@@ -143,5 +144,5 @@ func TestExpiredRequestIsNotHandled(t *testing.T) {
 		t.Fatalf("handled %q", seen)
 	}
 	// Its refusal came too late for the caller, and is counted.
-	eventually(t, "the late reply is dropped", func() bool { return c.Stats().LateReplies == 1 })
+	rig.Eventually(t, "the late reply is dropped", func() bool { return c.Stats().LateReplies == 1 })
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/test/rabbit"
+	"github.com/warren-rpc/warren/test/rig"
 )
 
 // Calls that end while there is no connection leave nothing in the client: an
@@ -33,7 +34,7 @@ func TestCallsDuringAnOutageLeaveNoBodiesBehind(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	eventually(t, "the bodies are freed", func() bool {
+	rig.Eventually(t, "the bodies are freed", func() bool {
 		runtime.GC()
 		return freed.Load() > calls*9/10
 	})
@@ -44,8 +45,8 @@ func TestCallsDuringAnOutageLeaveNoBodiesBehind(t *testing.T) {
 func TestCallIsRepublishedOnceForOneLoss(t *testing.T) {
 	t.Parallel()
 	base := rabbit.VHost(t)
-	g := newGate()
-	newServer(t, base, g.serve("gate"))
+	g := rig.NewGate()
+	newServer(t, base, serveGate(g, "gate"))
 	p, through := newProxy(t, base)
 	c := newClient(t, through, func(cfg *client.Config) { cfg.ReplyQueue.Exclusive = true })
 	for range 10 {
@@ -58,15 +59,15 @@ func TestCallIsRepublishedOnceForOneLoss(t *testing.T) {
 		lost := c.Stats().Lost
 		p.setStall(true)
 		call := c.Go(testContext(t), "gate", nil, client.Idempotent(), client.WithAttempts(2), client.WaitForServer())
-		eventually(t, "the call is pending", func() bool { return c.Stats().Pending == 1 })
+		rig.Eventually(t, "the call is pending", func() bool { return c.Stats().Pending == 1 })
 		time.Sleep(20 * time.Millisecond) // it is written, and goes nowhere
 		p.cut()
 		p.setStall(false)
-		eventually(t, "the publish is lost", func() bool { return c.Stats().Lost > lost })
-		eventually(t, "the call has ended or runs", func() bool {
+		rig.Eventually(t, "the publish is lost", func() bool { return c.Stats().Lost > lost })
+		rig.Eventually(t, "the call has ended or runs", func() bool {
 			select {
-			case <-g.entered:
-				g.release <- struct{}{}
+			case <-g.Entered:
+				g.Release <- struct{}{}
 				return true
 			case <-call.Done():
 				return true
@@ -82,5 +83,5 @@ func TestCallIsRepublishedOnceForOneLoss(t *testing.T) {
 	if st := c.Stats(); st.Republished > 10 {
 		t.Errorf("%d calls of one repetition each were repeated %d times", 10, st.Republished)
 	}
-	close(g.release)
+	close(g.Release)
 }

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bytes"
-	"context"
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
@@ -11,11 +10,11 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
-	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/internal/wire"
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/test/rabbit"
+	"github.com/warren-rpc/warren/test/rig"
 )
 
 // directAddress makes a direct reply address out of an Erlang process of the
@@ -47,7 +46,7 @@ func TestHostileReplyAddressesCostOthersNothing(t *testing.T) {
 			url := rabbit.VHost(t)
 			s := newServer(t, url, serveEcho("echo"))
 			p := newPlainPeer(t, url)
-			p.publish("echo", amqp.Publishing{ReplyTo: replyTo, CorrelationId: "1", Body: []byte("hostile")})
+			p.Publish("echo", amqp.Publishing{ReplyTo: replyTo, CorrelationId: "1", Body: []byte("hostile")})
 			c := newClient(t, url)
 			for range 50 {
 				began := time.Now()
@@ -58,8 +57,8 @@ func TestHostileReplyAddressesCostOthersNothing(t *testing.T) {
 					t.Errorf("a call of somebody else took %v", took)
 				}
 			}
-			eventually(t, "the hostile request is done with", func() bool {
-				q, err := p.ch.QueueDeclarePassive("echo", false, false, false, false, nil)
+			rig.Eventually(t, "the hostile request is done with", func() bool {
+				q, err := p.Channel.QueueDeclarePassive("echo", false, false, false, false, nil)
 				return err == nil && q.Messages == 0 && s.Stats().Handled == 51
 			})
 			// It waits for every reply and acknowledgement.
@@ -78,15 +77,15 @@ func TestDirectRepliesReachTheirCallers(t *testing.T) {
 	url := rabbit.VHost(t)
 	s := newServer(t, url, serveEcho("echo"))
 	p := newPlainPeer(t, url)
-	direct, err := p.ch.Consume(wire.DirectReplyTo, "", true, false, false, false, nil)
+	direct, err := p.Channel.Consume(wire.DirectReplyTo, "", true, false, false, false, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.replies = direct
+	p.Replies = direct
 	for i := range 20 {
 		id := fmt.Sprint(i)
-		p.publish("echo", amqp.Publishing{ReplyTo: wire.DirectReplyTo, CorrelationId: id, Body: []byte("x")})
-		if d := p.next(); d.CorrelationId != id || string(d.Body) != "x" {
+		p.Publish("echo", amqp.Publishing{ReplyTo: wire.DirectReplyTo, CorrelationId: id, Body: []byte("x")})
+		if d := p.Next(); d.CorrelationId != id || string(d.Body) != "x" {
 			t.Fatalf("reply %+v", d)
 		}
 	}
@@ -101,37 +100,20 @@ func TestUndeliverableRepliesDoNotStopTheMethod(t *testing.T) {
 	t.Parallel()
 	url := rabbit.VHost(t)
 	s := newServer(t, url, func(s *server.Server) error {
-		return s.HandleRaw(server.Method{Name: "echo", Concurrency: 4, Prefetch: 4}, echo)
+		return s.HandleRaw(server.Method{Name: "echo", Concurrency: 4, Prefetch: 4}, rig.Echo)
 	})
 	p := newPlainPeer(t, url)
 	full := amqp.Table{"x-max-length": int32(1), "x-overflow": "reject-publish"}
-	if _, err := p.ch.QueueDeclare("full", false, true, false, false, full); err != nil {
+	if _, err := p.Channel.QueueDeclare("full", false, true, false, false, full); err != nil {
 		t.Fatal(err)
 	}
 	meta := wire.Meta{Kind: wire.KindCall, Attempt: 1, Deadline: time.Now().Add(3 * time.Second), Issued: time.Now()}
 	for i := range 9 {
-		p.publish("echo", amqp.Publishing{Type: meta.Encode(), ReplyTo: "full", CorrelationId: fmt.Sprint(i)})
+		p.Publish("echo", amqp.Publishing{Type: meta.Encode(), ReplyTo: "full", CorrelationId: fmt.Sprint(i)})
 	}
-	reply, err := newClient(t, url).Call(testContext(t), "echo", []byte("body"), client.WithTimeout(within))
+	reply, err := newClient(t, url).Call(testContext(t), "echo", []byte("body"), client.WithTimeout(rig.Within))
 	if err != nil || !bytes.Equal(reply.Body, []byte("body")) {
 		t.Fatalf("%v, %v", reply, err)
 	}
-	eventually(t, "the others are given up", func() bool { st := s.Stats(); return st.Undelivered+st.Rejected > 0 })
-}
-
-// An error whose own methods panic is a handler's slip like any other.
-type nilError struct{ text string }
-
-func (e *nilError) Error() string { return e.text }
-
-func TestErrorThatPanicsIsAPanicOfItsHandler(t *testing.T) {
-	t.Parallel()
-	url := rabbit.VHost(t)
-	newServer(t, url, func(s *server.Server) error {
-		return s.HandleRaw(server.Method{Name: "fail"}, func(context.Context, *warren.Request) (*warren.Reply, error) {
-			return nil, warren.Public((*nilError)(nil))
-		})
-	})
-	_, err := newClient(t, url).Call(testContext(t), "fail", nil)
-	wantError(t, err, warren.CodeInternal, warren.ReasonPanic, warren.Executed)
+	rig.Eventually(t, "the others are given up", func() bool { st := s.Stats(); return st.Undelivered+st.Rejected > 0 })
 }

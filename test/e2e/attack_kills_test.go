@@ -11,6 +11,7 @@ import (
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/test/rabbit"
+	"github.com/warren-rpc/warren/test/rig"
 )
 
 // A broker that is killed again and again costs calls their answers, but none
@@ -20,7 +21,7 @@ func TestBrokerKilledRepeatedlyUnderLoad(t *testing.T) {
 	node := rabbit.New(t, rabbit.Options{})
 	// A quorum queue that is young when its node is killed can be broken for good.
 	s := newServer(t, node.URL(), func(s *server.Server) error {
-		return s.HandleRaw(server.Method{Name: "echo", Queue: server.Queue{Type: server.Classic}}, echo)
+		return s.HandleRaw(server.Method{Name: "echo", Queue: server.Queue{Type: server.Classic}}, rig.Echo)
 	})
 	c := newClient(t, node.URL())
 	ctx, cancel := context.WithCancel(context.Background())
@@ -53,14 +54,14 @@ func TestBrokerKilledRepeatedlyUnderLoad(t *testing.T) {
 	}
 	for range kills {
 		before := answered.Load()
-		eventually(t, "calls are answered", func() bool { return answered.Load() > before+100 })
+		rig.Eventually(t, "calls are answered", func() bool { return answered.Load() > before+100 })
 		node.Kill()
 		if err := node.Restart(testContext(t)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	before := answered.Load()
-	eventually(t, "calls are answered", func() bool { return answered.Load() > before+100 })
+	rig.Eventually(t, "calls are answered", func() bool { return answered.Load() > before+100 })
 	cancel()
 	wg.Wait()
 	if st := c.Stats(); st.Pending != 0 || st.PendingBytes != 0 {

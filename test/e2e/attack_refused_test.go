@@ -7,6 +7,7 @@ import (
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/test/rabbit"
+	"github.com/warren-rpc/warren/test/rig"
 )
 
 // A user who may not publish is told so, at once and for each call, and not by
@@ -24,13 +25,13 @@ func TestCallOfAUserWhoMayNotPublishSaysSo(t *testing.T) {
 	for _, opts := range [][]client.CallOption{nil, {client.Idempotent()}} {
 		began := time.Now()
 		_, err := c.Call(testContext(t), "echo", nil, opts...)
-		wantError(t, err, warren.CodePermissionDenied, warren.ReasonNotPermitted, warren.Unknown)
+		rig.WantError(t, err, warren.CodePermissionDenied, warren.ReasonNotPermitted, warren.Unknown)
 		if took := time.Since(began); took > 5*time.Second {
 			t.Errorf("it took %v", took)
 		}
 	}
 	err := c.Notify(testContext(t), "echo", nil)
-	wantError(t, err, warren.CodePermissionDenied, warren.ReasonNotPermitted, warren.Unknown)
+	rig.WantError(t, err, warren.CodePermissionDenied, warren.ReasonNotPermitted, warren.Unknown)
 }
 
 // A ping ends with the client, as a call does.
@@ -49,9 +50,9 @@ func TestPingEndsWithTheClient(t *testing.T) {
 	if err := c.Close(); err != nil {
 		t.Error(err)
 	}
-	wantError(t, <-ended, warren.CodeCanceled, warren.ReasonClientClosed, warren.NotExecuted)
+	rig.WantError(t, <-ended, warren.CodeCanceled, warren.ReasonClientClosed, warren.NotExecuted)
 	_, err := c.Ping(testContext(t), "echo")
-	wantError(t, err, warren.CodeCanceled, warren.ReasonClientClosed, warren.NotExecuted)
+	rig.WantError(t, err, warren.CodeCanceled, warren.ReasonClientClosed, warren.NotExecuted)
 	if took := time.Since(began); took > 8*time.Second {
 		t.Errorf("closing and two pings took %v", took)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/test/rabbit"
+	"github.com/warren-rpc/warren/test/rig"
 )
 
 // Handlers that obey their context do not cost Stop the whole grace that is
@@ -16,12 +17,12 @@ import (
 func TestStopReturnsWhenCancelledHandlersHaveEnded(t *testing.T) {
 	t.Parallel()
 	url := rabbit.VHost(t)
-	g := newGate()
-	s, err := server.New(server.Config{Broker: warren.Broker{URLs: []string{url}}, Logger: testLogger(t)})
+	g := rig.NewGate()
+	s, err := server.New(server.Config{Broker: warren.Broker{URLs: []string{url}}, Logger: rig.Logger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, register := range []func(*server.Server) error{serveEcho("idle"), g.serve("gate")} {
+	for _, register := range []func(*server.Server) error{serveEcho("idle"), serveGate(g, "gate")} {
 		if err := register(s); err != nil {
 			t.Fatal(err)
 		}
@@ -30,7 +31,7 @@ func TestStopReturnsWhenCancelledHandlersHaveEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	call := newClient(t, url).Go(testContext(t), "gate", []byte("body"))
-	<-g.entered
+	<-g.Entered
 	ctx, cancel := context.WithTimeout(testContext(t), 50*time.Millisecond)
 	defer cancel()
 	began := time.Now()
@@ -41,8 +42,8 @@ func TestStopReturnsWhenCancelledHandlersHaveEnded(t *testing.T) {
 		t.Errorf("Stop took %v; its handler ended at once", took)
 	}
 	// The request went back: another server answers it.
-	close(g.release)
-	newServer(t, url, g.serve("gate"))
+	close(g.Release)
+	newServer(t, url, serveGate(g, "gate"))
 	if reply, err := call.Result(); err != nil || string(reply.Body) != "body" {
 		t.Fatalf("%v, %v", reply, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/test/rabbit"
+	"github.com/warren-rpc/warren/test/rig"
 )
 
 func TestCallReturnsWhatTheHandlerReturned(t *testing.T) {
@@ -62,18 +63,18 @@ func TestTypedCallDecodesValidatesAndAnswers(t *testing.T) {
 		t.Fatalf("got %+v, %v", got, err)
 	}
 	_, err = client.Call[user](testContext(t), c, "users.email", user{ID: -1})
-	wantError(t, err, warren.CodeInvalidArgument, warren.ReasonInvalid, warren.NotExecuted)
+	rig.WantError(t, err, warren.CodeInvalidArgument, warren.ReasonInvalid, warren.NotExecuted)
 	_, err = client.Call[user](testContext(t), c, "users.email", "no object")
-	wantError(t, err, warren.CodeInvalidArgument, warren.ReasonMalformedBody, warren.NotExecuted)
+	rig.WantError(t, err, warren.CodeInvalidArgument, warren.ReasonMalformedBody, warren.NotExecuted)
 	_, err = c.Call(testContext(t), "users.email", []byte(`{"id":7}`), client.WithContentType("text/yaml"))
-	wantError(t, err, warren.CodeInvalidArgument, warren.ReasonUnsupportedMedia, warren.NotExecuted)
+	rig.WantError(t, err, warren.CodeInvalidArgument, warren.ReasonUnsupportedMedia, warren.NotExecuted)
 	for _, contentType := range []string{"", "Application/JSON; charset=utf-8"} {
 		if _, err := c.Call(testContext(t), "users.email", []byte(`{"id":7}`), client.WithContentType(contentType)); err != nil {
 			t.Errorf("%s: %v", contentType, err)
 		}
 	}
 	_, err = client.Call[user](testContext(t), c, "users.email", user{ID: 404})
-	e := wantError(t, err, warren.CodeNotFound, "no_user", warren.Executed)
+	e := rig.WantError(t, err, warren.CodeNotFound, "no_user", warren.Executed)
 	if !e.Remote || e.Message != "no user 404" || e.Details["id"] != "404" || e.Attempts != 1 {
 		t.Fatalf("error is %+v", e)
 	}

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,68 +15,49 @@ import (
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/test/rabbit"
+	"github.com/warren-rpc/warren/test/rig"
 )
 
-// gate is a handler that tells when it runs and waits to be let go.
-type gate struct {
-	entered chan string
-	release chan struct{}
-	runs    atomic.Int64
-}
-
-func newGate() *gate { return &gate{entered: make(chan string, 1000), release: make(chan struct{})} }
-
-func (g *gate) handle(ctx context.Context, req *warren.Request) (*warren.Reply, error) {
-	g.runs.Add(1)
-	g.entered <- req.CallID
-	select {
-	case <-g.release:
-		return &warren.Reply{Body: req.Body}, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-func (g *gate) serve(name string) func(*server.Server) error {
-	return func(s *server.Server) error { return s.HandleRaw(server.Method{Name: name}, g.handle) }
+func serveGate(g *rig.Gate, name string) func(*server.Server) error {
+	return func(s *server.Server) error { return s.HandleRaw(server.Method{Name: name}, g.Handle) }
 }
 
 func TestCallIsAnsweredAfterBrokerClosesTheClientsConnections(t *testing.T) {
 	t.Parallel()
 	base := rabbit.VHost(t)
-	g := newGate()
-	newServer(t, base, g.serve("gate"))
+	g := rig.NewGate()
+	newServer(t, base, serveGate(g, "gate"))
 	p, through := newProxy(t, base)
 	c := newClient(t, through)
 	call := c.Go(testContext(t), "gate", []byte("body"))
-	<-g.entered
+	<-g.Entered
 	p.cut()
-	eventually(t, "the client has noticed", func() bool { return c.Stats().Reconnects > 0 })
-	close(g.release) // the reply may be sent while the client is away
+	rig.Eventually(t, "the client has noticed", func() bool { return c.Stats().Reconnects > 0 })
+	close(g.Release) // the reply may be sent while the client is away
 	reply, err := call.Result()
 	if err != nil || string(reply.Body) != "body" {
 		t.Fatalf("%v, %v", reply, err)
 	}
-	if g.runs.Load() != 1 {
-		t.Errorf("the handler ran %d times", g.runs.Load())
+	if g.Runs.Load() != 1 {
+		t.Errorf("the handler ran %d times", g.Runs.Load())
 	}
 }
 
 func TestCallIsAnsweredAfterBrokerClosesAllConnections(t *testing.T) {
 	t.Parallel()
 	node := rabbit.New(t, rabbit.Options{})
-	g := newGate()
-	s := newServer(t, node.URL(), g.serve("gate"))
+	g := rig.NewGate()
+	s := newServer(t, node.URL(), serveGate(g, "gate"))
 	c := newClient(t, node.URL())
 	call := c.Go(testContext(t), "gate", []byte("body"))
-	<-g.entered
+	<-g.Entered
 	if err := node.CloseConnections(testContext(t), "maintenance"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "both sides have reconnected", func() bool {
+	rig.Eventually(t, "both sides have reconnected", func() bool {
 		return c.Stats().Reconnects >= 2 && s.Stats().Reconnects >= 2
 	})
-	close(g.release)
+	close(g.Release)
 	if reply, err := call.Result(); err != nil || string(reply.Body) != "body" {
 		t.Fatalf("%v, %v", reply, err)
 	}
@@ -86,23 +66,23 @@ func TestCallIsAnsweredAfterBrokerClosesAllConnections(t *testing.T) {
 func TestBrokerRestartInTheMiddleOfCalls(t *testing.T) {
 	t.Parallel()
 	node := rabbit.New(t, rabbit.Options{})
-	g := newGate()
-	newServer(t, node.URL(), g.serve("gate"))
+	g := rig.NewGate()
+	newServer(t, node.URL(), serveGate(g, "gate"))
 	c := newClient(t, node.URL())
 	lasting := c.Go(testContext(t), "gate", []byte("body"))
 	brief := c.Go(testContext(t), "gate", nil, client.WithTimeout(time.Second))
-	<-g.entered
-	<-g.entered
+	<-g.Entered
+	<-g.Entered
 	if err := node.Stop(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()
 	_, err := brief.Result()
-	wantError(t, err, warren.CodeDeadlineExceeded, "", warren.Unknown)
+	rig.WantError(t, err, warren.CodeDeadlineExceeded, "", warren.Unknown)
 	// A call that is made while there is no broker ends by its deadline, and
 	// says that it was not executed.
 	_, err = c.Call(testContext(t), "gate", nil, client.WithTimeout(200*time.Millisecond))
-	e := wantError(t, err, warren.CodeDeadlineExceeded, warren.ReasonNotConnected, warren.NotExecuted)
+	e := rig.WantError(t, err, warren.CodeDeadlineExceeded, warren.ReasonNotConnected, warren.NotExecuted)
 	if !errors.Is(err, context.DeadlineExceeded) || e.Attempts != 0 {
 		t.Errorf("error is %+v", e)
 	}
@@ -114,7 +94,7 @@ func TestBrokerRestartInTheMiddleOfCalls(t *testing.T) {
 	}
 	// The request lives in the quorum queue, the reply queue is durable: the
 	// call is answered after all.
-	close(g.release)
+	close(g.Release)
 	if reply, err := lasting.Result(); err != nil || string(reply.Body) != "body" {
 		t.Fatalf("%v, %v", reply, err)
 	}
@@ -164,16 +144,16 @@ func TestMemoryAlarmFailsCallsInTime(t *testing.T) {
 		}
 	})
 	var blocked *warren.Error
-	eventually(t, "a call is refused because the broker blocks", func() bool {
+	rig.Eventually(t, "a call is refused because the broker blocks", func() bool {
 		_, err := c.Call(testContext(t), "echo", nil, client.WithTimeout(callTime))
 		blocked, _ = warren.AsError(err)
 		return blocked != nil && blocked.Reason == warren.ReasonBlocked
 	})
-	wantError(t, blocked, warren.CodeUnavailable, warren.ReasonBlocked, warren.NotExecuted)
+	rig.WantError(t, blocked, warren.CodeUnavailable, warren.ReasonBlocked, warren.NotExecuted)
 	if err := node.MemoryAlarm(testContext(t), false); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "calls go through again", func() bool {
+	rig.Eventually(t, "calls go through again", func() bool {
 		_, err := c.Call(testContext(t), "echo", nil)
 		return err == nil
 	})
@@ -199,13 +179,13 @@ func TestStalledSocketDoesNotHoldUpCalls(t *testing.T) {
 	if s := c.Stats(); s.Pending != 0 || s.PendingBytes != 0 {
 		t.Errorf("%d calls and %d bytes are pending", s.Pending, s.PendingBytes)
 	}
-	eventually(t, "the client gives the connection up", func() bool {
+	rig.Eventually(t, "the client gives the connection up", func() bool {
 		_, err := c.Call(testContext(t), "echo", nil, client.WithTimeout(100*time.Millisecond))
 		e, _ := warren.AsError(err)
 		return e != nil && e.Reason == warren.ReasonNotConnected
 	})
 	p.setStall(false)
-	eventually(t, "calls go through again", func() bool {
+	rig.Eventually(t, "calls go through again", func() bool {
 		_, err := c.Call(testContext(t), "echo", nil, client.WithTimeout(time.Second))
 		return err == nil
 	})
@@ -222,7 +202,7 @@ func TestQueueDeletedUnderAServerIsServedAgain(t *testing.T) {
 	if err := rabbit.Shared(t).DeleteQueue(testContext(t), vhostOf(t, url), "echo"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the method is served again", func() bool {
+	rig.Eventually(t, "the method is served again", func() bool {
 		_, err := c.Call(testContext(t), "echo", nil)
 		if err != nil {
 			e, _ := warren.AsError(err)
@@ -237,13 +217,13 @@ func TestQueueDeletedUnderAServerIsServedAgain(t *testing.T) {
 func TestReplyQueueThatIsGoneEndsCallsAsUnknownAndIsReplaced(t *testing.T) {
 	t.Parallel()
 	url := rabbit.VHost(t)
-	g := newGate()
-	newServer(t, url, g.serve("gate"))
+	g := rig.NewGate()
+	newServer(t, url, serveGate(g, "gate"))
 	c := newClient(t, url)
 	once := c.Go(testContext(t), "gate", []byte("once"))
-	<-g.entered
+	<-g.Entered
 	again := c.Go(testContext(t), "gate", []byte("again"), client.Idempotent())
-	<-g.entered
+	<-g.Entered
 	queues, err := rabbit.Shared(t).Queues(testContext(t), vhostOf(t, url))
 	if err != nil {
 		t.Fatal(err)
@@ -256,9 +236,9 @@ func TestReplyQueueThatIsGoneEndsCallsAsUnknownAndIsReplaced(t *testing.T) {
 		}
 	}
 	_, err = once.Result()
-	wantError(t, err, warren.CodeUnavailable, warren.ReasonReplyQueueLost, warren.Unknown)
-	<-g.entered // the second attempt of the other
-	close(g.release)
+	rig.WantError(t, err, warren.CodeUnavailable, warren.ReasonReplyQueueLost, warren.Unknown)
+	<-g.Entered // the second attempt of the other
+	close(g.Release)
 	reply, err := again.Result()
 	if err != nil || string(reply.Body) != "again" || reply.Attempts != 2 {
 		t.Fatalf("%+v, %v", reply, err)
@@ -274,12 +254,12 @@ func TestWrongCredentialsFailAtOnceAndAreNotRepeated(t *testing.T) {
 	u.User = url.UserPassword("guest", "s3cret-pass")
 	c := newClient(t, u.String())
 	err = c.Ready(testContext(t))
-	e := wantError(t, err, warren.CodePermissionDenied, warren.ReasonNotPermitted, warren.NotExecuted)
-	s, err := server.New(server.Config{Broker: warren.Broker{URLs: []string{u.String()}}, Logger: testLogger(t)})
+	e := rig.WantError(t, err, warren.CodePermissionDenied, warren.ReasonNotPermitted, warren.NotExecuted)
+	s, err := server.New(server.Config{Broker: warren.Broker{URLs: []string{u.String()}}, Logger: rig.Logger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.HandleRaw(server.Method{Name: "echo"}, echo); err != nil {
+	if err := s.HandleRaw(server.Method{Name: "echo"}, rig.Echo); err != nil {
 		t.Fatal(err)
 	}
 	startErr := s.Start(testContext(t))

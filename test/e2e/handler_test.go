@@ -1,14 +1,11 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,32 +13,15 @@ import (
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/test/rabbit"
+	"github.com/warren-rpc/warren/test/rig"
 )
-
-// logBuffer is a log that can be read.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
 
 func TestHandlerFailuresReachTheCallerTyped(t *testing.T) {
 	t.Parallel()
 	url := rabbit.VHost(t)
-	var log logBuffer
+	var log rig.Log
 	s, err := server.New(server.Config{
-		Broker: warren.Broker{URLs: []string{url}}, Logger: slog.New(slog.NewTextHandler(&log, nil)), MaxReply: 1000,
+		Broker: warren.Broker{URLs: []string{url}}, Logger: log.Logger(), MaxReply: 1000,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -94,7 +74,7 @@ func TestHandlerFailuresReachTheCallerTyped(t *testing.T) {
 		{"unsendable", warren.CodeInternal, warren.ReasonBadReply},
 	} {
 		_, err := c.Call(testContext(t), "fail", []byte(tc.body))
-		e := wantError(t, err, tc.code, tc.reason, warren.Executed)
+		e := rig.WantError(t, err, tc.code, tc.reason, warren.Executed)
 		if !e.Remote {
 			t.Errorf("%s: the error does not say that it came from the server", tc.body)
 		}
@@ -126,7 +106,7 @@ func TestHandlerFailuresReachTheCallerTyped(t *testing.T) {
 	// All 64 workers live on after a Goexit each.
 	for range 100 {
 		_, err := c.Call(testContext(t), "fail", []byte("goexit"))
-		wantError(t, err, warren.CodeInternal, warren.ReasonPanic, warren.Executed)
+		rig.WantError(t, err, warren.CodeInternal, warren.ReasonPanic, warren.Executed)
 	}
 }
 
@@ -165,7 +145,7 @@ func TestRequestsOutOfBoundsNeverReachAHandlerOrTheWire(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := tc.c.Call(testContext(t), tc.method, tc.body, tc.opts...)
-			wantError(t, err, tc.code, tc.reason, warren.NotExecuted)
+			rig.WantError(t, err, tc.code, tc.reason, warren.NotExecuted)
 		})
 	}
 	if n := strict.Stats().Reconnects + lax.Stats().Reconnects; n != 0 {

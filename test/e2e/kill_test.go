@@ -6,6 +6,7 @@ import (
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/internal/crashpoint"
 	"github.com/warren-rpc/warren/test/rabbit"
+	"github.com/warren-rpc/warren/test/rig"
 )
 
 func TestCallIsAnsweredAfterServerIsKilledAtAnyPoint(t *testing.T) {
@@ -42,11 +43,11 @@ func TestCallIsAnsweredAfterServerIsKilledAtAnyPoint(t *testing.T) {
 				t.Error(err)
 			}
 			ran := func() int { return victim.count("ran victim") + other.count("ran victim") }
-			eventually(t, "the handler has run as often as it must", func() bool { return ran() >= runs[0] })
+			rig.Eventually(t, "the handler has run as often as it must", func() bool { return ran() >= runs[0] })
 			if n := ran(); n > runs[1] {
 				t.Errorf("the handler ran %d times; want at most %d", n, runs[1])
 			}
-			eventually(t, "nothing is pending", func() bool { return c.Stats().Pending == 0 })
+			rig.Eventually(t, "nothing is pending", func() bool { return c.Stats().Pending == 0 })
 		})
 	}
 }
@@ -57,7 +58,7 @@ func TestCallIsAnsweredAfterServerIsKilledMidHandler(t *testing.T) {
 	victim := startServer(t, url, "echo", "never")
 	c := newClient(t, url)
 	call := c.Go(testContext(t), "echo", []byte("hold"), client.WithCallID("victim"))
-	eventually(t, "the handler runs", func() bool { return victim.count("ran victim") == 1 })
+	rig.Eventually(t, "the handler runs", func() bool { return victim.count("ran victim") == 1 })
 	second := startServer(t, url, "echo", "")
 	if err := victim.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -84,7 +85,7 @@ func TestClientKilledAtAnyPointCostsTheServerNothing(t *testing.T) {
 			caller := startProcess(t, envCallURL+"="+url, envServeName+"=echo", envKillAt+"="+string(point))
 			<-caller.done
 			c := newClient(t, url)
-			eventually(t, "the handler has run for the dead caller", func() bool { return s.count("ran victim") >= runs[0] })
+			rig.Eventually(t, "the handler has run for the dead caller", func() bool { return s.count("ran victim") >= runs[0] })
 			for range 10 {
 				if _, err := c.Call(testContext(t), "echo", nil); err != nil {
 					t.Fatal(err)

@@ -3,8 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"io"
-	"log/slog"
 	"os"
 	"testing"
 	"time"
@@ -15,6 +13,7 @@ import (
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/test/rabbit"
+	"github.com/warren-rpc/warren/test/rig"
 )
 
 func TestMain(m *testing.M) {
@@ -32,29 +31,10 @@ func TestMain(m *testing.M) {
 	os.Exit(rabbit.Main(m, func() error { return goleak.Find() }))
 }
 
-// within is how long anything may take that should happen soon, on a machine
-// that is busy with other tests.
-const within = 30 * time.Second
-
 func testContext(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), within)
+	ctx, cancel := context.WithTimeout(context.Background(), rig.Within)
 	t.Cleanup(cancel)
 	return ctx
-}
-
-// testLogger writes to the test's log, while the test runs.
-func testLogger(t testing.TB) *slog.Logger {
-	return slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
-}
-
-type testWriter struct{ t testing.TB }
-
-func (w testWriter) Write(p []byte) (int, error) {
-	if w.t.Context().Err() != nil {
-		return io.Discard.Write(p) // the test has ended
-	}
-	w.t.Log(string(p[:max(len(p)-1, 0)]))
-	return len(p), nil
 }
 
 // newClient returns a client that is closed with the test.
@@ -62,7 +42,7 @@ func newClient(t testing.TB, url string, change ...func(*client.Config)) *client
 	t.Helper()
 	cfg := client.Config{
 		Broker: warren.Broker{URLs: []string{url}, Heartbeat: 2 * time.Second, DialTimeout: 5 * time.Second},
-		Logger: testLogger(t),
+		Logger: rig.Logger(t),
 	}
 	for _, f := range change {
 		f(&cfg)
@@ -81,7 +61,7 @@ func newServer(t testing.TB, url string, register func(s *server.Server) error) 
 	t.Helper()
 	s, err := server.New(server.Config{
 		Broker: warren.Broker{URLs: []string{url}, Heartbeat: 2 * time.Second, DialTimeout: 5 * time.Second},
-		Logger: testLogger(t),
+		Logger: rig.Logger(t),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -98,43 +78,19 @@ func newServer(t testing.TB, url string, register func(s *server.Server) error) 
 
 func stop(t testing.TB, s *server.Server) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), within)
+	ctx, cancel := context.WithTimeout(context.Background(), rig.Within)
 	defer cancel()
 	if err := s.Stop(ctx); err != nil {
 		t.Errorf("stop the server: %v", err)
 	}
 }
 
-func echo(_ context.Context, req *warren.Request) (*warren.Reply, error) {
-	return &warren.Reply{ContentType: req.ContentType, Header: req.Header, Body: req.Body}, nil
-}
-
 func serveEcho(name string) func(*server.Server) error {
-	return func(s *server.Server) error { return s.HandleRaw(server.Method{Name: name}, echo) }
+	return func(s *server.Server) error { return s.HandleRaw(server.Method{Name: name}, rig.Echo) }
 }
 
-// eventually waits until the condition holds.
-func eventually(t testing.TB, what string, condition func() bool) {
+// newPlainPeer is a peer that knows nothing of Warren.
+func newPlainPeer(t *testing.T, url string) *rig.Peer {
 	t.Helper()
-	deadline := time.Now().Add(within)
-	for !condition() {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", within, what)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-}
-
-// wantError demands a bare *warren.Error of that code, reason and outcome, and
-// returns a copy.
-func wantError(t testing.TB, err error, code warren.Code, reason string, outcome warren.Outcome) warren.Error {
-	t.Helper()
-	e, ok := err.(*warren.Error) //nolint:errorlint // bare, not wrapped: that is the promise
-	if !ok {
-		t.Fatalf("error is %T (%v); want a *warren.Error", err, err)
-	}
-	if e.Code != code || e.Reason != reason || e.Outcome != outcome {
-		t.Fatalf("error is %v; want %s", e, fmt.Sprintf("%v/%s (%v)", code, reason, outcome))
-	}
-	return *e
+	return rig.NewPeer(t, warren.Broker{URLs: []string{url}})
 }

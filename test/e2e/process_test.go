@@ -19,6 +19,7 @@ import (
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/internal/crashpoint"
 	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/test/rig"
 )
 
 // The environment of a server subprocess: this test binary, started again.
@@ -47,7 +48,7 @@ func runServer(url, name, killAt string) error {
 		if string(req.Body) == "hold" && killAt != "" {
 			<-ctx.Done() // the parent kills this process now
 		}
-		return echo(ctx, req)
+		return rig.Echo(ctx, req)
 	})
 	if err != nil {
 		return err
@@ -100,7 +101,7 @@ type process struct {
 func startServer(t *testing.T, url, name string, killAt crashpoint.Point) *process {
 	t.Helper()
 	p := startProcess(t, envServeURL+"="+url, envServeName+"="+name, envKillAt+"="+string(killAt))
-	eventually(t, "the server process consumes", func() bool { return p.count("ready") == 1 || p.ended() })
+	rig.Eventually(t, "the server process consumes", func() bool { return p.count("ready") == 1 || p.ended() })
 	return p
 }
 
@@ -134,7 +135,7 @@ func startProcess(t *testing.T, env ...string) *process {
 		_ = stdin.Close()
 		select {
 		case <-p.done:
-		case <-time.After(within):
+		case <-time.After(rig.Within):
 			_ = p.cmd.Process.Kill()
 			<-p.done
 			t.Error("the process did not end by itself")

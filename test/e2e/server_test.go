@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,28 +16,29 @@ import (
 	"github.com/warren-rpc/warren/internal/lifecycle"
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/test/rabbit"
+	"github.com/warren-rpc/warren/test/rig"
 )
 
 func TestStopDrainsWhatIsAtWorkAndGivesBackTheRest(t *testing.T) {
 	t.Parallel()
 	url := rabbit.VHost(t)
-	g := newGate()
+	g := rig.NewGate()
 	s := newServer(t, url, func(s *server.Server) error {
-		return s.HandleRaw(server.Method{Name: "gate", Concurrency: 2, Prefetch: 10}, g.handle)
+		return s.HandleRaw(server.Method{Name: "gate", Concurrency: 2, Prefetch: 10}, g.Handle)
 	})
 	c := newClient(t, url)
 	var futures []*client.Future
 	for i := range 6 {
 		futures = append(futures, c.Go(testContext(t), "gate", fmt.Append(nil, i)))
 	}
-	<-g.entered
-	<-g.entered
+	<-g.Entered
+	<-g.Entered
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.Stop(testContext(t)) }()
-	other := newGate()
-	close(other.release)
-	newServer(t, url, other.serve("gate"))
-	close(g.release)
+	other := rig.NewGate()
+	close(other.Release)
+	newServer(t, url, serveGate(other, "gate"))
+	close(g.Release)
 	if err := <-stopped; err != nil {
 		t.Fatal(err)
 	}
@@ -49,27 +48,27 @@ func TestStopDrainsWhatIsAtWorkAndGivesBackTheRest(t *testing.T) {
 			t.Fatalf("call %d: %v, %v", i, reply, err)
 		}
 	}
-	if g.runs.Load() != 2 || other.runs.Load() != 4 {
-		t.Errorf("the stopped server ran %d and the other %d", g.runs.Load(), other.runs.Load())
+	if g.Runs.Load() != 2 || other.Runs.Load() != 4 {
+		t.Errorf("the stopped server ran %d and the other %d", g.Runs.Load(), other.Runs.Load())
 	}
 }
 
 func TestStopCancelsHandlersThatDoNotEndAndGivesTheirRequestsBack(t *testing.T) {
 	t.Parallel()
 	url := rabbit.VHost(t)
-	g := newGate()
-	s := newServer(t, url, g.serve("gate"))
+	g := rig.NewGate()
+	s := newServer(t, url, serveGate(g, "gate"))
 	c := newClient(t, url)
 	call := c.Go(testContext(t), "gate", []byte("x"))
-	<-g.entered
+	<-g.Entered
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	if err := s.Stop(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("Stop: %v", err)
 	}
-	other := newGate()
-	close(other.release)
-	newServer(t, url, other.serve("gate"))
+	other := rig.NewGate()
+	close(other.Release)
+	newServer(t, url, serveGate(other, "gate"))
 	if reply, err := call.Result(); err != nil || string(reply.Body) != "x" {
 		t.Fatalf("%v, %v", reply, err)
 	}
@@ -78,12 +77,12 @@ func TestStopCancelsHandlersThatDoNotEndAndGivesTheirRequestsBack(t *testing.T) 
 func TestServerKeepsTheStartStopContract(t *testing.T) {
 	t.Parallel()
 	url := rabbit.VHost(t)
-	lifecycle.Stress(t, within, func() lifecycle.Service {
-		s, err := server.New(server.Config{Broker: warren.Broker{URLs: []string{url}}, Logger: testLogger(t)})
+	lifecycle.Stress(t, rig.Within, func() lifecycle.Service {
+		s, err := server.New(server.Config{Broker: warren.Broker{URLs: []string{url}}, Logger: rig.Logger(t)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.HandleRaw(server.Method{Name: "echo"}, echo); err != nil {
+		if err := s.HandleRaw(server.Method{Name: "echo"}, rig.Echo); err != nil {
 			t.Fatal(err)
 		}
 		return s
@@ -111,7 +110,7 @@ func TestDeadlineTravelsAndShrinksFromHopToHop(t *testing.T) {
 		}
 		return errors.Join(s.HandleRaw(server.Method{Name: "outer"}, outer), s.HandleRaw(server.Method{Name: "inner"}, inner))
 	})
-	ctx, cancel := context.WithTimeout(context.Background(), within)
+	ctx, cancel := context.WithTimeout(context.Background(), rig.Within)
 	defer cancel()
 	own, _ := ctx.Deadline()
 	// The context's deadline counts, whether the client's default is shorter or
@@ -131,74 +130,19 @@ func TestDeadlineTravelsAndShrinksFromHopToHop(t *testing.T) {
 	}
 }
 
-func TestInterceptorsWrapBothSidesInOrder(t *testing.T) {
-	t.Parallel()
-	url := rabbit.VHost(t)
-	var mu sync.Mutex
-	var order []string
-	mark := func(name string) warren.Interceptor {
-		return func(next warren.Handler) warren.Handler {
-			return func(ctx context.Context, req *warren.Request) (*warren.Reply, error) {
-				mu.Lock()
-				order = append(order, name)
-				mu.Unlock()
-				return next(ctx, req)
-			}
-		}
-	}
-	s, err := server.New(server.Config{
-		Broker: warren.Broker{URLs: []string{url}}, Logger: testLogger(t), Interceptors: []warren.Interceptor{mark("server")},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := server.Method{Name: "echo", Interceptors: []warren.Interceptor{mark("method")}}
-	if err := s.HandleRaw(m, echo); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Start(testContext(t)); err != nil {
-		t.Fatal(err)
-	}
-	defer stop(t, s)
-	refuse := errors.New("no")
-	c := newClient(t, url, func(cfg *client.Config) {
-		cfg.Interceptors = []warren.Interceptor{mark("outer"), mark("inner"), func(next warren.Handler) warren.Handler {
-			return func(ctx context.Context, req *warren.Request) (*warren.Reply, error) {
-				if string(req.Body) == "refuse" {
-					return nil, refuse
-				}
-				req.Header = warren.Header{"added": "yes"}
-				return next(ctx, req)
-			}
-		}}
-	})
-	reply, err := c.Call(testContext(t), "echo", nil)
-	if err != nil || reply.Header["added"] != "yes" {
-		t.Fatalf("%+v, %v", reply, err)
-	}
-	if want := []string{"outer", "inner", "server", "method"}; !slices.Equal(order, want) {
-		t.Errorf("order is %v; want %v", order, want)
-	}
-	_, err = c.Call(testContext(t), "echo", []byte("refuse"))
-	e := wantError(t, err, warren.CodeUnknown, "", warren.Unknown)
-	if !errors.Is(err, refuse) || e.Method != "echo" {
-		t.Errorf("error is %+v", e)
-	}
-}
-
 func TestQueueWithOtherArgumentsIsUsedAsItIsWithOneWarning(t *testing.T) {
 	t.Parallel()
 	url := rabbit.VHost(t)
 	plain := newPlainPeer(t, url)
-	if _, err := plain.ch.QueueDeclare("echo", false, false, false, false, nil); err != nil {
+	if _, err := plain.Channel.QueueDeclare("echo", false, false, false, false, nil); err != nil {
 		t.Fatal(err)
 	}
-	var log logBuffer
-	s, err := server.New(server.Config{Broker: warren.Broker{URLs: []string{url}}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	var log rig.Log
+	s, err := server.New(server.Config{Broker: warren.Broker{URLs: []string{url}}, Logger: log.Logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.HandleRaw(server.Method{Name: "echo"}, echo); err != nil {
+	if err := s.HandleRaw(server.Method{Name: "echo"}, rig.Echo); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Start(testContext(t)); err != nil {
@@ -215,67 +159,16 @@ func TestQueueWithOtherArgumentsIsUsedAsItIsWithOneWarning(t *testing.T) {
 
 func TestExistingQueueThatIsNotThereFailsTheStart(t *testing.T) {
 	t.Parallel()
-	s, err := server.New(server.Config{Broker: warren.Broker{URLs: []string{rabbit.VHost(t)}}, Logger: testLogger(t)})
+	s, err := server.New(server.Config{Broker: warren.Broker{URLs: []string{rabbit.VHost(t)}}, Logger: rig.Logger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.HandleRaw(server.Method{Name: "echo", Queue: server.Queue{Type: server.Existing}}, echo); err != nil {
+	if err := s.HandleRaw(server.Method{Name: "echo", Queue: server.Queue{Type: server.Existing}}, rig.Echo); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Start(testContext(t)); err == nil || !strings.Contains(err.Error(), "echo") {
 		t.Fatalf("Start: %v", err)
 	}
-}
-
-// plainPeer is a peer that knows nothing of Warren.
-type plainPeer struct {
-	t       *testing.T
-	ch      *amqp.Channel
-	queue   string
-	replies <-chan amqp.Delivery
-}
-
-func newPlainPeer(t *testing.T, url string) *plainPeer {
-	t.Helper()
-	conn, err := amqp.Dial(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	ch, err := conn.Channel()
-	if err != nil {
-		t.Fatal(err)
-	}
-	q, err := ch.QueueDeclare("", false, true, true, false, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	replies, err := ch.Consume(q.Name, "", true, false, false, false, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &plainPeer{t, ch, q.Name, replies}
-}
-
-func (p *plainPeer) publish(queue string, msg amqp.Publishing) {
-	p.t.Helper()
-	if err := p.ch.PublishWithContext(p.t.Context(), "", queue, true, false, msg); err != nil {
-		p.t.Fatal(err)
-	}
-}
-
-func (p *plainPeer) next() amqp.Delivery {
-	p.t.Helper()
-	select {
-	case d, ok := <-p.replies:
-		if !ok {
-			p.t.Fatal("the plain peer's channel has ended")
-		}
-		return d
-	case <-time.After(within):
-		p.t.Fatal("the plain peer got no reply")
-	}
-	panic("unreachable")
 }
 
 func TestHostileMessagesNeitherReachHandlersNorStopTheServer(t *testing.T) {
@@ -285,7 +178,7 @@ func TestHostileMessagesNeitherReachHandlersNorStopTheServer(t *testing.T) {
 	s := newServer(t, url, func(s *server.Server) error {
 		return s.HandleRaw(server.Method{Name: "echo"}, func(ctx context.Context, req *warren.Request) (*warren.Reply, error) {
 			handled.Store(string(req.Body), true)
-			return echo(ctx, req)
+			return rig.Echo(ctx, req)
 		})
 	})
 	p := newPlainPeer(t, url)
@@ -305,9 +198,9 @@ func TestHostileMessagesNeitherReachHandlersNorStopTheServer(t *testing.T) {
 		"too long":   {CorrelationId: strings.Repeat("x", 129)},
 	}
 	for name, msg := range refused {
-		msg.ReplyTo, msg.Body = p.queue, []byte(name)
-		p.publish("echo", msg)
-		d := p.next()
+		msg.ReplyTo, msg.Body = p.Queue, []byte(name)
+		p.Publish("echo", msg)
+		d := p.Next()
 		if !strings.HasPrefix(d.Type, "warren/1;k=reply;") || !strings.Contains(d.Type, ";c=invalid_argument;r=bad_request;o=not_executed") {
 			t.Errorf("%s: reply of type %q: %s", name, d.Type, d.Body)
 		}
@@ -315,22 +208,22 @@ func TestHostileMessagesNeitherReachHandlersNorStopTheServer(t *testing.T) {
 	// These are dropped: replies and control messages are no requests, and an
 	// answer to a method's own queue would go round for ever.
 	dropped := []amqp.Publishing{
-		{Type: "warren/1;k=reply", ReplyTo: p.queue},
-		{Type: "warren/1;k=resolve", ReplyTo: p.queue},
-		{Type: "warren/1;k=cancel", ReplyTo: p.queue},
+		{Type: "warren/1;k=reply", ReplyTo: p.Queue},
+		{Type: "warren/1;k=resolve", ReplyTo: p.Queue},
+		{Type: "warren/1;k=cancel", ReplyTo: p.Queue},
 		{ReplyTo: "echo", CorrelationId: "loop"},
 	}
 	for _, msg := range dropped {
 		msg.Body = []byte("dropped")
-		p.publish("echo", msg)
+		p.Publish("echo", msg)
 	}
-	p.publish("echo", amqp.Publishing{ReplyTo: p.queue, CorrelationId: "1", Body: []byte("good")})
-	if d := p.next(); string(d.Body) != "good" || d.CorrelationId != "1" || d.Type != "warren/1;k=reply;n=1" {
+	p.Publish("echo", amqp.Publishing{ReplyTo: p.Queue, CorrelationId: "1", Body: []byte("good")})
+	if d := p.Next(); string(d.Body) != "good" || d.CorrelationId != "1" || d.Type != "warren/1;k=reply;n=1" {
 		t.Errorf("reply %+v", d)
 	}
-	p.publish("echo", amqp.Publishing{Body: []byte("nobody waits")})
-	p.publish("echo", amqp.Publishing{Body: []byte("gone"), ReplyTo: "no.such.queue", CorrelationId: "x"})
-	eventually(t, "all are dealt with", func() bool {
+	p.Publish("echo", amqp.Publishing{Body: []byte("nobody waits")})
+	p.Publish("echo", amqp.Publishing{Body: []byte("gone"), ReplyTo: "no.such.queue", CorrelationId: "x"})
+	rig.Eventually(t, "all are dealt with", func() bool {
 		st := s.Stats()
 		return st.Dropped == uint64(len(dropped)) && st.Rejected == uint64(len(refused)) && st.Handled == 3 && st.Unrouted == 1
 	})
@@ -349,31 +242,31 @@ func TestForeignAndDoubleRepliesAreDropped(t *testing.T) {
 	t.Parallel()
 	url := rabbit.VHost(t)
 	p := newPlainPeer(t, url)
-	if _, err := p.ch.QueueDeclare("twice", false, true, false, false, nil); err != nil {
+	if _, err := p.Channel.QueueDeclare("twice", false, true, false, false, nil); err != nil {
 		t.Fatal(err)
 	}
-	requests, err := p.ch.Consume("twice", "", true, false, false, false, nil)
+	requests, err := p.Channel.Consume("twice", "", true, false, false, false, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := newClient(t, url)
 	call := c.Go(testContext(t), "twice", []byte("x"))
 	req := <-requests
-	p.publish(req.ReplyTo, amqp.Publishing{CorrelationId: "somebody-else", Body: []byte("foreign")})
-	p.publish(req.ReplyTo, amqp.Publishing{Body: []byte("no ID")})
-	p.publish(req.ReplyTo, amqp.Publishing{CorrelationId: req.CorrelationId, Body: []byte("first")})
-	p.publish(req.ReplyTo, amqp.Publishing{CorrelationId: req.CorrelationId, Body: []byte("second")})
+	p.Publish(req.ReplyTo, amqp.Publishing{CorrelationId: "somebody-else", Body: []byte("foreign")})
+	p.Publish(req.ReplyTo, amqp.Publishing{Body: []byte("no ID")})
+	p.Publish(req.ReplyTo, amqp.Publishing{CorrelationId: req.CorrelationId, Body: []byte("first")})
+	p.Publish(req.ReplyTo, amqp.Publishing{CorrelationId: req.CorrelationId, Body: []byte("second")})
 	reply, err := call.Result()
 	if err != nil || string(reply.Body) != "first" || !reply.Plain {
 		t.Fatalf("%+v, %v", reply, err)
 	}
-	eventually(t, "three replies are dropped", func() bool { return c.Stats().LateReplies == 3 })
+	rig.Eventually(t, "three replies are dropped", func() bool { return c.Stats().LateReplies == 3 })
 
 	call = c.Go(testContext(t), "twice", []byte("x"))
 	req = <-requests
-	p.publish(req.ReplyTo, amqp.Publishing{CorrelationId: req.CorrelationId, Type: "warren/9;k=reply"})
+	p.Publish(req.ReplyTo, amqp.Publishing{CorrelationId: req.CorrelationId, Type: "warren/9;k=reply"})
 	_, err = call.Result()
-	wantError(t, err, warren.CodeInternal, warren.ReasonBadReply, warren.Unknown)
+	rig.WantError(t, err, warren.CodeInternal, warren.ReasonBadReply, warren.Unknown)
 }
 
 func plainRequest(replyTo string) amqp.Publishing {

@@ -20,6 +20,7 @@ import (
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/test/rabbit"
+	"github.com/warren-rpc/warren/test/rig"
 )
 
 // certificate makes a self-signed one for 127.0.0.1, writes it and its key into
@@ -83,7 +84,7 @@ func TestCallsOverTLSAreAnsweredAndStrangersAreNotTrusted(t *testing.T) {
 	// Without the pool the broker is a stranger.
 	wary := newClient(t, url)
 	_, err = wary.Call(testContext(t), "echo", nil, client.WithTimeout(time.Second))
-	e := wantError(t, err, warren.CodeDeadlineExceeded, warren.ReasonNotConnected, warren.NotExecuted)
+	e := rig.WantError(t, err, warren.CodeDeadlineExceeded, warren.ReasonNotConnected, warren.NotExecuted)
 	if !strings.Contains(e.Message, "certificate") {
 		t.Errorf("error is %v", &e)
 	}

@@ -13,16 +13,17 @@ import (
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/test/rabbit"
+	"github.com/warren-rpc/warren/test/rig"
 )
 
 func TestTenThousandCallsLeaveNothingBehind(t *testing.T) {
 	t.Parallel()
 	node := rabbit.New(t, rabbit.Options{})
-	s, err := server.New(server.Config{Broker: warren.Broker{URLs: []string{node.URL()}}, Logger: testLogger(t)})
+	s, err := server.New(server.Config{Broker: warren.Broker{URLs: []string{node.URL()}}, Logger: rig.Logger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.HandleRaw(server.Method{Name: "echo", Queue: server.Queue{Type: server.Classic}}, echo); err != nil {
+	if err := s.HandleRaw(server.Method{Name: "echo", Queue: server.Queue{Type: server.Classic}}, rig.Echo); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Start(testContext(t)); err != nil {
@@ -69,7 +70,7 @@ func TestTenThousandCallsLeaveNothingBehind(t *testing.T) {
 	if len(queues) != 1 || queues[0].Name != "echo" || queues[0].Messages != 0 {
 		t.Errorf("queues left behind: %+v", queues)
 	}
-	eventually(t, "no connection or channel is left", func() bool {
+	rig.Eventually(t, "no connection or channel is left", func() bool {
 		connections, err1 := node.Connections(testContext(t))
 		channels, err2 := node.Channels(testContext(t))
 		return err1 == nil && err2 == nil && connections == 0 && channels == 0
@@ -80,14 +81,14 @@ func TestTenThousandCallsLeaveNothingBehind(t *testing.T) {
 func TestCloseFailsEveryCallInFlightOnce(t *testing.T) {
 	t.Parallel()
 	url := rabbit.VHost(t)
-	g := newGate()
-	newServer(t, url, g.serve("gate"))
+	g := rig.NewGate()
+	newServer(t, url, serveGate(g, "gate"))
 	c := newClient(t, url)
 	var futures []*client.Future
 	for range 100 {
 		futures = append(futures, c.Go(testContext(t), "gate", nil))
 	}
-	<-g.entered
+	<-g.Entered
 	began := time.Now()
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
@@ -106,31 +107,31 @@ func TestCloseFailsEveryCallInFlightOnce(t *testing.T) {
 		}
 	}
 	_, err := c.Call(testContext(t), "gate", nil)
-	wantError(t, err, warren.CodeCanceled, warren.ReasonClientClosed, warren.NotExecuted)
+	rig.WantError(t, err, warren.CodeCanceled, warren.ReasonClientClosed, warren.NotExecuted)
 	if err := c.Ready(testContext(t)); err == nil {
 		t.Error("a closed client is ready")
 	}
 	if err := c.Close(); err != nil {
 		t.Errorf("second Close: %v", err)
 	}
-	close(g.release)
+	close(g.Release)
 }
 
 func TestPendingCallsAreBounded(t *testing.T) {
 	t.Parallel()
 	url := rabbit.VHost(t)
-	g := newGate()
-	newServer(t, url, g.serve("gate"))
+	g := rig.NewGate()
+	newServer(t, url, serveGate(g, "gate"))
 	c := newClient(t, url, func(cfg *client.Config) { cfg.MaxPending, cfg.MaxPendingBytes = 2, 100 })
 	first := c.Go(testContext(t), "gate", make([]byte, 60))
-	<-g.entered
+	<-g.Entered
 	_, err := c.Call(testContext(t), "gate", make([]byte, 60))
-	wantError(t, err, warren.CodeResourceExhausted, warren.ReasonQueueFull, warren.NotExecuted)
+	rig.WantError(t, err, warren.CodeResourceExhausted, warren.ReasonQueueFull, warren.NotExecuted)
 	second := c.Go(testContext(t), "gate", nil)
-	<-g.entered
+	<-g.Entered
 	_, err = c.Call(testContext(t), "gate", nil)
-	wantError(t, err, warren.CodeResourceExhausted, warren.ReasonQueueFull, warren.NotExecuted)
-	close(g.release)
+	rig.WantError(t, err, warren.CodeResourceExhausted, warren.ReasonQueueFull, warren.NotExecuted)
+	close(g.Release)
 	for _, f := range []*client.Future{first, second} {
 		if _, err := f.Result(); err != nil {
 			t.Error(err)
@@ -144,52 +145,52 @@ func TestPendingCallsAreBounded(t *testing.T) {
 func TestCallsWithOneIDJoinIfTheyAreTheSame(t *testing.T) {
 	t.Parallel()
 	url := rabbit.VHost(t)
-	g := newGate()
-	newServer(t, url, g.serve("gate"))
+	g := rig.NewGate()
+	newServer(t, url, serveGate(g, "gate"))
 	c := newClient(t, url)
 	id := client.WithCallID("order-1")
 	first := c.Go(testContext(t), "gate", []byte("a"), id)
-	<-g.entered
+	<-g.Entered
 	second := c.Go(testContext(t), "gate", []byte("a"), id)
-	eventually(t, "the second has joined", func() bool { return c.Stats().Joined == 1 })
+	rig.Eventually(t, "the second has joined", func() bool { return c.Stats().Joined == 1 })
 	_, err := c.Call(testContext(t), "gate", []byte("b"), id)
-	wantError(t, err, warren.CodeAlreadyExists, warren.ReasonKeyReused, warren.NotExecuted)
+	rig.WantError(t, err, warren.CodeAlreadyExists, warren.ReasonKeyReused, warren.NotExecuted)
 	_, err = c.Call(testContext(t), "gate", []byte("a"), id, client.WithHeader("k", "v"))
-	wantError(t, err, warren.CodeAlreadyExists, warren.ReasonKeyReused, warren.NotExecuted)
+	rig.WantError(t, err, warren.CodeAlreadyExists, warren.ReasonKeyReused, warren.NotExecuted)
 	// One of those who wait may leave alone.
 	ctx, cancel := context.WithCancel(testContext(t))
 	third := c.Go(ctx, "gate", []byte("a"), id)
-	eventually(t, "the third has joined", func() bool { return c.Stats().Joined == 2 })
+	rig.Eventually(t, "the third has joined", func() bool { return c.Stats().Joined == 2 })
 	cancel()
 	_, err = third.Result()
-	wantError(t, err, warren.CodeCanceled, "", warren.Unknown)
+	rig.WantError(t, err, warren.CodeCanceled, "", warren.Unknown)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("%v is not context.Canceled", err)
 	}
-	close(g.release)
+	close(g.Release)
 	for _, f := range []*client.Future{first, second} {
 		reply, err := f.Result()
 		if err != nil || string(reply.Body) != "a" || reply.CallID != "order-1" {
 			t.Fatalf("%+v, %v", reply, err)
 		}
 	}
-	if g.runs.Load() != 1 {
-		t.Errorf("the handler ran %d times", g.runs.Load())
+	if g.Runs.Load() != 1 {
+		t.Errorf("the handler ran %d times", g.Runs.Load())
 	}
 }
 
 func TestNotifyReturnsWhenTheBrokerHasTakenTheRequest(t *testing.T) {
 	t.Parallel()
 	url := rabbit.VHost(t)
-	g := newGate()
-	s := newServer(t, url, g.serve("gate"))
+	g := rig.NewGate()
+	s := newServer(t, url, serveGate(g, "gate"))
 	c := newClient(t, url)
 	if err := c.Notify(testContext(t), "gate", []byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	<-g.entered
-	close(g.release)
-	eventually(t, "the notification is handled", func() bool { return s.Stats().Handled == 1 })
+	<-g.Entered
+	close(g.Release)
+	rig.Eventually(t, "the notification is handled", func() bool { return s.Stats().Handled == 1 })
 	if err := s.Stop(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -200,8 +201,8 @@ func TestNotifyReturnsWhenTheBrokerHasTakenTheRequest(t *testing.T) {
 	if st := c.Stats(); st.Pending != 0 {
 		t.Errorf("%+v", st)
 	}
-	again := newGate()
-	close(again.release)
-	newServer(t, url, again.serve("gate"))
-	<-again.entered
+	again := rig.NewGate()
+	close(again.Release)
+	newServer(t, url, serveGate(again, "gate"))
+	<-again.Entered
 }
