@@ -19,17 +19,17 @@ func (b *Broker) Addr() string {
 }
 
 // Dial connects to this broker over an in-memory pipe, whatever the network and
-// the address. It fits the hooks for dialling that clients have. The pipe has no
-// buffer of its own: a write waits until the broker reads. Made and used inside
-// of a testing/synctest bubble, a broker whose Listen is "none" runs on the
-// bubble's time.
+// the address. It fits the hooks for dialling that clients have. The pipe holds
+// 64 KiB in each direction, as a socket would: a client can send its heartbeats
+// to a broker that does not read. Made and used inside of a testing/synctest
+// bubble, a broker whose Listen is "none" runs on the bubble's time.
 //
 // It fails if the broker is closed, stopped or full, and if ctx has ended.
 func (b *Broker) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("amqptest: dial: %w", err)
 	}
-	client, server := net.Pipe()
+	client, server := newPipe()
 	if err := b.adopt(server); err != nil {
 		_ = client.Close()
 		return nil, fmt.Errorf("amqptest: dial: %w", err)
