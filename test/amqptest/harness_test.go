@@ -36,7 +36,7 @@ func inBubble(t *testing.T, rules []Rule, test func(t *testing.T, b *Broker)) {
 // withSession is inBubble with a session and the durable queue q.
 func withSession(t *testing.T, rules []Rule, test func(s *session)) {
 	t.Helper()
-	inBubble(t, rules, func(t *testing.T, b *Broker) { //nolint:thelper // the test's own function
+	inBubble(t, rules, func(t *testing.T, b *Broker) {
 		s := dialSession(t, b)
 		s.declare("q")
 		test(s)
@@ -186,6 +186,16 @@ func (s *session) isOpen() {
 	synctest.Wait()
 	if s.conn.IsClosed() || s.ch.IsClosed() {
 		s.t.Error("the connection or the channel has ended")
+	}
+}
+
+// awaitClosed waits for the end of the channel.
+func (s *session) awaitClosed() {
+	s.t.Helper()
+	select {
+	case <-s.closed: // with an error, or without one: closed
+	case <-time.After(time.Hour):
+		s.t.Error("the channel has not ended")
 	}
 }
 
