@@ -26,7 +26,7 @@ RabbitMQ in any language can use it; the user is guest, the password guest.
 
 It keeps everything in memory and forgets it at its end. For anything that must
 last use RabbitMQ, and give its address to the other commands and to your own
-programs: WARREN_URL=amqp://user:password@host:5672/vhost
+programs, in WARREN_URL.
 
 Without --listen it takes 127.0.0.1:5672, where clients look first, or another
 port if that is taken.

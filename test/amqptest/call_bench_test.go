@@ -18,10 +18,10 @@ import (
 func BenchmarkCall(b *testing.B) {
 	for _, broker := range []struct {
 		name string
-		url  func(b *testing.B) string
+		url  func(testing.TB) string
 	}{
-		{"amqptest", func(b *testing.B) string { return amqptest.New(b, amqptest.Options{}).URL() }},
-		{"rabbitmq", func(b *testing.B) string { return rabbit.New(b, rabbit.Options{}).URL() }},
+		{"amqptest", inMemory},
+		{"rabbitmq", onRabbitMQ},
 	} {
 		b.Run("broker="+broker.name, func(b *testing.B) {
 			c := benchClient(b, broker.url(b))
@@ -42,7 +42,18 @@ func BenchmarkCall(b *testing.B) {
 	}
 }
 
+func inMemory(t testing.TB) string {
+	t.Helper()
+	return amqptest.New(t, amqptest.Options{}).URL()
+}
+
+func onRabbitMQ(t testing.TB) string {
+	t.Helper()
+	return rabbit.New(t, rabbit.Options{}).URL()
+}
+
 func benchCall(b *testing.B, c *client.Client) {
+	b.Helper()
 	if _, err := c.Call(b.Context(), "bench.echo", []byte("x")); err != nil {
 		b.Error(err)
 	}
@@ -56,7 +67,9 @@ func benchClient(b *testing.B, url string) *client.Client {
 	if err != nil {
 		b.Fatal(err)
 	}
-	echo := func(_ context.Context, req *warren.Request) (*warren.Reply, error) { return &warren.Reply{Body: req.Body}, nil }
+	echo := func(_ context.Context, req *warren.Request) (*warren.Reply, error) {
+		return &warren.Reply{Body: req.Body}, nil
+	}
 	if err := s.HandleRaw(server.Method{Name: "bench.echo", Queue: server.Queue{Type: server.Classic}}, echo); err != nil {
 		b.Fatal(err)
 	}

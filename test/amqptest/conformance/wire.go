@@ -45,8 +45,6 @@ var (
 	basicPublish      = method{60, 40}
 	basicGet          = method{60, 70}
 	basicGetOk        = method{60, 71}
-	txSelect          = method{90, 10}
-	txSelectOk        = method{90, 11}
 )
 
 // wire is a connection without a client library: it sends what no library
