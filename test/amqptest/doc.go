@@ -17,6 +17,27 @@
 // and its guarantees end with its process: what a durable queue survives is
 // Restart.
 //
+// # Faults and the record
+//
+// Each method that passes between a client and the broker is an Event. Rules
+// match events and do something to some of them: lose, delay, repeat or swap
+// them, cut or close connections before or after them, leave a publish
+// unconfirmed, restart the broker.
+//
+//	fault := broker.Inject(amqptest.Rule{
+//		When: amqptest.When{Method: "basic.deliver", Queue: "orders"},
+//		Nth:  3,
+//		Do:   amqptest.SeverAfter(),
+//	})
+//
+// Rules can also be written as lines of text, see Rule.String and ParseRules, so
+// that schedules are logged, kept in files and replayed; and be drawn from a
+// seed, see Draw and Options.Plan. What is deterministic is said at
+// Broker.Inject.
+//
+// The last events are recorded: Broker.Events, Count and Wait look into them, and
+// New prints the end of the record if the test fails.
+//
 // # Bounds
 //
 // A client that means harm, or has a defect, costs a bounded amount of memory:
