@@ -12,8 +12,8 @@ import (
 // not equal to the same bytes as 'x'. Tables are equal whatever the order of their keys; NaN equals NaN. A value of
 // another type than [Table] lists is equal to none.
 func Equal(a, b any) bool {
-	if x, ok := integer(a); ok {
-		y, ok := integer(b)
+	if x, ok := Integer(a); ok {
+		y, ok := Integer(b)
 		return ok && x == y
 	}
 	if x, ok := float(a); ok {
@@ -69,7 +69,8 @@ func byKey(t Table) Table {
 	return sorted
 }
 
-func integer(v any) (int64, bool) {
+// Integer returns the value of an integer of any width that a table may hold.
+func Integer(v any) (int64, bool) {
 	switch v := v.(type) {
 	case int8:
 		return int64(v), true

@@ -65,7 +65,7 @@ var queueArguments = []struct {
 	{argMaxLength, "", number(0, func(q *queue, n int64) { q.maxLength = int(n) })},
 	{argMaxLengthBytes, "", number(0, func(q *queue, n int64) { q.maxBytes = n })},
 	{argMaxPriority, typeClassic, func(q *queue, v any) error {
-		if n, ok := integer(v); ok && n > 255 {
+		if n, ok := codec.Integer(v); ok && n > 255 {
 			return fmt.Errorf("{max_value_exceeded,%d}", n)
 		}
 		return number(0, func(q *queue, n int64) { q.maxPriority = int(n) })(q, v)
@@ -86,7 +86,7 @@ var queueArguments = []struct {
 	}},
 	{argDeliveryLimit, typeQuorum, func(q *queue, v any) error {
 		// RabbitMQ takes anything; what is no number, or a negative one, is no limit.
-		if n, ok := integer(v); ok && n >= 0 {
+		if n, ok := codec.Integer(v); ok && n >= 0 {
 			q.deliveryLimit = int(n)
 		}
 		return nil
@@ -107,7 +107,7 @@ func oneOf(flaw string, values ...string) func(*queue, any) error {
 
 func number(least int64, set func(*queue, int64)) func(*queue, any) error {
 	return func(q *queue, v any) error {
-		n, ok := integer(v)
+		n, ok := codec.Integer(v)
 		switch {
 		case !ok:
 			return fmt.Errorf("\"expected integer, got %s\"", typeName(v))
@@ -127,7 +127,7 @@ const maxMilliseconds = 10 * 365 * 24 * 60 * 60 * 1000
 func milliseconds(least int64, set func(*queue, time.Duration)) func(*queue, any) error {
 	checked := number(least, func(q *queue, n int64) { set(q, time.Duration(n)*time.Millisecond) })
 	return func(q *queue, v any) error {
-		if n, ok := integer(v); ok && n > maxMilliseconds {
+		if n, ok := codec.Integer(v); ok && n > maxMilliseconds {
 			return fmt.Errorf("{value_too_large,%d}", n)
 		}
 		return checked(q, v)
@@ -278,26 +278,5 @@ func typeName(v any) string {
 		return "table"
 	default:
 		return strings.TrimPrefix(fmt.Sprintf("%T", v), "codec.")
-	}
-}
-
-func integer(v any) (int64, bool) {
-	switch v := v.(type) {
-	case int8:
-		return int64(v), true
-	case uint8:
-		return int64(v), true
-	case int16:
-		return int64(v), true
-	case uint16:
-		return int64(v), true
-	case int32:
-		return int64(v), true
-	case uint32:
-		return int64(v), true
-	case int64:
-		return v, true
-	default:
-		return 0, false
 	}
 }

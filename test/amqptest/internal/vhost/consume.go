@@ -51,7 +51,7 @@ func (ch *Channel) Consume(m *codec.BasicConsume, ok func(consumerTag string)) e
 	}
 	c := &consumer{ch: ch, queue: q, tag: tag, noAck: m.NoAck, limit: ch.prefetch}
 	if v, set := m.Arguments.Get(argPriority); set {
-		n, isNumber := integer(v)
+		n, isNumber := codec.Integer(v)
 		if !isNumber {
 			return fail(codec.PreconditionFailed, "invalid arg '%s' for %s: %v", argPriority, q.label(), unacceptable(v))
 		}

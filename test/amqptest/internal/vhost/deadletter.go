@@ -80,7 +80,7 @@ func (q *queue) recorded(list []any, msg *Message, reason string, keys []string)
 	rest := slices.DeleteFunc(slices.Clone(list), func(v any) bool {
 		same := field(v, "queue") == q.name && field(v, "reason") == reason
 		if same {
-			n, _ := integer(field(v, "count"))
+			n, _ := codec.Integer(field(v, "count"))
 			count += n
 		}
 		return same

@@ -51,7 +51,7 @@ func number64(v any) (any, bool) {
 	case time.Time:
 		return v.Unix(), true
 	default:
-		return integer(v)
+		return codec.Integer(v)
 	}
 }
 
