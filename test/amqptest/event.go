@@ -9,7 +9,7 @@ import (
 // Direction says who sent what an Event tells of.
 type Direction uint8
 
-// The directions. The zero value matches both in On.
+// The directions. In a When the zero value matches both.
 const (
 	FromClient Direction = iota + 1
 	FromBroker
