@@ -123,20 +123,57 @@ func TestReplyIsPublishedAgainUntilItIsConfirmed(t *testing.T) {
 
 func TestRequestStaysUnacknowledgedUntilItsReplyIsConfirmed(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
-		r.Serve(rig.Named("echo"), rig.Echo)
+		s := r.Serve(rig.Named("echo"), rig.Echo)
 		if _, err := r.Client().Call(r.T.Context(), "echo", nil); err != nil {
 			r.T.Error(err)
 		}
-		time.Sleep(time.Minute)
+		time.Sleep(29 * time.Second)
 		if q := r.Queue("echo"); q.Unacked != 1 {
 			r.T.Errorf("%+v", q)
 		}
-		r.Broker.Sever()
+		// A channel that does not confirm is given up, and with it a reply whose caller is gone.
 		time.Sleep(5 * time.Second)
-		if q := r.Queue("echo"); q.Unacked+q.Ready != 0 {
-			r.T.Errorf("%+v", q)
+		if q, st := r.Queue("echo"), s.Stats(); q.Unacked+q.Ready != 0 || st.Undelivered != 1 {
+			r.T.Errorf("%+v, %+v", q, st)
 		}
 	}, amqptest.Rule{When: replies, Do: amqptest.NeverConfirm()})
+}
+
+// What a broker does not confirm must not keep its places in the prefetch.
+func TestServerGoesOnAfterRepliesThatAreNeverConfirmed(t *testing.T) {
+	rig.Bubble(t, func(r *rig.Rig) {
+		r.Serve(server.Method{Name: "echo", Concurrency: 2, Prefetch: 4}, rig.Echo)
+		p := r.Peer()
+		for range 4 {
+			p.Publish("echo", amqp.Publishing{ReplyTo: p.Queue, CorrelationId: "lost"})
+		}
+		time.Sleep(2 * time.Minute)
+		p.Publish("echo", amqp.Publishing{ReplyTo: p.Queue, CorrelationId: "served"})
+		for p.Next().CorrelationId != "served" {
+		}
+	}, amqptest.Rule{When: amqptest.When{Method: "basic.publish", ConnName: "*server*"}, Every: 1, Times: 4, Do: amqptest.Drop()})
+}
+
+// While publishers are blocked nothing is confirmed, and nothing is wrong with the channel.
+func TestBlockedServerKeepsItsChannel(t *testing.T) {
+	rig.Bubble(t, func(r *rig.Rig) {
+		s := r.Serve(rig.Named("echo"), rig.Echo)
+		p := r.Peer()
+		p.Publish("echo", amqp.Publishing{ReplyTo: p.Queue, CorrelationId: "1"})
+		p.Next()
+		r.Broker.Inject(amqptest.Rule{
+			When: amqptest.When{Method: "basic.deliver", Queue: "echo"}, Do: amqptest.Block(3 * time.Minute),
+		})
+		p.Publish("echo", amqp.Publishing{ReplyTo: p.Queue, CorrelationId: "2"})
+		time.Sleep(3 * time.Minute)
+		if d := p.Next(); d.CorrelationId != "2" {
+			r.T.Errorf("reply to %q", d.CorrelationId)
+		}
+		time.Sleep(time.Minute)
+		if st := s.Stats(); st.RepliesRetried+st.Undelivered != 0 {
+			r.T.Errorf("%+v", st)
+		}
+	})
 }
 
 // Requests whose replies are refused must not keep their places in the prefetch

@@ -19,6 +19,7 @@ const window = 2048
 type publishChannel struct {
 	s       *Session
 	ch      *amqp.Channel
+	blocked func() bool // by the broker, which then confirms nothing
 	returns chan amqp.Return
 	closes  chan *amqp.Error
 
@@ -34,13 +35,13 @@ type publishChannel struct {
 	refused  error         // why the broker closed the channel
 }
 
-func openPublishChannel(s *Session) (*publishChannel, error) {
+func openPublishChannel(s *Session, blocked func() bool) (*publishChannel, error) {
 	ch, err := s.channel()
 	if err != nil {
 		return nil, err
 	}
 	c := &publishChannel{
-		s: s, ch: ch,
+		s: s, ch: ch, blocked: blocked,
 		returns:  ch.NotifyReturn(make(chan amqp.Return, window)),
 		closes:   ch.NotifyClose(make(chan *amqp.Error, 1)),
 		spoiled:  make(chan struct{}),
@@ -127,17 +128,22 @@ func (c *publishChannel) retire() {
 // after it. Confirms of different queues may overtake one another.
 const outOfOrder = 20 * time.Millisecond
 
-// retiredPatience is how long a channel that was replaced is kept for what it
-// still owes.
-const retiredPatience = 30 * time.Second
+// confirmPatience is how long a publish may stay unconfirmed, and how long a
+// channel that was replaced is kept for what it still owes. A quorum queue
+// without its majority never confirms; without an end, what waits for it would
+// fill the window, or a server's prefetch, for good.
+const confirmPatience = 30 * time.Second
 
 // settleAll settles publishes as the broker answers, until the channel is
-// retired and owes nothing, or has ended.
+// retired and owes nothing, has ended, or does not confirm what it should.
 func (c *publishChannel) settleAll() {
 	defer c.finish()
 	overtake := time.NewTimer(outOfOrder)
 	defer overtake.Stop()
 	var timed *amqp.DeferredConfirmation // the head that overtake runs for
+	stuck := time.NewTimer(confirmPatience)
+	defer stuck.Stop()
+	var oldest *amqp.DeferredConfirmation // the head that stuck runs for
 	var patience <-chan time.Time
 	for {
 		head, retired := c.head()
@@ -146,7 +152,7 @@ func (c *publishChannel) settleAll() {
 				return
 			}
 			if patience == nil {
-				patience = time.After(retiredPatience)
+				patience = time.After(confirmPatience)
 			}
 		}
 		var confirmed <-chan struct{}
@@ -161,7 +167,16 @@ func (c *publishChannel) settleAll() {
 				overtake.Stop()
 			}
 		}
+		if oldest != head {
+			oldest = head
+			stuck.Reset(confirmPatience)
+		}
 		select {
+		case <-stuck.C:
+			if head != nil && !c.blocked() {
+				return
+			}
+			stuck.Reset(confirmPatience)
 		case r, ok := <-c.returns:
 			if !ok {
 				return

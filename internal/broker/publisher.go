@@ -182,6 +182,11 @@ func (p *Publisher) Blocked() (bool, string) {
 	return p.blocked, p.reason
 }
 
+func (p *Publisher) isBlocked() bool {
+	blocked, _ := p.Blocked()
+	return blocked
+}
+
 // Up is the publisher's readiness: raised while it has a channel.
 func (p *Publisher) Up() *Signal { return p.up }
 
@@ -255,13 +260,13 @@ func (p *Publisher) putBack(items []*Publishing) {
 }
 
 // Serve implements Component: it keeps one channel in use, a new one after each
-// nack or channel error.
+// nack, channel error, or publish that stayed unconfirmed for confirmPatience.
 func (p *Publisher) Serve(ctx context.Context, s *Session) {
 	var channels sync.WaitGroup
 	defer channels.Wait()
 	defer p.up.lower()
 	for {
-		c, err := openPublishChannel(s)
+		c, err := openPublishChannel(s, p.isBlocked)
 		if err != nil {
 			if !s.sleep(ctx, retryChannel) {
 				return
