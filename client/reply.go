@@ -40,9 +40,17 @@ func newReplyQueue(c *Client) *replyQueue {
 	r.limits.Body = c.cfg.MaxReply
 	r.consumer = broker.NewConsumer(broker.ConsumerConfig{
 		Name: "replies", Declare: r.declare, Workers: 1, Rising: true, AckDelay: ackDelay, AckBatch: ackBatch,
-		Handle: r.handle, Consuming: func(string) { c.publisher.Release() }, Logger: c.cfg.Logger,
+		Handle: r.handle, Consuming: func(string) { c.publisher.Release() }, Ended: r.ended, Logger: c.cfg.Logger,
 	})
 	return r
+}
+
+// ended holds requests back while there is no queue for their replies. A queue
+// that outlives its connection takes them meanwhile.
+func (r *replyQueue) ended() {
+	if r.c.cfg.ReplyQueue.Exclusive {
+		r.c.publisher.Hold()
+	}
 }
 
 func replyQueueName() string { return "warren.reply." + uuid.NewString() }

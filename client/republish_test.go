@@ -154,6 +154,23 @@ func TestCallIsPublishedAgainOnceForOneLoss(t *testing.T) {
 	}, amqptest.Rule{When: publishesTo("gate"), Do: amqptest.NeverConfirm()})
 }
 
+// A request that went out before would carry the name of a queue that is gone.
+func TestRequestWaitsForTheReplyQueueThatDiedWithItsConnection(t *testing.T) {
+	rig.Bubble(t, func(r *rig.Rig) {
+		r.Serve(rig.Named("echo"), rig.Echo)
+		c := r.Ready(func(cfg *client.Config) { cfg.ReplyQueue.Exclusive = true })
+		r.Broker.Inject(amqptest.Rule{
+			When: amqptest.When{Method: "connection.open", ConnName: "*client, consumes*"}, Do: amqptest.Delay(3 * time.Second),
+		})
+		r.Broker.Sever()
+		time.Sleep(time.Second)
+		reply, err := c.Call(r.T.Context(), "echo", []byte("x"), client.WaitForServer())
+		if err != nil || string(reply.Body) != "x" || reply.Attempts != 1 {
+			r.T.Errorf("%+v, %v", reply, err)
+		}
+	})
+}
+
 func TestUserWhoMayNotPublishIsToldSoAtOnce(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
 		r.Serve(rig.Named("echo"), rig.Echo)

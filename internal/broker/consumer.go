@@ -58,7 +58,9 @@ type ConsumerConfig struct {
 	Handle func(d Delivery)
 	// Consuming, if set, is called each time the queue is being consumed.
 	Consuming func(queue string)
-	Logger    *slog.Logger
+	// Ended, if set, is called each time it is not consumed any more.
+	Ended  func()
+	Logger *slog.Logger
 }
 
 // Consumer keeps a queue declared and consumed through sessions, channel errors
@@ -135,6 +137,9 @@ func (c *Consumer) Serve(ctx context.Context, s *Session) {
 				c.cfg.Consuming(stream.queue)
 			}
 			err = stream.follow(ctx, channels.Done)
+			if c.cfg.Ended != nil {
+				c.cfg.Ended()
+			}
 		}
 		if ctx.Err() != nil {
 			c.up.lower()

@@ -167,7 +167,14 @@ func (p *Publisher) poke() {
 	}
 }
 
-// Release lets a publisher that was made Held write.
+// Hold keeps messages in line until Release is called.
+func (p *Publisher) Hold() {
+	p.mu.Lock()
+	p.held = true
+	p.mu.Unlock()
+}
+
+// Release lets a publisher write that was made Held, or told to Hold.
 func (p *Publisher) Release() {
 	p.mu.Lock()
 	p.held = false
