@@ -25,6 +25,7 @@ func TestServerKeepsTheStartStopContract(t *testing.T) {
 			}
 			return s
 		})
+		synctest.Wait() // the broker sees the ends of connections a moment later
 		if n := len(r.Broker.Connections()); n != 0 {
 			r.T.Errorf("%d connections are left", n)
 		}

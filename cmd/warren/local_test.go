@@ -32,9 +32,10 @@ func TestBrokerServesOtherProcesses(t *testing.T) {
 	if u, err := url.Parse(at); err != nil || u.Scheme != "amqp" || u.Hostname() != "127.0.0.1" || u.Port() == "0" {
 		t.Fatalf("the URL is %q", at)
 	}
-	if told := b.stderr.String(); !strings.Contains(told, "for development and tests") || !strings.Contains(told, "WARREN_URL=amqp://") {
-		t.Errorf("standard error: %q", told)
-	}
+	eventually(t, "it says what it is for, and what else there is", func() bool {
+		told := b.stderr.String()
+		return strings.Contains(told, "for development and tests") && strings.Contains(told, "WARREN_URL=amqp://")
+	})
 	server := serveSamples(t, at)
 	for method, want := range map[string]string{"rpc_queue": "832040", "sample.echo": "30"} {
 		if got := invoke(t, at, "call", method, "30").want(t, 0).stdout.String(); strings.TrimSpace(got) != want {
@@ -53,9 +54,10 @@ func TestServeWithoutAURLBringsABroker(t *testing.T) {
 	t.Parallel()
 	s, object := started(t, "serve")
 	wantKeys(t, object, "ready", "methods", "url")
-	if told := s.stderr.String(); !strings.Contains(told, "no broker given") || !strings.Contains(told, "WARREN_URL=amqp://") {
-		t.Errorf("standard error: %q", told)
-	}
+	eventually(t, "it says that the broker is its own, and what else there is", func() bool {
+		told := s.stderr.String()
+		return strings.Contains(told, "no broker given") && strings.Contains(told, "WARREN_URL=amqp://")
+	})
 	at, _ := object["url"].(string)
 	if got := invoke(t, at, "call", "users.email", "1").want(t, 0).stdout.String(); !strings.Contains(got, "@") {
 		t.Errorf("it answers %q", got)
@@ -82,9 +84,7 @@ func TestBrokerFailsOnPurposeAndShowsIt(t *testing.T) {
 		t.Errorf("the call ended with %v", object)
 	}
 	for _, want := range []string{"connection.open", "basic.consume", "basic.publish", "basic.nack", "basic.return"} {
-		if !strings.Contains(b.stderr.String(), want) {
-			t.Errorf("no %s in the trace %s", want, b.stderr.String())
-		}
+		eventually(t, want+" is in the trace", func() bool { return strings.Contains(b.stderr.String(), want) })
 	}
 	line := invoke(t, "", "broker", "--fault", "basic.publish: explode").want(t, exitUsage).wantLine(t)
 	if !strings.Contains(line, "--fault") || !strings.Contains(line, "explode") {
