@@ -58,4 +58,17 @@
 //     not 0, and waits for more where a flag stands for no property.
 //   - A body above the largest message size is refused when it is announced and
 //     not when it has come.
+//   - What one client has done is seen by all others at once. In RabbitMQ queues
+//     are processes of their own, which hear of it a moment later: races between
+//     them do not show here.
+//   - A quorum queue without a delivery limit takes messages that are rejected
+//     back at its front, as with a limit; RabbitMQ 3.10 appends them. There is no
+//     default limit: RabbitMQ 4 has one of 20. When its single active consumer
+//     goes, the next is that of the highest priority, in 3.10 the next that came.
+//   - A message that is dead-lettered round and round between n queues without
+//     delay is dropped where RabbitMQ drops it, after up to n! deaths; meanwhile
+//     the virtual host does nothing else.
+//   - Policies, streams, federation, the management API and clusters are
+//     missing. Queue arguments of streams and of mirrored queues are refused or
+//     ignored as by a node without them.
 package amqptest
