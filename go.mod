@@ -9,9 +9,6 @@ require (
 	github.com/sony/gobreaker/v2 v2.4.0
 	github.com/urfave/cli/v3 v3.14.0
 	go.uber.org/goleak v1.3.0
+	go.yaml.in/yaml/v3 v3.0.6
 	pgregory.net/rapid v1.3.0
-)
-
-require (
-	go.yaml.in/yaml/v3 v3.0.6 // indirect
 )

@@ -1,0 +1,179 @@
+package policyfile
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/warren-rpc/warren/reliability"
+)
+
+// fields are those of a policy by name, and parts those that have fields of
+// their own, with whether they can be on or off.
+var (
+	fields = func() map[string]reliability.Field {
+		m := map[string]reliability.Field{}
+		for _, f := range reliability.Fields() {
+			m[f.Name] = f
+		}
+		return m
+	}()
+	parts = func() map[string]bool {
+		m := map[string]bool{}
+		for name := range fields {
+			if part, _, ok := strings.Cut(name, "."); ok {
+				m[part] = fields[part].Kind == reliability.KindSwitch
+			}
+		}
+		return m
+	}()
+)
+
+// spec reads what is said of a pattern.
+func (d *decoder) spec(pattern string, at, node *yaml.Node) reliability.Spec {
+	var s reliability.Spec
+	path := join("methods", pattern)
+	if n := resolve(node); isNull(n) || n.Kind == yaml.MappingNode && len(n.Content) == 0 {
+		d.add(position{at.Line, at.Column}, reliability.LevelWarning, path, "says nothing")
+		return s
+	}
+	d.each(node, path, func(key string, at, value *yaml.Node) {
+		path := join(path, key)
+		switchable, part := parts[key]
+		switch {
+		case part:
+			d.mark(pattern, key, at)
+			d.part(&s, pattern, path, key, switchable, at, value)
+		case fields[key].Kind != 0:
+			d.mark(pattern, key, at)
+			d.set(&s, fields[key], path, at, value)
+		default:
+			d.refuse(at, path, "is not known%s", suggest(key, known("")))
+		}
+	})
+	return s
+}
+
+func (d *decoder) mark(pattern, field string, at *yaml.Node) {
+	d.places[place{pattern, field}] = position{at.Line, at.Column}
+}
+
+func (d *decoder) part(s *reliability.Spec, pattern, path, part string, switchable bool, at, value *yaml.Node) {
+	if resolve(value).Kind == yaml.MappingNode {
+		d.each(value, path, func(key string, at, value *yaml.Node) {
+			path, name := join(path, key), part+"."+key
+			if fields[name].Kind == 0 {
+				d.refuse(at, path, "is not known%s", suggest(key, known(part)))
+				return
+			}
+			d.mark(pattern, name, at)
+			d.set(s, fields[name], path, at, value)
+		})
+		return
+	}
+	if switchable {
+		d.set(s, fields[part], path, at, value)
+		return
+	}
+	d.refuse(at, path, "is %s; it must be a mapping, of %s", describe(resolve(value)), strings.Join(known(part), ", "))
+}
+
+// set says one value, if it is of the field's kind.
+func (d *decoder) set(s *reliability.Spec, f reliability.Field, path string, at, value *yaml.Node) {
+	value = resolve(value)
+	if f.Kind == reliability.KindCodes {
+		d.codes(s, f, path, at, value)
+		return
+	}
+	text, wrong := plain(f, value)
+	if wrong == "" {
+		wrong = refusal(s.Set(f.Name, text))
+	}
+	if wrong != "" {
+		d.refuse(at, path, "%s", wrong)
+	}
+}
+
+// refusal is the error of Spec.Set without the field's name.
+func refusal(err error) string {
+	if err == nil {
+		return ""
+	}
+	if inner := errors.Unwrap(err); inner != nil {
+		err = inner
+	}
+	return err.Error()
+}
+
+var wanted = map[reliability.Kind]string{
+	reliability.KindDuration: `a duration such as "250ms"`,
+	reliability.KindCount:    "a whole number",
+	reliability.KindNumber:   "a number",
+	reliability.KindBool:     "true or false",
+	reliability.KindSwitch:   "on, off or a mapping",
+}
+
+// plain returns a scalar as Spec.Set reads it, or what is wrong with it.
+func plain(f reliability.Field, value *yaml.Node) (text, wrong string) {
+	tag := value.ShortTag()
+	if value.Kind != yaml.ScalarNode || tag == "!!null" {
+		return "", "is " + describe(value) + "; write " + wanted[f.Kind]
+	}
+	switch f.Kind {
+	case reliability.KindCount, reliability.KindNumber:
+		if tag != "!!int" && tag != "!!float" {
+			wrong = "is " + describe(value) + "; write " + wanted[f.Kind]
+			if _, err := strconv.ParseFloat(value.Value, 64); err == nil {
+				wrong += ", without quotes"
+			}
+			return "", wrong
+		}
+		var v float64
+		if err := value.Decode(&v); err != nil {
+			return "", "is " + describe(value) + "; write " + wanted[f.Kind]
+		}
+		if f.Kind == reliability.KindCount && (v != math.Trunc(v) || math.Abs(v) > math.MaxInt32) {
+			return "", "is " + clip(value.Value) + "; it must be a whole number, " + f.Bounds()
+		}
+		return strconv.FormatFloat(v, 'f', -1, 64), ""
+	case reliability.KindBool, reliability.KindSwitch:
+		var v bool
+		if tag != "!!bool" || value.Decode(&v) != nil {
+			break
+		}
+		if f.Kind == reliability.KindBool {
+			return strconv.FormatBool(v), ""
+		}
+		// Other parsers, and what writes files anew, take off for false.
+		return map[bool]string{true: "on", false: "off"}[v], ""
+	case reliability.KindDuration, reliability.KindCodes:
+	}
+	return value.Value, ""
+}
+
+func (d *decoder) codes(s *reliability.Spec, f reliability.Field, path string, at, value *yaml.Node) {
+	if value.Kind != yaml.SequenceNode {
+		d.refuse(at, path, "is %s; it must be a list of codes", describe(value))
+		return
+	}
+	if len(value.Content) > len(f.Values) {
+		d.refuse(at, path, "is a list of %d; there are %d codes", len(value.Content), len(f.Values))
+		return
+	}
+	names := make([]string, 0, len(value.Content))
+	for _, item := range value.Content {
+		name := resolve(item)
+		if name.Kind != yaml.ScalarNode || !slices.Contains(f.Values, name.Value) {
+			d.refuse(item, path, "has %s, which is not the name of a code%s", describe(name), suggest(name.Value, f.Values))
+			return
+		}
+		names = append(names, name.Value)
+	}
+	if wrong := refusal(s.Set(f.Name, strings.Join(names, ","))); wrong != "" {
+		d.refuse(at, path, "%s", wrong)
+	}
+}
