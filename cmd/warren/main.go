@@ -62,6 +62,7 @@ func rootCommand(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
 		OnUsageError:   onUsageError,
 		Commands: []*cli.Command{
 			serveCommand(), callCommand(), pingCommand(), brokerCommand(), demoCommand(), benchCommand(),
+			policyCommand(),
 			demoServerCommand(), benchWorkerCommand(),
 		},
 	}
@@ -77,7 +78,7 @@ func noSuchCommand(_ context.Context, cmd *cli.Command) error {
 	if name := cmd.Args().First(); name != "" {
 		return usageError(cmd, "there is no command %.60q", name)
 	}
-	return usageError(cmd, "a command is missing: serve, call, ping, broker, demo or bench")
+	return usageError(cmd, "a command is missing: serve, call, ping, broker, policy, demo or bench")
 }
 
 func version() string {
