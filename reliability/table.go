@@ -11,7 +11,7 @@ import (
 // value the longest pattern that matches the method and says something of it
 // decides; an exact name goes before all others, and [DefaultPolicy] comes last.
 type Rules struct {
-	Methods map[string]Spec
+	Methods map[string]Spec `json:"methods"`
 }
 
 // Table gives each method its policy. It does not change and is safe for
