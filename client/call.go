@@ -2,15 +2,13 @@ package client
 
 import (
 	"context"
-	"errors"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/warren-rpc/warren"
-	"github.com/warren-rpc/warren/internal/broker"
 	"github.com/warren-rpc/warren/internal/crashpoint"
 	"github.com/warren-rpc/warren/internal/wire"
+	"github.com/warren-rpc/warren/reliability"
 )
 
 // call is one call in flight, shared by the goroutines that joined it.
@@ -22,30 +20,29 @@ type call struct {
 	done     chan struct{} // closed when the call has ended
 	first    attempt
 
+	method *reliability.Method
+	policy *reliability.Policy
+
 	mu       sync.Mutex
 	waiters  int
 	ended    bool
 	reply    *warren.Reply
 	err      *warren.Error
-	attempts int         // handed to a connection
-	proven   int         // of these, proven not to have been executed
-	hint     string      // the reason of the last attempt whose fate is unknown
-	current  *attempt    // the last one
-	retry    *time.Timer // the next one, while it waits
-	onItsWay bool        // a repetition waits, or is in line: whatever else is lost, it is enough
-}
-
-// attempt is one publish of a call; it is the publisher's Sink.
-type attempt struct {
-	call    *call
-	publish broker.Publishing
-	counted bool // guarded by call.mu: it is in attempts
+	tries    reliability.Attempts
+	made     [maxAttempts]*attempt // in the order of publishing
+	current  *attempt              // the last of them
+	attempts int                   // handed to a connection
+	proven   int                   // of these, proven not to have been executed
+	executed bool                  // one of them is known to have been
+	hint     string                // the reason of the last attempt whose fate is unknown
+	retry    *time.Timer           // the next one, while it waits
+	onItsWay bool                  // a repetition waits, or is in line: whatever else is lost, it is enough
 }
 
 // newCall returns a call that is not under way.
 func (c *Client) newCall(method string, body []byte, opts []CallOption) *call {
 	cl := &call{c: c, settings: callSettings{
-		attempts: c.cfg.Attempts, noServer: c.cfg.NoServer, persistent: c.cfg.Persistent,
+		noServer: c.cfg.NoServer, persistent: c.cfg.Persistent,
 	}}
 	s := &cl.settings
 	for _, opt := range opts {
@@ -66,6 +63,8 @@ func (cl *call) roundTrip(ctx context.Context) (*warren.Reply, error) {
 	c := cl.c
 	c.counters.calls.Add(1)
 	now := time.Now()
+	cl.method = c.policies.Method(cl.req.Method)
+	cl.policy = cl.method.Policy()
 	var expired <-chan time.Time
 	timeout, own := cl.settings.timeout, true
 	if d, ok := ctx.Deadline(); ok && (timeout <= 0 || d.Before(now.Add(timeout))) {
@@ -73,7 +72,7 @@ func (cl *call) roundTrip(ctx context.Context) (*warren.Reply, error) {
 	}
 	if own {
 		if timeout <= 0 {
-			timeout = c.cfg.Timeout
+			timeout = cl.policy.Timeout
 		}
 		cl.deadline = now.Add(timeout)
 		timer, _ := c.timers.Get().(*time.Timer)
@@ -90,6 +89,10 @@ func (cl *call) roundTrip(ctx context.Context) (*warren.Reply, error) {
 		}
 		return nil, c.fail(&cl.req, err)
 	}
+	if err := cl.method.Bulkhead.Acquire(); err != nil {
+		return nil, c.fail(&cl.req, err)
+	}
+	defer cl.method.Bulkhead.Release()
 	cl, joined, err := cl.begin(now)
 	if err != nil {
 		return nil, c.fail(&cl.req, err)
@@ -133,6 +136,7 @@ func (cl *call) admit(ctx context.Context, expired <-chan time.Time) *warren.Err
 // is there. The call that it returns is never nil.
 func (cl *call) begin(now time.Time) (*call, bool, *warren.Error) {
 	cl.done, cl.waiters = make(chan struct{}), 1
+	cl.tries = cl.policy.Begin(now, cl.deadline, cl.method.Budget, cl.settings.attempts, cl.settings.idempotent)
 	cl.req.Issued = now
 	if !cl.settings.oneWay {
 		cl.req.Deadline = cl.deadline
@@ -149,146 +153,6 @@ func (cl *call) begin(now time.Time) (*call, bool, *warren.Error) {
 	return cl.c.pending.add(cl)
 }
 
-// publish makes the next attempt. It is called by the caller for the first and
-// by timers for later ones.
-func (cl *call) publish() {
-	cl.mu.Lock()
-	if cl.ended {
-		cl.mu.Unlock()
-		return
-	}
-	a := &cl.first
-	if cl.current != nil {
-		a = &attempt{publish: broker.Publishing{Msg: cl.first.publish.Msg}}
-	}
-	a.call = cl
-	a.publish.Key, a.publish.Mandatory, a.publish.Sink = cl.req.Method, true, a
-	cl.current = a
-	cl.mu.Unlock()
-	switch err := cl.c.publisher.Publish(&a.publish); {
-	case err == nil:
-	case errors.Is(err, broker.ErrBlocked):
-		cl.refuseBlocked()
-	default:
-		cl.finish(nil, errClosed())
-	}
-}
-
-// refuseBlocked ends a call that the broker's block kept from going out. One of
-// which an attempt has gone out waits on: that may be answered.
-func (cl *call) refuseBlocked() {
-	cl.mu.Lock()
-	out := cl.attempts > 0
-	if out {
-		cl.hint = warren.ReasonBlocked
-	}
-	cl.mu.Unlock()
-	if !out {
-		_, reason := cl.c.publisher.Blocked()
-		cl.finish(nil, errBlocked(reason))
-	}
-}
-
-// Writing implements broker.Sink.
-func (a *attempt) Writing(now time.Time, msg *wire.Message) bool {
-	cl := a.call
-	cl.mu.Lock()
-	defer cl.mu.Unlock()
-	if cl.ended || !now.Before(cl.deadline) {
-		return false
-	}
-	cl.attempts++
-	cl.onItsWay = false
-	a.counted = true
-	if !cl.settings.oneWay {
-		msg.ReplyTo = cl.c.replies.name()
-		msg.Expiration = wire.Expiration(cl.deadline.Sub(now))
-	}
-	if cl.attempts > 1 {
-		cl.c.counters.republished.Add(1)
-		meta := wire.Meta{Kind: wire.KindCall, Attempt: cl.attempts, Issued: cl.req.Issued}
-		if !cl.settings.oneWay {
-			meta.Deadline = cl.deadline
-		}
-		msg.Type = meta.Encode()
-	}
-	return true
-}
-
-// Settled implements broker.Sink.
-func (a *attempt) Settled(result broker.Result, reason error) {
-	cl, c := a.call, a.call.c
-	switch result {
-	case broker.Acked:
-		crashpoint.Reached(crashpoint.Confirmed, cl.req.Method, cl.req.CallID)
-		if cl.settings.oneWay {
-			cl.finish(&warren.Reply{}, nil)
-		}
-	case broker.Returned:
-		c.counters.returned.Add(1)
-		cl.prove(a)
-		c.presence.forget(cl.req.Method)
-		cl.finish(nil, errNoRoute())
-	case broker.Nacked:
-		c.counters.nacked.Add(1)
-		cl.again(warren.ReasonNacked, time.Duration(rand.Int64N(int64(nackPause))))
-	case broker.Lost:
-		c.counters.lost.Add(1)
-		if broker.IsRefused(reason) {
-			cl.finish(nil, errNotPermitted(reason))
-			return
-		}
-		cl.again(warren.ReasonConnectionLost, 0)
-	case broker.Unsent:
-		switch {
-		case errors.Is(reason, broker.ErrBlocked):
-			cl.refuseBlocked()
-		case errors.Is(reason, broker.ErrClosed):
-			cl.finish(nil, errClosed())
-		}
-		// Otherwise Writing said no: the call has ended, or ends by its timer.
-	}
-}
-
-// nackPause bounds the random pause before a publish that the broker refused is
-// tried again.
-const nackPause = 100 * time.Millisecond
-
-// prove notes that the attempt is known not to have been executed.
-func (cl *call) prove(a *attempt) {
-	cl.mu.Lock()
-	if a.counted {
-		cl.proven++
-		a.counted = false
-	}
-	cl.mu.Unlock()
-}
-
-// again publishes the call once more after the pause, if it may be executed
-// twice and attempts are left. If not, the call waits on: the request may have
-// arrived, and then a reply comes. A notification has nothing to wait for.
-func (cl *call) again(reason string, pause time.Duration) {
-	cl.mu.Lock()
-	cl.hint = reason
-	if cl.ended || cl.onItsWay {
-		cl.mu.Unlock()
-		return
-	}
-	if cl.settings.idempotent && cl.attempts < cl.settings.attempts {
-		cl.onItsWay = true
-		cl.retry = time.AfterFunc(pause, cl.publish)
-		cl.mu.Unlock()
-		return
-	}
-	cl.mu.Unlock()
-	if cl.settings.oneWay {
-		cl.finish(nil, &warren.Error{
-			Code: warren.CodeUnavailable, Reason: reason, Outcome: warren.Unknown,
-			Message: "the broker did not confirm the request",
-		})
-	}
-}
-
 // finish ends the call, once, for all who wait. What it is told of the outcome
 // holds for the last attempt; others of unknown fate make it Unknown.
 func (cl *call) finish(reply *warren.Reply, err *warren.Error) {
@@ -298,7 +162,7 @@ func (cl *call) finish(reply *warren.Reply, err *warren.Error) {
 		return
 	}
 	cl.ended = true
-	current := cl.current
+	current, made := cl.current, cl.made
 	if cl.retry != nil {
 		cl.retry.Stop()
 	}
@@ -317,11 +181,20 @@ func (cl *call) finish(reply *warren.Reply, err *warren.Error) {
 		cl.c.publisher.Withdraw(&current.publish)
 	}
 	close(cl.done)
+	for _, a := range made {
+		if a == nil {
+			break
+		}
+		a.end(reply != nil && a == current, err)
+	}
 }
 
 // outcome joins what err says of the attempt that it ends with what is known of
 // the others. The caller holds mu.
 func (cl *call) outcome(err *warren.Error) warren.Outcome {
+	if cl.executed {
+		return warren.Executed
+	}
 	if err.Outcome != warren.NotExecuted {
 		return err.Outcome
 	}

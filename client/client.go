@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/warren-rpc/warren/internal/crashpoint"
 	"github.com/warren-rpc/warren/internal/lifecycle"
 	"github.com/warren-rpc/warren/internal/wire"
+	"github.com/warren-rpc/warren/reliability"
 )
 
 // Client calls methods over one broker or cluster. All its methods may be
@@ -29,6 +31,7 @@ type Client struct {
 	prober     *broker.Prober
 	presence   *presence
 	pending    *pending
+	policies   *reliability.Set
 	counters   counters
 
 	// timers are reused: a call needs one unless its context brings its own. The
@@ -49,9 +52,14 @@ func New(cfg Config) (*Client, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
+	policies, err := reliability.NewTable(cfg.Policies)
+	if err != nil {
+		return nil, fmt.Errorf("warren: client.Config.Policies: %w", err)
+	}
 	c := &Client{
 		cfg: cfg, limits: wire.DefaultLimits(), prober: broker.NewProber(), presence: newPresence(),
 		pending: newPending(cfg.MaxPending, cfg.MaxPendingBytes), closing: make(chan struct{}),
+		policies: reliability.NewSet(policies, cfg.OnBreaker),
 	}
 	c.limits.Body = cfg.MaxRequest
 	c.timers.New = stoppedTimer
@@ -132,7 +140,7 @@ func (c *Client) notConnected() error {
 }
 
 // Call publishes body to method and waits for the reply until the deadline of
-// ctx, or Config.Timeout if it has none. The error is always an
+// ctx, or that of the method's policy if it has none. The error is always an
 // [*warren.Error]; its Outcome says whether the handler can have run.
 //
 // The handler may run more than once for one call: the broker hands a request
@@ -203,7 +211,7 @@ func (c *Client) Ping(ctx context.Context, method string) (servers int, err erro
 			Message: trim(err), Cause: err,
 		})
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.policies.Table().Policy(method).Timeout)
 	defer cancel()
 	go func() {
 		select {
@@ -228,6 +236,10 @@ func (c *Client) Ping(ctx context.Context, method string) (servers int, err erro
 		})
 	}
 }
+
+// Policies are the client's policies at work: they can be replaced while calls
+// are made, and breakers looked at and forced.
+func (c *Client) Policies() *reliability.Set { return c.policies }
 
 // Close fails every call in flight, once, as canceled/client_closed, deletes
 // the reply queue and closes the connections. It takes at most a few seconds,
@@ -291,6 +303,7 @@ type Stats struct {
 	Nacked       uint64 // publishes that the broker refused
 	Lost         uint64 // publishes whose fate is unknown
 	Republished  uint64 // attempts after the first
+	Hedged       uint64 // of these, those that were made beside the first
 	Joined       uint64 // calls that joined one in flight with the same ID
 	Reconnects   int    // times either connection was made again
 	Pending      int    // calls in flight now
@@ -298,7 +311,7 @@ type Stats struct {
 }
 
 type counters struct {
-	calls, replies, late, returned, nacked, lost, republished, joined atomic.Uint64
+	calls, replies, late, returned, nacked, lost, republished, hedged, joined atomic.Uint64
 }
 
 // Stats returns the counters.
@@ -306,7 +319,7 @@ func (c *Client) Stats() Stats {
 	s := Stats{
 		Calls: c.counters.calls.Load(), Replies: c.counters.replies.Load(), LateReplies: c.counters.late.Load(),
 		Returned: c.counters.returned.Load(), Nacked: c.counters.nacked.Load(), Lost: c.counters.lost.Load(),
-		Republished: c.counters.republished.Load(), Joined: c.counters.joined.Load(),
+		Republished: c.counters.republished.Load(), Hedged: c.counters.hedged.Load(), Joined: c.counters.joined.Load(),
 		Reconnects: max(c.publishing.Sessions()-1, 0) + max(c.consuming.Sessions()-1, 0),
 	}
 	s.Pending, s.PendingBytes = c.pending.size()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/reliability"
 )
 
 // Config configures a [Client]. Every zero field but Broker has a default;
@@ -27,12 +28,14 @@ type Config struct {
 	// logs, which proves nothing. Default: none. At most 128 bytes.
 	Caller string
 
-	// Timeout is the deadline of calls whose context has none. Default: 10 s;
-	// 1 ms to 24 h.
-	Timeout time.Duration
-	// Attempts is how often a call may be published in all, if it may be sent
-	// again (see [Idempotent]). Default: 3; 1 to 5.
-	Attempts int
+	// Policies say for each method how long calls take, when they are repeated and
+	// when they are refused. Default: every method has
+	// [reliability.DefaultPolicy]. [Client.Policies] replaces them later.
+	Policies reliability.Rules
+	// OnBreaker, if set, is told when a method's circuit breaker changes its state,
+	// outside all locks, by the goroutine of a call or of a connection: it must not
+	// block.
+	OnBreaker func(reliability.Change)
 	// NoServer is what happens to calls of a method that nobody serves.
 	// Default: FailFast.
 	NoServer NoServer
@@ -96,8 +99,6 @@ func (c Config) withDefaults() Config {
 	if c.Codec == nil {
 		c.Codec = warren.JSON
 	}
-	setDefault(&c.Timeout, 10*time.Second)
-	setDefault(&c.Attempts, 3)
 	setDefault(&c.MaxPending, 10_000)
 	setDefault(&c.MaxPendingBytes, 64<<20)
 	setDefault(&c.MaxRequest, 1<<20)
@@ -124,8 +125,6 @@ func (c *Config) validate() error {
 		return errors.New("warren: client.Config.NoServer must be FailFast or Wait")
 	}
 	return cmp.Or(
-		within("Timeout", c.Timeout, time.Millisecond, 24*time.Hour),
-		within("Attempts", c.Attempts, 1, maxAttempts),
 		within("MaxPending", c.MaxPending, 1, 1_000_000),
 		within("MaxPendingBytes", c.MaxPendingBytes, 1, math.MaxInt),
 		within("MaxRequest", c.MaxRequest, 1, 128<<20),
@@ -134,6 +133,7 @@ func (c *Config) validate() error {
 	)
 }
 
+// maxAttempts is the most that a policy allows.
 const maxAttempts = 5
 
 func within[T int | time.Duration](field string, value, least, most T) error {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/reliability"
 )
 
 const secret = "S3CR3T"
@@ -26,17 +27,15 @@ func TestConfigNamesTheFieldThatIsWrong(t *testing.T) {
 		field  string
 		change func(*Config)
 	}{
-		"no URL":                {"Broker.URLs", func(c *Config) { c.Broker.URLs = nil }},
-		"bad URL":               {"Broker.URLs[0]", func(c *Config) { c.Broker.URLs[0] = "http://user:" + secret + "@h" }},
-		"bad heartbeat":         {"Broker.Heartbeat", func(c *Config) { c.Broker.Heartbeat = time.Millisecond }},
-		"bad dial timeout":      {"Broker.DialTimeout", func(c *Config) { c.Broker.DialTimeout = -1 }},
-		"long caller":           {"client.Config.Caller", func(c *Config) { c.Caller = strings.Repeat("c", 129) }},
-		"unknown NoServer":      {"client.Config.NoServer", func(c *Config) { c.NoServer = 2 }},
-		"timeout too short":     {"client.Config.Timeout", func(c *Config) { c.Timeout = time.Microsecond }},
-		"negative timeout":      {"client.Config.Timeout", func(c *Config) { c.Timeout = -time.Second }},
-		"timeout too long":      {"client.Config.Timeout", func(c *Config) { c.Timeout = 24*time.Hour + 1 }},
-		"negative attempts":     {"client.Config.Attempts", func(c *Config) { c.Attempts = -1 }},
-		"too many attempts":     {"client.Config.Attempts", func(c *Config) { c.Attempts = 6 }},
+		"no URL":           {"Broker.URLs", func(c *Config) { c.Broker.URLs = nil }},
+		"bad URL":          {"Broker.URLs[0]", func(c *Config) { c.Broker.URLs[0] = "http://user:" + secret + "@h" }},
+		"bad heartbeat":    {"Broker.Heartbeat", func(c *Config) { c.Broker.Heartbeat = time.Millisecond }},
+		"bad dial timeout": {"Broker.DialTimeout", func(c *Config) { c.Broker.DialTimeout = -1 }},
+		"long caller":      {"client.Config.Caller", func(c *Config) { c.Caller = strings.Repeat("c", 129) }},
+		"unknown NoServer": {"client.Config.NoServer", func(c *Config) { c.NoServer = 2 }},
+		"bad policy": {"client.Config.Policies", func(c *Config) {
+			c.Policies.Methods = map[string]reliability.Spec{"*": {Timeout: new(time.Microsecond)}}
+		}},
 		"negative MaxPending":   {"client.Config.MaxPending", func(c *Config) { c.MaxPending = -1 }},
 		"MaxPending too large":  {"client.Config.MaxPending", func(c *Config) { c.MaxPending = 1_000_001 }},
 		"negative pending size": {"client.Config.MaxPendingBytes", func(c *Config) { c.MaxPendingBytes = -1 }},
@@ -66,11 +65,11 @@ func TestConfigAcceptsItsBounds(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"defaults": func(*Config) {},
 		"least": func(c *Config) {
-			c.Timeout, c.Attempts, c.MaxPending, c.MaxPendingBytes, c.MaxRequest, c.MaxReply = time.Millisecond, 1, 1, 1, 1, 1
+			c.MaxPending, c.MaxPendingBytes, c.MaxRequest, c.MaxReply = 1, 1, 1, 1
 			c.ReplyQueue.Expires = 10 * time.Second
 		},
 		"most": func(c *Config) {
-			c.Timeout, c.Attempts, c.MaxPending, c.MaxRequest, c.MaxReply = 24*time.Hour, 5, 1_000_000, 128<<20, 128<<20
+			c.MaxPending, c.MaxRequest, c.MaxReply = 1_000_000, 128<<20, 128<<20
 			c.ReplyQueue.Expires, c.Caller, c.NoServer = 24*time.Hour, strings.Repeat("c", 128), Wait
 		},
 	} {
@@ -84,7 +83,7 @@ func TestConfigAcceptsItsBounds(t *testing.T) {
 func TestConfigDefaults(t *testing.T) {
 	t.Parallel()
 	c := config(func(*Config) {}).withDefaults()
-	if c.Timeout != 10*time.Second || c.Attempts != 3 || c.NoServer != FailFast || c.MaxPending != 10_000 ||
+	if c.NoServer != FailFast || c.MaxPending != 10_000 ||
 		c.MaxPendingBytes != 64<<20 || c.MaxRequest != 1<<20 || c.MaxReply != 1<<20 || c.Persistent ||
 		c.ReplyQueue.Expires != 10*time.Minute || c.ReplyQueue.Exclusive || c.Caller != "" || len(c.Interceptors) != 0 {
 		t.Errorf("the defaults are %+v", c)
@@ -93,8 +92,8 @@ func TestConfigDefaults(t *testing.T) {
 		t.Errorf("the defaults are %+v", c)
 	}
 	logger := slog.New(slog.DiscardHandler)
-	set := config(func(c *Config) { c.Logger, c.Codec, c.Timeout, c.Attempts = logger, warren.Raw, time.Minute, 1 }).withDefaults()
-	if set.Logger != logger || set.Codec != warren.Raw || set.Timeout != time.Minute || set.Attempts != 1 {
+	set := config(func(c *Config) { c.Logger, c.Codec, c.MaxReply = logger, warren.Raw, 7 }).withDefaults()
+	if set.Logger != logger || set.Codec != warren.Raw || set.MaxReply != 7 {
 		t.Errorf("what was set has become %+v", set)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
+	"github.com/warren-rpc/warren/reliability"
 	"github.com/warren-rpc/warren/test/amqptest"
 	"github.com/warren-rpc/warren/test/rig"
 )
@@ -17,22 +18,23 @@ func TestCallEndsAtItsDeadlineToTheInstant(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
 		g := rig.NewGate()
 		s := r.Serve(rig.Named("gate"), g.Handle)
-		c, hasty := r.Client(), r.Client(func(cfg *client.Config) { cfg.Timeout = 2 * time.Second })
+		c, hasty := r.Client(), r.Client(policy(reliability.Spec{Timeout: new(2 * time.Second)}))
 		for name, test := range map[string]struct {
-			c       *client.Client
-			context time.Duration // 0: none
-			opts    []client.CallOption
-			want    time.Duration
+			c        *client.Client
+			context  time.Duration // 0: none
+			opts     []client.CallOption
+			want     time.Duration
+			attempts int
 		}{
-			"default":                    {c, 0, nil, 10 * time.Second},
-			"the client's":               {hasty, 0, nil, 2 * time.Second},
-			"the context's":              {c, time.Minute, nil, time.Minute},
-			"the call's":                 {hasty, 0, []client.CallOption{client.WithTimeout(3 * time.Minute)}, 3 * time.Minute},
-			"the call's, earlier":        {c, time.Minute, []client.CallOption{client.WithTimeout(time.Second)}, time.Second},
-			"the context's, earlier":     {c, time.Second, []client.CallOption{client.WithTimeout(time.Minute)}, time.Second},
-			"none of the call's":         {c, 0, []client.CallOption{client.WithTimeout(-1)}, 10 * time.Second},
-			"longer than the client's":   {hasty, time.Minute, nil, time.Minute},
-			"an idempotent call as well": {c, 0, []client.CallOption{client.Idempotent()}, 10 * time.Second},
+			"default":                    {c, 0, nil, 10 * time.Second, 1},
+			"the client's":               {hasty, 0, nil, 2 * time.Second, 1},
+			"the context's":              {c, time.Minute, nil, time.Minute, 1},
+			"the call's":                 {hasty, 0, []client.CallOption{client.WithTimeout(3 * time.Minute)}, 3 * time.Minute, 1},
+			"the call's, earlier":        {c, time.Minute, []client.CallOption{client.WithTimeout(time.Second)}, time.Second, 1},
+			"the context's, earlier":     {c, time.Second, []client.CallOption{client.WithTimeout(time.Minute)}, time.Second, 1},
+			"none of the call's":         {c, 0, []client.CallOption{client.WithTimeout(-1)}, 10 * time.Second, 1},
+			"longer than the client's":   {hasty, time.Minute, nil, time.Minute, 1},
+			"an idempotent call as well": {c, 0, []client.CallOption{client.Idempotent()}, 10 * time.Second, 3},
 		} {
 			ctx, cancel := r.T.Context(), context.CancelFunc(func() {})
 			if test.context > 0 {
@@ -43,7 +45,7 @@ func TestCallEndsAtItsDeadlineToTheInstant(t *testing.T) {
 			cancel()
 			e, _ := warren.AsError(err)
 			if took := time.Since(began); took != test.want || e == nil || e.Code != warren.CodeDeadlineExceeded ||
-				e.Outcome != warren.Unknown || e.Attempts != 1 || !errors.Is(err, context.DeadlineExceeded) {
+				e.Outcome != warren.Unknown || e.Attempts != max(test.attempts, 1) || !errors.Is(err, context.DeadlineExceeded) {
 				r.T.Errorf("%s: %v after %v; want %v", name, err, took, test.want)
 			}
 			synctest.Wait()
@@ -51,7 +53,7 @@ func TestCallEndsAtItsDeadlineToTheInstant(t *testing.T) {
 				r.T.Errorf("%s: %+v", name, st)
 			}
 		}
-		if st := s.Stats(); st.Handled != 9 {
+		if st := s.Stats(); st.Handled != 11 {
 			r.T.Errorf("%+v", st)
 		}
 	})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
+	"github.com/warren-rpc/warren/reliability"
 	"github.com/warren-rpc/warren/test/amqptest"
 	"github.com/warren-rpc/warren/test/rig"
 )
@@ -63,4 +64,9 @@ func mustCall(r *rig.Rig, c *client.Client, method, body string, opts ...client.
 		r.T.Fatal(err)
 	}
 	return reply
+}
+
+// policy gives a client that policy for all methods.
+func policy(spec reliability.Spec) func(*client.Config) {
+	return func(cfg *client.Config) { cfg.Policies.Methods = map[string]reliability.Spec{"*": spec} }
 }

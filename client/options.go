@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/reliability"
 )
 
 // CallOption changes one call.
@@ -16,8 +17,8 @@ type callSettings struct {
 	contentType string
 	encoding    string
 	timeout     time.Duration
-	attempts    int
-	idempotent  bool
+	attempts    reliability.BeginOption
+	idempotent  reliability.BeginOption
 	noServer    NoServer
 	persistent  bool
 	oneWay      bool
@@ -52,18 +53,21 @@ func WithContentEncoding(encoding string) CallOption {
 
 // WithTimeout bounds the call, together with the context's deadline: the
 // earlier counts. Default, and for a value of 0 or less: the context's deadline
-// alone, or Config.Timeout if it has none.
+// alone, or that of the method's policy if it has none.
 func WithTimeout(d time.Duration) CallOption { return func(s *callSettings) { s.timeout = d } }
 
 // Idempotent says that the method's handler may run more than once for this
-// call without harm. Only then is the call published again when the connection
-// was lost, or the broker said no, while the publish was in flight: whether
-// the first attempt arrived is unknown then.
-func Idempotent() CallOption { return func(s *callSettings) { s.idempotent = true } }
+// call without harm, whatever its policy says. Only then is the call repeated
+// after an attempt that may have been executed: one that was not answered in
+// time, or whose publish was lost or refused by the broker.
+func Idempotent() CallOption {
+	return func(s *callSettings) { s.idempotent = reliability.AsIdempotent(true) }
+}
 
-// WithAttempts bounds how often the call is published in all: 1 to 5.
+// WithAttempts bounds how often the call is published in all, 1 to 5, instead of
+// the method's policy.
 func WithAttempts(n int) CallOption {
-	return func(s *callSettings) { s.attempts = min(max(n, 1), maxAttempts) }
+	return func(s *callSettings) { s.attempts = reliability.OfAttempts(n) }
 }
 
 // WaitForServer lets the call wait for a server; see [Wait].

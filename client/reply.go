@@ -124,18 +124,18 @@ func (r *replyQueue) lost() {
 func (cl *call) replyQueueLost() {
 	cl.mu.Lock()
 	out := cl.attempts > 0
-	mayRepeat := cl.settings.idempotent && cl.attempts < cl.settings.attempts
 	cl.mu.Unlock()
-	switch {
-	case !out:
-	case mayRepeat:
-		cl.again(warren.ReasonReplyQueueLost, 0)
-	default:
-		cl.finish(nil, &warren.Error{
-			Code: warren.CodeUnavailable, Reason: warren.ReasonReplyQueueLost, Outcome: warren.Unknown,
-			Message: "the queue that the reply was to come to is gone",
-		})
+	if !out {
+		return
 	}
+	err := &warren.Error{
+		Code: warren.CodeUnavailable, Reason: warren.ReasonReplyQueueLost, Outcome: warren.Unknown,
+		Message: "the queue that the reply was to come to is gone",
+	}
+	if cl.again(nil, err) {
+		return
+	}
+	cl.finish(nil, err)
 }
 
 // handle ends the call that a reply is for. A reply that nobody waits for is
@@ -154,7 +154,7 @@ func (r *replyQueue) handle(d broker.Delivery) {
 		return
 	}
 	r.c.counters.replies.Add(1)
-	cl.finish(reply, err)
+	cl.answered(reply, err)
 	d.Ack(nil)
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
+	"github.com/warren-rpc/warren/reliability"
 	"github.com/warren-rpc/warren/test/amqptest"
 	"github.com/warren-rpc/warren/test/rig"
 )
@@ -108,7 +109,7 @@ func TestPublishesOfACallAreBounded(t *testing.T) {
 				r.T.Errorf("error is %+v; want %d attempts", e, want)
 			}
 		}
-		twice := r.Client(func(cfg *client.Config) { cfg.Attempts = 2 })
+		twice := r.Client(policy(reliability.Spec{Retry: reliability.RetrySpec{Attempts: new(2)}}))
 		_, err := twice.Call(r.T.Context(), "echo", nil, client.Idempotent())
 		if e := rig.WantError(r.T, err, warren.CodeDeadlineExceeded, warren.ReasonNacked, warren.Unknown); e.Attempts != 2 {
 			r.T.Errorf("error is %+v", e)

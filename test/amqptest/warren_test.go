@@ -13,6 +13,7 @@ import (
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
+	"github.com/warren-rpc/warren/reliability"
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/test/amqptest"
 )
@@ -117,7 +118,10 @@ func (w *world) start() {
 			w.t.Errorf("stop the server: %v", err)
 		}
 	})
-	if w.c, err = client.New(client.Config{Broker: w.broker("client"), Logger: logger, Timeout: timeout}); err != nil {
+	if w.c, err = client.New(client.Config{
+		Broker: w.broker("client"), Logger: logger,
+		Policies: reliability.Rules{Methods: map[string]reliability.Spec{"*": {Timeout: new(timeout)}}},
+	}); err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { _ = w.c.Close() })
