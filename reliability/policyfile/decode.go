@@ -60,11 +60,11 @@ func (d *decoder) decode() reliability.Rules {
 		return rules
 	}
 	var methods bool
-	d.each(root, "", func(key string, at, value *yaml.Node) {
+	d.each(root, root, "", func(key string, at, value *yaml.Node) {
 		switch key {
 		case "methods":
 			methods = true
-			d.each(value, "methods", func(pattern string, at, value *yaml.Node) {
+			d.each(at, value, "methods", func(pattern string, at, value *yaml.Node) {
 				d.places[place{pattern, ""}] = position{at.Line, at.Column}
 				rules.Methods[pattern] = d.spec(pattern, at, value)
 			})
@@ -144,15 +144,16 @@ func (d *decoder) syntax(err error) {
 	d.add(at, reliability.LevelError, "", "%s", text)
 }
 
-// each calls fn for every key of a mapping. Nothing, as after a key all of whose
+// each calls fn for every key of a mapping; place is where anything else is
+// refused. Nothing, as after a key all of whose
 // values are comments, is an empty mapping.
-func (d *decoder) each(node *yaml.Node, path string, fn func(key string, at, value *yaml.Node)) {
+func (d *decoder) each(place, node *yaml.Node, path string, fn func(key string, at, value *yaml.Node)) {
 	node = resolve(node)
 	if isNull(node) {
 		return
 	}
 	if node.Kind != yaml.MappingNode {
-		d.refuse(node, path, "is %s; it must be a mapping", describe(node))
+		d.refuse(place, path, "is %s; it must be a mapping", describe(node))
 		return
 	}
 	seen := make(map[string]int, len(node.Content)/2)

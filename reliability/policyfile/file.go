@@ -23,7 +23,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/warren-rpc/warren/reliability"
 )
@@ -121,7 +120,10 @@ func parse(name string, data []byte) (*File, error) {
 	d := &decoder{file: name, data: data, places: map[place]position{}}
 	rules := d.decode()
 	for _, found := range reliability.Check(rules) {
-		path, _, _ := strings.Cut(found.String(), ": "+found.Message)
+		path := join("methods", found.Pattern)
+		if found.Field != "" {
+			path = join(path, found.Field)
+		}
 		d.add(d.locate(found.Pattern, found.Field), found.Level, path, "%s", found.Message)
 	}
 	slices.SortStableFunc(d.findings, func(a, b Finding) int {

@@ -41,7 +41,7 @@ func (d *decoder) spec(pattern string, at, node *yaml.Node) reliability.Spec {
 		d.add(position{at.Line, at.Column}, reliability.LevelWarning, path, "says nothing")
 		return s
 	}
-	d.each(node, path, func(key string, at, value *yaml.Node) {
+	d.each(at, node, path, func(key string, at, value *yaml.Node) {
 		path := join(path, key)
 		switchable, part := parts[key]
 		switch {
@@ -64,7 +64,7 @@ func (d *decoder) mark(pattern, field string, at *yaml.Node) {
 
 func (d *decoder) part(s *reliability.Spec, pattern, path, part string, switchable bool, at, value *yaml.Node) {
 	if resolve(value).Kind == yaml.MappingNode {
-		d.each(value, path, func(key string, at, value *yaml.Node) {
+		d.each(at, value, path, func(key string, at, value *yaml.Node) {
 			path, name := join(path, key), part+"."+key
 			if fields[name].Kind == 0 {
 				d.refuse(at, path, "is not known%s", suggest(key, known(part)))
@@ -143,6 +143,12 @@ func plain(f reliability.Field, value *yaml.Node) (text, wrong string) {
 	case reliability.KindBool, reliability.KindSwitch:
 		var v bool
 		if tag != "!!bool" || value.Decode(&v) != nil {
+			if f.Kind == reliability.KindBool {
+				wrong = "is " + describe(value) + "; write " + wanted[f.Kind]
+				if value.Value == "true" || value.Value == "false" {
+					wrong += ", without quotes"
+				}
+			}
 			break
 		}
 		if f.Kind == reliability.KindBool {
@@ -152,7 +158,7 @@ func plain(f reliability.Field, value *yaml.Node) (text, wrong string) {
 		return map[bool]string{true: "on", false: "off"}[v], ""
 	case reliability.KindDuration, reliability.KindCodes:
 	}
-	return value.Value, ""
+	return value.Value, wrong
 }
 
 func (d *decoder) codes(s *reliability.Spec, f reliability.Field, path string, at, value *yaml.Node) {
