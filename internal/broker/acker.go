@@ -40,6 +40,9 @@ type acker struct {
 	stopped chan struct{}
 	over    chan struct{} // closed when run has returned
 
+	returning sync.Mutex // held while a message is put back
+	closing   bool       // none is any more
+
 	base  uint64  // every tag up to it is told; the flusher's own
 	state []uint8 // of the tags after base: pending, ready or told; the flusher's own
 }
@@ -47,6 +50,7 @@ type acker struct {
 // acknowledger is what an acker needs of an [amqp.Channel].
 type acknowledger interface {
 	Ack(tag uint64, multiple bool) error
+	Nack(tag uint64, multiple, requeue bool) error
 	IsClosed() bool
 }
 
@@ -97,6 +101,17 @@ func (a *acker) ack(tag uint64, after AckObserver) {
 
 // abandon counts a delivery as no longer worked on, without acknowledging it.
 func (a *acker) abandon() { a.finished(1) }
+
+// putBack returns a message to its queue at once, if the channel is not being
+// closed, which returns it too. Its tag stays pending, so that nothing
+// acknowledges it together with others.
+func (a *acker) putBack(tag uint64) {
+	a.returning.Lock()
+	defer a.returning.Unlock()
+	if !a.closing {
+		_ = a.ch.Nack(tag, false, true) // fails with the channel, which returns all
+	}
+}
 
 func (a *acker) finished(n int) {
 	a.mu.Lock()
@@ -166,6 +181,9 @@ func (a *acker) waiting() int {
 func (a *acker) stop() {
 	close(a.stopped)
 	<-a.over
+	a.returning.Lock()
+	a.closing = true
+	a.returning.Unlock()
 }
 
 func (a *acker) end() {

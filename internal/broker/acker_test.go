@@ -52,6 +52,8 @@ func (l *ledger) Ack(tag uint64, multiple bool) error {
 	return nil
 }
 
+func (l *ledger) Nack(tag uint64, _, _ bool) error { return l.Ack(tag, false) }
+
 func (l *ledger) IsClosed() bool { return l.closed.Load() }
 
 // left returns what has not been acknowledged, in order.

@@ -15,7 +15,7 @@ import (
 )
 
 // Delivery is one message handed to a consumer. It must end in exactly one of
-// Ack and Abandon.
+// Ack, Abandon and Return.
 type Delivery struct {
 	amqp.Delivery
 	acker *acker
@@ -29,6 +29,14 @@ func (d *Delivery) Ack(after AckObserver) { d.acker.ack(d.DeliveryTag, after) }
 // Abandon leaves the message unacknowledged: the broker delivers it again when
 // the channel closes.
 func (d *Delivery) Abandon() { d.acker.abandon() }
+
+// Return puts the message back into its queue now: the broker delivers it again,
+// to this consumer too if that still takes messages. A quorum queue counts it as
+// a delivery that failed.
+func (d *Delivery) Return() {
+	d.acker.putBack(d.DeliveryTag)
+	d.acker.abandon()
+}
 
 // Live reports whether the message can still be acknowledged.
 func (d *Delivery) Live() bool { return d.acker.s.Err() == nil && !d.acker.ch.IsClosed() }
@@ -73,13 +81,15 @@ type Consumer struct {
 	mu       sync.Mutex
 	draining chan struct{} // closed when no more messages are to be taken
 	drained  bool          // draining is closed
-	waited   int           // slots that Wait holds
+	intake   intake
+	waited   int // slots that Wait holds
 }
 
 // NewConsumer returns a consumer to be put on a link.
 func NewConsumer(cfg ConsumerConfig) *Consumer {
 	return &Consumer{
 		cfg: cfg, slots: make(chan struct{}, cfg.Workers), up: newSignal(), draining: make(chan struct{}),
+		intake: intake{prefetch: cfg.Prefetch, changed: make(chan struct{})},
 	}
 }
 
@@ -128,7 +138,15 @@ func (c *Consumer) Serve(ctx context.Context, s *Session) {
 			return
 		default:
 		}
-		stream, err := c.open(s)
+		in := c.taking()
+		if in.paused {
+			c.up.lower()
+			if !c.waitFor(ctx, s, in.changed) {
+				return
+			}
+			continue
+		}
+		stream, err := c.open(s, in)
 		if err == nil {
 			wait.Reset()
 			channels.Add(1)
@@ -155,7 +173,7 @@ func (c *Consumer) Serve(ctx context.Context, s *Session) {
 		}
 		// A consumer that was cancelled is resumed at once; only a failure to
 		// resume waits.
-		if errors.Is(err, errCanceledByBroker) {
+		if errors.Is(err, errCanceledByBroker) || errors.Is(err, errIntakeChanged) {
 			continue
 		}
 		c.cfg.Logger.Warn("the queue is not consumed; trying again", "consumer", c.cfg.Name, "error", err)
@@ -171,13 +189,14 @@ type stream struct {
 	s          *Session
 	ch         *amqp.Channel
 	acker      *acker
+	in         intake
 	queue, tag string
 	deliveries <-chan amqp.Delivery
 	cancels    chan string
 	closes     chan *amqp.Error
 }
 
-func (c *Consumer) open(s *Session) (*stream, error) {
+func (c *Consumer) open(s *Session, in intake) (*stream, error) {
 	queue, err := c.cfg.Declare(s)
 	if err != nil {
 		return nil, err
@@ -187,12 +206,12 @@ func (c *Consumer) open(s *Session) (*stream, error) {
 		return nil, err
 	}
 	st := &stream{
-		c: c, s: s, ch: ch, acker: newAcker(s, ch, c.cfg.AckDelay, c.cfg.AckBatch), queue: queue, tag: "warren-" + uuid.NewString(),
+		c: c, s: s, ch: ch, in: in, acker: newAcker(s, ch, c.cfg.AckDelay, c.cfg.AckBatch), queue: queue, tag: "warren-" + uuid.NewString(),
 		cancels: ch.NotifyCancel(make(chan string, 1)),
 		closes:  ch.NotifyClose(make(chan *amqp.Error, 1)),
 	}
 	err = s.do("consume "+queue, func() error {
-		if err := ch.Qos(c.cfg.Prefetch, 0, false); err != nil {
+		if err := ch.Qos(in.prefetch, 0, false); err != nil {
 			return err
 		}
 		var args amqp.Table
@@ -235,6 +254,8 @@ func (st *stream) follow(ctx context.Context, done func()) error {
 		err = st.s.Err()
 	case <-st.c.draining:
 		err, cancel = errors.New("warren: the consumer is draining"), true
+	case <-st.in.changed:
+		err = errIntakeChanged
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
@@ -246,6 +267,9 @@ func (st *stream) follow(ctx context.Context, done func()) error {
 	}
 	go func() {
 		defer done()
+		if errors.Is(err, errIntakeChanged) {
+			st.giveBack()
+		}
 		st.retire(ctx)
 	}()
 	return err
@@ -285,7 +309,10 @@ func (st *stream) work(stopped chan struct{}) {
 			select {
 			case <-stopped:
 				<-st.c.slots
-				return // not handled: it goes back when the channel closes
+				if st.in.over() {
+					st.acker.putBack(d.DeliveryTag)
+				}
+				return // not handled: else it goes back when the channel closes
 			default:
 			}
 			st.acker.take()
