@@ -1,0 +1,481 @@
+package reliability_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/reliability"
+)
+
+// breakerRun drives a breaker on a time of its own and notes what it tells.
+type breakerRun struct {
+	*testing.T
+	*reliability.Breaker
+	policy  reliability.BreakerPolicy
+	now     time.Time
+	changes []reliability.Change
+}
+
+func newBreakerRun(t *testing.T, p reliability.BreakerPolicy) *breakerRun {
+	r := &breakerRun{T: t, policy: p, now: time.Unix(1000, 0)}
+	r.Breaker = reliability.NewBreaker("orders.get", p, func(c reliability.Change) { r.changes = append(r.changes, c) })
+	return r
+}
+
+func (r *breakerRun) allow() reliability.Ticket {
+	r.Helper()
+	ticket, refusal := r.Allow(r.now)
+	if refusal != nil {
+		r.Fatalf("refused: %v", refusal)
+	}
+	return ticket
+}
+
+func (r *breakerRun) call(result reliability.Result, times int) {
+	r.Helper()
+	for range times {
+		r.Done(r.allow(), r.now, result)
+	}
+}
+
+func (r *breakerRun) is(want reliability.State) {
+	r.Helper()
+	if got := r.State(r.now); got != want {
+		r.Fatalf("it is %v; want %v", got, want)
+	}
+}
+
+func (r *breakerRun) refuses(want time.Duration) {
+	r.Helper()
+	_, refusal := r.Allow(r.now)
+	switch {
+	case refusal == nil:
+		r.Fatal("let through")
+	case refusal.Code != warren.CodeUnavailable || refusal.Reason != warren.ReasonBreakerOpen,
+		refusal.Outcome != warren.NotExecuted, refusal.Method != "orders.get", refusal.Remote:
+		r.Fatalf("refused with %+v", refusal)
+	case refusal.RetryAfter != want:
+		r.Fatalf("refused for %v; want %v", refusal.RetryAfter, want)
+	}
+}
+
+// sleep does not sleep.
+func (r *breakerRun) sleep(d time.Duration) { r.now = r.now.Add(d) }
+
+func TestBreakerOpensAtVolumeAndRatioAndProbesItsWayBack(t *testing.T) {
+	t.Parallel()
+	r := newBreakerRun(t, reliability.DefaultPolicy().Breaker)
+	r.call(reliability.Success, 10)
+	r.call(reliability.Failure, 9)
+	r.is(reliability.Closed)
+	r.call(reliability.Failure, 1)
+	r.is(reliability.Open)
+	r.refuses(5 * time.Second)
+	r.sleep(4999 * time.Millisecond)
+	r.refuses(time.Millisecond)
+	r.sleep(time.Millisecond)
+	r.is(reliability.HalfOpen)
+	first, second := r.allow(), r.allow()
+	r.allow()
+	r.refuses(100 * time.Millisecond)
+	r.Done(first, r.now, reliability.Success)
+	r.refuses(100 * time.Millisecond) // those that have succeeded keep their places
+	r.Done(second, r.now, reliability.Failure)
+	r.is(reliability.Open)
+	r.sleep(5 * time.Second)
+	r.call(reliability.Success, 3)
+	r.is(reliability.Closed)
+	if got := r.Counts(r.now); got != (reliability.Counts{}) {
+		t.Fatalf("the window begins with %+v", got)
+	}
+	began := time.Unix(1000, 0)
+	change := func(from, to reliability.State, after time.Duration, c reliability.Counts) reliability.Change {
+		return reliability.Change{Method: "orders.get", From: from, To: to, At: began.Add(after), Counts: c}
+	}
+	want := []reliability.Change{
+		change(reliability.Closed, reliability.Open, 0, reliability.Counts{Calls: 20, Failures: 10}),
+		change(reliability.Open, reliability.HalfOpen, 5*time.Second, reliability.Counts{}),
+		change(reliability.HalfOpen, reliability.Open, 5*time.Second, reliability.Counts{Calls: 2, Failures: 1}),
+		change(reliability.Open, reliability.HalfOpen, 10*time.Second, reliability.Counts{}),
+		change(reliability.HalfOpen, reliability.Closed, 10*time.Second, reliability.Counts{Calls: 3}),
+	}
+	if !slices.Equal(r.changes, want) {
+		t.Fatalf("it told of\n%+v; want\n%+v", r.changes, want)
+	}
+}
+
+func TestBreakerForgetsWhatHasLeftItsWindow(t *testing.T) {
+	t.Parallel()
+	r := newBreakerRun(t, reliability.DefaultPolicy().Breaker)
+	for range 100 { // nine failures in any ten seconds
+		r.call(reliability.Failure, 9)
+		r.sleep(10 * time.Second)
+	}
+	r.is(reliability.Closed)
+}
+
+// Of two calls that were under way when it opened, neither the success closes
+// it nor the failure opens it again.
+func TestBreakerIgnoresResultsFromBeforeItOpened(t *testing.T) {
+	t.Parallel()
+	p := reliability.DefaultPolicy().Breaker
+	p.Probes = 1
+	r := newBreakerRun(t, p)
+	var late []reliability.Ticket
+	for range 6 {
+		late = append(late, r.allow())
+	}
+	r.call(reliability.Failure, 20)
+	r.Done(late[0], r.now, reliability.Success)
+	r.Done(late[1], r.now, reliability.Failure)
+	r.is(reliability.Open)
+	r.sleep(5 * time.Second)
+	probe := r.allow()
+	r.Done(late[2], r.now, reliability.Success)
+	r.is(reliability.HalfOpen)
+	r.Done(late[3], r.now, reliability.Failure)
+	r.is(reliability.HalfOpen)
+	r.refuses(100 * time.Millisecond) // nor do they make room
+	r.Done(probe, r.now, reliability.Success)
+	r.is(reliability.Closed)
+	r.Done(late[4], r.now, reliability.Failure)
+	if got := r.Counts(r.now); got != (reliability.Counts{}) {
+		t.Fatalf("a failure from before counts: %+v", got)
+	}
+}
+
+func TestBreakerOpensForSlowCallsThatSucceed(t *testing.T) {
+	t.Parallel()
+	p := reliability.DefaultPolicy().Breaker
+	p.SlowAfter, p.Slow, p.Probes = 100*time.Millisecond, 0.5, 4
+	r := newBreakerRun(t, p)
+	slow := func(d time.Duration, times int) {
+		for range times {
+			ticket := r.allow()
+			r.sleep(d)
+			r.Done(ticket, r.now, reliability.Success)
+		}
+	}
+	slow(100*time.Millisecond, 10) // as long as allowed
+	slow(100*time.Millisecond+1, 9)
+	r.is(reliability.Closed)
+	slow(100*time.Millisecond+1, 1)
+	r.is(reliability.Open)
+	r.sleep(p.Open)
+	slow(time.Second, 1)
+	r.is(reliability.HalfOpen)
+	slow(20*time.Second, 1) // half of the probes, the first of them long ago
+	r.is(reliability.Open)
+	r.sleep(p.Open)
+	slow(time.Second, 1)
+	slow(0, 3)
+	r.is(reliability.Closed)
+}
+
+// A method may answer not_found as a rule.
+func TestBreakerClosesWhenItsProbesAreAnsweredByErrors(t *testing.T) {
+	t.Parallel()
+	r := newBreakerRun(t, reliability.DefaultPolicy().Breaker)
+	r.call(reliability.Answered, 100)
+	r.call(reliability.Ignored, 100)
+	if got := r.Counts(r.now); got != (reliability.Counts{}) {
+		t.Fatalf("they count: %+v", got)
+	}
+	r.call(reliability.Failure, 20)
+	r.sleep(5 * time.Second)
+	r.call(reliability.Ignored, 100) // each makes room for the next
+	r.is(reliability.HalfOpen)
+	r.call(reliability.Answered, 3)
+	r.is(reliability.Closed)
+}
+
+func TestBreakerIsHeldByAnOperator(t *testing.T) {
+	t.Parallel()
+	r := newBreakerRun(t, reliability.DefaultPolicy().Breaker)
+	before := r.allow()
+	r.Force(r.now, reliability.ForcedOpen)
+	r.sleep(time.Hour)
+	r.is(reliability.ForcedOpen)
+	r.refuses(5 * time.Second)
+	r.Done(before, r.now, reliability.Failure)
+	r.Release(r.now)
+	r.is(reliability.HalfOpen)
+	r.call(reliability.Success, 3)
+	r.is(reliability.Closed)
+
+	r.Force(r.now, reliability.ForcedClosed)
+	r.call(reliability.Failure, 100)
+	if got, want := r.Counts(r.now), (reliability.Counts{Calls: 100, Failures: 100}); got != want {
+		t.Fatalf("it counts %+v; want %+v", got, want)
+	}
+	r.is(reliability.ForcedClosed)
+	r.Release(r.now)
+	r.call(reliability.Failure, 1)
+	r.is(reliability.Closed)
+
+	r.call(reliability.Failure, 19)
+	r.is(reliability.Open)
+	r.Release(r.now) // not forced
+	r.Force(r.now, reliability.Closed)
+	r.is(reliability.Open)
+	r.Force(r.now, reliability.ForcedClosed)
+	r.call(reliability.Success, 1)
+	r.Force(r.now, reliability.ForcedOpen)
+	r.refuses(5 * time.Second)
+}
+
+func TestBreakerKeepsItsStateWhenItsPolicyChanges(t *testing.T) {
+	t.Parallel()
+	p := reliability.DefaultPolicy().Breaker
+	stricter := p
+	stricter.Volume, stricter.Open, stricter.Probes = 10, time.Minute, 1
+	off := p
+	off.Off = true
+
+	t.Run("closed", func(t *testing.T) {
+		r := newBreakerRun(t, p)
+		inFlight := r.allow()
+		r.call(reliability.Failure, 9)
+		r.Update(r.now, stricter)
+		r.Done(inFlight, r.now, reliability.Failure)
+		r.is(reliability.Open) // with what it had counted
+		r.refuses(time.Minute)
+		r.sleep(time.Minute)
+		r.call(reliability.Success, 1)
+		r.is(reliability.Closed)
+	})
+	t.Run("open", func(t *testing.T) {
+		r := newBreakerRun(t, p)
+		r.call(reliability.Failure, 20)
+		r.sleep(time.Second)
+		r.Update(r.now, stricter)
+		r.refuses(59 * time.Second)
+		r.Update(r.now, p)
+		r.refuses(4 * time.Second)
+		r.sleep(4 * time.Second)
+		r.is(reliability.HalfOpen)
+	})
+	t.Run("half open", func(t *testing.T) {
+		r := newBreakerRun(t, p)
+		r.call(reliability.Failure, 20)
+		r.sleep(5 * time.Second)
+		old := r.allow()
+		r.Update(r.now, stricter)
+		r.is(reliability.HalfOpen)
+		r.Done(old, r.now, reliability.Failure)
+		r.call(reliability.Success, 1)
+		r.is(reliability.Closed)
+	})
+	t.Run("forced", func(t *testing.T) {
+		r := newBreakerRun(t, p)
+		r.Force(r.now, reliability.ForcedOpen)
+		r.Update(r.now, stricter)
+		r.refuses(time.Minute)
+		r.Update(r.now, off)
+		r.refuses(5 * time.Second)
+		r.Update(r.now, stricter)
+		r.Release(r.now)
+		r.call(reliability.Success, 1)
+		r.is(reliability.Closed)
+	})
+	t.Run("off", func(t *testing.T) {
+		r := newBreakerRun(t, p)
+		late := r.allow()
+		r.call(reliability.Failure, 20)
+		r.Update(r.now, off)
+		r.is(reliability.Closed)
+		r.call(reliability.Failure, 100)
+		r.Done(late, r.now, reliability.Failure)
+		r.is(reliability.Closed)
+		r.Update(r.now, p)
+		r.call(reliability.Failure, 19)
+		r.is(reliability.Closed)
+		r.call(reliability.Failure, 1)
+		r.is(reliability.Open)
+	})
+}
+
+// Its own open period, on a time that runs while the process's clock stands, is
+// what counts.
+func TestBreakerIsHalfOpenThoughTheClockStandsStill(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newBreakerRun(t, reliability.DefaultPolicy().Breaker)
+		r.call(reliability.Failure, 20)
+		r.sleep(5 * time.Second)
+		r.call(reliability.Success, 3)
+		r.is(reliability.Closed)
+	})
+}
+
+func TestBreakerTellsOfEveryChangeInOrder(t *testing.T) {
+	t.Parallel()
+	const goroutines, rounds = 8, 300
+	p := reliability.BreakerPolicy{Window: time.Second, Volume: 1, Failures: 1, Slow: 1, Open: time.Millisecond, Probes: 1}
+	var changes []reliability.Change // guarded by the promise of one at a time
+	var b *reliability.Breaker
+	b = reliability.NewBreaker("m", p, func(c reliability.Change) {
+		changes = append(changes, c)
+		b.State(c.At) // no lock is held
+		b.Counts(c.At)
+		if len(changes)%50 == 0 {
+			b.Force(c.At, reliability.ForcedOpen)
+			b.Release(c.At)
+		}
+	})
+	var all sync.WaitGroup
+	for g := range goroutines {
+		all.Go(func() {
+			for i := range rounds {
+				now := time.Unix(int64(i), 0)
+				ticket, refusal := b.Allow(now)
+				if refusal != nil {
+					continue
+				}
+				result := reliability.Failure
+				if (i+g)%3 == 0 {
+					result = reliability.Success
+				}
+				b.Done(ticket, now, result)
+			}
+		})
+	}
+	all.Wait()
+	if len(changes) < rounds/10 {
+		t.Fatalf("only %d changes", len(changes))
+	}
+	from := reliability.Closed
+	for i, c := range changes {
+		if c.From != from || c.From == c.To {
+			t.Fatalf("change %d of %d is from %v to %v; want from %v", i, len(changes), c.From, c.To, from)
+		}
+		from = c.To
+	}
+	if got := b.State(time.Time{}); got != from {
+		t.Fatalf("it is %v; the last change was to %v", got, from)
+	}
+}
+
+func TestBreakerTellsOfChangesAfterItsObserverPanicked(t *testing.T) {
+	t.Parallel()
+	var told []reliability.State
+	b := reliability.NewBreaker("m", reliability.DefaultPolicy().Breaker, func(c reliability.Change) {
+		if told = append(told, c.To); len(told) == 1 {
+			panic("once")
+		}
+	})
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic is gone")
+			}
+		}()
+		b.Force(time.Time{}, reliability.ForcedOpen)
+	}()
+	b.Force(time.Time{}, reliability.ForcedClosed)
+	if want := []reliability.State{reliability.ForcedOpen, reliability.ForcedClosed}; !slices.Equal(told, want) {
+		t.Fatalf("it told of %v; want %v", told, want)
+	}
+}
+
+func TestBreakerNeverLetsMoreProbesThroughThanAllowed(t *testing.T) {
+	t.Parallel()
+	p := reliability.DefaultPolicy().Breaker
+	r := newBreakerRun(t, p)
+	r.call(reliability.Failure, 20)
+	r.sleep(p.Open)
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	out := 0
+	for range 50 {
+		all.Go(func() {
+			if _, refusal := r.Allow(r.now); refusal == nil {
+				mu.Lock()
+				out++
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	if out != p.Probes {
+		t.Fatalf("%d probes; want %d", out, p.Probes)
+	}
+}
+
+func TestBreakerStandsAloneAroundAnyFunction(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := reliability.DefaultPolicy().Breaker
+		p.Volume, p.Probes = 2, 1
+		b := reliability.NewBreaker("m", p, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		failure := errors.New("down")
+		calls := 0
+		do := func(ctx context.Context, err error) error {
+			return b.Do(ctx, func(context.Context) error { calls++; return err })
+		}
+		cancel()
+		for range 10 {
+			if err := do(ctx, failure); !errors.Is(err, failure) {
+				t.Fatalf("it returned %v", err)
+			}
+		}
+		if b.State(time.Now()) != reliability.Closed {
+			t.Fatal("what the caller cancelled opened it")
+		}
+		if err := do(t.Context(), failure); !errors.Is(err, failure) {
+			t.Fatalf("it returned %v", err)
+		}
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("the panic is gone")
+				}
+			}()
+			_ = b.Do(t.Context(), func(context.Context) error { panic("broken") })
+		}()
+		calls = 0
+		err := do(t.Context(), nil)
+		if e, ok := warren.AsError(err); !ok || e.Reason != warren.ReasonBreakerOpen || e.RetryAfter != p.Open || calls > 0 {
+			t.Fatalf("it returned %v after %d calls", err, calls)
+		}
+		time.Sleep(p.Open)
+		if err := do(t.Context(), nil); err != nil || b.State(time.Now()) != reliability.Closed {
+			t.Fatalf("the probe: %v, then %v", err, b.State(time.Now()))
+		}
+	})
+}
+
+func BenchmarkBreakerSuccess(b *testing.B) {
+	p := reliability.DefaultPolicy().Breaker
+	p.SlowAfter = time.Second
+	breaker := reliability.NewBreaker("m", p, func(reliability.Change) {})
+	b.ReportAllocs()
+	for b.Loop() {
+		now := time.Now()
+		ticket, refusal := breaker.Allow(now)
+		if refusal != nil {
+			b.Fatal(refusal)
+		}
+		breaker.Done(ticket, now, reliability.Success)
+	}
+}
+
+func BenchmarkBreakerSuccessParallel(b *testing.B) {
+	breaker := reliability.NewBreaker("m", reliability.DefaultPolicy().Breaker, nil)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			now := time.Now()
+			if ticket, refusal := breaker.Allow(now); refusal == nil {
+				breaker.Done(ticket, now, reliability.Success)
+			}
+		}
+	})
+}
