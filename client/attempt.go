@@ -18,11 +18,13 @@ type attempt struct {
 	call    *call
 	publish broker.Publishing
 	ticket  reliability.Ticket
+	beside  bool        // the one before is still waited for
 	judged  atomic.Bool // the breaker has been told of its end
 
 	// Guarded by call.mu.
-	written time.Time
-	counted bool // it is in the call's attempts
+	written time.Time // zero until it is handed to a connection
+	failed  bool      // it is waited for no longer, or has been answered by an error
+	proven  bool      // it is known not to have been executed
 	timer   *time.Timer
 	hedge   *time.Timer
 }
@@ -32,7 +34,7 @@ type attempt struct {
 func (cl *call) publish() {
 	ticket, refusal := cl.method.Breaker.Allow(time.Now())
 	if refusal != nil {
-		cl.finish(nil, refusal)
+		cl.refuse(refusal)
 		return
 	}
 	cl.mu.Lock()
@@ -44,7 +46,7 @@ func (cl *call) publish() {
 	}
 	a := &cl.first
 	if n > 0 {
-		a = &attempt{publish: broker.Publishing{Msg: cl.first.publish.Msg}}
+		a = &attempt{publish: broker.Publishing{Msg: cl.first.publish.Msg}, beside: cl.open()}
 	}
 	a.call, a.ticket = cl, ticket
 	a.publish.Key, a.publish.Mandatory, a.publish.Sink = cl.req.Method, true, a
@@ -53,19 +55,37 @@ func (cl *call) publish() {
 	switch err := cl.c.publisher.Publish(&a.publish); {
 	case err == nil:
 	case errors.Is(err, broker.ErrBlocked):
-		cl.refuseBlocked()
+		a.refuseBlocked()
 	default:
 		cl.finish(nil, errClosed())
 	}
 }
 
+// refuse ends a call whose next attempt the breaker does not let out; not one
+// that an earlier attempt is still waited for, beside which it was to go.
+func (cl *call) refuse(refusal *warren.Error) {
+	cl.mu.Lock()
+	beside := cl.open()
+	if beside {
+		cl.onItsWay = false
+	}
+	cl.mu.Unlock()
+	if !beside {
+		cl.finish(nil, refusal)
+	}
+}
+
 // refuseBlocked ends a call that the broker's block kept from going out. One of
-// which an attempt has gone out waits on: that may be answered.
-func (cl *call) refuseBlocked() {
+// which an attempt has gone out waits on, as if this one had never been: the
+// other may be answered.
+func (a *attempt) refuseBlocked() {
+	cl := a.call
+	a.judge(reliability.Ignored)
 	cl.mu.Lock()
 	out := cl.attempts > 0
-	if out {
-		cl.hint = warren.ReasonBlocked
+	if n := slices.Index(cl.made[:], a); out && n > 0 && !cl.ended {
+		cl.made[n], cl.current = nil, cl.made[n-1]
+		cl.onItsWay, cl.hint = false, warren.ReasonBlocked
 	}
 	cl.mu.Unlock()
 	if !out {
@@ -84,7 +104,7 @@ func (a *attempt) Writing(now time.Time, msg *wire.Message) bool {
 	}
 	cl.attempts++
 	cl.onItsWay = false
-	a.counted, a.written = true, now
+	a.written = now
 	a.watch(now)
 	if !cl.settings.oneWay {
 		msg.ReplyTo = cl.c.replies.name()
@@ -92,6 +112,9 @@ func (a *attempt) Writing(now time.Time, msg *wire.Message) bool {
 	}
 	if cl.attempts > 1 {
 		cl.c.counters.republished.Add(1)
+		if a.beside {
+			cl.c.counters.hedged.Add(1)
+		}
 		meta := wire.Meta{Kind: wire.KindCall, Attempt: cl.attempts, Issued: cl.req.Issued}
 		if !cl.settings.oneWay {
 			meta.Deadline = cl.deadline
@@ -130,14 +153,13 @@ func (a *attempt) timedOut() {
 func (a *attempt) hedged() {
 	cl := a.call
 	cl.mu.Lock()
-	if cl.ended || cl.onItsWay || cl.current != a || !cl.method.Budget.Allow() {
+	if cl.ended || cl.onItsWay || cl.current != a || a.failed || !cl.method.Budget.Allow() {
 		cl.mu.Unlock()
 		return
 	}
 	cl.onItsWay = true
 	cl.mu.Unlock()
 	cl.method.Budget.Failure()
-	cl.c.counters.hedged.Add(1)
 	cl.publish()
 }
 
@@ -148,11 +170,13 @@ func (a *attempt) Settled(result broker.Result, reason error) {
 	case broker.Acked:
 		crashpoint.Reached(crashpoint.Confirmed, cl.req.Method, cl.req.CallID)
 		if cl.settings.oneWay {
-			cl.succeed(&warren.Reply{})
+			cl.succeed(a, &warren.Reply{})
 		}
 	case broker.Returned:
 		c.counters.returned.Add(1)
+		cl.mu.Lock()
 		cl.prove(a)
+		cl.mu.Unlock()
 		c.presence.forget(cl.req.Method)
 		cl.finish(nil, errNoRoute())
 	case broker.Nacked:
@@ -170,7 +194,7 @@ func (a *attempt) Settled(result broker.Result, reason error) {
 	case broker.Unsent:
 		switch {
 		case errors.Is(reason, broker.ErrBlocked):
-			cl.refuseBlocked()
+			a.refuseBlocked()
 		case errors.Is(reason, broker.ErrClosed):
 			cl.finish(nil, errClosed())
 		}
@@ -197,113 +221,20 @@ func (a *attempt) judge(r reliability.Result) {
 	}
 }
 
-// end ends an attempt with its call. Of several the last counts as the one that
-// was answered.
-func (a *attempt) end(answered bool, err *warren.Error) {
-	cl := a.call
-	cl.mu.Lock()
+// end ends an attempt with its call, which ended in err if that is not nil. One
+// that was never written says nothing of the method.
+func (a *attempt) end(err *warren.Error) {
+	a.call.mu.Lock()
 	for _, t := range []*time.Timer{a.timer, a.hedge} {
 		if t != nil {
 			t.Stop()
 		}
 	}
-	cl.mu.Unlock()
-	switch {
-	case answered:
-		a.judge(reliability.Success)
-	case err != nil:
+	written := !a.written.IsZero()
+	a.call.mu.Unlock()
+	if err != nil && written {
 		a.judge(reliability.Classify(err))
-	default:
-		a.judge(reliability.Ignored)
-	}
-}
-
-// prove notes that the attempt is known not to have been executed.
-func (cl *call) prove(a *attempt) {
-	cl.mu.Lock()
-	if a.counted {
-		cl.proven++
-		a.counted = false
-	}
-	cl.mu.Unlock()
-}
-
-// again publishes the call once more after an attempt that ended in err, if the
-// policy has it, and reports whether there is another attempt. If not, a call
-// waits on: the request may have arrived, and then a reply comes. a is nil if all
-// attempts are concerned.
-func (cl *call) again(a *attempt, err *warren.Error) bool {
-	cl.mu.Lock()
-	defer cl.mu.Unlock()
-	if err.Reason != "" {
-		cl.hint = err.Reason
-	}
-	if cl.ended || cl.onItsWay || a != nil && a != cl.current {
-		return true
-	}
-	d := cl.tries.Failed(time.Now(), err)
-	if d.Retry {
-		cl.repeat(d)
-	}
-	return d.Retry
-}
-
-// repeat has the call published again after a pause. The caller holds mu.
-func (cl *call) repeat(d reliability.Decision) {
-	cl.onItsWay = true
-	cl.retry = time.AfterFunc(d.Wait, cl.publish)
-}
-
-// answered takes what a server has answered.
-func (cl *call) answered(reply *warren.Reply, err *warren.Error) {
-	if err == nil {
-		cl.succeed(reply)
 		return
 	}
-	cl.mu.Lock()
-	if cl.ended {
-		cl.mu.Unlock()
-		return
-	}
-	cl.executed = cl.executed || err.Outcome == warren.Executed
-	current := cl.current
-	if err.Outcome == warren.NotExecuted && cl.proven < cl.attempts-1 && cl.onItsWay {
-		// Another attempt is on its way, and this one is proven.
-		cl.proven++
-		cl.mu.Unlock()
-		return
-	}
-	d := cl.tries.Failed(time.Now(), err)
-	if d.Retry {
-		if err.Outcome == warren.NotExecuted {
-			cl.proven++
-		}
-		cl.hint = err.Reason
-		cl.repeat(d)
-	}
-	cl.mu.Unlock()
-	switch {
-	case d.Retry:
-		if current != nil {
-			current.judge(reliability.Classify(err))
-		}
-	case d.Why == reliability.WhyBudget:
-		cl.finish(nil, reliability.BudgetExhausted(err))
-	default:
-		cl.finish(nil, err)
-	}
-}
-
-// succeed ends the call with a reply.
-func (cl *call) succeed(reply *warren.Reply) {
-	cl.mu.Lock()
-	if cl.ended {
-		cl.mu.Unlock()
-		return
-	}
-	cl.tries.Succeeded()
-	begun := cl.first.written
-	cl.mu.Unlock()
-	cl.method.Latency.Observe(time.Since(begun))
-	cl.finish(reply, nil)
+	a.judge(reliability.Ignored)
 }

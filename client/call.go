@@ -185,7 +185,7 @@ func (cl *call) finish(reply *warren.Reply, err *warren.Error) {
 		if a == nil {
 			break
 		}
-		a.end(reply != nil && a == current, err)
+		a.end(err)
 	}
 }
 
@@ -195,17 +195,10 @@ func (cl *call) outcome(err *warren.Error) warren.Outcome {
 	if cl.executed {
 		return warren.Executed
 	}
-	if err.Outcome != warren.NotExecuted {
-		return err.Outcome
-	}
-	open := cl.attempts - cl.proven
-	if err.Remote {
-		open-- // the one that was answered
-	}
-	if open > 0 {
+	if err.Outcome == warren.NotExecuted && cl.attempts > cl.proven {
 		return warren.Unknown
 	}
-	return warren.NotExecuted
+	return err.Outcome
 }
 
 // leave gives up waiting: for the whole call if nobody else waits for it, and

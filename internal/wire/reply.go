@@ -151,6 +151,9 @@ func cutDetails(details map[string]string) map[string]string {
 // A message that is not a reply, or breaks a bound, becomes an
 // internal/bad_reply error of unknown outcome: something answered, but what it
 // did cannot be told.
+//
+// Attempts of either is the number of the attempt that is answered, 0 if the
+// message does not tell.
 func DecodeReply(d *amqp.Delivery, issued time.Time, limits Limits) (*warren.Reply, *warren.Error) {
 	var meta Meta
 	plain := !IsWarren(d.Type)
@@ -181,14 +184,15 @@ func DecodeReply(d *amqp.Delivery, issued time.Time, limits Limits) (*warren.Rep
 	}
 	return &warren.Reply{
 		ContentType: d.ContentType, ContentEncoding: d.ContentEncoding,
-		Header: header, Body: d.Body, CallID: d.CorrelationId, Replayed: meta.Replayed, Plain: plain,
+		Header: header, Body: d.Body, CallID: d.CorrelationId, Attempts: meta.Attempt, Replayed: meta.Replayed,
+		Plain: plain,
 	}, nil
 }
 
 func remoteError(meta *Meta, d *amqp.Delivery) *warren.Error {
 	e := &warren.Error{
 		Code: meta.Code, Reason: meta.Reason, Outcome: meta.Outcome, RetryAfter: meta.RetryAfter,
-		Incident: meta.Incident, Remote: true,
+		Incident: meta.Incident, Attempts: meta.Attempt, Remote: true,
 	}
 	var body errorBody
 	if len(d.Body) <= maxErrorBody && json.Unmarshal(d.Body, &body) == nil {

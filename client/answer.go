@@ -1,0 +1,174 @@
+package client
+
+import (
+	"time"
+
+	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/reliability"
+)
+
+// again publishes the call once more after an attempt that ended in err, if the
+// policy has it, and reports whether there is another attempt. If not, a call
+// waits on: the request may have arrived, and then a reply comes. a is nil if all
+// attempts are concerned.
+func (cl *call) again(a *attempt, err *warren.Error) bool {
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	if err.Reason != "" {
+		cl.hint = err.Reason
+	}
+	if a != nil && a.failed {
+		return true // what follows from it has been decided
+	}
+	for _, b := range cl.made {
+		if b != nil && (a == nil || a == b) {
+			b.failed = true
+		}
+	}
+	if cl.ended || cl.onItsWay || cl.open() {
+		return true
+	}
+	d := cl.tries.Failed(time.Now(), err)
+	if d.Retry {
+		cl.repeat(d)
+	} else if d.Why == reliability.WhyBudget && cl.hint == "" {
+		cl.hint = warren.ReasonBudgetExhausted
+	}
+	return d.Retry
+}
+
+// repeat has the call published again after a pause. The caller holds mu.
+func (cl *call) repeat(d reliability.Decision) {
+	cl.onItsWay = true
+	cl.retry = time.AfterFunc(d.Wait, cl.publish)
+}
+
+// answered takes what a server has answered to one of the attempts.
+func (cl *call) answered(reply *warren.Reply, err *warren.Error) {
+	if err == nil {
+		cl.mu.Lock()
+		a := cl.numbered(reply.Attempts)
+		cl.mu.Unlock()
+		cl.succeed(a, reply)
+		return
+	}
+	cl.mu.Lock()
+	a := cl.numbered(err.Attempts)
+	// The broker, or a server that was not sure, may deliver an answer twice.
+	if cl.ended || a == nil || a.proven && err.Outcome == warren.NotExecuted {
+		cl.mu.Unlock()
+		return
+	}
+	switch err.Outcome {
+	case warren.NotExecuted:
+		cl.prove(a)
+	case warren.Executed:
+		cl.executed = true
+	case warren.Unknown:
+	}
+	a.failed = true
+	now := time.Now()
+	if (cl.onItsWay || cl.open()) && !cl.final(now, err) {
+		cl.mu.Unlock() // the other attempt decides
+		a.judge(reliability.Classify(err))
+		return
+	}
+	d := cl.tries.Failed(now, err)
+	if d.Retry {
+		cl.hint = err.Reason
+		cl.repeat(d)
+	}
+	cl.mu.Unlock()
+	a.judge(reliability.Classify(err))
+	switch {
+	case d.Retry:
+	case d.Why == reliability.WhyBudget:
+		cl.finishBy(a, nil, reliability.BudgetExhausted(cl.c.fail(&cl.req, err)))
+	default:
+		cl.finishBy(a, nil, err)
+	}
+}
+
+// open reports whether an attempt that was made is still waited for. The caller
+// holds mu.
+func (cl *call) open() bool {
+	for _, a := range cl.made {
+		if a != nil && !a.failed {
+			return true
+		}
+	}
+	return false
+}
+
+// numbered returns the attempt that bears the number on the wire, the last one
+// that was written if a server does not tell, and nil if none was. The caller
+// holds mu.
+func (cl *call) numbered(number int) *attempt {
+	switch {
+	case cl.attempts == 0:
+		return nil
+	case number < 1 || number > cl.attempts:
+		return cl.made[cl.attempts-1]
+	default:
+		return cl.made[number-1]
+	}
+}
+
+// prove notes that the attempt is known not to have been executed. The caller
+// holds mu.
+func (cl *call) prove(a *attempt) {
+	if !a.proven {
+		a.proven = true
+		cl.proven++
+	}
+}
+
+// final reports whether an error leaves nothing to wait for, whatever other
+// attempts there are: they are of no use after one of its kind, or the server
+// wants no more of them. The caller holds mu.
+func (cl *call) final(now time.Time, err *warren.Error) bool {
+	if err.RetryAfter < 0 {
+		return true
+	}
+	alone := cl.policy.Begin(now, cl.deadline, nil, cl.settings.attempts, cl.settings.idempotent)
+	switch alone.Failed(now, err).Why {
+	case reliability.WhyCode, reliability.WhyReason, reliability.WhyNotIdempotent:
+		return true
+	default:
+		return false
+	}
+}
+
+// succeed ends the call with the reply to an attempt. That is nil if the call was
+// answered before it was written.
+func (cl *call) succeed(a *attempt, reply *warren.Reply) {
+	cl.mu.Lock()
+	if cl.ended {
+		cl.mu.Unlock()
+		return
+	}
+	cl.tries.Succeeded()
+	begun := cl.first.written
+	cl.mu.Unlock()
+	if a != nil {
+		a.judge(reliability.Success)
+		if !cl.settings.oneWay {
+			cl.method.Latency.Observe(time.Since(begun))
+		}
+	}
+	cl.finishBy(a, reply, nil)
+}
+
+// finishBy ends the call with what was answered to one attempt, which says
+// nothing of the others.
+func (cl *call) finishBy(a *attempt, reply *warren.Reply, err *warren.Error) {
+	cl.mu.Lock()
+	made := cl.made
+	cl.mu.Unlock()
+	for _, b := range made {
+		if b != nil && b != a {
+			b.judge(reliability.Ignored)
+		}
+	}
+	cl.finish(reply, err)
+}
