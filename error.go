@@ -23,6 +23,7 @@ const (
 	ReasonReplyQueueLost    = "reply_queue_lost"   // unavailable: the reply queue is gone, with what it held
 	ReasonClientClosed      = "client_closed"      // canceled: Close was called while the call was in flight
 	ReasonQueueFull         = "queue_full"         // resource_exhausted: too many calls, or bytes, are pending in this client
+	ReasonOverloaded        = "overloaded"         // resource_exhausted: too many requests wait for the method's handlers
 	ReasonRequestTooLarge   = "request_too_large"  // resource_exhausted: the request's body is over the bound
 	ReasonReplyTooLarge     = "reply_too_large"    // resource_exhausted: the reply's body is over the bound
 	ReasonBadRequest        = "bad_request"        // invalid_argument: the request breaks a bound or the wire format

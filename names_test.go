@@ -92,7 +92,7 @@ func TestOwnReasonsAreReasons(t *testing.T) {
 		warren.ReasonMalformedBody, warren.ReasonUnsupportedMedia, warren.ReasonInvalid, warren.ReasonMissingIdentifier,
 		warren.ReasonKeyReused, warren.ReasonExpired, warren.ReasonPanic, warren.ReasonBreakerOpen,
 		warren.ReasonBudgetExhausted, warren.ReasonPoisoned, warren.ReasonInterrupted, warren.ReasonReplyNotRetained,
-		warren.ReasonNotPermitted,
+		warren.ReasonNotPermitted, warren.ReasonOverloaded,
 	} {
 		if err := warren.CheckReason(reason); err != nil || reason == "" || seen[reason] {
 			t.Errorf("%q: %v, seen before: %v", reason, err, seen[reason])
