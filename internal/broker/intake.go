@@ -60,9 +60,6 @@ func (c *Consumer) taking() intake {
 // Paused reports whether Pause was called, and Resume not since.
 func (c *Consumer) Paused() bool { return c.taking().paused }
 
-// Idle reports whether fewer messages are being handled than could be.
-func (c *Consumer) Idle() bool { return len(c.slots) < cap(c.slots) }
-
 // waitFor waits for the change, and reports false if the consumer has to end
 // first.
 func (c *Consumer) waitFor(ctx context.Context, s *Session, changed <-chan struct{}) bool {
