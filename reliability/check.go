@@ -106,7 +106,7 @@ func checkPattern(pattern string) string {
 		return `the pattern is empty; write "*" for all methods`
 	}
 	name := prefixOf(pattern)
-	if i := strings.IndexByte(name, '*'); i >= 0 {
+	if strings.Contains(name, "*") {
 		return "a star may only stand at the end of a pattern"
 	}
 	if isExact(pattern) {

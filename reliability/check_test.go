@@ -129,8 +129,8 @@ func TestCheckTakesWhatCodeCanHold(t *testing.T) {
 	t.Parallel()
 	off := reliability.Rules{Methods: map[string]reliability.Spec{
 		"*": {
-			Budget: reliability.BudgetSpec{Off: ptr(true), Tokens: ptr(5.0)},
-			Hedge:  reliability.HedgeSpec{On: ptr(false), Delay: ptr(time.Second)},
+			Budget: reliability.BudgetSpec{Off: new(true), Tokens: new(5.0)},
+			Hedge:  reliability.HedgeSpec{On: new(false), Delay: new(time.Second)},
 			Retry:  reliability.RetrySpec{Codes: []warren.Code{99}},
 		},
 		"": {},
@@ -164,22 +164,22 @@ func TestTablesHoldPoliciesWithinBounds(t *testing.T) {
 		spec := func() (s reliability.Spec) {
 			for _, d := range []**time.Duration{&s.Timeout, &s.AttemptTimeout, &s.Retry.First, &s.Retry.Most, &s.Breaker.SlowAfter, &s.Hedge.Delay} {
 				if maybe.Draw(t, "said") {
-					*d = ptr(duration.Draw(t, "duration"))
+					*d = new(duration.Draw(t, "duration"))
 				}
 			}
 			for _, n := range []**int{&s.Retry.Attempts, &s.Breaker.Volume, &s.Bulkhead.Calls} {
 				if maybe.Draw(t, "said") {
-					*n = ptr(count.Draw(t, "count"))
+					*n = new(count.Draw(t, "count"))
 				}
 			}
 			for _, r := range []**float64{&s.Budget.Tokens, &s.Budget.Ratio, &s.Breaker.Slow} {
 				if maybe.Draw(t, "said") {
-					*r = ptr(ratio.Draw(t, "ratio"))
+					*r = new(ratio.Draw(t, "ratio"))
 				}
 			}
 			for _, b := range []**bool{&s.Idempotent, &s.Retry.Jitter, &s.Hedge.On} {
 				if maybe.Draw(t, "said") {
-					*b = ptr(maybe.Draw(t, "bool"))
+					*b = new(maybe.Draw(t, "bool"))
 				}
 			}
 			return s

@@ -144,8 +144,7 @@ func offSwitch(name, doc string, said func(*Spec) **bool, value func(*Policy) *b
 	f.parse = func(s *Spec, text string) error {
 		on, err := parseSwitch(text)
 		if err == nil {
-			off := !on
-			*said(s) = &off
+			*said(s) = new(!on)
 		}
 		return err
 	}

@@ -91,24 +91,13 @@ func (s *Spec) Set(field, value string) error {
 // complete returns s with the switches set that its other values imply.
 func (s Spec) complete() Spec {
 	if b := &s.Budget; b.Off == nil && (b.Tokens != nil || b.Ratio != nil) {
-		b.Off = new(bool)
+		b.Off = new(false)
 	}
 	if b := &s.Breaker; b.Off == nil && *b != (BreakerSpec{}) {
-		b.Off = new(bool)
+		b.Off = new(false)
 	}
 	if h := &s.Hedge; h.On == nil && h.Delay != nil {
-		on := true
-		h.On = &on
+		h.On = new(true)
 	}
 	return s
-}
-
-// empty reports whether s says nothing.
-func (s *Spec) empty() bool {
-	for i := range fields {
-		if fields[i].said(s) {
-			return false
-		}
-	}
-	return true
 }

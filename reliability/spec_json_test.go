@@ -50,7 +50,7 @@ func TestSpecAsJSON(t *testing.T) {
 			t.Errorf("%s is taken for %+v", bad, s)
 		}
 	}
-	conflict := reliability.Spec{Budget: reliability.BudgetSpec{Off: ptr(true), Ratio: ptr(0.5)}}
+	conflict := reliability.Spec{Budget: reliability.BudgetSpec{Off: new(true), Ratio: new(0.5)}}
 	if out, err := json.Marshal(conflict); err == nil {
 		t.Errorf("%s", out)
 	}

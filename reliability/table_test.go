@@ -15,8 +15,6 @@ import (
 	"github.com/warren-rpc/warren/reliability"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 func table(t interface {
 	Helper()
 	Fatal(args ...any)
@@ -160,10 +158,10 @@ func TestTableKeepsNothingOfTheRules(t *testing.T) {
 func TestSayingAnythingOfAPartTurnsItOn(t *testing.T) {
 	t.Parallel()
 	table := table(t, map[string]reliability.Spec{
-		"*": {Budget: reliability.BudgetSpec{Off: ptr(true)}, Breaker: reliability.BreakerSpec{Off: ptr(true)}},
+		"*": {Budget: reliability.BudgetSpec{Off: new(true)}, Breaker: reliability.BreakerSpec{Off: new(true)}},
 		"on": {
-			Idempotent: ptr(true), Budget: reliability.BudgetSpec{Ratio: ptr(0.5)},
-			Breaker: reliability.BreakerSpec{Probes: ptr(2)}, Hedge: reliability.HedgeSpec{Delay: ptr(time.Second)},
+			Idempotent: new(true), Budget: reliability.BudgetSpec{Ratio: new(0.5)},
+			Breaker: reliability.BreakerSpec{Probes: new(2)}, Hedge: reliability.HedgeSpec{Delay: new(time.Second)},
 		},
 	})
 	if p := table.Policy("on"); p.Budget.Off || p.Breaker.Off || !p.Hedge.On {
@@ -175,10 +173,10 @@ func TestSayingAnythingOfAPartTurnsItOn(t *testing.T) {
 }
 
 func manyRules(n int) map[string]reliability.Spec {
-	methods := map[string]reliability.Spec{"*": {Timeout: ptr(time.Second)}}
+	methods := map[string]reliability.Spec{"*": {Timeout: new(time.Second)}}
 	for i := range n {
-		methods[fmt.Sprintf("service%d.*", i)] = reliability.Spec{Timeout: ptr(2 * time.Second)}
-		methods[fmt.Sprintf("service%d.get", i)] = reliability.Spec{Idempotent: ptr(true)}
+		methods[fmt.Sprintf("service%d.*", i)] = reliability.Spec{Timeout: new(2 * time.Second)}
+		methods[fmt.Sprintf("service%d.get", i)] = reliability.Spec{Idempotent: new(true)}
 	}
 	return methods
 }

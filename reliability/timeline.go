@@ -53,8 +53,8 @@ type Span struct {
 }
 
 // Timeline returns when the attempts of a call start that has p.Timeout in all.
-// Hedges are not among them: a hedge takes the place of the last attempt that
-// would otherwise be made.
+// Hedges are not among them: a hedge is the second attempt, and those after it
+// come sooner.
 func (p *Policy) Timeline() []Span {
 	begin := time.Unix(0, 0)
 	each := p.AttemptTime(p.Timeout)

@@ -139,7 +139,7 @@ func timeline(p *reliability.Policy) string {
 			if p.Hedge.Delay > 0 {
 				starts = "starts " + instant(p.Hedge.Delay)
 			}
-			rows = append(rows, [3]string{"hedge", starts, "in place of the last attempt, if attempt 1 is still waited for"})
+			rows = append(rows, [3]string{"hedge", starts, "as attempt 2, if attempt 1 is still waited for; those after it then come sooner"})
 		}
 	}
 	text := fmt.Sprintf("A call with %s, if nothing is answered:\n", instant(p.Timeout))

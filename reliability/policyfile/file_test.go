@@ -77,6 +77,19 @@ func TestExampleIsSoundAndExplainsEachPattern(t *testing.T) {
 	}
 }
 
+func TestReadmeShowsASoundFile(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, _ := strings.Cut(string(readme), "```yaml\n")
+	block, _, _ = strings.Cut(block, "```\n")
+	if rules, findings, err := policyfile.Parse("README.md", []byte(block)); err != nil || len(findings) > 0 || len(rules.Methods) != 3 {
+		t.Errorf("%v, %v, %v", rules, findings, err)
+	}
+}
+
 func TestFindingsHaveTheirPlace(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
