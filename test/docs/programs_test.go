@@ -143,6 +143,8 @@ import (
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
+	"github.com/warren-rpc/warren/reliability"
+	"github.com/warren-rpc/warren/reliability/policyfile"
 	"github.com/warren-rpc/warren/server"
 )
 
@@ -150,11 +152,14 @@ var (
 	_ = fmt.Println
 	_ time.Duration
 	_ *server.Server
+	_ reliability.Rules
+	_ policyfile.File
 
 	ctx     context.Context
 	c       *client.Client
 	body    []byte
 	orderID string
+	urls    []string
 	logger  *slog.Logger
 )
 
