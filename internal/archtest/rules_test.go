@@ -77,6 +77,11 @@ var importRules = []rule{
 		reason:   "a YAML parser is linked only by programs that read policies from a file",
 	},
 	{
+		packages: []string{"reliability/simulate"},
+		own:      []string{".", "reliability"},
+		reason:   "a simulation runs the policy itself on virtual time, and models all else",
+	},
+	{
 		packages: []string{"store"},
 		own:      []string{"."},
 		reason:   "an interface, its records and its errors; databases belong to the stores below it",

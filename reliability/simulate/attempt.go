@@ -1,0 +1,106 @@
+package simulate
+
+import (
+	"time"
+
+	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/reliability"
+)
+
+// attempt is one publish of a call, like package client's.
+type attempt struct {
+	call    *call
+	ticket  reliability.Ticket
+	judged  bool
+	written time.Time
+	counted bool
+	timer   *event
+	hedge   *event
+}
+
+// write hands the request to the broker, if the call has not ended.
+func (a *attempt) write() {
+	cl := a.call
+	if cl.ended || !cl.now.Before(cl.deadline) {
+		return
+	}
+	cl.attempts++
+	cl.onItsWay = false
+	a.counted, a.written = true, cl.now
+	cl.record.attempt(cl.elapsed(), cl.attempts)
+	a.watch()
+	cl.servers.arrive(a)
+}
+
+// watch sets the timers of an attempt that begins.
+func (a *attempt) watch() {
+	cl := a.call
+	if _, until := cl.tries.Next(cl.now); until.Before(cl.deadline) {
+		a.timer = cl.after(until.Sub(cl.now), a.timedOut)
+	}
+	if !cl.policy.Hedge.On || cl.attempts > 1 || !cl.tries.Idempotent() || cl.tries.Left() == 0 {
+		return
+	}
+	if delay, ok := reliability.HedgeDelay(cl.policy.Hedge, cl.state.Latency); ok && cl.now.Add(delay).Before(cl.deadline) {
+		a.hedge = cl.after(delay, a.hedged)
+	}
+}
+
+// timedOut gives up waiting for an attempt alone.
+func (a *attempt) timedOut() {
+	a.judge(reliability.Failure)
+	a.call.again(a, &warren.Error{Code: warren.CodeDeadlineExceeded, Outcome: warren.Unknown})
+}
+
+// hedged makes a second attempt beside the first.
+func (a *attempt) hedged() {
+	cl := a.call
+	if cl.ended || cl.onItsWay || cl.current != a || !cl.state.Budget.Allow() {
+		return
+	}
+	cl.onItsWay = true
+	cl.state.Budget.Failure()
+	cl.record.hedges++
+	cl.publish()
+}
+
+// returned is what follows if no queue takes the request.
+func (a *attempt) returned() {
+	if a.counted {
+		a.call.proven++
+		a.counted = false
+	}
+	a.call.finish(false, &warren.Error{
+		Code: warren.CodeUnavailable, Reason: warren.ReasonNoRoute, Outcome: warren.NotExecuted,
+	})
+}
+
+// nacked is what follows if the broker refuses the request.
+func (a *attempt) nacked() {
+	a.judge(reliability.Failure)
+	a.call.again(a, &warren.Error{
+		Code: warren.CodeUnavailable, Reason: warren.ReasonNacked, Outcome: warren.Unknown,
+	})
+}
+
+// judge tells the breaker how the attempt ended, once.
+func (a *attempt) judge(r reliability.Result) {
+	if !a.judged {
+		a.judged = true
+		a.call.state.Breaker.Done(a.ticket, a.call.now, r)
+	}
+}
+
+// end ends an attempt with its call.
+func (a *attempt) end(answered bool, err *warren.Error) {
+	a.timer.cancel()
+	a.hedge.cancel()
+	switch {
+	case answered:
+		a.judge(reliability.Success)
+	case err != nil:
+		a.judge(reliability.Classify(err))
+	default:
+		a.judge(reliability.Ignored)
+	}
+}
