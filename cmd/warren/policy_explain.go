@@ -44,7 +44,8 @@ type policySetting struct {
 	Line int `json:"line,omitempty"` // 0 of a default
 }
 
-// policyAttempt is one attempt; a hedge has no bounds if its delay is observed.
+// policyAttempt is one attempt, counted from the call's beginning; hedges are in
+// the settings alone.
 type policyAttempt struct {
 	Attempt    int                   `json:"attempt"`
 	When       reliability.Condition `json:"when"`

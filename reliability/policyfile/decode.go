@@ -181,8 +181,8 @@ func (d *decoder) each(place, node *yaml.Node, path string, fn func(key string, 
 	}
 }
 
-// resolve follows an alias. The parser refuses those that contain themselves, or
-// they meet a place where no mapping may be.
+// resolve follows an alias. One that contains itself does no harm: what is read
+// is a few levels deep, whatever the file.
 func resolve(node *yaml.Node) *yaml.Node {
 	for range 10 {
 		if node.Kind != yaml.AliasNode || node.Alias == nil {
