@@ -18,6 +18,7 @@ type answer struct {
 	m       *method
 	d       broker.Delivery
 	req     *warren.Request
+	guarded *guarded // nil if nobody waits for the handler's end
 	first   broker.Publishing
 	publish *broker.Publishing // the last one
 	tries   int                // publishes of the reply that were not confirmed
@@ -167,6 +168,12 @@ func (a *answer) Acked(written bool) {
 	if written {
 		crashpoint.Reached(crashpoint.Acked, a.m.Name, a.d.CorrelationId)
 	}
+	a.s.open.Done()
+}
+
+// putBack returns the request to its queue at once, for another server.
+func (a *answer) putBack() {
+	a.d.Return()
 	a.s.open.Done()
 }
 

@@ -43,6 +43,11 @@ type Method struct {
 	// handlers are slow, less of it spreads the load better. Default: twice
 	// Concurrency; from Concurrency to 65,535.
 	Prefetch int
+	// Admission refuses requests while too many wait; see [Admission]. Default: off.
+	Admission Admission
+	// KillSwitch stops consuming while the handler mostly fails on this server; see
+	// [KillSwitch]. Default: off.
+	KillSwitch KillSwitch
 	// Codec decodes requests and encodes replies of typed handlers. Default:
 	// warren.JSON.
 	Codec warren.Codec
@@ -118,6 +123,8 @@ func (m Method) withDefaults() Method {
 	if m.Prefetch == 0 {
 		m.Prefetch = min(2*m.Concurrency, 65535)
 	}
+	m.Admission = m.Admission.withDefaults()
+	m.KillSwitch = m.KillSwitch.withDefaults()
 	if m.Codec == nil {
 		m.Codec = warren.JSON
 	}
@@ -148,7 +155,11 @@ func (m *Method) validate() error {
 	if err := within(field("Concurrency"), m.Concurrency, 1, 10_000); err != nil {
 		return err
 	}
-	return within(field("Prefetch"), m.Prefetch, m.Concurrency, 65535)
+	return cmp.Or(
+		within(field("Prefetch"), m.Prefetch, m.Concurrency, 65535),
+		m.Admission.validate(field),
+		m.KillSwitch.validate(field, m.Queue.Expires),
+	)
 }
 
 func (m *Method) queue() broker.Queue {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -118,6 +119,28 @@ func TestMethodNamesTheFieldThatIsWrong(t *testing.T) {
 		"prefetch too low":     {Method{Name: "m", Concurrency: 8, Prefetch: 7}, "server.Method.Prefetch of m"},
 		"negative prefetch":    {Method{Name: "m", Prefetch: -1}, "server.Method.Prefetch of m"},
 		"prefetch too high":    {Method{Name: "m", Prefetch: 65_536}, "server.Method.Prefetch of m"},
+		"negative target":      {Method{Name: "m", Admission: Admission{Target: -1}}, "server.Method.Admission.Target of m"},
+		"long target":          {Method{Name: "m", Admission: Admission{Target: time.Hour}}, "server.Method.Admission.Target of m"},
+		"short interval": {
+			Method{Name: "m", Admission: Admission{Target: time.Second, Interval: time.Millisecond}}, "server.Method.Admission.Interval of m",
+		},
+		"negative failures":  {Method{Name: "m", KillSwitch: KillSwitch{Failures: -1}}, "server.Method.KillSwitch.Failures of m"},
+		"failures above all": {Method{Name: "m", KillSwitch: KillSwitch{Failures: 1.1}}, "server.Method.KillSwitch.Failures of m"},
+		"failures NaN":       {Method{Name: "m", KillSwitch: KillSwitch{Failures: math.NaN()}}, "server.Method.KillSwitch.Failures of m"},
+		"short window": {
+			Method{Name: "m", KillSwitch: KillSwitch{Failures: 1, Window: 1}}, "server.Method.KillSwitch.Window of m",
+		},
+		"negative volume": {Method{Name: "m", KillSwitch: KillSwitch{Failures: 1, Volume: -1}}, "server.Method.KillSwitch.Volume of m"},
+		"long open": {
+			Method{Name: "m", KillSwitch: KillSwitch{Failures: 1, Open: time.Minute, MostOpen: time.Second}}, "server.Method.KillSwitch.Open of m",
+		},
+		"longest open": {
+			Method{Name: "m", KillSwitch: KillSwitch{Failures: 1, MostOpen: 2 * time.Hour}}, "server.Method.KillSwitch.MostOpen of m",
+		},
+		"open for longer than the queue lives": {
+			Method{Name: "m", Queue: Queue{Expires: time.Minute}, KillSwitch: KillSwitch{Failures: 1}}, "server.Method.KillSwitch.MostOpen of m",
+		},
+		"negative probes": {Method{Name: "m", KillSwitch: KillSwitch{Failures: 1, Probes: -1}}, "server.Method.KillSwitch.Probes of m"},
 	} {
 		m := test.method.withDefaults()
 		checkNames(t, name, m.validate(), test.field)
@@ -139,6 +162,9 @@ func TestMethodDefaultsAndBounds(t *testing.T) {
 		"expiring quorum":   {Name: "m", Queue: Queue{Type: Quorum, Expires: 30 * 24 * time.Hour}},
 		"existing":          {Name: "m", Queue: Queue{Type: Existing}},
 		"raw":               {Name: "m", Codec: warren.Raw},
+		"admission":         {Name: "m", Admission: Admission{Target: time.Minute}},
+		"kill switch":       {Name: "m", KillSwitch: KillSwitch{Failures: 1}},
+		"patient switch":    {Name: "m", KillSwitch: KillSwitch{Failures: 0.1, Open: time.Hour}},
 	} {
 		m = m.withDefaults()
 		if err := m.validate(); err != nil || m.Prefetch < m.Concurrency {

@@ -14,12 +14,19 @@ import (
 	"github.com/warren-rpc/warren/internal/broker"
 	"github.com/warren-rpc/warren/internal/crashpoint"
 	"github.com/warren-rpc/warren/internal/wire"
+	"github.com/warren-rpc/warren/reliability"
 )
 
 // serve takes one message through the server's order: decode and check bounds,
-// deadline, handler, reply; the acknowledgement follows the reply's confirm.
+// deadline, shed or admit, kill switch, handler, reply; the acknowledgement
+// follows the reply's confirm. A typed handler decodes and validates the body
+// within its interceptors, hence after admission.
 func (s *Server) serve(m *method, d broker.Delivery) {
 	s.open.Add(1)
+	if m.lines != nil {
+		m.lines.working.Add(1)
+		defer m.lines.working.Add(-1)
+	}
 	s.counters.requests.Add(1)
 	crashpoint.Reached(crashpoint.Delivered, m.Name, d.CorrelationId)
 
@@ -49,6 +56,9 @@ func (s *Server) serve(m *method, d broker.Delivery) {
 		timed := withDeadline(ctx, req.Deadline)
 		defer timed.release()
 		ctx = timed
+	}
+	if !a.begin() {
+		return
 	}
 	s.counters.handled.Add(1)
 	a.run(ctx)
@@ -91,6 +101,7 @@ func (a *answer) run(ctx context.Context) {
 		incident := uuid.NewString()
 		s.cfg.Logger.Error("the handler panicked", "incident", incident, "method", req.Method, "call_id", clip(req.CallID),
 			"panic", fmt.Sprint(value), "stack", string(debug.Stack()))
+		a.ended(reliability.Failure)
 		a.fail(&warren.Error{
 			Code: warren.CodeInternal, Reason: warren.ReasonPanic, Outcome: warren.Executed, Incident: incident,
 			Message: "the handler panicked; the server's log has the rest",
@@ -107,6 +118,7 @@ func (a *answer) run(ctx context.Context) {
 		failure = s.toError(req, err)
 	}
 	returned = true
+	a.ended(judge(err, failure))
 	switch {
 	case refused != nil:
 		a.reject(refused.error)

@@ -57,6 +57,8 @@ type method struct {
 	handler  warren.Handler
 	limits   wire.Limits
 	consumer *broker.Consumer
+	lines    *lines      // nil without admission
+	kill     *killSwitch // nil without
 }
 
 // New returns a server without methods. The error names the field of cfg that
@@ -111,6 +113,13 @@ func (s *Server) HandleRaw(m Method, h warren.Handler) error {
 	})
 	s.methods[m.Name] = reg
 	s.consuming.Add(reg.consumer)
+	if m.Admission.Target > 0 {
+		reg.lines = newLines(&m)
+		s.consuming.Add(reg.lines.gauge())
+	}
+	if m.KillSwitch.Failures > 0 {
+		reg.kill = newKillSwitch(&m, reg.consumer, s.cfg.Logger)
+	}
 	return nil
 }
 
@@ -150,7 +159,7 @@ func (s *Server) ready(ctx context.Context) error {
 	for _, m := range s.methods {
 		for {
 			up, changed, err := m.consumer.Up().Get()
-			if up {
+			if up || m.consumer.Paused() {
 				break
 			}
 			if err != nil && broker.IsPermanent(err) {
@@ -227,6 +236,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	defer close(s.stopped)
 	for _, m := range s.methods {
 		m.consumer.Drain()
+		m.kill.stop()
 	}
 	err := s.drain(ctx)
 	if err != nil {
@@ -283,25 +293,30 @@ type Stats struct {
 	Requests       uint64 // messages taken from the queues
 	Handled        uint64 // requests that a handler saw
 	Panics         uint64 // handlers that panicked
-	Rejected       uint64 // requests refused before the handler: out of bounds, malformed, expired
+	Rejected       uint64 // requests refused before the handler: out of bounds, malformed, expired, overloaded
+	Shed           uint64 // those of Rejected that Admission refused
 	Dropped        uint64 // messages that were not requests
 	Unrouted       uint64 // replies whose caller was gone
 	RepliesRetried uint64 // replies published again, because the first publish was not confirmed
 	Undelivered    uint64 // replies given up, because no publish of them was confirmed
 	Reconnects     int    // times a connection was made again
+	Trips          uint64 // times a KillSwitch stopped the consuming of a method
+	Tripped        int    // methods that a KillSwitch holds or probes now
 }
 
 type counters struct {
-	requests, handled, panics, rejected, dropped, unrouted, retried, undelivered atomic.Uint64
+	requests, handled, panics, rejected, shed, dropped, unrouted, retried, undelivered atomic.Uint64
 }
 
 // Stats returns the counters.
 func (s *Server) Stats() Stats {
+	trips, tripped := s.trips()
 	return Stats{
 		Requests: s.counters.requests.Load(), Handled: s.counters.handled.Load(), Panics: s.counters.panics.Load(),
-		Rejected: s.counters.rejected.Load(), Dropped: s.counters.dropped.Load(),
+		Rejected: s.counters.rejected.Load(), Shed: s.counters.shed.Load(), Dropped: s.counters.dropped.Load(),
 		Unrouted: s.counters.unrouted.Load(), RepliesRetried: s.counters.retried.Load(),
 		Undelivered: s.counters.undelivered.Load(),
-		Reconnects:  max(s.publishing.Sessions()-1, 0) + max(s.consuming.Sessions()-1, 0) + max(s.directLink.Sessions()-1, 0),
+		Trips:       trips, Tripped: tripped,
+		Reconnects: max(s.publishing.Sessions()-1, 0) + max(s.consuming.Sessions()-1, 0) + max(s.directLink.Sessions()-1, 0),
 	}
 }

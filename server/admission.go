@@ -1,0 +1,143 @@
+package server
+
+import (
+	"cmp"
+	"sync/atomic"
+	"time"
+
+	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/broker"
+	"github.com/warren-rpc/warren/reliability"
+)
+
+// Admission refuses requests of a method at once while too many wait for its
+// handlers, so that those which are admitted are answered in time. It is off by
+// default: a queue is there for work to wait in, and callers' deadlines bound
+// that. Turn it on where late answers are worth less than early refusals.
+//
+// While more than half of the handlers are at work the server asks the broker
+// every Interval how long the queue is, which is one method on a channel of its
+// own. Once the wait has stayed above Target for an Interval, the excess is
+// refused, oldest first, as resource_exhausted/overloaded with RetryAfter set, and
+// with the outcome NotExecuted, or Unknown if the broker had handed the request
+// out before. See [reliability.Admission] for the rule. No clock but the server's
+// is used: neither skew nor what callers claim makes a difference.
+//
+// It comes after bounds and the deadline, and before interceptors, the decoding
+// of the body and the handler. Notifications count in the line and are never
+// refused, as nobody would hear of it. The part of the line that this server has
+// fetched is taken for Prefetch less Concurrency while the queue is not empty.
+type Admission struct {
+	// Target is how long a request may wait for a handler. Default: 0, which is
+	// off; 1 ms to 1 min. 100 ms suits callers that wait for seconds.
+	Target time.Duration
+	// Interval is how long the wait must stay above Target before anything is
+	// refused, and how often it is measured. Default: 100 ms; 10 ms to 10 s.
+	Interval time.Duration
+}
+
+func (a Admission) withDefaults() Admission {
+	if a.Interval == 0 {
+		a.Interval = reliability.DefaultAdmission().Interval
+	}
+	return a
+}
+
+func (a *Admission) validate(field func(string) string) error {
+	if a.Target == 0 {
+		return nil
+	}
+	return cmp.Or(
+		within(field("Admission.Target"), a.Target, time.Millisecond, time.Minute),
+		within(field("Admission.Interval"), a.Interval, 10*time.Millisecond, 10*time.Second),
+	)
+}
+
+// lines measures the line in front of a method's handlers, and judges by it.
+type lines struct {
+	*reliability.Admission
+
+	queue          string
+	handlers, most int          // at a time; held beyond those
+	working        atomic.Int32 // goroutines that are at a request
+}
+
+func newLines(m *Method) *lines {
+	p := reliability.AdmissionPolicy{Target: m.Admission.Target, Interval: m.Admission.Interval}
+	return &lines{
+		Admission: reliability.NewAdmission(p, m.Concurrency),
+		queue:     m.Name, handlers: m.Concurrency, most: m.Prefetch - m.Concurrency,
+	}
+}
+
+func (l *lines) gauge() *broker.Gauge {
+	return &broker.Gauge{Queue: l.queue, Every: l.Interval(), Due: l.due, Seen: l.seen}
+}
+
+// due reports whether there can be a line: not while handlers wait for requests.
+func (l *lines) due() bool {
+	busy := 2*int(l.working.Load()) > l.handlers
+	if !busy {
+		l.Observe(time.Now(), reliability.Line{})
+	}
+	return busy
+}
+
+func (l *lines) seen(ready, consumers int) {
+	line := reliability.Line{Queued: ready, Servers: consumers}
+	if ready > 0 {
+		line.Held = l.most
+	}
+	l.Observe(time.Now(), line)
+}
+
+// guarded is a request whose handler's end somebody waits for.
+type guarded struct {
+	began  time.Time
+	ticket reliability.Ticket
+}
+
+// begin reports whether the handler may run. If not, the request has been dealt
+// with.
+func (a *answer) begin() bool {
+	m := a.m
+	if m.lines == nil && m.kill == nil {
+		return true
+	}
+	now := time.Now()
+	if m.lines != nil && !a.req.OneWay {
+		if retryAfter, admitted := m.lines.Admit(now); !admitted {
+			a.s.counters.shed.Add(1)
+			a.reject(&warren.Error{
+				Code: warren.CodeResourceExhausted, Reason: warren.ReasonOverloaded, Outcome: warren.NotExecuted,
+				RetryAfter: retryAfter, Message: "too many requests wait for this method",
+			})
+			return false
+		}
+	}
+	a.guarded = &guarded{began: now}
+	if m.kill != nil {
+		ticket, refusal := m.kill.Allow(now)
+		if refusal != nil {
+			// It was fetched in the moment in which the switch tripped.
+			a.putBack()
+			return false
+		}
+		a.guarded.ticket = ticket
+	}
+	return true
+}
+
+// ended is called once the handler has ended, and before its end is answered.
+func (a *answer) ended(r reliability.Result) {
+	if a.guarded == nil {
+		return
+	}
+	now := time.Now()
+	if a.m.lines != nil {
+		a.m.lines.Done(now.Sub(a.guarded.began))
+	}
+	if a.m.kill != nil {
+		a.m.kill.Done(a.guarded.ticket, now, r)
+	}
+}
