@@ -201,11 +201,10 @@ func runDemo(ctx context.Context, cmd *cli.Command, out *output, o demoOptions) 
 
 // demoError returns why ctx has ended early, or err.
 func demoError(ctx context.Context, err error) error {
-	var e *exitError
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*exitError](err); ok {
 		return e
 	}
 	return exit(exitInternal, "%w", err)
