@@ -15,16 +15,17 @@ deadlines, retries, budgets, breakers, hedging. docs/examples/policy.yaml is one
 
 Examples:
    warren policy check policy.yaml
-   warren policy explain policy.yaml orders.getAll`
+   warren policy explain policy.yaml orders.getAll
+   warren policy simulate policy.yaml orders.getAll`
 
 func policyCommand() *cli.Command {
 	cmd := &cli.Command{
 		Name:         "policy",
-		Usage:        "check and explain files of retry policies",
+		Usage:        "check, explain and simulate retry policies",
 		Description:  policyDescription,
 		Action:       noSuchPolicyCommand,
 		OnUsageError: onUsageError,
-		Commands:     []*cli.Command{policyCheckCommand(), policyExplainCommand()},
+		Commands:     []*cli.Command{policyCheckCommand(), policyExplainCommand(), policySimulateCommand()},
 	}
 	for _, sub := range cmd.Commands {
 		sub.OnUsageError = onUsageError
@@ -37,7 +38,7 @@ func noSuchPolicyCommand(_ context.Context, cmd *cli.Command) error {
 	if name := cmd.Args().First(); name != "" {
 		return usageError(cmd, "there is no command %.60q", name)
 	}
-	return usageError(cmd, "a command is missing: check or explain")
+	return usageError(cmd, "a command is missing: check, explain or simulate")
 }
 
 const policyCheckDescription = `Prints what is wrong with FILE, one finding on a line as FILE:LINE:COLUMN: LEVEL: …,
