@@ -18,6 +18,7 @@ import (
 // One server with a queue is simulated under ways of admission, in steps of
 // 0.5 ms. 16 handlers take 10 ms on average, exponentially distributed, hence
 // 1600 requests/s; callers wait for 1 s, and the broker drops what is older.
+// Contended handlers share eight cores: one alone takes 5 ms, all of them 10.
 
 const (
 	simStep     = 500 * time.Microsecond
@@ -66,11 +67,12 @@ func (c *codel) admit(now time.Duration, r simulated, _ int) bool {
 	return !c.over || w <= simTarget
 }
 
-// aimd bounds the handlers at work by what they take, and refuses beyond.
+// aimd bounds the handlers at work by what they take, and refuses beyond: half
+// as much again as a handler that is alone.
 type aimd struct {
 	admitAll
 
-	limit, mean float64
+	limit, mean, alone float64
 }
 
 func (a *aimd) admit(_ time.Duration, _ simulated, working int) bool {
@@ -79,7 +81,7 @@ func (a *aimd) admit(_ time.Duration, _ simulated, working int) bool {
 
 func (a *aimd) ended(took time.Duration) {
 	a.mean += (float64(took) - a.mean) / 64
-	if a.mean > 2*float64(simTook) {
+	if a.mean > 1.5*a.alone {
 		a.limit = max(a.limit*0.99, 1)
 	} else {
 		a.limit = min(a.limit+1/a.limit, simHandlers)
@@ -128,7 +130,7 @@ func quantile(d []time.Duration, q float64) time.Duration {
 
 // simulate runs a server with that prefetch; load is the arrivals' rate as a part
 // of what the server can do.
-func simulate(seed uint64, a admitter, prefetch int, load func(now time.Duration) float64) outcome {
+func simulate(seed uint64, a admitter, prefetch, cores int, load func(now time.Duration) float64) outcome {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	var queue, held []simulated
 	type work struct {
@@ -180,7 +182,9 @@ func simulate(seed uint64, a admitter, prefetch int, load func(now time.Duration
 				case now-r.issued >= simDeadline:
 					o.expired++
 				case a.admit(now, r, len(working)):
-					working = append(working, work{r, now, now + time.Duration(rng.ExpFloat64()*float64(simTook))})
+					alone := float64(simTook) * float64(cores) / simHandlers
+					took := alone * max(1, float64(len(working)+1)/float64(cores))
+					working = append(working, work{r, now, now + time.Duration(rng.ExpFloat64()*took)})
 				case r.issued >= simWarm:
 					o.shed++
 					o.refusal = append(o.refusal, now-r.issued)
@@ -225,21 +229,23 @@ func burst(now, length time.Duration) float64 {
 var simWays = []struct {
 	name     string
 	prefetch int
-	make     func() admitter
+	make     func(cores int) admitter
 }{
-	{"none", 32, func() admitter { return admitAll{} }},
-	{"CoDel, since delivery, prefetch 32", 32, func() admitter { return &codel{waited: sinceDelivery} }},
-	{"CoDel, since delivery, prefetch 1024", 1024, func() admitter { return &codel{waited: sinceDelivery} }},
-	{"CoDel, since issue, clocks agree", 32, func() admitter { return &codel{waited: sinceIssue(0)} }},
-	{"CoDel, since issue, 150 ms ahead", 32, func() admitter { return &codel{waited: sinceIssue(150 * time.Millisecond)} }},
-	{"CoDel, since issue, 500 ms behind", 32, func() admitter { return &codel{waited: sinceIssue(-500 * time.Millisecond)} }},
-	{"AIMD of concurrency", 32, func() admitter { return &aimd{limit: simHandlers} }},
+	{"none", 32, func(int) admitter { return admitAll{} }},
+	{"CoDel, since delivery, prefetch 32", 32, func(int) admitter { return &codel{waited: sinceDelivery} }},
+	{"CoDel, since delivery, prefetch 1024", 1024, func(int) admitter { return &codel{waited: sinceDelivery} }},
+	{"CoDel, since issue, clocks agree", 32, func(int) admitter { return &codel{waited: sinceIssue(0)} }},
+	{"CoDel, since issue, 150 ms ahead", 32, func(int) admitter { return &codel{waited: sinceIssue(150 * time.Millisecond)} }},
+	{"CoDel, since issue, 500 ms behind", 32, func(int) admitter { return &codel{waited: sinceIssue(-500 * time.Millisecond)} }},
+	{"AIMD of concurrency", 32, func(cores int) admitter {
+		return &aimd{limit: simHandlers, alone: float64(simTook) * float64(cores) / simHandlers}
+	}},
 	{lineWay, 32, newByLine},
 }
 
 const lineWay = "the line, prefetch 32"
 
-func newByLine() admitter {
+func newByLine(int) admitter {
 	p := reliability.AdmissionPolicy{Target: simTarget, Interval: simInterval}
 	return &byLine{a: reliability.NewAdmission(p, simHandlers)}
 }
@@ -256,15 +262,17 @@ func TestAdmissionsCompared(t *testing.T) {
 		t.Skip("it prints a table and judges nothing: TestAdmissionHoldsUnderOverload does")
 	}
 	var b strings.Builder
-	for _, l := range simLoads {
-		fmt.Fprintf(&b, "\n| %s | good, of what could be | p50 | p99 | refused | refused after | expired |\n|---|---|---|---|---|---|---|\n", l.name)
-		for _, w := range simWays {
-			o := simulate(1, w.make(), w.prefetch, l.load)
-			could := min(float64(o.offered), simRate*(simLength-simWarm).Seconds())
-			part := func(n int) string { return fmt.Sprintf("%.0f %%", 100*float64(n)/float64(max(o.offered, 1))) }
-			fmt.Fprintf(&b, "| %s | %.0f %% | %v | %v | %s | %v | %s |\n", w.name, 100*float64(o.good)/could,
-				o.at(0.5).Round(time.Millisecond), o.at(0.99).Round(time.Millisecond), part(o.shed),
-				quantile(o.refusal, 0.5).Round(time.Millisecond), part(o.expired))
+	for _, cores := range []int{simHandlers, simHandlers / 2} {
+		for _, l := range simLoads {
+			fmt.Fprintf(&b, "\n%s, %d cores\n\n| | good, of what could be | p50 | p99 | refused | refused after | expired |\n|---|---|---|---|---|---|---|\n", l.name, cores)
+			for _, w := range simWays {
+				o := simulate(1, w.make(cores), w.prefetch, cores, l.load)
+				could := min(float64(o.offered), simRate*(simLength-simWarm).Seconds())
+				part := func(n int) string { return fmt.Sprintf("%.0f %%", 100*float64(n)/float64(max(o.offered, 1))) }
+				fmt.Fprintf(&b, "| %s | %.0f %% | %v | %v | %s | %v | %s |\n", w.name, 100*float64(o.good)/could,
+					o.at(0.5).Round(time.Millisecond), o.at(0.99).Round(time.Millisecond), part(o.shed),
+					quantile(o.refusal, 0.5).Round(time.Millisecond), part(o.expired))
+			}
 		}
 	}
 	t.Log(b.String())

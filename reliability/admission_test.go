@@ -153,7 +153,7 @@ func TestAdmissionHoldsUnderOverload(t *testing.T) {
 		t.Run(fmt.Sprint(load), func(t *testing.T) {
 			t.Parallel()
 			for seed := range uint64(2) {
-				o := simulate(seed, newByLine(), 32, func(time.Duration) float64 { return load })
+				o := simulate(seed, newByLine(simHandlers), 32, simHandlers, func(time.Duration) float64 { return load })
 				could := simRate * (simLength - simWarm).Seconds()
 				if float64(o.good) < 0.95*could || o.at(0.99) > simDeadline/4 || o.expired+o.late > 0 {
 					t.Errorf("seed %d: %d good of %.0f, p99 %v, %d expired, %d late", seed, o.good, could, o.at(0.99), o.expired, o.late)
@@ -166,7 +166,7 @@ func TestAdmissionHoldsUnderOverload(t *testing.T) {
 func TestAdmissionRefusesNothingThatCanBeServed(t *testing.T) {
 	t.Parallel()
 	for _, l := range []func(time.Duration) float64{simLoads[0].load, simLoads[3].load} { // below capacity, short bursts
-		if o := simulate(7, newByLine(), 32, l); o.shed > 0 || o.late+o.expired > 0 {
+		if o := simulate(7, newByLine(simHandlers), 32, simHandlers, l); o.shed > 0 || o.late+o.expired > 0 {
 			t.Errorf("%d refused, %d late, %d expired", o.shed, o.late, o.expired)
 		}
 	}
