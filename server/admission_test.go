@@ -149,7 +149,7 @@ func TestShedRequestsHavePassedBoundsAndDeadlineAndNothingElse(t *testing.T) {
 		for range each * len(kinds) {
 			d := p.Next()
 			reason := ""
-			for _, field := range strings.Split(d.Type, ";") {
+			for field := range strings.SplitSeq(d.Type, ";") {
 				if value, ok := strings.CutPrefix(field, "r="); ok {
 					reason = value
 				}
