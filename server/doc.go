@@ -5,4 +5,9 @@
 //
 // A handler may therefore run more than once for one call; see the word on
 // guarantees in docs/guarantees.md.
+//
+// A request passes, in this order: bounds and metadata, the deadline,
+// [Admission], [KillSwitch], the interceptors, the body's decoding and Validate,
+// the handler. What refuses it before the handler tells its caller that it was not
+// executed, or Unknown if the broker had handed it out before.
 package server
