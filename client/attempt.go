@@ -153,13 +153,12 @@ func (a *attempt) timedOut() {
 func (a *attempt) hedged() {
 	cl := a.call
 	cl.mu.Lock()
-	if cl.ended || cl.onItsWay || cl.current != a || a.failed || !cl.method.Budget.Allow() {
+	if cl.ended || cl.onItsWay || cl.current != a || a.failed || !cl.method.Budget.Allow() || !cl.method.Budget.Failure() {
 		cl.mu.Unlock()
 		return
 	}
 	cl.onItsWay = true
 	cl.mu.Unlock()
-	cl.method.Budget.Failure()
 	cl.publish()
 }
 

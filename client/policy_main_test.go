@@ -85,3 +85,15 @@ func publishedAt(b *amqptest.Broker, queue string, since time.Time) []time.Durat
 func breakerOf(c *client.Client, method string) *reliability.Breaker {
 	return c.Policies().Method(method).Breaker
 }
+
+// block has the broker block publishers for that long, and the client know of it:
+// a connection is told when it publishes.
+func block(r *rig.Rig, c *client.Client, d time.Duration) {
+	r.T.Helper()
+	r.Broker.Inject(amqptest.Rule{When: publishesTo("bait"), Do: amqptest.Block(d)})
+	for range 2 {
+		_ = c.Notify(r.T.Context(), "bait", nil, client.WithTimeout(time.Millisecond))
+	}
+	err := c.Notify(r.T.Context(), "bait", nil)
+	rig.WantError(r.T, err, warren.CodeUnavailable, warren.ReasonBlocked, warren.NotExecuted)
+}
