@@ -7,6 +7,7 @@ import (
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
+	"github.com/warren-rpc/warren/reliability"
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
@@ -14,7 +15,10 @@ import (
 // its confirm would turn a message that nobody got into a success.
 func TestNoReturnIsOvertakenByItsConfirm(t *testing.T) {
 	t.Parallel()
-	c := newClient(t, rabbit.VHost(t))
+	c := newClient(t, rabbit.VHost(t), func(cfg *client.Config) {
+		// A breaker would soon refuse to publish what nobody takes.
+		cfg.Policies.Methods = map[string]reliability.Spec{"*": {Breaker: reliability.BreakerSpec{Off: new(true)}}}
+	})
 	const workers, each = 64, 300
 	var wg sync.WaitGroup
 	for range workers {
