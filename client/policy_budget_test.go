@@ -114,7 +114,7 @@ func TestLoadStaysBoundedWhileAllFails(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
 		script(r, "m", func(s *scripted, _ int, d amqp.Delivery) { s.refuse(d, refusal()) })
 		c := r.Ready(policy(reliability.Spec{Breaker: reliability.BreakerSpec{Off: new(true)}}))
-		const calls = 1000
+		const calls = 300
 		for range calls {
 			if _, err := c.Call(r.T.Context(), "m", nil); err == nil {
 				r.T.Fatal("it was answered")
