@@ -131,7 +131,7 @@ func TestShedRequestsHavePassedBoundsAndDeadlineAndNothingElse(t *testing.T) {
 		}
 		r.Start(s)
 		p := r.Peer()
-		late := wire.Meta{Kind: wire.KindCall, Attempt: 1, Deadline: time.Now().Add(time.Millisecond), Issued: time.Now()}
+		late := wire.Meta{Kind: wire.KindCall, Attempt: 1, Deadline: time.Now(), Issued: time.Now()}
 		kinds := map[string]amqp.Publishing{
 			"good":        {Body: []byte("1")},
 			"malformed":   {Type: "warren/2"},
