@@ -11,9 +11,11 @@ import (
 type attempt struct {
 	call    *call
 	ticket  reliability.Ticket
+	beside  bool // the one before is still waited for
 	judged  bool
 	written time.Time
-	counted bool
+	failed  bool
+	proven  bool
 	timer   *event
 	hedge   *event
 }
@@ -26,8 +28,8 @@ func (a *attempt) write() {
 	}
 	cl.attempts++
 	cl.onItsWay = false
-	a.counted, a.written = true, cl.now
-	cl.record.attempt(cl.elapsed(), cl.attempts)
+	a.written = cl.now
+	cl.record.attempt(cl.elapsed(), cl.attempts > 1, a.beside)
 	a.watch()
 	cl.servers.arrive(a)
 }
@@ -55,22 +57,17 @@ func (a *attempt) timedOut() {
 // hedged makes a second attempt beside the first.
 func (a *attempt) hedged() {
 	cl := a.call
-	if cl.ended || cl.onItsWay || cl.current != a || !cl.state.Budget.Allow() {
+	if cl.ended || cl.onItsWay || cl.current != a || a.failed || !cl.state.Budget.Allow() || !cl.state.Budget.Failure() {
 		return
 	}
 	cl.onItsWay = true
-	cl.state.Budget.Failure()
-	cl.record.hedges++
 	cl.publish()
 }
 
 // returned is what follows if no queue takes the request.
 func (a *attempt) returned() {
-	if a.counted {
-		a.call.proven++
-		a.counted = false
-	}
-	a.call.finish(false, &warren.Error{
+	a.call.prove(a)
+	a.call.finish(&warren.Error{
 		Code: warren.CodeUnavailable, Reason: warren.ReasonNoRoute, Outcome: warren.NotExecuted,
 	})
 }
@@ -91,16 +88,14 @@ func (a *attempt) judge(r reliability.Result) {
 	}
 }
 
-// end ends an attempt with its call.
-func (a *attempt) end(answered bool, err *warren.Error) {
+// end ends an attempt with its call, which ended in err if that is not nil. One
+// that was never written says nothing of the method.
+func (a *attempt) end(err *warren.Error) {
 	a.timer.cancel()
 	a.hedge.cancel()
-	switch {
-	case answered:
-		a.judge(reliability.Success)
-	case err != nil:
+	if err != nil && !a.written.IsZero() {
 		a.judge(reliability.Classify(err))
-	default:
-		a.judge(reliability.Ignored)
+		return
 	}
+	a.judge(reliability.Ignored)
 }

@@ -15,9 +15,10 @@ type client struct {
 	set    *reliability.Set
 	state  *reliability.Method
 
-	down bool       // it has no connection to the broker
-	line []*attempt // to be written once it has
-	mail []func()   // replies to be taken once it has
+	down bool       // it has no connection that publishes
+	deaf bool       // it has no connection that consumes
+	line []*attempt // to be written once it publishes
+	mail []func()   // replies to be taken once it consumes
 }
 
 func newClient(w *world, number int, table *reliability.Table) *client {
@@ -27,16 +28,21 @@ func newClient(w *world, number int, table *reliability.Table) *client {
 	return c
 }
 
-// connected writes what has waited and takes the replies that have.
-func (c *client) connected() {
-	c.down = false
-	mail, line := c.mail, c.line
-	c.mail, c.line = nil, nil
-	for _, take := range mail {
-		take()
-	}
+// publishes writes what has waited for a connection.
+func (c *client) publishes() {
+	line := c.line
+	c.down, c.line = false, nil
 	for _, a := range line {
 		a.write()
+	}
+}
+
+// consumes takes the replies that have waited for a connection.
+func (c *client) consumes() {
+	mail := c.mail
+	c.deaf, c.mail = false, nil
+	for _, take := range mail {
+		take()
 	}
 }
 
@@ -82,7 +88,7 @@ func (c *client) begin() {
 func (cl *call) publish() {
 	ticket, refusal := cl.state.Breaker.Allow(cl.now)
 	if refusal != nil {
-		cl.finish(false, refusal)
+		cl.refuse(refusal)
 		return
 	}
 	n := slices.Index(cl.made[:], nil)
@@ -90,7 +96,7 @@ func (cl *call) publish() {
 		cl.state.Breaker.Done(ticket, cl.now, reliability.Ignored)
 		return
 	}
-	a := &attempt{call: cl, ticket: ticket}
+	a := &attempt{call: cl, ticket: ticket, beside: cl.open()}
 	cl.made[n], cl.current = a, a
 	if cl.down {
 		cl.line = append(cl.line, a)
@@ -99,74 +105,27 @@ func (cl *call) publish() {
 	a.write()
 }
 
-// again makes another attempt after one that ended in err, if the policy has it.
-func (cl *call) again(a *attempt, err *warren.Error) {
-	if err.Reason != "" {
-		cl.hint = err.Reason
-	}
-	if cl.ended || cl.onItsWay || a != cl.current {
+// refuse ends a call whose next attempt the breaker does not let out; not one
+// that an earlier attempt is still waited for.
+func (cl *call) refuse(refusal *warren.Error) {
+	if cl.open() {
+		cl.onItsWay = false
 		return
 	}
-	if d := cl.tries.Failed(cl.now, err); d.Retry {
-		cl.repeat(d)
-	}
-}
-
-func (cl *call) repeat(d reliability.Decision) {
-	cl.onItsWay = true
-	cl.retry = cl.after(d.Wait, cl.publish)
-}
-
-// answered takes what a server has answered; err is nil of a success.
-func (cl *call) answered(err *warren.Error) {
-	if cl.down {
-		cl.mail = append(cl.mail, func() { cl.answered(err) })
-		return
-	}
-	if cl.ended {
-		cl.record.late(cl.elapsed())
-		return
-	}
-	if err == nil {
-		cl.tries.Succeeded()
-		cl.state.Latency.Observe(cl.now.Sub(cl.made[0].written))
-		cl.finish(true, nil)
-		return
-	}
-	cl.executed = cl.executed || err.Outcome == warren.Executed
-	if err.Outcome == warren.NotExecuted && cl.proven < cl.attempts-1 && cl.onItsWay {
-		cl.proven++
-		return
-	}
-	d := cl.tries.Failed(cl.now, err)
-	switch {
-	case d.Retry:
-		if err.Outcome == warren.NotExecuted {
-			cl.proven++
-		}
-		cl.hint = err.Reason
-		cl.repeat(d)
-		if cl.current != nil {
-			cl.current.judge(reliability.Classify(err))
-		}
-	case d.Why == reliability.WhyBudget:
-		cl.finish(false, reliability.BudgetExhausted(err))
-	default:
-		cl.finish(false, err)
-	}
+	cl.finish(refusal)
 }
 
 // leave ends the call at its deadline.
 func (cl *call) leave() {
 	err := &warren.Error{Code: warren.CodeDeadlineExceeded, Outcome: warren.NotExecuted, Reason: cl.hint}
-	if cl.attempts == 0 && cl.down {
+	if cl.attempts == 0 && (cl.down || cl.deaf) {
 		err.Reason = warren.ReasonNotConnected
 	}
-	cl.finish(false, err)
+	cl.finish(err)
 }
 
-// finish ends the call, once.
-func (cl *call) finish(ok bool, err *warren.Error) {
+// finish ends the call, once; err is nil of a success.
+func (cl *call) finish(err *warren.Error) {
 	if cl.ended {
 		return
 	}
@@ -176,12 +135,11 @@ func (cl *call) finish(ok bool, err *warren.Error) {
 	if err != nil {
 		err.Outcome = cl.outcome(err)
 	}
-	current := cl.current
 	for _, a := range cl.made {
 		if a == nil {
 			break
 		}
-		a.end(ok && a == current, err)
+		a.end(err)
 	}
 	cl.state.Bulkhead.Release()
 	cl.record.ended(cl, err)
@@ -193,15 +151,8 @@ func (cl *call) outcome(err *warren.Error) warren.Outcome {
 	if cl.executed {
 		return warren.Executed
 	}
-	if err.Outcome != warren.NotExecuted {
-		return err.Outcome
-	}
-	open := cl.attempts - cl.proven
-	if err.Remote {
-		open--
-	}
-	if open > 0 {
+	if err.Outcome == warren.NotExecuted && cl.attempts > cl.proven {
 		return warren.Unknown
 	}
-	return warren.NotExecuted
+	return err.Outcome
 }

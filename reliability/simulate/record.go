@@ -65,12 +65,15 @@ func (r *record) begun(at time.Duration) {
 }
 
 // attempt counts a request that is handed to the broker.
-func (r *record) attempt(at time.Duration, number int) {
+func (r *record) attempt(at time.Duration, again, beside bool) {
 	r.attempts++
 	second, slot := r.second(at), r.slot(at)
 	second.Attempts++
 	slot.attempts++
-	if number > 1 {
+	if beside {
+		r.hedges++
+	}
+	if again {
 		r.retries++
 		second.Retries++
 		slot.retries++

@@ -76,7 +76,7 @@ func (w *world) outageBegins() {
 	switch w.Outage.Kind {
 	case Broker:
 		for _, c := range w.clients {
-			c.down = true
+			c.down, c.deaf = true, true
 		}
 		w.servers.stop()
 	case Silent:
@@ -89,9 +89,10 @@ func (w *world) outageEnds() {
 	switch w.Outage.Kind {
 	case Broker:
 		for _, c := range w.clients {
-			// Both of its connections must be there.
-			w.after(max(w.dice.reconnect(w.Outage.Length), w.dice.reconnect(w.Outage.Length)), c.connected)
+			w.after(w.dice.reconnect(w.Outage.Length), c.publishes)
+			w.after(w.dice.reconnect(w.Outage.Length), c.consumes)
 		}
+		// They must have both of theirs.
 		w.after(max(w.dice.reconnect(w.Outage.Length), w.dice.reconnect(w.Outage.Length)), w.servers.start)
 	case Silent:
 		w.servers.start()

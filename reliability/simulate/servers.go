@@ -31,7 +31,7 @@ func (s *servers) arrive(a *attempt) {
 	case s.out(NoRoute):
 		a.returned()
 	case s.out(Refused):
-		a.call.answered(&warren.Error{Code: warren.CodeUnavailable, Outcome: warren.NotExecuted, Remote: true})
+		a.call.answered(a, &warren.Error{Code: warren.CodeUnavailable, Outcome: warren.NotExecuted, Remote: true})
 	case s.Queue > 0 && s.waiting() >= s.Queue:
 		a.nacked()
 	default:
@@ -68,12 +68,12 @@ func (s *servers) end(r *run, inTime bool) {
 	s.running[last] = nil
 	s.running = s.running[:last]
 	failed := s.Errors.Ratio > 0 && s.dice.handlers.Float64() < s.Errors.Ratio
-	switch cl := r.request.call; {
+	switch a := r.request; {
 	case !inTime:
 	case failed:
-		cl.answered(&warren.Error{Code: s.Errors.Code, Outcome: s.Errors.Outcome, Remote: true})
+		a.call.answered(a, &warren.Error{Code: s.Errors.Code, Outcome: s.Errors.Outcome, Remote: true})
 	default:
-		cl.answered(nil)
+		a.call.answered(a, nil)
 	}
 	s.serve()
 }

@@ -168,7 +168,12 @@ func TestOutageEndsWithoutARetryStorm(t *testing.T) {
 			t.Parallel()
 			r := run(t, idempotent(), out(kind))
 			rec := r.Recovery
-			if rec == nil || rec.AfterS < 0 || rec.AfterS > 5 {
+			within := 5.0
+			if kind == simulate.Broker {
+				// Calls that waited for it in vain can open the breaker once it is back.
+				within = 8
+			}
+			if rec == nil || rec.AfterS < 0 || rec.AfterS > within {
 				t.Fatalf("%+v", rec)
 			}
 			// Calls that waited for the broker are made all at once when it is back: their
