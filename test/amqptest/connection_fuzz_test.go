@@ -93,8 +93,7 @@ func (p *peer) readAll(protocolToo bool) error {
 		if err == nil && f.Type == codec.FrameMethod {
 			_, err = codec.DecodeMethod(f.Payload)
 		}
-		var flaw *codec.Error
-		if errors.As(err, &flaw) {
+		if _, refused := errors.AsType[*codec.Error](err); refused {
 			return err
 		}
 		if err != nil {
@@ -156,8 +155,8 @@ var fuzzWords = []string{
 func (in *fuzzInput) word() string { return fuzzWords[int(in.octet())%len(fuzzWords)] }
 
 func (in *fuzzInput) fill(v reflect.Value) {
-	for i := range v.NumField() {
-		switch field := v.Field(i); field.Kind() {
+	for _, field := range v.Fields() {
+		switch field.Kind() {
 		case reflect.String:
 			field.SetString(in.word())
 		case reflect.Bool:

@@ -24,8 +24,7 @@ func reasonAt(m codec.Method, r *closeReason) *codec.Error { return errorAt(m, r
 
 // codecError is the error as the broker sends it. Anything but a codec.Error is a defect of ours.
 func codecError(err error) *codec.Error {
-	var e *codec.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*codec.Error](err); ok {
 		return e
 	}
 	return &codec.Error{Code: codec.InternalError, Text: err.Error()}

@@ -193,7 +193,8 @@ func (s *session) isOpen() {
 func (s *session) awaitClosed() {
 	s.t.Helper()
 	select {
-	case <-s.closed: // with an error, or without one: closed
+	case err := <-s.closed:
+		_ = err // nil if it was closed in order
 	case <-time.After(time.Hour):
 		s.t.Error("the channel has not ended")
 	}

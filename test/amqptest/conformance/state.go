@@ -38,8 +38,7 @@ func (s *session) hasExchange(name string) bool {
 
 func (s *session) exists(err error) bool {
 	s.t.Helper()
-	var refusal *amqp.Error
-	if errors.As(err, &refusal) {
+	if refusal, ok := errors.AsType[*amqp.Error](err); ok {
 		switch refusal.Code {
 		case amqp.ResourceLocked:
 			return true // and another's

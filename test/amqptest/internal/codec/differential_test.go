@@ -60,9 +60,9 @@ func sortedTable() Table {
 // sortTables sorts what the client took out of a map.
 func sortTables(m any) {
 	v := reflect.ValueOf(m).Elem()
-	for i := range v.NumField() {
-		if t, ok := reflect.TypeAssert[Table](v.Field(i)); ok {
-			v.Field(i).Set(reflect.ValueOf(byKey(t)))
+	for _, field := range v.Fields() {
+		if t, ok := reflect.TypeAssert[Table](field); ok {
+			field.Set(reflect.ValueOf(byKey(t)))
 		}
 	}
 }

@@ -58,8 +58,8 @@ func fill(t *testing.T, p any, n uint) {
 func bitCount(p any) int {
 	n := 0
 	v := reflect.ValueOf(p).Elem()
-	for i := range v.NumField() {
-		if v.Field(i).Kind() == reflect.Bool {
+	for _, field := range v.Fields() {
+		if field.Kind() == reflect.Bool {
 			n++
 		}
 	}
