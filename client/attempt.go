@@ -142,7 +142,7 @@ func (a *attempt) watch(now time.Time) {
 // timedOut gives up waiting for an attempt alone. A reply that comes for it is
 // taken all the same.
 func (a *attempt) timedOut() {
-	a.judge(reliability.Failure)
+	a.judge(a.classify(errDeadline(warren.Unknown)))
 	a.call.again(a, &warren.Error{
 		Code: warren.CodeDeadlineExceeded, Outcome: warren.Unknown, Message: "the attempt was not answered in time",
 	})
@@ -232,8 +232,18 @@ func (a *attempt) end(err *warren.Error) {
 	written := !a.written.IsZero()
 	a.call.mu.Unlock()
 	if err != nil && written {
-		a.judge(reliability.Classify(err))
+		a.judge(a.classify(err))
 		return
 	}
 	a.judge(reliability.Ignored)
+}
+
+// classify says what an error on this side tells of the method. That nothing came
+// in time tells nothing while replies cannot come in, nor soon after they could
+// not: the servers may still be on their way back.
+func (a *attempt) classify(err *warren.Error) reliability.Result {
+	if err.Code == warren.CodeDeadlineExceeded && a.call.c.replies.unsettled(a.written) {
+		return reliability.Ignored
+	}
+	return reliability.Classify(err)
 }

@@ -33,16 +33,44 @@ type replyQueue struct {
 	mu      sync.Mutex
 	queue   string
 	session *broker.Session // the last one on which the queue was declared
+	before  bool            // it has been consumed
+	back    time.Time       // when the queue was last consumed again
 }
+
+// settling is how long after a reconnect servers may be on their way back: they
+// pause for 2 s at most between attempts to connect.
+const settling = 3 * time.Second
 
 func newReplyQueue(c *Client) *replyQueue {
 	r := &replyQueue{c: c, limits: wire.DefaultLimits(), queue: replyQueueName()}
 	r.limits.Body = c.cfg.MaxReply
 	r.consumer = broker.NewConsumer(broker.ConsumerConfig{
 		Name: "replies", Declare: r.declare, Workers: 1, Rising: true, AckDelay: ackDelay, AckBatch: ackBatch,
-		Handle: r.handle, Consuming: func(string) { c.publisher.Release() }, Ended: r.ended, Logger: c.cfg.Logger,
+		Handle: r.handle, Consuming: func(string) { r.consuming() }, Ended: r.ended, Logger: c.cfg.Logger,
 	})
 	return r
+}
+
+// consuming lets requests out.
+func (r *replyQueue) consuming() {
+	r.mu.Lock()
+	if r.before {
+		r.back = time.Now()
+	}
+	r.before = true
+	r.mu.Unlock()
+	r.c.publisher.Release()
+}
+
+// unsettled reports whether replies cannot come in, or could not shortly before a
+// request was written.
+func (r *replyQueue) unsettled(written time.Time) bool {
+	if up, _, _ := r.consumer.Up().Get(); !up {
+		return true
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return written.Before(r.back.Add(settling))
 }
 
 // ended holds requests back while there is no queue for their replies. A queue
