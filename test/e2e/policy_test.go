@@ -1,0 +1,110 @@
+package e2e
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/warren-rpc/warren/client"
+	"github.com/warren-rpc/warren/reliability"
+	"github.com/warren-rpc/warren/test/rabbit"
+	"github.com/warren-rpc/warren/test/rig"
+)
+
+// load calls echo a hundred times a second, whatever becomes of the calls, until
+// stop is called, which waits for them. Each is told to ended.
+func load(c *client.Client, ended func(error)) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var calls sync.WaitGroup
+	calls.Go(func() {
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			calls.Go(func() {
+				_, err := c.Call(context.Background(), "echo", []byte("x"), client.Idempotent(), client.WaitForServer())
+				ended(err)
+			})
+		}
+	})
+	return func() {
+		cancel()
+		calls.Wait()
+	}
+}
+
+func TestServersRestartIsInvisibleToCallersThatWait(t *testing.T) {
+	t.Parallel()
+	url := rabbit.VHost(t)
+	victim := startServer(t, url, "echo", "")
+	c := newClient(t, url)
+	var answered, failed atomic.Int64
+	stop := load(c, func(err error) {
+		if err != nil {
+			failed.Add(1)
+			t.Error(err)
+			return
+		}
+		answered.Add(1)
+	})
+	for range 2 {
+		since := answered.Load()
+		rig.Eventually(t, "calls are answered", func() bool { return answered.Load() > since+50 })
+		if err := victim.cmd.Process.Kill(); err != nil {
+			t.Error(err)
+		}
+		<-victim.done
+		victim = startServer(t, url, "echo", "")
+	}
+	since := answered.Load()
+	rig.Eventually(t, "calls are answered", func() bool { return answered.Load() > since+50 })
+	stop()
+	st := c.Stats()
+	t.Logf("%d were answered, %d failed; %+v", answered.Load(), failed.Load(), st)
+	if st.Pending != 0 {
+		t.Errorf("%d calls are pending", st.Pending)
+	}
+}
+
+func TestBrokersOutageEndsWithoutARetryStorm(t *testing.T) {
+	t.Parallel()
+	const normal, outage = 100, 10 * time.Second
+	node := rabbit.New(t, rabbit.Options{})
+	s := newServer(t, node.URL(), serveEcho("echo"))
+	c := newClient(t, node.URL(), func(cfg *client.Config) {
+		cfg.Policies = reliability.Rules{Methods: map[string]reliability.Spec{"*": {Timeout: new(500 * time.Millisecond)}}}
+	})
+	var answered atomic.Int64
+	stop := load(c, func(err error) {
+		if err == nil {
+			answered.Add(1)
+		}
+	})
+	rig.Eventually(t, "calls are answered", func() bool { return answered.Load() > 200 })
+	node.Kill()
+	time.Sleep(outage)
+	if err := node.Restart(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	back, before, requests := time.Now(), answered.Load(), s.Stats().Requests
+	rig.Eventually(t, "a request has come", func() bool { return s.Stats().Requests > requests })
+	time.Sleep(time.Second)
+	inFirst := s.Stats().Requests - requests
+	rig.Eventually(t, "calls are answered", func() bool { return answered.Load() > before })
+	took := time.Since(back)
+	rig.Eventually(t, "calls are answered as before", func() bool { return answered.Load() > before+200 })
+	stop()
+	t.Logf("%d requests in the first second, answered within %v of the return; %+v", inFirst, took, c.Stats())
+	if inFirst > 2*normal {
+		t.Errorf("%d requests in the first second; the normal rate is %d", inFirst, normal)
+	}
+	if took > 5*time.Second {
+		t.Errorf("calls were answered %v after the broker's return", took)
+	}
+}
