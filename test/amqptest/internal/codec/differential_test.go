@@ -225,7 +225,7 @@ func handshake(m Method) []Method {
 // for the connection to be closed.
 func connect(t *testing.T, answer func(Method) []Method) (*amqp.Connection, *amqp.Channel, func() *broker) {
 	t.Helper()
-	clientEnd, brokerEnd := net.Pipe()
+	clientEnd, brokerEnd := socketPair(t)
 	b := &broker{conn: brokerEnd, in: NewReader(brokerEnd), answer: func(m Method) []Method {
 		if noWait := reflect.ValueOf(m).Elem().FieldByName("NoWait"); noWait.IsValid() && noWait.Bool() {
 			return nil
@@ -277,4 +277,24 @@ func await[T any](t *testing.T, c <-chan T) T {
 		t.Fatalf("no %T", *new(T))
 		panic("unreachable")
 	}
+}
+
+// socketPair returns the two ends of a connection. It has buffers, which
+// net.Pipe has not: there both sides may write and neither read.
+func socketPair(t testing.TB) (net.Conn, net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	a, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a, b
 }
