@@ -1,0 +1,139 @@
+package store
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"time"
+)
+
+// State is where a record is in its life.
+type State uint8
+
+// The states. Their numbers are what files hold: they do not change.
+const (
+	Absent      State = 0 // there is no record
+	InProgress  State = 1 // it has an owner that is taken to be alive
+	Interrupted State = 2 // its owner is dead or gave up; the effect may be there
+	Completed   State = 3 // it ended well; Payload is the reply
+	Failed      State = 4 // it ended in an error that will not change; Payload is the error
+	Parked      State = 5 // too many attempts were begun and not ended; Payload is the error
+	Tombstone   State = 6 // it will never run
+)
+
+var stateNames = [...]string{
+	Absent: "absent", InProgress: "in_progress", Interrupted: "interrupted", Completed: "completed", Failed: "failed",
+	Parked: "parked", Tombstone: "tombstone",
+}
+
+// String returns "absent", "in_progress", "interrupted", "completed", "failed",
+// "parked" or "tombstone".
+func (s State) String() string {
+	if int(s) >= len(stateNames) {
+		return fmt.Sprintf("state(%d)", uint8(s))
+	}
+	return stateNames[s]
+}
+
+// Ended reports whether the record says how the call ended: completed, failed or
+// parked.
+func (s State) Ended() bool { return s == Completed || s == Failed || s == Parked }
+
+// Key names a record.
+type Key [sha256.Size]byte
+
+// String returns the key in hexadecimal digits.
+func (k Key) String() string { return hex.EncodeToString(k[:]) }
+
+// ParseKey reads what String returns.
+func ParseKey(s string) (k Key, err error) {
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != len(k) {
+		return Key{}, fmt.Errorf("store: %.80q is not a key: 64 hexadecimal digits", s)
+	}
+	copy(k[:], b)
+	return k, nil
+}
+
+// Scope is what a key is made of: two calls are the same one if all of it is.
+type Scope struct {
+	// Namespace separates services that share a store.
+	Namespace string
+	// Method and CallID name the call.
+	Method, CallID string
+	// Caller is the validated caller, if the method keeps callers apart.
+	Caller string
+	// ReplyTo is the reply address of a plain caller, whose IDs are unique to it
+	// alone, if at all.
+	ReplyTo string
+}
+
+// Key returns the SHA-256 of the scope's parts, each after its length.
+func (s Scope) Key() Key {
+	b := make([]byte, 0, 256)
+	for _, part := range []string{s.Namespace, s.Method, s.CallID, s.Caller, s.ReplyTo} {
+		b = binary.AppendUvarint(b, uint64(len(part)))
+		b = append(b, part...)
+	}
+	return sha256.Sum256(b)
+}
+
+// Fingerprint tells requests apart that have the same key. The zero one is of a
+// request that nobody has seen: it equals all.
+type Fingerprint [sha256.Size]byte
+
+// Matches reports whether both can be of the same request.
+func (f Fingerprint) Matches(g Fingerprint) bool {
+	return f == g || f == Fingerprint{} || g == Fingerprint{}
+}
+
+// Record is what a store knows of a call.
+type Record struct {
+	Key            Key
+	Method, CallID string // for people; a Tombstone of a call that never came has them too
+	State          State
+	Fingerprint    Fingerprint
+	// Token is the fencing token of the last claim, from 1 on; 0 if there was none.
+	// It never falls in the life of a record.
+	Token uint64
+	// Attempts is how often the call was begun, which is how many claims it had
+	// since it was made, or since it was last taken out of Parked.
+	Attempts int
+	// Owner is the identity of the store that made the last claim. See
+	// [Store.Owner].
+	Owner string
+	// Lease is when the owner is taken for dead, unless it renews; zero where only
+	// the end of its process makes it so, and in every state but InProgress.
+	Lease time.Time
+	// Created and Updated are when the record was made and last changed.
+	Created, Updated time.Time
+	// Expires is when the record may be forgotten.
+	Expires time.Time
+	// Payload is what the call ended with, byte for byte; nil if it has not ended.
+	// It must not be changed. It is nil, too, if it was too large to keep: then
+	// Retained is false.
+	Payload []byte
+	// Size and Digest (SHA-256) are the payload's, kept or not.
+	Size   int
+	Digest [sha256.Size]byte
+	// Retained says that Payload is what the call ended with.
+	Retained bool
+}
+
+// Result is how a call ended.
+type Result struct {
+	// State is Completed, Failed or Parked.
+	State State
+	// Payload is opaque to the store. It must not be changed until the store has
+	// returned.
+	Payload []byte
+}
+
+// Validate returns an error if it is not the end of a call.
+func (r Result) Validate() error {
+	if !r.State.Ended() {
+		return fmt.Errorf("store: a call cannot end as %v", r.State)
+	}
+	return nil
+}

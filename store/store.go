@@ -1,0 +1,138 @@
+package store
+
+import (
+	"context"
+	"time"
+)
+
+// Store keeps records. All methods are safe for concurrent use, and each is atomic:
+// of several claims of one key at a time one wins.
+//
+// ctx bounds the wait: a method whose ctx ends before its change was begun returns
+// ctx's error, and has changed nothing; one whose change was under way may return
+// after it.
+//
+// Errors are those of this package, found by errors.Is and errors.As, or ctx's.
+type Store interface {
+	// Get returns the record, with the State Absent if there is none. What is in
+	// progress with a dead owner is returned as Interrupted.
+	Get(ctx context.Context, key Key) (Record, error)
+
+	// Claim begins an attempt of the call, if nothing is in its way, and returns the
+	// record after that. Won says whether it did: the record is then InProgress, its
+	// Token the caller's and its Attempts one more. It wins if the record is
+	//
+	//   - absent, or past its retention,
+	//   - Interrupted, unless c.Once,
+	//   - Parked, if c.Unpark: Attempts is then 1.
+	//
+	// Otherwise nothing has changed, and the record says what is in the way. A
+	// record with another fingerprint is ErrKeyReused, whatever its state.
+	Claim(ctx context.Context, c Claim) (r Record, won bool, err error)
+
+	// Renew extends the lease of a record in progress, from now on. A store without
+	// leases does nothing but check the token. ErrStale if token is not that of the
+	// record's owner at this time, or the record is not in progress any more.
+	Renew(ctx context.Context, key Key, token uint64, lease time.Duration) error
+
+	// Complete ends a record in progress. It is kept for retention from now on.
+	// ErrStale as for Renew; an owner whose lease has run out and who has not been
+	// replaced still completes.
+	Complete(ctx context.Context, key Key, token uint64, r Result, retention time.Duration) error
+
+	// Abandon gives up a record in progress: it is Interrupted, with its attempts
+	// and token. ErrStale as for Complete.
+	Abandon(ctx context.Context, key Key, token uint64) error
+
+	// Bury makes sure that the call never runs from here on: it writes a tombstone
+	// if the record is absent or Interrupted. It returns the record that was there
+	// before; one that is InProgress, has ended, or is a tombstone was left as it
+	// is. Of b, the fields Once, Unpark and Lease are not used.
+	Bury(ctx context.Context, b Claim) (before Record, err error)
+
+	// Sweep forgets records whose retention is over, and returns how many. A record
+	// in progress whose owner is alive stays. Stores sweep by themselves, too.
+	Sweep(ctx context.Context) (int, error)
+
+	// Stats returns figures of the store as it is.
+	Stats(ctx context.Context) (Stats, error)
+
+	// Owner is who this store's claims belong to: another each time that a store is
+	// opened.
+	Owner() string
+
+	// Traits says what this store can promise.
+	Traits() Traits
+
+	// Close ends all that is under way, and then answers ErrClosed. Records in
+	// progress are left as they are.
+	Close() error
+}
+
+// Claim is a request to begin a call.
+type Claim struct {
+	Key            Key
+	Method, CallID string
+	Fingerprint    Fingerprint
+	// Lease is how long the owner is taken to be alive without a Renew. Stores
+	// without leases do not use it. Above 0.
+	Lease time.Duration
+	// Retention is how long the record is kept if nothing more becomes of it. Above
+	// 0.
+	Retention time.Duration
+	// Once refuses to begin a call again that was begun before.
+	Once bool
+	// Unpark begins a Parked call again.
+	Unpark bool
+}
+
+// Transactional is a store whose transactions an application can join. Tx is its
+// type of transaction, such as *bbolt.Tx.
+type Transactional[Tx any] interface {
+	Store
+	// Transact calls fn in a transaction that also completes the record, as Complete
+	// does, with the result that fn returns. Either both are committed or neither:
+	// if fn fails, the transaction is rolled back and its error returned as it is,
+	// and the record is in progress still. ErrStale if the token is not that of the
+	// record's owner, before fn is called.
+	//
+	// fn may be called several times, each time with a transaction in which what it
+	// did before is undone, and at most once with effect: transactions that are
+	// committed together are rolled back together if one of them fails, and the
+	// others run again. fn must do nothing but compute and use the transaction, use
+	// it on its own goroutine and not after it has returned, and be quick: a store
+	// with one writer has all others wait. A panic of fn is rolled back and
+	// propagated.
+	Transact(ctx context.Context, key Key, token uint64, retention time.Duration, fn func(tx Tx) (Result, error)) error
+}
+
+// Traits are what a store can promise.
+type Traits struct {
+	// Durable: what was committed is there after the process, or the machine, has
+	// ended without warning.
+	Durable bool
+	// Shared: several processes may use the store at the same time.
+	Shared bool
+}
+
+// Stats are figures of a store.
+type Stats struct {
+	// Created is when the store was made: a call older than that may have run
+	// without leaving a record. It does not change while the store's data lives.
+	Created time.Time
+	// Records is how many there are in each state, those with dead owners among
+	// Interrupted. The map has no entry for a state without records.
+	Records map[State]int
+	// Size is how much storage is in use and Limit how much may be; in bytes, 0 if
+	// the store does not know.
+	Size, Limit int64
+}
+
+// Total is the number of all records.
+func (s Stats) Total() int {
+	n := 0
+	for _, records := range s.Records {
+		n += records
+	}
+	return n
+}
