@@ -1,0 +1,365 @@
+package storetest
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/warren-rpc/warren/store"
+)
+
+var modelGroups = []group{
+	{name: "Histories", run: histories,
+		sentence: "All of it: a store answers as a model of the contract does, whatever is done one after the other."},
+}
+
+func histories(e *env) {
+	e.close()
+	for range e.f.Histories {
+		seed := rand.Uint64()
+		random := rand.New(rand.NewPCG(seed, 0))
+		var steps []string
+		func() {
+			defer func() {
+				if e.tb.Failed() {
+					e.tb.Logf("the history: %q", steps)
+				}
+			}()
+			h := newHistory(e.tb, e, e.open, e.f, random.IntN)
+			for range 60 {
+				steps = append(steps, h.step())
+				if e.tb.Failed() {
+					e.tb.FailNow()
+				}
+			}
+			h.close()
+		}()
+	}
+}
+
+// History does random things to a new store, one after the other, and compares the
+// answers with those of a model. pick chooses: it returns a number from 0 to below n.
+// A library that makes random cases, and finds the smallest one that fails, can drive
+// it; report is that library's test then. Run does the same with its own numbers.
+func History(t testing.TB, report Reporter, open Open, f Features, pick func(n int) int) {
+	t.Helper()
+	h := newHistory(t, report, open, f.complete(), pick)
+	defer h.store.Close()
+	for range 10 + pick(50) {
+		h.step()
+	}
+}
+
+// Reporter is who hears what is wrong with a history. Fatalf does not return.
+type Reporter interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+}
+
+// history is a store and the model of what it should hold.
+type history struct {
+	*env
+	pick    func(n int) int
+	known   []store.Key
+	records map[store.Key]*modelRecord
+	opened  int // how often the store has been opened
+}
+
+type modelRecord struct {
+	store.Record
+	opened int // which opening of the store made the last claim
+}
+
+func newHistory(t testing.TB, report Reporter, open Open, f Features, pick func(n int) int) *history {
+	t.Helper()
+	e := newEnv(t, open, f, Options{MaxPayload: 100})
+	e.Reporter = report
+	h := &history{env: e, pick: pick, records: make(map[store.Key]*modelRecord)}
+	for range 4 {
+		h.known = append(h.known, h.key())
+	}
+	return h
+}
+
+func (h *history) dead(r *modelRecord) bool {
+	if r.State != store.InProgress {
+		return false
+	}
+	if h.f.Leases {
+		return h.clock.Now().After(r.Lease)
+	}
+	return r.opened != h.opened
+}
+
+func (h *history) over(r *modelRecord) bool {
+	return h.clock.Now().After(r.Expires) && (r.State != store.InProgress || h.dead(r))
+}
+
+// find returns the record as Get should. It is nil if there is none.
+func (h *history) find(key store.Key) *modelRecord {
+	r := h.records[key]
+	if r != nil && h.over(r) {
+		return nil
+	}
+	return r
+}
+
+func (h *history) view(key store.Key) store.Record {
+	r := h.find(key)
+	if r == nil {
+		return store.Record{Key: key}
+	}
+	v := r.Record
+	if h.dead(r) {
+		v.State, v.Lease = store.Interrupted, time.Time{}
+	}
+	return v
+}
+
+// step does one thing and says what.
+func (h *history) step() string {
+	h.Helper()
+	key := h.known[h.pick(len(h.known))]
+	what := ""
+	switch h.pick(14) {
+	case 0, 1, 2, 3, 4:
+		what = h.claim(key)
+	case 5, 6:
+		what = h.complete(key)
+	case 7:
+		what = h.giveUp(key)
+	case 8:
+		what = h.renew(key)
+	case 9:
+		what = h.entomb(key)
+	case 10, 11:
+		// The odd part keeps every moment apart from every end of a lease or retention.
+		d := []time.Duration{time.Second, 2 * lease, time.Minute, time.Hour}[h.pick(4)] + 10*instant
+		h.clock.move(d)
+		what = fmt.Sprintf("%v pass", d)
+	case 12:
+		what = "sweep"
+		h.sweepAll()
+	default:
+		what = "reopen"
+		h.reopen()
+		h.opened++
+	}
+	h.compare(what)
+	return what
+}
+
+func (h *history) compare(after string) {
+	h.Helper()
+	for _, key := range h.known {
+		want, got := h.view(key), h.get(key)
+		if want.State == store.Absent && got.State == store.Absent {
+			continue
+		}
+		if want.State == store.Interrupted {
+			want.Updated = got.Updated // the death of an owner may be written down, or not
+		}
+		if d := difference(want, got); d != "" {
+			h.Fatalf("after %q:%s", after, d)
+		}
+	}
+}
+
+func (h *history) duration(d ...time.Duration) time.Duration { return d[h.pick(len(d))] }
+
+func (h *history) claim(key store.Key) string {
+	h.Helper()
+	c := claimOf(key)
+	c.Fingerprint = fingerprint([]string{"", "a", "b"}[h.pick(3)])
+	c.Lease = h.duration(lease, 20*lease)
+	c.Retention = h.duration(10*time.Second, time.Minute, retention)
+	c.Once, c.Unpark = h.pick(3) == 0, h.pick(3) == 0
+	what := fmt.Sprintf("claim %x print %.2x once %v unpark %v", key[:2], c.Fingerprint, c.Once, c.Unpark)
+	before := h.view(key)
+	got, won, err := h.store.Claim(h.ctx, c)
+	if before.State != store.Absent && !before.Fingerprint.Matches(c.Fingerprint) {
+		if !errors.Is(err, store.ErrKeyReused) || won {
+			h.Fatalf("%s: won %v, error %v; want ErrKeyReused", what, won, err)
+		}
+		return what
+	}
+	if err != nil {
+		h.Fatalf("%s: %v", what, err)
+	}
+	if before.State == store.Parked && c.Unpark && c.Once && !won {
+		return what // Once or Unpark: the contract does not say which is stronger
+	}
+	want := before.State == store.Absent || before.State == store.Interrupted && !c.Once || before.State == store.Parked && c.Unpark
+	if won != want {
+		h.Fatalf("%s: won %v; it was %v", what, won, brief(before))
+	}
+	if !won {
+		return what
+	}
+	next := before
+	if before.State == store.Absent {
+		next = store.Record{Key: key, Method: c.Method, CallID: c.CallID, Created: h.clock.Now(), Fingerprint: c.Fingerprint}
+	}
+	if before.State == store.Parked {
+		next.Attempts, next.Payload, next.Size, next.Retained, next.Digest = 0, nil, 0, false, [sha256.Size]byte{}
+	}
+	if got.Token <= before.Token {
+		h.Fatalf("%s: token %d after %d", what, got.Token, before.Token)
+	}
+	if before.Fingerprint == (store.Fingerprint{}) && got.Fingerprint == c.Fingerprint {
+		next.Fingerprint = c.Fingerprint // a record may learn what the request was
+	}
+	next.State, next.Token, next.Owner = store.InProgress, got.Token, h.store.Owner()
+	next.Attempts++
+	next.Updated, next.Expires = h.clock.Now(), h.clock.Now().Add(c.Retention)
+	if h.f.Leases {
+		next.Lease = h.clock.Now().Add(c.Lease)
+	}
+	h.records[key] = &modelRecord{Record: next, opened: h.opened}
+	if d := difference(next, got); d != "" {
+		h.Fatalf("%s returned:%s", what, d)
+	}
+	return what
+}
+
+// token returns the record's own token, mostly, and whether an operation with it must
+// succeed. judged is false if the contract leaves that open.
+func (h *history) token(key store.Key) (token uint64, r *modelRecord, judged bool) {
+	r = h.find(key)
+	if r == nil {
+		old := h.records[key]
+		return uint64(1 + h.pick(3)), nil, old == nil || old.State != store.InProgress
+	}
+	if h.pick(4) == 0 {
+		return r.Token + uint64(h.pick(3)) - 1, r, r.State != store.InProgress || !h.dead(r)
+	}
+	return r.Token, r, r.State != store.InProgress || !h.dead(r) || h.f.Leases
+}
+
+func (h *history) complete(key store.Key) string {
+	h.Helper()
+	token, r, judged := h.token(key)
+	state := []store.State{store.Completed, store.Failed, store.Parked, store.InProgress}[h.pick(4)]
+	body := payload(h.pick(120))
+	keep := h.duration(10*time.Second, time.Minute, retention)
+	what := fmt.Sprintf("complete %x with token %d as %v", key[:2], token, state)
+	if !judged {
+		return "no " + what
+	}
+	err := h.store.Complete(h.ctx, key, token, store.Result{State: state, Payload: body}, keep)
+	own := r != nil && r.State == store.InProgress && r.Token == token
+	switch {
+	case !state.Ended() && err == nil:
+		h.Fatalf("%s was accepted", what)
+	case !state.Ended():
+	case !own:
+		h.stale(err, "%s", what)
+	case err != nil:
+		h.Fatalf("%s: %v", what, err)
+	default:
+		r.State, r.Lease = state, time.Time{}
+		r.Updated, r.Expires = h.clock.Now(), h.clock.Now().Add(keep)
+		r.Size, r.Digest = len(body), sha256.Sum256(body)
+		got := h.get(key)
+		r.Retained = len(body) <= h.options.MaxPayload || got.Retained
+		if r.Retained {
+			r.Payload = body
+		}
+	}
+	return what
+}
+
+func (h *history) giveUp(key store.Key) string {
+	h.Helper()
+	token, r, judged := h.token(key)
+	what := fmt.Sprintf("abandon %x with token %d", key[:2], token)
+	if !judged || r != nil && h.dead(r) {
+		return "no " + what
+	}
+	err := h.store.Abandon(h.ctx, key, token)
+	switch {
+	case r == nil || r.State != store.InProgress || r.Token != token:
+		h.stale(err, "%s", what)
+	case err != nil:
+		h.Fatalf("%s: %v", what, err)
+	default:
+		r.State, r.Lease, r.Updated = store.Interrupted, time.Time{}, h.clock.Now()
+	}
+	return what
+}
+
+func (h *history) renew(key store.Key) string {
+	h.Helper()
+	token, r, judged := h.token(key)
+	d := h.duration(lease, 20*lease)
+	what := fmt.Sprintf("renew %x with token %d for %v", key[:2], token, d)
+	if !judged || r != nil && h.dead(r) {
+		return "no " + what
+	}
+	err := h.store.Renew(h.ctx, key, token, d)
+	switch {
+	case r == nil || r.State != store.InProgress || r.Token != token:
+		h.stale(err, "%s", what)
+	case err != nil:
+		h.Fatalf("%s: %v", what, err)
+	default:
+		got := h.get(key)
+		r.Updated, r.Expires = got.Updated, got.Expires // which of them change is left open
+		if h.f.Leases {
+			r.Lease = h.clock.Now().Add(d)
+		}
+	}
+	return what
+}
+
+func (h *history) entomb(key store.Key) string {
+	h.Helper()
+	what := fmt.Sprintf("bury %x", key[:2])
+	want := h.view(key)
+	b := claimOf(key)
+	b.Fingerprint = store.Fingerprint{} // as of a caller who does not have the request
+	before, err := h.store.Bury(h.ctx, b)
+	if err != nil {
+		h.Fatalf("%s: %v", what, err)
+	}
+	if want.State == store.Interrupted {
+		want.Updated = before.Updated
+	}
+	if d := difference(want, before); d != "" && (want.State != store.Absent || before.State != store.Absent) {
+		h.Fatalf("%s returned:%s", what, d)
+	}
+	switch want.State {
+	case store.Absent:
+		want = store.Record{Key: key, Method: b.Method, CallID: b.CallID, Created: h.clock.Now()}
+	case store.Interrupted:
+	default:
+		return what
+	}
+	want.State, want.Updated, want.Expires = store.Tombstone, h.clock.Now(), h.clock.Now().Add(b.Retention)
+	h.records[key] = &modelRecord{Record: want}
+	return what
+}
+
+func (h *history) sweepAll() {
+	h.Helper()
+	most := 0
+	left := make(map[store.State]int)
+	for _, key := range h.known {
+		if state := h.view(key).State; state != store.Absent {
+			left[state]++
+		} else if h.records[key] != nil {
+			most++
+			delete(h.records, key)
+		}
+	}
+	if n := h.sweep(); n > most {
+		h.Fatalf("Sweep forgot %d records; there are %d to forget", n, most)
+	}
+	if got := h.stats(); fmt.Sprint(got.Records) != fmt.Sprint(left) {
+		h.Fatalf("after Sweep there are %v; want %v", got.Records, left)
+	}
+}
