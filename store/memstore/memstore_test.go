@@ -27,5 +27,15 @@ func opener() storetest.Open {
 
 func TestStoreKeepsItsContract(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, opener(), storetest.Features{Leases: true})
+	storetest.Run(t, opener(), storetest.Features{Leases: true, Histories: 100})
+}
+
+func TestTransactionsKeepTheirContract(t *testing.T) {
+	t.Parallel()
+	storetest.RunTransactional(t, opener(),
+		func(tx *memstore.Tx, key, value []byte) error {
+			tx.Put(string(key), value)
+			return nil
+		},
+		func(tx *memstore.Tx, key []byte) ([]byte, error) { return tx.Get(string(key)), nil })
 }

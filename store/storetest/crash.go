@@ -192,6 +192,9 @@ func killed(e *env) {
 	if err := os.Mkdir(e.dir, 0o700); err != nil {
 		e.Fatalf("%v", err)
 	}
+	if e.f.Leases {
+		e.clock.move(2 * crashLease)
+	}
 	known := make(map[uint64]*crashed)
 	confirmed := 0
 	for range e.f.Kills {
@@ -200,9 +203,6 @@ func killed(e *env) {
 		readNotes(e, dir, known)
 		confirmed += len(known) - before
 		e.store = e.another()
-		if e.f.Leases {
-			e.clock.move(2 * crashLease)
-		}
 		for n, c := range known {
 			e.inspect(n, c)
 		}

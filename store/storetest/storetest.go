@@ -67,7 +67,7 @@ type Features struct {
 	// 1,000,000; below 0: the test is left out.
 	Keys int
 	// Histories is how many random histories are compared with a model, of 60 steps
-	// each. Default 100.
+	// each. Default 30.
 	Histories int
 	// Kills is how often the process of a durable store is killed. Default 5.
 	Kills int
@@ -84,7 +84,7 @@ func (f Features) complete() Features {
 		f.Keys /= 50
 	}
 	if f.Histories == 0 {
-		f.Histories = 100
+		f.Histories = 30
 	}
 	if f.Kills == 0 {
 		f.Kills = 5
