@@ -1,0 +1,264 @@
+package boltstore
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/warren-rpc/warren/store"
+)
+
+// batch is what the methods of the store do to a transaction. A method that fails
+// with an error of package store has changed nothing.
+type batch struct {
+	table
+	head
+	opts  Options
+	now   time.Time
+	used  int64 // bytes, with what the batch has added so far
+	dirty bool  // there is something to commit
+	txid  uint64
+}
+
+func newBatch(tx *bbolt.Tx, opts Options, used int64) (*batch, error) {
+	t, err := tableOf(tx)
+	if err != nil {
+		return nil, err
+	}
+	h, err := t.head()
+	if err != nil {
+		return nil, err
+	}
+	return &batch{table: t, head: h, opts: opts, used: used, now: opts.Now().UTC().Round(0)}, nil
+}
+
+// finish writes the counts.
+func (b *batch) finish() error { return b.root.Put(headKey, b.encode()) }
+
+// entry is a record as the methods see it.
+type entry struct {
+	stored
+	place place
+	// there says that a record is in the file, and was is the state under which it
+	// is counted; the record itself is absent if its retention is over.
+	there bool
+	was   store.State
+	last  uint64 // the token of a record whose retention is over
+}
+
+// load returns the record as it is now: with its owner dead, or past its retention.
+func (b *batch) load(key store.Key) (e entry, err error) {
+	e.stored, e.place, e.there, err = b.find(key)
+	if err != nil {
+		return e, err
+	}
+	if !e.there {
+		e.Key = key
+		return e, nil
+	}
+	e.was = b.effective(&e.stored)
+	if b.expired(&e.stored) {
+		e.last = e.Token
+		e.stored = stored{Record: store.Record{Key: key}}
+		return e, nil
+	}
+	b.present(&e.stored)
+	return e, nil
+}
+
+// effective is the state under which a stored record is counted.
+func (b *batch) effective(r *stored) store.State {
+	if r.State == store.InProgress && r.epoch != b.epoch {
+		return store.Interrupted
+	}
+	return r.State
+}
+
+// expired reports whether a record may be forgotten.
+func (b *batch) expired(r *stored) bool {
+	return b.effective(r) != store.InProgress && !r.Expires.After(b.now)
+}
+
+// present makes r what callers see.
+func (b *batch) present(r *stored) {
+	r.State = b.effective(r)
+	if r.epoch > 0 {
+		r.Owner = owner(r.epoch)
+	}
+}
+
+func owner(epoch uint64) string { return fmt.Sprintf("epoch %d", epoch) }
+
+// save writes the entry's record.
+func (b *batch) save(e *entry) (err error) {
+	b.dirty = true
+	e.Updated = b.now
+	if e.there {
+		b.counts[e.was]--
+		b.floor = max(b.floor, e.last)
+		err = b.update(e.place, &e.stored)
+	} else {
+		var size int
+		size, err = b.insert(&e.stored)
+		b.used += int64(size)
+	}
+	b.counts[e.State]++
+	b.present(&e.stored)
+	return err
+}
+
+// create makes e a new record of a call.
+func (b *batch) create(e *entry, c store.Claim) error {
+	if b.opts.full(b.used) {
+		return &store.FullError{Size: b.used, Limit: b.opts.SizeLimit, RetryAfter: b.opts.retryAfter()}
+	}
+	e.stored = stored{Record: store.Record{
+		Key: c.Key, Method: c.Method, CallID: c.CallID, Fingerprint: c.Fingerprint, Created: b.now,
+	}}
+	return nil
+}
+
+func (b *batch) claim(c store.Claim) (store.Record, bool, error) {
+	e, err := b.load(c.Key)
+	if err != nil {
+		return store.Record{}, false, err
+	}
+	if e.State != store.Absent && !e.Fingerprint.Matches(c.Fingerprint) {
+		return e.Record, false, store.ErrKeyReused
+	}
+	switch {
+	case e.State == store.Absent:
+		if err := b.create(&e, c); err != nil {
+			return e.Record, false, err
+		}
+		e.Token = max(b.floor, e.last)
+	case e.State == store.Interrupted && !c.Once:
+	case e.State == store.Parked && c.Unpark:
+		e.Attempts = 0
+		e.end(nil, 0)
+	default:
+		return e.Record, false, nil
+	}
+	if e.Fingerprint == (store.Fingerprint{}) {
+		e.Fingerprint = c.Fingerprint
+	}
+	e.State, e.epoch = store.InProgress, b.epoch
+	e.Token++
+	e.Attempts++
+	e.Expires = expiry(b.now, c.Retention)
+	err = b.save(&e)
+	return e.Record, err == nil, err
+}
+
+// end sets what the call ended with; payload is nil if it has not.
+func (e *entry) end(payload []byte, limit int) {
+	e.Payload, e.Size, e.Digest, e.Retained = nil, len(payload), [sha256.Size]byte{}, false
+	if payload == nil {
+		return
+	}
+	e.Digest = sha256.Sum256(payload)
+	if len(payload) <= limit {
+		e.Payload, e.Retained = payload, true
+	}
+}
+
+// owned returns the record if it is in progress with that token.
+func (b *batch) owned(key store.Key, token uint64) (entry, error) {
+	e, err := b.load(key)
+	if err == nil && (e.State != store.InProgress || e.Token != token) {
+		err = store.ErrStale
+	}
+	return e, err
+}
+
+func (b *batch) complete(key store.Key, token uint64, r store.Result, retention time.Duration) error {
+	e, err := b.owned(key, token)
+	if err != nil {
+		return err
+	}
+	payload := r.Payload
+	if payload == nil {
+		payload = []byte{}
+	}
+	e.State = r.State
+	e.end(payload, b.opts.MaxPayload)
+	e.Expires = expiry(b.now, retention)
+	return b.save(&e)
+}
+
+func (b *batch) abandon(key store.Key, token uint64) error {
+	e, err := b.owned(key, token)
+	if err != nil {
+		return err
+	}
+	e.State = store.Interrupted
+	return b.save(&e)
+}
+
+func (b *batch) bury(c store.Claim) (store.Record, error) {
+	e, err := b.load(c.Key)
+	if err != nil {
+		return store.Record{}, err
+	}
+	before := e.Record
+	switch e.State {
+	case store.Absent:
+		if err := b.create(&e, c); err != nil {
+			return before, err
+		}
+	case store.Interrupted:
+	default:
+		return before, nil
+	}
+	e.State = store.Tombstone
+	e.Expires = expiry(b.now, c.Retention)
+	return before, b.save(&e)
+}
+
+// sweep looks at the records from place on, as many as one commit may, and deletes
+// those that are past their retention. It returns where to go on; more is false at
+// the end.
+func (b *batch) sweep(from place) (deleted int, next place, more bool, err error) {
+	type victim struct {
+		key   store.Key
+		place place
+		was   store.State
+		token uint64
+	}
+	var victims []victim
+	c := b.records.Cursor()
+	looked := 0
+	for k, v := c.Seek(from[:]); k != nil; k, v = c.Next() {
+		at, r, err := decodeAt(k, v)
+		if err != nil {
+			return 0, next, false, err
+		}
+		next = at
+		if at.minute() > minuteOf(b.now) {
+			break
+		}
+		if looked == b.opts.SweepBatch {
+			more = true
+			break
+		}
+		looked++
+		if b.expired(&r) {
+			victims = append(victims, victim{r.Key, at, b.effective(&r), r.Token})
+		}
+	}
+	for _, v := range victims {
+		p, err := decodeEntry(v.key[:], b.index.Get(v.key[:]))
+		if err != nil || p != v.place {
+			return 0, next, false, damaged("the index does not have the record at %x", v.place)
+		}
+		if err := b.delete(v.place, v.key); err != nil {
+			return 0, next, false, err
+		}
+		b.counts[v.was]--
+		b.floor = max(b.floor, v.token)
+		b.dirty = true
+	}
+	return len(victims), next, more, nil
+}

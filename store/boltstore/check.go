@@ -1,0 +1,180 @@
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/warren-rpc/warren/store"
+)
+
+// maxFindings is how many findings a Check returns, at most.
+const maxFindings = 100
+
+// Report is what a [Check] has found.
+type Report struct {
+	// Records is how many records could be read.
+	Records int
+	// Findings says what is wrong, one thing each and at most 100. Without any the
+	// file is as the store has written it.
+	Findings []string
+}
+
+var errEnough = errors.New("boltstore: enough findings")
+
+func (r *Report) add(finding error) error {
+	r.Findings = append(r.Findings, finding.Error())
+	if len(r.Findings) >= maxFindings {
+		return errEnough
+	}
+	return nil
+}
+
+// Check reads a whole file that nobody has open and says what is wrong with it: all
+// pages, the structure of the database, each record, each entry of the index, and
+// the counts. What is wrong with the pages hides what is wrong with the records. It
+// changes nothing. The error says that it could not look: a *store.HeldError, a
+// *store.VersionError, a *store.UnavailableError, ctx's, or that it is no store.
+func Check(ctx context.Context, path string) (Report, error) {
+	var report Report
+	err := exists(path)
+	if err == nil {
+		err = check(ctx, path, &report)
+	}
+	var damage *store.CorruptError
+	switch {
+	case errors.Is(err, errEnough):
+		err = nil
+	case errors.As(err, &damage):
+		_ = report.add(errors.New(damage.Detail)) // it is the last one in any case
+		err = nil
+	}
+	return report, err
+}
+
+// exists returns an error if there is no file that could be a store.
+func exists(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return &store.UnavailableError{Op: "open", Cause: err}
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("boltstore: %s is not a file, but %v", path, info.Mode().Type())
+	case info.Size() == 0:
+		return &store.UnavailableError{Op: "open", Cause: &fs.PathError{Op: "read", Path: path, Err: errors.New("the file is empty")}}
+	}
+	return nil
+}
+
+func check(ctx context.Context, path string, report *Report) (err error) {
+	f := &file{path: path}
+	db, err := openDB(f, true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeDB(db, f)) }()
+	if err := verify(f, true, report.add); err != nil {
+		return openError(path, err)
+	}
+	if len(report.Findings) > 0 {
+		return nil // bbolt must not be led through such pages
+	}
+	err = f.in(db.View, func(tx *bbolt.Tx) error {
+		if err := recognise(tx, path); err != nil || tx.Bucket(bucketKey) == nil {
+			return err
+		}
+		if err := checkDatabase(tx, report); err != nil {
+			return err
+		}
+		return checkRecords(ctx, tx, report)
+	})
+	if errors.Is(err, errEnough) || (ctx.Err() != nil && errors.Is(err, ctx.Err())) {
+		return err
+	}
+	return openError(path, err)
+}
+
+// checkDatabase is bbolt's own check. It runs on a goroutine of bbolt's, which ends
+// when all was received.
+func checkDatabase(tx *bbolt.Tx, report *Report) (err error) {
+	for finding := range tx.Check() {
+		if err == nil {
+			err = report.add(finding)
+		}
+	}
+	return err
+}
+
+// checkRecords compares records, index and counts.
+func checkRecords(ctx context.Context, tx *bbolt.Tx, report *Report) error {
+	b, err := newBatch(tx, Options{Now: timeless}, 0)
+	if err != nil {
+		return err
+	}
+	counts := b.counts
+	var counted [states]uint64
+	c := b.records.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		r, err := b.checkRecord(k, v)
+		if err != nil {
+			if err := report.add(err); err != nil {
+				return err
+			}
+			continue
+		}
+		report.Records++
+		counted[b.effective(&r)]++
+	}
+	entries := 0
+	c = b.index.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		entries++
+		p, err := decodeEntry(k, v)
+		if err == nil && b.records.Get(p[:]) == nil {
+			err = errors.New("there is no such record")
+		}
+		if err != nil {
+			if err := report.add(damaged("the index entry of %x: %v", k, err)); err != nil {
+				return err
+			}
+		}
+	}
+	if entries != report.Records {
+		if err := report.add(damaged("the index has %d entries, and there are %d records", entries, report.Records)); err != nil {
+			return err
+		}
+	}
+	if counted != counts {
+		return report.add(damaged("the head counts %v records by state, and there are %v", counts, counted))
+	}
+	return nil
+}
+
+// checkRecord decodes a record and finds it by its key.
+func (b *batch) checkRecord(k, v []byte) (r stored, err error) {
+	p, r, err := decodeAt(k, v)
+	if err != nil {
+		return r, err
+	}
+	if p.minute() != minuteOf(r.Expires) {
+		return r, damaged("the record at %x expires at another time", p)
+	}
+	if r.epoch > b.epoch {
+		return r, damaged("the record at %x has an owner of a later epoch", p)
+	}
+	at, err := decodeEntry(r.Key[:], b.index.Get(r.Key[:]))
+	if err != nil || at != p {
+		return r, damaged("the record at %x is not in the index", p)
+	}
+	return r, nil
+}

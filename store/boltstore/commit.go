@@ -1,0 +1,161 @@
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/warren-rpc/warren/store"
+)
+
+// errNothing rolls back a transaction that has changed nothing, without a sync.
+var errNothing = errors.New("boltstore: nothing to commit")
+
+// run commits what waits, until ctx ends.
+func (s *Store) run(ctx context.Context) {
+	width := maxWidth
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.line.wake:
+		}
+		ops, waiting := s.line.take(width)
+		if len(ops) == 0 {
+			continue
+		}
+		began := time.Now()
+		operations := len(ops)
+		spoiled, err := s.commit(ops)
+		// A function that fails costs all that were before it in the transaction
+		// another run. Where many fail, few share one.
+		if spoiled {
+			width = max(width/2, 1)
+		} else {
+			width = min(width*2, maxWidth)
+		}
+		if s.opts.OnCommit != nil {
+			s.opts.OnCommit(Commit{
+				Operations: operations, Waiting: waiting, Took: time.Since(began), Size: s.figures.Load().used(), Err: err,
+			})
+		}
+	}
+}
+
+// commit commits operations as one, without those whose functions fail, and
+// settles all. It reports whether one failed.
+func (s *Store) commit(ops []*op) (spoiled bool, err error) {
+	for len(ops) > 0 {
+		culprit, err := s.attempt(ops)
+		if culprit < 0 {
+			s.settle(ops, err)
+			return spoiled, err
+		}
+		spoiled = true
+		o := ops[culprit]
+		var d *damage
+		if errors.As(o.verdict, &d) {
+			err := corrupt(s.path, o.verdict)
+			s.fail(err)
+			s.settle(ops, err)
+			return spoiled, err
+		}
+		ops = slices.Delete(ops, culprit, culprit+1)
+		o.settle(o.verdict)
+	}
+	return spoiled, nil
+}
+
+// settle ends operations that were committed if err is nil, and were not, or may
+// not have been, if it is not.
+func (s *Store) settle(ops []*op, err error) {
+	for _, o := range ops {
+		switch {
+		case err == nil:
+			o.settle(o.own)
+		case final(err):
+			o.settle(err)
+		default:
+			o.settle(&store.UnavailableError{Op: o.name, Cause: err})
+		}
+	}
+}
+
+// final reports whether a store that met err has stopped.
+func final(err error) bool {
+	var corrupt *store.CorruptError
+	var held *store.HeldError
+	return errors.As(err, &corrupt) || errors.As(err, &held)
+}
+
+// attempt applies all operations in one transaction. If one spoils it, attempt
+// returns its index, and nothing has changed; else -1 and what came of the commit.
+func (s *Store) attempt(ops []*op) (culprit int, err error) {
+	if err := s.mend(); err != nil {
+		return -1, err
+	}
+	culprit = -1
+	var b *batch
+	var committed bool
+	err = s.file.in(s.db.Update, func(tx *bbolt.Tx) (err error) {
+		tx.OnCommit(func() { committed = true })
+		b, culprit, err = s.apply(tx, ops)
+		return err
+	})
+	switch {
+	case committed:
+		if err != nil {
+			s.opts.Logger.Error("a commit handler of the application panicked", "path", s.path, "error", err)
+		}
+		s.committed(b)
+		return -1, nil
+	case errors.Is(err, errNothing):
+		return -1, nil
+	case errors.Is(err, errSpoiled):
+		return culprit, nil
+	}
+	if c := corrupt(s.path, err); c != err {
+		s.fail(c)
+		return -1, c
+	}
+	s.doubt = true
+	return -1, err
+}
+
+func (s *Store) apply(tx *bbolt.Tx, ops []*op) (b *batch, culprit int, err error) {
+	if b, err = newBatch(tx, s.opts, s.figures.Load().used()); err != nil {
+		return b, -1, err
+	}
+	for i, o := range ops {
+		o.own = o.apply(b)
+		if errors.Is(o.own, errSpoiled) {
+			return b, i, errSpoiled
+		}
+		if o.own != nil && !harmless(o.own) {
+			return b, -1, o.own
+		}
+	}
+	if !b.dirty {
+		return b, -1, errNothing
+	}
+	b.txid = uint64(tx.ID())
+	return b, -1, b.finish()
+}
+
+// harmless reports whether an operation that failed so has left the batch as it was.
+func harmless(err error) bool {
+	var full *store.FullError
+	return errors.Is(err, store.ErrStale) || errors.Is(err, store.ErrKeyReused) || errors.As(err, &full)
+}
+
+// committed makes a batch what readers may see.
+func (s *Store) committed(b *batch) {
+	size := s.figures.Load().size
+	if m, err := s.file.meta(); err == nil {
+		size = m.size()
+	}
+	s.publish(b.head, size, b.txid)
+}

@@ -1,0 +1,59 @@
+// Package boltstore keeps the records of a server in a file, in a database of
+// go.etcd.io/bbolt. It is a [store.Transactional]: a handler's effect, if it is
+// written to the same file, commits with the call's record or not at all.
+//
+// # One process
+//
+// A file has one process at a time: a second one gets a *store.HeldError within a
+// second. So nobody needs leases. Opening the file raises its epoch, a number kept
+// in the file, and with that every claim of an earlier epoch has a dead owner. The
+// clock has no part in it.
+//
+// # Commits
+//
+// All changes that wait are committed as one bbolt transaction, with its two syncs
+// of the disk: a single caller waits for nobody, and 256 of them share the cost. A
+// change whose method has returned nil is on the disk. Get does not show a change
+// before it is there.
+//
+// # Transactions of the application
+//
+// The function given to [Store.Transact] has the whole file but the top-level
+// buckets whose names begin with [Bucket], which are the store's; to delete or
+// replace them is an error, and to change what is in them is found by [Check]
+// alone. Commit and Rollback of the
+// transaction panic. The function runs on the goroutine that called Transact, while
+// all other changes wait: one that hangs stops the store, and one that calls a
+// changing method of the store hangs.
+//
+// # Size
+//
+// The size in use is that of the file without its free pages. From 80 % of
+// Options.SizeLimit on, records are not made any more (*store.FullError), while
+// those that are there still end, above 100 % too: what has run must be written
+// down. A sweep makes room for new records at once; the file itself does not
+// shrink, except by [Compact].
+//
+// # Time
+//
+// Retention is reckoned by Options.Now, in the record: it ends at an instant of
+// that clock. A record past it is absent for all methods, and a sweep deletes it. A
+// clock that is set forward by an hour ends retentions an hour early; one that is
+// set back keeps what is there, and what a jump forward made, for an hour longer.
+// If that must not matter, retentions are longer than the clock is wrong. Records
+// in progress with a living owner have no end.
+//
+// # Damage
+//
+// Each record has a checksum, and a record counts as absent only if its neighbours
+// in the index are whole and in order. Branch pages, the free list and the length
+// of the file are verified when it is opened. What is found wrong, then or later,
+// fails closed: the method, and all after it, return *store.CorruptError, and the
+// file is left as it is. Damage to the pages of the application's own buckets may
+// be met by the application first, as a panic of bbolt. A leaf page whose header
+// alone was changed can hide records from all this; [Check] finds it.
+//
+// A change that the disk refuses is a *store.UnavailableError, and may have been
+// made. The store tries again with the next change, and shows nothing before the
+// disk has confirmed it.
+package boltstore

@@ -1,0 +1,238 @@
+package boltstore
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/warren-rpc/warren/store"
+)
+
+// The file has three buckets:
+//
+//	warren.store          "head" → the format version, the epoch and the counts
+//	warren.store.index    key    → place, checksum
+//	warren.store.records  place  → checksum, record
+//
+// A place is the minute in which the record expires and a number from a sequence.
+// Keys are hashes, so their order is random, and a commit of many records would
+// rewrite as many pages if the records lay in it. In the order of places, what is
+// claimed and completed at about the same time shares pages, and what expires first
+// lies first: the index by expiry is the order of the records itself. Only the index
+// by key, whose entries are small, is met at random, and only when a record is made,
+// is deleted, or moves to another minute. BenchmarkLayouts compares.
+
+// version is the format of files that this package writes, and the latest that it
+// reads.
+const version = 1
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// place is where a record lies.
+type place [12]byte
+
+func placeOf(expires time.Time, sequence uint64) (p place) {
+	binary.BigEndian.PutUint32(p[:4], minuteOf(expires))
+	binary.BigEndian.PutUint64(p[4:], sequence)
+	return p
+}
+
+func (p place) minute() uint32 { return binary.BigEndian.Uint32(p[:4]) }
+
+// minuteOf returns the minutes since 1970, as far as 32 bits can say them.
+func minuteOf(t time.Time) uint32 {
+	return uint32(min(max(t.Unix()/60, 0), math.MaxUint32))
+}
+
+// sum is the checksum of a value and the key under which it lies, which makes a
+// value in another's place a damaged one.
+func sum(key, value []byte) uint32 {
+	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value)
+}
+
+// errDamaged says that bytes are not what was written.
+var errDamaged = errors.New("its checksum is wrong")
+
+func encodeEntry(key store.Key, p place) []byte {
+	b := append(make([]byte, 0, len(p)+4), p[:]...)
+	return binary.BigEndian.AppendUint32(b, sum(key[:], p[:]))
+}
+
+func decodeEntry(key, b []byte) (p place, err error) {
+	if len(key) != len(store.Key{}) || len(b) != len(p)+4 || binary.BigEndian.Uint32(b[len(p):]) != sum(key, b[:len(p)]) {
+		return p, errDamaged
+	}
+	return place(b[:len(p)]), nil
+}
+
+// stored is a record as it is kept: with the epoch of its owner for the owner.
+type stored struct {
+	store.Record
+	epoch uint64
+}
+
+const retainedFlag = 1
+
+// encodeRecord needs one allocation: commits of many records are busy with this.
+func encodeRecord(p place, r *stored) []byte {
+	b := make([]byte, 4, 4+2+4*len(r.Key)+8*binary.MaxVarintLen64+len(r.Method)+len(r.CallID)+len(r.Payload))
+	var flags byte
+	if r.Retained {
+		flags |= retainedFlag
+	}
+	b = append(b, byte(r.State), flags)
+	b = append(b, r.Key[:]...)
+	b = append(b, r.Fingerprint[:]...)
+	b = binary.AppendUvarint(b, r.Token)
+	b = binary.AppendUvarint(b, uint64(r.Attempts))
+	b = binary.AppendUvarint(b, r.epoch)
+	for _, t := range []time.Time{r.Created, r.Updated, r.Expires} {
+		b = binary.AppendVarint(b, t.UnixNano())
+	}
+	b = binary.AppendUvarint(b, uint64(len(r.Method)))
+	b = append(b, r.Method...)
+	b = binary.AppendUvarint(b, uint64(len(r.CallID)))
+	b = append(b, r.CallID...)
+	if r.State.Ended() {
+		b = binary.AppendUvarint(b, uint64(r.Size))
+		b = append(b, r.Digest[:]...)
+		b = append(b, r.Payload...)
+	}
+	binary.BigEndian.PutUint32(b, sum(p[:], b[4:]))
+	return b
+}
+
+// decodeRecord returns what encodeRecord was given. Nothing of the result is in b.
+func decodeRecord(p place, b []byte) (r stored, err error) {
+	if len(b) < 4 || binary.BigEndian.Uint32(b) != sum(p[:], b[4:]) {
+		return r, errDamaged
+	}
+	d := decoder{b: b[4:]}
+	head := d.take(2)
+	copy(r.Key[:], d.take(len(r.Key)))
+	copy(r.Fingerprint[:], d.take(len(r.Fingerprint)))
+	r.Token, r.Attempts, r.epoch = d.uvarint(), int(d.uvarint()), d.uvarint()
+	r.Created, r.Updated, r.Expires = d.time(), d.time(), d.time()
+	r.Method = string(d.take(int(d.uvarint())))
+	r.CallID = string(d.take(int(d.uvarint())))
+	if d.bad {
+		return stored{}, errors.New("it is shorter than a record")
+	}
+	r.State, r.Retained = store.State(head[0]), head[1]&retainedFlag != 0
+	if r.State.Ended() {
+		r.Size = int(d.uvarint())
+		copy(r.Digest[:], d.take(len(r.Digest)))
+		if r.Retained {
+			r.Payload = append([]byte{}, d.b...)
+		}
+	}
+	if d.bad || r.State == store.Absent || r.State > store.Tombstone || r.Attempts < 0 {
+		return stored{}, errors.New("it is not a record")
+	}
+	return r, nil
+}
+
+// decoder reads from b until b has ended, and is bad from then on.
+type decoder struct {
+	b   []byte
+	bad bool
+}
+
+func (d *decoder) take(n int) []byte {
+	if n < 0 || n > len(d.b) {
+		d.bad, d.b = true, nil
+		return nil
+	}
+	taken := d.b[:n]
+	d.b = d.b[n:]
+	return taken
+}
+
+func (d *decoder) uvarint() uint64 {
+	v, n := binary.Uvarint(d.b)
+	d.take(max(n, -1))
+	d.bad = d.bad || n == 0
+	return v
+}
+
+func (d *decoder) time() time.Time {
+	v, n := binary.Varint(d.b)
+	d.take(max(n, -1))
+	d.bad = d.bad || n == 0
+	return time.Unix(0, v).UTC()
+}
+
+// states is how many states there are; states are the numbers below it.
+const states = int(store.Tombstone) + 1
+
+// head is what the file says of itself. The counts take a record in progress whose
+// owner has ended for interrupted, so that each opening of the file corrects two
+// numbers and no record.
+type head struct {
+	created time.Time
+	epoch   uint64
+	// floor is the highest token of all records that were forgotten. Tokens of new
+	// ones begin above it: who has one of a forgotten record does not own the next.
+	floor  uint64
+	counts [states]uint64
+}
+
+func (h *head) encode() []byte {
+	b := binary.BigEndian.AppendUint32(make([]byte, 0, 4+(3+states)*binary.MaxVarintLen64+4), version)
+	b = binary.AppendVarint(b, h.created.UnixNano())
+	b = binary.AppendUvarint(b, h.epoch)
+	b = binary.AppendUvarint(b, h.floor)
+	for _, n := range h.counts {
+		b = binary.AppendUvarint(b, n)
+	}
+	return binary.BigEndian.AppendUint32(b, sum(headKey, b))
+}
+
+// decodeHead returns the head and its format version. All versions begin with their
+// number and end with the checksum; a later one is not read further.
+func decodeHead(b []byte) (h head, have int, err error) {
+	if len(b) < 8 || binary.BigEndian.Uint32(b[len(b)-4:]) != sum(headKey, b[:len(b)-4]) {
+		return h, 0, errDamaged
+	}
+	have = int(binary.BigEndian.Uint32(b))
+	if have > version {
+		return h, have, nil
+	}
+	d := decoder{b: b[4 : len(b)-4]}
+	h.created, h.epoch, h.floor = d.time(), d.uvarint(), d.uvarint()
+	for i := range h.counts {
+		h.counts[i] = d.uvarint()
+	}
+	if d.bad {
+		return h, have, errors.New("it is too short")
+	}
+	return h, have, nil
+}
+
+// reopen makes h that of a new epoch.
+func (h *head) reopen() {
+	h.epoch++
+	h.counts[store.Interrupted] += h.counts[store.InProgress]
+	h.counts[store.InProgress] = 0
+}
+
+func (h *head) byState() map[store.State]int {
+	m := make(map[store.State]int)
+	for s, n := range h.counts {
+		if n > 0 {
+			m[store.State(s)] = int(n)
+		}
+	}
+	return m
+}
+
+// latest is the last instant that a record can hold.
+var latest = time.Unix(0, math.MaxInt64).UTC()
+
+// expiry returns when a retention from now on ends.
+func expiry(now time.Time, retention time.Duration) time.Time {
+	return slices.MinFunc([]time.Time{now.Add(retention), latest}, time.Time.Compare).UTC()
+}

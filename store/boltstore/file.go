@@ -1,0 +1,147 @@
+package boltstore
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"os"
+	"sync/atomic"
+)
+
+// file is bbolt's file, read without bbolt: that maps it into memory, where a page
+// that is damaged or missing is met by a panic, and at some places with its locks
+// held, which then stay so.
+type file struct {
+	path string
+	f    atomic.Pointer[os.File]
+	// stuck says that bbolt has been left locked, and cannot be closed.
+	stuck atomic.Bool
+}
+
+// open is bbolt's way to the file, and keeps the handle.
+func (f *file) open(name string, flag int, mode os.FileMode) (*os.File, error) {
+	h, err := os.OpenFile(name, flag, mode) //nolint:gosec // the path is the caller's
+	if err == nil {
+		f.f.Store(h)
+	}
+	return h, err
+}
+
+// The format of bbolt's pages, version 2: numbers are in the order of the machine.
+const (
+	pageHeader     = 16 // id, flags, count, overflow
+	metaLength     = 64
+	elementLength  = 16 // of branch and leaf pages alike
+	bucketLength   = 16 // root, sequence
+	branchPage     = 0x01
+	leafPage       = 0x02
+	freelistPage   = 0x10
+	bucketElement  = 0x01
+	boltMagic      = 0xED0CDAED
+	boltVersion    = 2
+	noFreelist     = ^uint64(0)
+	manyFree       = 0xFFFF // the count is the first number of the page then
+	smallestPage   = 1024
+	largestPage    = 1 << 24
+	firstDataPage  = 2
+	metaPages      = 2
+	metaFieldsRead = pageHeader + metaLength
+)
+
+var native = binary.NativeEndian
+
+// meta is what a meta page says.
+type meta struct {
+	pageSize             int64
+	root, freelist, next uint64 // pages; next is the first that was never used
+	txid                 uint64
+}
+
+// size is how many bytes of the file have been used.
+func (m meta) size() int64 { return int64(m.next) * m.pageSize }
+
+// parseMeta reads a meta page, and reports whether it is one.
+func parseMeta(page []byte) (m meta, ok bool) {
+	if len(page) < metaFieldsRead {
+		return m, false
+	}
+	b := page[pageHeader:metaFieldsRead]
+	h := fnv.New64a()
+	_, _ = h.Write(b[:metaLength-8]) // it never fails
+	if native.Uint32(b) != boltMagic || native.Uint32(b[4:]) != boltVersion || native.Uint64(b[56:]) != h.Sum64() {
+		return m, false
+	}
+	m = meta{
+		pageSize: int64(native.Uint32(b[8:])), root: native.Uint64(b[16:]), freelist: native.Uint64(b[32:]),
+		next: native.Uint64(b[40:]), txid: native.Uint64(b[48:]),
+	}
+	valid := m.pageSize >= smallestPage && m.pageSize <= largestPage && m.next >= 4 && m.next < 1<<40
+	return m, valid
+}
+
+// readMeta returns the meta page that counts: the later of those that are whole.
+func readMeta(r io.ReaderAt) (m meta, err error) {
+	var b [metaFieldsRead]byte
+	found := false
+	look := func(at int64) {
+		if n, _ := r.ReadAt(b[:], at); n == len(b) {
+			if other, ok := parseMeta(b[:]); ok && (!found || other.txid > m.txid) {
+				m, found = other, true
+			}
+		}
+	}
+	look(0)
+	if found {
+		look(m.pageSize)
+		return m, nil
+	}
+	for at := int64(smallestPage); at <= largestPage && !found; at *= 2 {
+		look(at)
+	}
+	if !found {
+		return m, damaged("no meta page of the file is whole")
+	}
+	return m, nil
+}
+
+// meta returns the meta page that counts, in a file that is as long as it says.
+func (f *file) meta() (meta, error) {
+	h := f.f.Load()
+	m, err := readMeta(h)
+	if err != nil {
+		return m, err
+	}
+	info, err := h.Stat()
+	if err != nil {
+		return m, err
+	}
+	if info.Size() < m.size() {
+		return m, damaged("the file has been truncated: it has %d of %d bytes", info.Size(), m.size())
+	}
+	return m, nil
+}
+
+// intact returns a damage if bbolt could not begin a transaction.
+func (f *file) intact() error {
+	_, err := f.meta()
+	return err
+}
+
+// rewriteMeta writes the meta pages once more and syncs the disk. After a sync that
+// failed a system may take for written what is not, and sync nothing the next time.
+func (f *file) rewriteMeta() error {
+	h := f.f.Load()
+	m, err := f.meta()
+	if err != nil {
+		return err
+	}
+	pages := make([]byte, metaPages*m.pageSize)
+	if _, err := h.ReadAt(pages, 0); err != nil {
+		return fmt.Errorf("read the meta pages: %w", err)
+	}
+	if _, err := h.WriteAt(pages, 0); err != nil {
+		return fmt.Errorf("write the meta pages: %w", err)
+	}
+	return h.Sync()
+}

@@ -1,0 +1,285 @@
+package boltstore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/warren-rpc/warren/store"
+)
+
+// lockWait is how long an opening waits for the process that has the file: one
+// that is just ending should not be an error.
+const lockWait = 500 * time.Millisecond
+
+// Open opens the store in the file at path, and makes the file, with the mode 0600,
+// if there is none or it is empty. It begins a new epoch: what is in progress is
+// Interrupted from here on.
+//
+// Errors are *store.HeldError if it is open already, here or in another process;
+// *store.VersionError; *store.CorruptError; *store.UnavailableError if the file
+// cannot be made, read or written; and others if opts are out of bounds or path is
+// something else than a store. None changes what is there.
+func Open(path string, opts Options) (*Store, error) {
+	opts, err := opts.complete()
+	if err != nil {
+		return nil, err
+	}
+	if err := prepare(path); err != nil {
+		return nil, err
+	}
+	s := &Store{path: path, opts: opts, line: newLine(), file: &file{path: path}}
+	if s.db, err = openDB(s.file, false); err != nil {
+		return nil, err
+	}
+	if err := s.begin(); err != nil {
+		_ = closeDB(s.db, s.file) // the error that counts came before
+		return nil, openError(path, err)
+	}
+	writeHolder(path)
+	_ = s.runner.Start() // it was never started or stopped, and returns nil
+	s.runner.Go(s.run)
+	if opts.SweepEvery > 0 {
+		s.runner.Go(s.sweepEvery)
+	}
+	return s, nil
+}
+
+// prepare makes sure that there is a file, and that it is a store or empty.
+func prepare(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if err := create(path); err != nil {
+			return &store.UnavailableError{Op: "open", Cause: err}
+		}
+		return nil
+	case err != nil:
+		return &store.UnavailableError{Op: "open", Cause: err}
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("boltstore: %s is not a file, but %v", path, info.Mode().Type())
+	case info.Size() == 0:
+		return nil
+	}
+	return inspect(path)
+}
+
+// create makes an empty database under another name and then gives it its own, so
+// that a crash leaves all or nothing of it. If another process was quicker, its
+// file is the one.
+func create(path string) (err error) {
+	dir := filepath.Dir(path)
+	temporary, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*.new") // with the mode 0600
+	if err != nil {
+		return err
+	}
+	name := temporary.Name()
+	defer func() { err = errors.Join(err, os.Remove(name)) }()
+	if err := temporary.Close(); err != nil {
+		return err
+	}
+	db, err := bbolt.Open(name, 0o600, nil)
+	if err != nil {
+		return err
+	}
+	if err := db.Close(); err != nil {
+		return err
+	}
+	if err := os.Link(name, path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(dir)
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir) //nolint:gosec // the path is the caller's
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// openDB opens bbolt's database. The errors are those of Open.
+func openDB(f *file, readOnly bool) (db *bbolt.DB, err error) {
+	err = guard(func() (err error) {
+		db, err = bbolt.Open(f.path, 0o600, &bbolt.Options{
+			Timeout: lockWait, ReadOnly: readOnly, FreelistType: bbolt.FreelistMapType, OpenFile: f.open,
+		})
+		return err
+	})
+	if err != nil {
+		if h := f.f.Load(); h != nil {
+			_ = h.Close() // a panic has left it open; after an error it is closed already
+		}
+		return nil, openError(f.path, err)
+	}
+	return db, nil
+}
+
+// closeDB closes the database or, if bbolt cannot do that any more, its file: the
+// lock ends with it, and what is left is the memory where it was mapped.
+func closeDB(db *bbolt.DB, f *file) error {
+	if f.stuck.Load() {
+		return f.f.Load().Close()
+	}
+	return db.Close()
+}
+
+// openError makes an error of opening path one of those that Open returns.
+func openError(path string, err error) error {
+	var damage *damage
+	var newer *store.VersionError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, berrors.ErrTimeout):
+		return &store.HeldError{Path: path, Holder: readHolder(path)}
+	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
+		return corrupt(path, damaged("it is not a database, or its first pages are damaged: %v", err))
+	case errors.As(err, &damage):
+		return corrupt(path, err)
+	case errors.As(err, &newer), errors.Is(err, errForeign):
+		return err
+	}
+	return &store.UnavailableError{Op: "open", Cause: err}
+}
+
+// errForeign is the error of a database that is not a store.
+var errForeign = errors.New("boltstore: the file is a bbolt database, but not a store")
+
+// inspect verifies a file that is there, reading it only, before it is opened in
+// earnest: opening it has bbolt believe it, and changes it.
+func inspect(path string) (err error) {
+	f := &file{path: path}
+	db, err := openDB(f, true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeDB(db, f)) }()
+	if err := verify(f, false, firstDamage); err != nil {
+		return openError(path, err)
+	}
+	return openError(path, f.in(db.View, func(tx *bbolt.Tx) error { return recognise(tx, path) }))
+}
+
+// recognise returns an error if the database is neither empty nor a store that this
+// version of the program knows.
+func recognise(tx *bbolt.Tx, path string) error {
+	if k, _ := tx.Cursor().First(); k == nil {
+		return nil
+	}
+	root := tx.Bucket(bucketKey)
+	if root == nil {
+		return fmt.Errorf("%w: %s has no bucket %s", errForeign, path, Bucket)
+	}
+	_, have, err := decodeHead(root.Get(headKey))
+	switch {
+	case err != nil:
+		return damaged("the head of the file: %v", err)
+	case have > version:
+		return &store.VersionError{Path: path, Have: have, Known: version}
+	}
+	_, err = tableOf(tx)
+	return err
+}
+
+// begin begins an epoch.
+func (s *Store) begin() error {
+	var h head
+	var txid uint64
+	err := s.file.in(s.db.Update, func(tx *bbolt.Tx) (err error) {
+		txid = uint64(tx.ID())
+		if h, err = enter(tx, s.path, s.opts); err != nil {
+			return err
+		}
+		return tx.Bucket(bucketKey).Put(headKey, h.encode())
+	})
+	if err != nil {
+		return err
+	}
+	m, err := s.file.meta()
+	if err != nil {
+		return err
+	}
+	s.epoch = h.epoch
+	s.publish(h, m.size(), txid)
+	return nil
+}
+
+// enter returns the head of a new epoch, of an empty database too.
+func enter(tx *bbolt.Tx, path string, opts Options) (h head, err error) {
+	if err := recognise(tx, path); err != nil {
+		return h, err
+	}
+	if tx.Bucket(bucketKey) == nil {
+		if err := createTable(tx); err != nil {
+			return h, err
+		}
+		h.created = opts.Now().UTC().Round(0)
+	} else {
+		t, err := tableOf(tx)
+		if err != nil {
+			return h, err
+		}
+		if h, err = t.head(); err != nil {
+			return h, err
+		}
+	}
+	h.reopen()
+	return h, nil
+}
+
+// mend brings the database back to work after a commit that failed. bbolt takes a
+// transaction for committed whose last sync failed, although the disk may not have
+// it: nothing is built on it before the disk has. If bbolt lost its mapping of the
+// file, it is opened again, which another process may use to take the file: then
+// this store has ended.
+func (s *Store) mend() error {
+	if !s.doubt {
+		return nil
+	}
+	s.gate.Lock()
+	defer s.gate.Unlock()
+	err := guard(func() error {
+		tx, err := s.db.Begin(false)
+		if err == nil {
+			return tx.Rollback()
+		}
+		_ = s.db.Close() // of what is left of it
+		s.db, err = openDB(s.file, false)
+		return err
+	})
+	if err == nil {
+		err = s.confirm()
+	}
+	if c := corrupt(s.path, err); final(c) {
+		s.fail(c)
+		return c
+	}
+	s.doubt = err != nil
+	return err
+}
+
+// confirm has the disk confirm the file as it is.
+func (s *Store) confirm() error {
+	if err := s.file.rewriteMeta(); err != nil {
+		return err
+	}
+	return s.file.in(s.db.View, func(tx *bbolt.Tx) error {
+		b, err := newBatch(tx, s.opts, 0)
+		if err != nil {
+			return err
+		}
+		if b.epoch != s.epoch {
+			return &store.HeldError{Path: s.path, Holder: readHolder(s.path)}
+		}
+		s.publish(b.head, tx.Size(), uint64(tx.ID()))
+		return nil
+	})
+}

@@ -1,0 +1,100 @@
+package boltstore
+
+import (
+	"errors"
+	"log/slog"
+	"math"
+	"time"
+)
+
+// Options are those of [Open]. The zero value is ready to use.
+type Options struct {
+	// SizeLimit is how many bytes of the file may be in use. New records are
+	// refused from 80 % of it on. Default 1 GiB, which is some 3 million records
+	// with replies of 100 bytes; at least 1 MiB. It bounds the records, not the
+	// buckets of the application, which count towards it.
+	SizeLimit int64
+	// MaxPayload is how many bytes of a payload are kept; of a larger one only the
+	// size and the digest are. Default 1 MiB, at most 64 MiB; negative keeps none.
+	MaxPayload int
+	// SweepEvery is how often the store sweeps by itself. Default 1 min; negative:
+	// never.
+	SweepEvery time.Duration
+	// SweepBatch is how many records one commit of a sweep looks at, at most: more
+	// of them sweep quicker, and have other changes wait longer. Default 256.
+	SweepBatch int
+	// Now is the clock of retentions. Default time.Now. It is called by several
+	// goroutines.
+	Now func() time.Time
+	// Logger is told of what nobody is told otherwise: sweeps that failed, damage.
+	// Default: nobody.
+	Logger *slog.Logger
+	// OnCommit is told of each commit, after those who wait for it, outside all
+	// locks. The next commit waits for it; it must not call a method that changes
+	// the store.
+	OnCommit func(Commit)
+}
+
+// Commit says how one group of changes was written.
+type Commit struct {
+	// Operations is how many calls it answered, those that changed nothing too.
+	Operations int
+	// Waiting is how many were in line for the next one when it began.
+	Waiting int
+	// Took is from its beginning to its end, the application's functions included.
+	Took time.Duration
+	// Size is how many bytes of the file are in use, as in store.Stats.
+	Size int64
+	// Err is nil if it was committed, or if there was nothing to commit.
+	Err error
+}
+
+const (
+	minSizeLimit = 1 << 20
+	maxPayload   = 64 << 20
+	maxOps       = 1024     // operations of one commit
+	maxWeight    = 32 << 20 // bytes of payload of one commit, unless one operation has more
+	maxWidth     = 256      // application functions of one commit
+)
+
+// complete returns o with its defaults, or what is wrong with it.
+func (o Options) complete() (Options, error) {
+	if o.SizeLimit == 0 {
+		o.SizeLimit = 1 << 30
+	}
+	if o.MaxPayload == 0 {
+		o.MaxPayload = 1 << 20
+	}
+	if o.SweepEvery == 0 {
+		o.SweepEvery = time.Minute
+	}
+	if o.SweepBatch == 0 {
+		o.SweepBatch = 256
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	switch {
+	case o.SizeLimit < minSizeLimit || o.SizeLimit > math.MaxInt64/100:
+		return o, errors.New("boltstore: SizeLimit must be at least 1 MiB")
+	case o.MaxPayload > maxPayload:
+		return o, errors.New("boltstore: MaxPayload must be at most 64 MiB")
+	case o.SweepBatch < 1:
+		return o, errors.New("boltstore: SweepBatch must be at least 1")
+	}
+	return o, nil
+}
+
+// full reports whether new records are refused with that many bytes in use.
+func (o Options) full(used int64) bool { return used >= o.SizeLimit/100*80 }
+
+// retryAfter is when a sweep may have made room.
+func (o Options) retryAfter() time.Duration {
+	if o.SweepEvery > 0 {
+		return o.SweepEvery
+	}
+	return time.Minute
+}

@@ -1,0 +1,227 @@
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/warren-rpc/warren/internal/lifecycle"
+	"github.com/warren-rpc/warren/store"
+)
+
+// Store is a store in a file. All its methods are safe for concurrent use. It has
+// two goroutines of its own: one commits, one sweeps.
+type Store struct {
+	path    string
+	opts    Options
+	epoch   uint64
+	line    *line
+	runner  lifecycle.Runner
+	figures atomic.Pointer[figures]
+	// durable is the last transaction that the disk is known to have.
+	durable atomic.Uint64
+
+	gate  sync.RWMutex // held to read by readers of db, to write to replace or close it
+	db    *bbolt.DB    // the committing goroutine, which replaces it, reads it without
+	file  *file
+	doubt bool // the last commit failed; of the committing goroutine
+
+	closing  sync.Once
+	closeErr error
+}
+
+// figures are of the last commit.
+type figures struct {
+	head head
+	size int64 // of the file, as far as it was ever used
+	free int64
+}
+
+func (f *figures) used() int64 { return f.size - f.free }
+
+// publish sets what is known of the file after transaction txid.
+func (s *Store) publish(h head, size int64, txid uint64) {
+	stats := s.db.Stats()
+	free := int64(stats.FreePageN+stats.PendingPageN) * int64(s.db.Info().PageSize)
+	s.figures.Store(&figures{head: h, size: size, free: free})
+	s.durable.Store(txid)
+}
+
+// Owner implements store.Store: "epoch 7" for the seventh opening of the file.
+func (s *Store) Owner() string { return owner(s.epoch) }
+
+// Traits implements store.Store.
+func (s *Store) Traits() store.Traits { return store.Traits{Durable: true} }
+
+// Get implements store.Store. It reads without waiting for a commit, unless the
+// disk has not confirmed yet what it would see.
+func (s *Store) Get(ctx context.Context, key store.Key) (r store.Record, err error) {
+	if err := ctx.Err(); err != nil {
+		return store.Record{}, err
+	}
+	r, settled, err := s.peek(key)
+	if err != nil || settled {
+		return r, err
+	}
+	err = s.do(ctx, &op{name: "get", apply: func(b *batch) error {
+		e, err := b.load(key)
+		r = e.Record
+		return err
+	}})
+	return r, err
+}
+
+// peek reads the record as it is in the file; settled is false if that may not be
+// on the disk.
+func (s *Store) peek(key store.Key) (r store.Record, settled bool, err error) {
+	s.gate.RLock()
+	defer s.gate.RUnlock()
+	if err := s.refusal(); err != nil {
+		return r, false, err
+	}
+	err = s.file.in(s.db.View, func(tx *bbolt.Tx) error {
+		if settled = uint64(tx.ID()) <= s.durable.Load(); !settled {
+			return nil
+		}
+		b, err := newBatch(tx, s.opts, 0)
+		if err != nil {
+			return err
+		}
+		e, err := b.load(key)
+		r = e.Record
+		return err
+	})
+	if errors.Is(err, berrors.ErrInvalidMapping) {
+		return r, false, nil // a commit that failed has left it so; the next one mends it
+	}
+	if c := corrupt(s.path, err); c != err {
+		s.fail(c)
+		return store.Record{}, false, c
+	}
+	return r, settled, err
+}
+
+// retained returns an error if a retention ends at once.
+func retained(retention time.Duration) error {
+	if retention <= 0 {
+		return fmt.Errorf("boltstore: a retention must be above 0, not %v", retention)
+	}
+	return nil
+}
+
+// Claim implements store.Store. Claim.Lease is not used.
+func (s *Store) Claim(ctx context.Context, c store.Claim) (r store.Record, won bool, err error) {
+	if err := retained(c.Retention); err != nil {
+		return store.Record{}, false, err
+	}
+	err = s.do(ctx, &op{name: "claim", apply: func(b *batch) (err error) {
+		r, won, err = b.claim(c)
+		return err
+	}})
+	if err != nil {
+		return r, false, err
+	}
+	return r, won, nil
+}
+
+// Renew implements store.Store. It checks the token and writes nothing.
+func (s *Store) Renew(ctx context.Context, key store.Key, token uint64, _ time.Duration) error {
+	return s.do(ctx, &op{name: "renew", apply: func(b *batch) error {
+		_, err := b.owned(key, token)
+		return err
+	}})
+}
+
+// Complete implements store.Store.
+func (s *Store) Complete(ctx context.Context, key store.Key, token uint64, r store.Result, retention time.Duration) error {
+	if err := errors.Join(r.Validate(), retained(retention)); err != nil {
+		return err
+	}
+	return s.do(ctx, &op{name: "complete", weight: len(r.Payload), apply: func(b *batch) error {
+		return b.complete(key, token, r, retention)
+	}})
+}
+
+// Abandon implements store.Store.
+func (s *Store) Abandon(ctx context.Context, key store.Key, token uint64) error {
+	return s.do(ctx, &op{name: "abandon", apply: func(b *batch) error { return b.abandon(key, token) }})
+}
+
+// Bury implements store.Store.
+func (s *Store) Bury(ctx context.Context, c store.Claim) (before store.Record, err error) {
+	if err := retained(c.Retention); err != nil {
+		return store.Record{}, err
+	}
+	err = s.do(ctx, &op{name: "bury", apply: func(b *batch) (err error) {
+		before, err = b.bury(c)
+		return err
+	}})
+	return before, err
+}
+
+// Sweep implements store.Store. It makes as many commits as it needs to look at no
+// more than Options.SweepBatch records in each; other changes get in between. With
+// an error it returns how many records it has forgotten before.
+func (s *Store) Sweep(ctx context.Context) (swept int, err error) {
+	var from place
+	for more := true; more; {
+		var deleted int
+		var next place
+		err := s.do(ctx, &op{name: "sweep", apply: func(b *batch) (err error) {
+			deleted, next, more, err = b.sweep(from)
+			return err
+		}})
+		if err != nil {
+			return swept, err
+		}
+		swept += deleted
+		from = next
+	}
+	return swept, nil
+}
+
+// sweepEvery sweeps until ctx ends.
+func (s *Store) sweepEvery(ctx context.Context) {
+	ticker := time.NewTicker(s.opts.SweepEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if _, err := s.Sweep(ctx); err != nil && ctx.Err() == nil && s.refusal() == nil {
+			s.opts.Logger.Warn("a sweep of the store failed", "path", s.path, "error", err)
+		}
+	}
+}
+
+// Stats implements store.Store. It reads no record.
+func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
+	if err := errors.Join(ctx.Err(), s.refusal()); err != nil {
+		return store.Stats{}, err
+	}
+	f := s.figures.Load()
+	return store.Stats{Created: f.head.created, Records: f.head.byState(), Size: f.used(), Limit: s.opts.SizeLimit}, nil
+}
+
+// Close implements store.Store. What is being committed ends; what waits ends with
+// ErrClosed. It waits for functions given to Transact that run, and must not be
+// called by one. Closing again returns what the first Close did.
+func (s *Store) Close() error {
+	s.closing.Do(func() {
+		s.line.close(store.ErrClosed)
+		_ = s.runner.Stop(context.Background()) // whose end is never: it returns nil
+		s.gate.Lock()
+		defer s.gate.Unlock()
+		removeHolder(s.path)
+		s.closeErr = closeDB(s.db, s.file)
+	})
+	return s.closeErr
+}

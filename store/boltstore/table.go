@@ -1,0 +1,167 @@
+package boltstore
+
+import (
+	"bytes"
+	"fmt"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/warren-rpc/warren/store"
+)
+
+// Bucket is the beginning of the names of the top-level buckets that are the
+// store's own.
+const Bucket = "warren.store"
+
+// The store's buckets lie at the top, as each bucket around them would be one page
+// more to write in each commit. The first is so small that it has no page.
+var (
+	bucketKey  = []byte(Bucket)
+	indexKey   = []byte(Bucket + ".index")
+	recordsKey = []byte(Bucket + ".records")
+	headKey    = []byte("head")
+)
+
+// damage says what is wrong with a file. It becomes a *store.CorruptError where the
+// path is known.
+type damage struct{ detail string }
+
+// Error implements error.
+func (d *damage) Error() string { return d.detail }
+
+func damaged(format string, args ...any) error { return &damage{fmt.Sprintf(format, args...)} }
+
+// table is the store's part of one transaction.
+type table struct {
+	tx                   *bbolt.Tx
+	root, index, records *bbolt.Bucket
+}
+
+func tableOf(tx *bbolt.Tx) (t table, err error) {
+	t = table{tx: tx, root: tx.Bucket(bucketKey), index: tx.Bucket(indexKey), records: tx.Bucket(recordsKey)}
+	if t.root == nil || t.index == nil || t.records == nil {
+		return t, damaged("a bucket of the store is not there")
+	}
+	// Most records are made at the end: pages that are split in the middle there
+	// would stay half empty.
+	t.records.FillPercent = 0.9
+	return t, nil
+}
+
+// whole reports whether the buckets of the store are those that they were.
+func (t table) whole() bool {
+	return t.tx.Bucket(bucketKey) == t.root && t.tx.Bucket(indexKey) == t.index && t.tx.Bucket(recordsKey) == t.records
+}
+
+func createTable(tx *bbolt.Tx) error {
+	for _, name := range [][]byte{bucketKey, indexKey, recordsKey} {
+		if _, err := tx.CreateBucket(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t table) head() (head, error) {
+	h, have, err := decodeHead(t.root.Get(headKey))
+	switch {
+	case err != nil:
+		return h, damaged("the head of the file: %v", err)
+	case have > version:
+		return h, damaged("the head of the file has changed to version %d", have)
+	}
+	return h, nil
+}
+
+// find returns the record and where it lies; found is false if there is none.
+func (t table) find(key store.Key) (r stored, p place, found bool, err error) {
+	c := t.index.Cursor()
+	k, v := c.Seek(key[:])
+	if !bytes.Equal(k, key[:]) {
+		return stored{}, place{}, false, proveGap(c, key[:], k, v)
+	}
+	if p, err = decodeEntry(k, v); err != nil {
+		return stored{}, place{}, false, damaged("the index entry of %v: %v", key, err)
+	}
+	if r, err = t.at(p); err == nil && r.Key != key {
+		err = damaged("the index has record %v for %v", r.Key, key)
+	}
+	return r, p, err == nil, err
+}
+
+// proveGap makes sure that there is no entry for key, given the cursor on the next
+// one: an entry that cannot be found since it, or the way to it, is damaged must not
+// be taken for one that is not there.
+func proveGap(c *bbolt.Cursor, key, k, v []byte) error {
+	if k != nil {
+		if _, err := decodeEntry(k, v); err != nil || bytes.Compare(k, key) < 0 {
+			return damaged("the index near %x", key)
+		}
+		k, v = c.Prev()
+	} else {
+		k, v = c.Last()
+	}
+	if k != nil {
+		if _, err := decodeEntry(k, v); err != nil || bytes.Compare(k, key) > 0 {
+			return damaged("the index near %x", key)
+		}
+	}
+	return nil
+}
+
+// at returns the record of a place that must have one.
+func (t table) at(p place) (stored, error) {
+	b := t.records.Get(p[:])
+	if b == nil {
+		return stored{}, damaged("the record at %x is not there", p)
+	}
+	_, r, err := decodeAt(p[:], b)
+	return r, err
+}
+
+// decodeAt decodes a record that lies at the key k.
+func decodeAt(k, v []byte) (p place, r stored, err error) {
+	if len(k) != len(p) {
+		return p, r, damaged("the record at %x has no place", k)
+	}
+	copy(p[:], k)
+	if r, err = decodeRecord(p, v); err != nil {
+		return p, r, damaged("the record at %x: %v", k, err)
+	}
+	return p, r, nil
+}
+
+// insert writes a record that is not there.
+func (t table) insert(r *stored) (size int, err error) {
+	sequence, err := t.records.NextSequence()
+	if err != nil {
+		return 0, err
+	}
+	p := placeOf(r.Expires, sequence)
+	value := encodeRecord(p, r)
+	if err := t.records.Put(p[:], value); err != nil {
+		return 0, err
+	}
+	entry := encodeEntry(r.Key, p)
+	return len(p) + len(value) + len(r.Key) + len(entry), t.index.Put(r.Key[:], entry)
+}
+
+// update writes a record that lies at p, and moves it if it expires in another
+// minute now.
+func (t table) update(p place, r *stored) (err error) {
+	if p.minute() == minuteOf(r.Expires) {
+		return t.records.Put(p[:], encodeRecord(p, r))
+	}
+	if err := t.records.Delete(p[:]); err != nil {
+		return err
+	}
+	_, err = t.insert(r)
+	return err
+}
+
+func (t table) delete(p place, key store.Key) error {
+	if err := t.records.Delete(p[:]); err != nil {
+		return err
+	}
+	return t.index.Delete(key[:])
+}

@@ -1,0 +1,94 @@
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/warren-rpc/warren/store"
+)
+
+// verdict is what a function of the application has come to.
+type verdict struct {
+	result store.Result
+	err    error
+}
+
+// errLeft is the verdict of a function that did not return: it panicked or ended
+// its goroutine. Nobody sees it, as the caller does not return either.
+var errLeft = errors.New("boltstore: the function did not return")
+
+// errSpoiled rolls a transaction back from which one function must be left out.
+var errSpoiled = errors.New("boltstore: a function of the batch failed")
+
+// Transact implements store.Transactional. fn runs on the calling goroutine, and
+// must leave the buckets whose names begin with [Bucket] alone.
+func (s *Store) Transact(
+	ctx context.Context, key store.Key, token uint64, retention time.Duration, fn func(tx *bbolt.Tx) (store.Result, error),
+) error {
+	if err := retained(retention); err != nil {
+		return err
+	}
+	o := &op{name: "transact", turn: make(chan *bbolt.Tx), ended: make(chan verdict)}
+	c := &call{op: o, fn: fn}
+	o.call = c.run
+	o.apply = func(b *batch) error {
+		if _, err := b.owned(key, token); err != nil {
+			return err
+		}
+		b.dirty = true
+		o.turn <- b.tx
+		v := <-o.ended
+		if v.err == nil {
+			v.err = v.result.Validate()
+		}
+		if v.err == nil && !b.whole() {
+			v.err = fmt.Errorf("boltstore: the function replaced or deleted a bucket %s, which is the store's", Bucket)
+		}
+		if v.err == nil {
+			v.err = b.complete(key, token, v.result, retention)
+		}
+		if v.err != nil {
+			o.verdict = v.err
+			return errSpoiled
+		}
+		return nil
+	}
+	return s.do(ctx, o)
+}
+
+// call is the caller's side of a Transact.
+type call struct {
+	op *op
+	fn func(*bbolt.Tx) (store.Result, error)
+}
+
+// run calls the function and tells the commit what came of it. If the function
+// does not return, neither does run, and the transaction has been rolled back
+// before the goroutine goes on with its panic or its end.
+func (c *call) run(tx *bbolt.Tx) {
+	v := verdict{err: errLeft}
+	returned := false
+	defer func() {
+		c.op.ended <- v
+		if !returned {
+			<-c.op.done
+		}
+	}()
+	v = c.protected(tx)
+	returned = true
+}
+
+// protected makes a page that cannot be read a damage, and lets all other panics
+// pass.
+func (c *call) protected(tx *bbolt.Tx) (v verdict) {
+	err := guardIf(faulted, func() (err error) {
+		v.result, err = c.fn(tx)
+		return err
+	})
+	v.err = err
+	return v
+}
