@@ -17,11 +17,11 @@ import (
 type attempt struct {
 	call    *call
 	publish broker.Publishing
-	ticket  reliability.Ticket
 	beside  bool        // the one before is still waited for
 	judged  atomic.Bool // the breaker has been told of its end
 
 	// Guarded by call.mu.
+	ticket  reliability.Ticket
 	written time.Time // zero until it is handed to a connection
 	failed  bool      // it is waited for no longer, or has been answered by an error
 	proven  bool      // it is known not to have been executed
@@ -103,8 +103,10 @@ func (a *attempt) Writing(now time.Time, msg *wire.Message) bool {
 		return false
 	}
 	cl.attempts++
+	cl.c.counters.attempts.Add(1)
 	cl.onItsWay = false
 	a.written = now
+	a.ticket.Begin(now)
 	a.watch(now)
 	if !cl.settings.oneWay {
 		msg.ReplyTo = cl.c.replies.name()
@@ -216,7 +218,10 @@ func (a *attempt) unconfirmed(reason string) {
 // judge tells the breaker how the attempt ended, once.
 func (a *attempt) judge(r reliability.Result) {
 	if !a.judged.Swap(true) {
-		a.call.method.Breaker.Done(a.ticket, time.Now(), r)
+		a.call.mu.Lock()
+		ticket := a.ticket
+		a.call.mu.Unlock()
+		a.call.method.Breaker.Done(ticket, time.Now(), r)
 	}
 }
 

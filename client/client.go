@@ -64,7 +64,7 @@ func New(cfg Config) (*Client, error) {
 	c.limits.Body = cfg.MaxRequest
 	c.timers.New = stoppedTimer
 	c.publisher = broker.NewPublisher(broker.PublisherConfig{
-		Logger: cfg.Logger, Held: true, Written: c.writtenHook(),
+		Logger: cfg.Logger, Held: true, Paced: true, Written: c.writtenHook(),
 	})
 	c.replies = newReplyQueue(c)
 	c.publishing = broker.NewLink(cfg.Broker, "warren client, publishes", cfg.Logger, c.publisher)
@@ -297,6 +297,7 @@ func (c *Client) writtenHook() func(*broker.Publishing) {
 // Stats are counters since the client was made.
 type Stats struct {
 	Calls        uint64 // calls and notifications begun
+	Attempts     uint64 // requests handed to a connection, of calls and notifications
 	Replies      uint64 // replies that ended a call
 	LateReplies  uint64 // replies that no call waited for: late, double or foreign
 	Returned     uint64 // publishes that no queue took
@@ -311,13 +312,14 @@ type Stats struct {
 }
 
 type counters struct {
-	calls, replies, late, returned, nacked, lost, republished, hedged, joined atomic.Uint64
+	calls, attempts, replies, late, returned, nacked, lost, republished, hedged, joined atomic.Uint64
 }
 
 // Stats returns the counters.
 func (c *Client) Stats() Stats {
 	s := Stats{
-		Calls: c.counters.calls.Load(), Replies: c.counters.replies.Load(), LateReplies: c.counters.late.Load(),
+		Calls: c.counters.calls.Load(), Attempts: c.counters.attempts.Load(),
+		Replies: c.counters.replies.Load(), LateReplies: c.counters.late.Load(),
 		Returned: c.counters.returned.Load(), Nacked: c.counters.nacked.Load(), Lost: c.counters.lost.Load(),
 		Republished: c.counters.republished.Load(), Hedged: c.counters.hedged.Load(), Joined: c.counters.joined.Load(),
 		Reconnects: max(c.publishing.Sessions()-1, 0) + max(c.consuming.Sessions()-1, 0),

@@ -165,7 +165,7 @@ func TestStatsCountWhatHappened(t *testing.T) {
 		<-g.Entered
 		two := c.Go(r.T.Context(), "gate", []byte("body"), client.WithCallID("k"))
 		synctest.Wait()
-		if st, want := c.Stats(), (client.Stats{Calls: 5, Replies: 1, Returned: 1, Joined: 1, Pending: 1, PendingBytes: 4}); st != want {
+		if st, want := c.Stats(), (client.Stats{Calls: 5, Attempts: 4, Replies: 1, Returned: 1, Joined: 1, Pending: 1, PendingBytes: 4}); st != want {
 			r.T.Errorf("in the middle: %+v; want %+v", st, want)
 		}
 		close(g.Release)
@@ -174,7 +174,7 @@ func TestStatsCountWhatHappened(t *testing.T) {
 		time.Sleep(time.Second) // the replies are acknowledged soon
 		r.Broker.Sever()
 		time.Sleep(time.Second)
-		if st, want := c.Stats(), (client.Stats{Calls: 5, Replies: 2, Returned: 1, Joined: 1, Reconnects: 2}); st != want {
+		if st, want := c.Stats(), (client.Stats{Calls: 5, Attempts: 4, Replies: 2, Returned: 1, Joined: 1, Reconnects: 2}); st != want {
 			r.T.Errorf("in the end: %+v; want %+v", st, want)
 		}
 	})

@@ -12,6 +12,7 @@ import (
 	"github.com/warren-rpc/warren/internal/broker"
 	"github.com/warren-rpc/warren/internal/lifecycle"
 	"github.com/warren-rpc/warren/internal/wire"
+	"github.com/warren-rpc/warren/reliability"
 )
 
 // ackDelay is how long replies may be unacknowledged. One that the broker
@@ -36,10 +37,6 @@ type replyQueue struct {
 	before  bool            // it has been consumed
 	back    time.Time       // when the queue was last consumed again
 }
-
-// settling is how long after a reconnect servers may be on their way back: they
-// pause for 2 s at most between attempts to connect.
-const settling = 3 * time.Second
 
 func newReplyQueue(c *Client) *replyQueue {
 	r := &replyQueue{c: c, limits: wire.DefaultLimits(), queue: replyQueueName()}
@@ -70,7 +67,7 @@ func (r *replyQueue) unsettled(written time.Time) bool {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return written.Before(r.back.Add(settling))
+	return written.Before(r.back.Add(reliability.Settling))
 }
 
 // ended holds requests back while there is no queue for their replies. A queue

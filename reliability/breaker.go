@@ -57,6 +57,10 @@ type Ticket struct {
 	start time.Time
 }
 
+// Begin says that the call begins now, and not when it was let through: it may
+// have waited for a connection since, which is no slowness of the method.
+func (t *Ticket) Begin(now time.Time) { t.start = now }
+
 // Breaker refuses the calls of one method while too many of them fail, or are
 // slow, so that callers get their answer at once and the server some rest.
 //

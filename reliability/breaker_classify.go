@@ -3,6 +3,7 @@ package reliability
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/warren-rpc/warren"
 )
@@ -26,6 +27,11 @@ func (r Result) String() string {
 	}
 	return resultNames[r]
 }
+
+// Settling is how long after a connection was there again that servers may still be
+// on their way back, as they pause for 2 s at most between attempts to connect:
+// that nothing was answered in time says nothing of a method until it is over.
+const Settling = 3 * time.Second
 
 // Classify says how an attempt that ended with that error counts for a
 // [Breaker]. The first row that fits holds:

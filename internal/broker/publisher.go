@@ -11,6 +11,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warren-rpc/warren/reliability"
 )
 
 // Result is what became of one publish. Each publish gets exactly one.
@@ -101,7 +103,8 @@ type Publisher struct {
 	held    bool
 	blocked bool
 	reason  string
-	wake    chan struct{} // one token: something changed for the writer
+	pace    *reliability.Pacer // nil if it does not matter how fast the line goes out
+	wake    chan struct{}      // one token: something changed for the writer
 	up      *Signal
 }
 
@@ -114,6 +117,9 @@ type PublisherConfig struct {
 	HoldWhenBlocked bool
 	// Held keeps messages in line until Release is called.
 	Held bool
+	// Paced has what waited for a connection go out at the pace of a
+	// reliability.Pacer.
+	Paced bool
 	// Written, if set, is called after the bytes of a message went to the
 	// socket. It may block: it is for tests that stop the world there.
 	Written func(*Publishing)
@@ -121,10 +127,14 @@ type PublisherConfig struct {
 
 // NewPublisher returns a publisher to be put on a link.
 func NewPublisher(cfg PublisherConfig) *Publisher {
-	return &Publisher{
+	p := &Publisher{
 		logger: cfg.Logger, holdWhenBlocked: cfg.HoldWhenBlocked, held: cfg.Held, written: cfg.Written,
 		wake: make(chan struct{}, 1), up: newSignal(),
 	}
+	if cfg.Paced {
+		p.pace = reliability.NewPacer(time.Now())
+	}
+	return p
 }
 
 // Publish puts p in line. It never blocks. With an error Sink is not called.
@@ -139,6 +149,9 @@ func (p *Publisher) Publish(item *Publishing) error {
 		return ErrBlocked
 	}
 	p.line = append(p.line, item)
+	if p.pace != nil {
+		p.pace.Arrived()
+	}
 	p.mu.Unlock()
 	p.poke()
 	return nil
@@ -171,6 +184,7 @@ func (p *Publisher) poke() {
 func (p *Publisher) Hold() {
 	p.mu.Lock()
 	p.held = true
+	p.interrupted()
 	p.mu.Unlock()
 }
 
@@ -200,6 +214,9 @@ func (p *Publisher) Up() *Signal { return p.up }
 func (p *Publisher) setBlocked(blocked bool, reason string) {
 	p.mu.Lock()
 	p.blocked, p.reason = blocked, reason
+	if blocked {
+		p.interrupted()
+	}
 	var refused []*Publishing
 	if blocked && !p.holdWhenBlocked {
 		refused, p.line = p.line, nil
@@ -224,54 +241,17 @@ func (p *Publisher) Close() {
 	}
 }
 
-// batch is how many messages are written under one cork.
-const batch = 256
-
-// take returns the next messages to write, nil if there are none or they are
-// held back.
-func (p *Publisher) take(most int) []*Publishing {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.held || p.blocked || len(p.line) == 0 {
-		return nil
-	}
-	n := min(len(p.line), batch, most)
-	items := p.line[:n:n]
-	if p.line = p.line[n:]; len(p.line) == 0 {
-		p.line = nil
-	}
-	return items
-}
-
-// putBack puts messages that were taken and not written in front of the line.
-func (p *Publisher) putBack(items []*Publishing) {
-	if len(items) == 0 {
-		return
-	}
-	p.mu.Lock()
-	var refusal error
-	switch {
-	case p.closed:
-		refusal = ErrClosed
-	case p.blocked && !p.holdWhenBlocked:
-		refusal = ErrBlocked
-	default:
-		p.line = append(slices.Clip(items), p.line...)
-	}
-	p.mu.Unlock()
-	if refusal != nil {
-		for _, item := range items {
-			item.settle(Unsent, refusal)
-		}
-	}
-}
-
 // Serve implements Component: it keeps one channel in use, a new one after each
 // nack, channel error, or publish that stayed unconfirmed for confirmPatience.
 func (p *Publisher) Serve(ctx context.Context, s *Session) {
 	var channels sync.WaitGroup
 	defer channels.Wait()
 	defer p.up.lower()
+	defer func() {
+		p.mu.Lock()
+		p.interrupted()
+		p.mu.Unlock()
+	}()
 	for {
 		c, err := openPublishChannel(s, p.isBlocked)
 		if err != nil {
@@ -310,12 +290,17 @@ func (p *Publisher) write(ctx context.Context, s *Session, c *publishChannel) (e
 		runtime.Gosched()
 		room := c.room()
 		var items []*Publishing
+		var later <-chan time.Time
 		if room > 0 {
-			items = p.take(room)
+			var wait time.Duration
+			if items, wait = p.take(room); wait > 0 {
+				later = time.After(wait)
+			}
 		}
 		if len(items) == 0 {
 			select {
 			case <-p.wake:
+			case <-later:
 			case <-c.progress:
 			case <-c.spoiled:
 				return false

@@ -58,22 +58,28 @@ func checkFates(t *testing.T, what string, fates []*fate, result Result, reason 
 	}
 }
 
+// taken is what the publisher lets out now.
+func taken(p *Publisher, most int) []*Publishing {
+	items, _ := p.take(most)
+	return items
+}
+
 func TestMessagesAreTakenInTheirOrder(t *testing.T) {
 	t.Parallel()
 	p := NewPublisher(PublisherConfig{Logger: silent})
 	items, _ := lineUp(t, p, batch+100)
-	if got := p.take(10); !slices.Equal(got, items[:10]) {
+	if got := taken(p, 10); !slices.Equal(got, items[:10]) {
 		t.Fatalf("%d messages, or others", len(got))
 	}
 	// What was not written on one session is written first on the next.
 	p.putBack(items[4:10])
-	if got := p.take(window); !slices.Equal(got, items[4:4+batch]) {
+	if got := taken(p, window); !slices.Equal(got, items[4:4+batch]) {
 		t.Fatalf("%d messages, or others", len(got))
 	}
-	if got := p.take(window); !slices.Equal(got, items[4+batch:]) {
+	if got := taken(p, window); !slices.Equal(got, items[4+batch:]) {
 		t.Fatalf("%d messages, or others", len(got))
 	}
-	if got := p.take(window); got != nil {
+	if got := taken(p, window); got != nil {
 		t.Fatalf("%d messages out of nothing", len(got))
 	}
 }
@@ -83,10 +89,10 @@ func TestPuttingBackKeepsWhatCameMeanwhile(t *testing.T) {
 	t.Parallel()
 	p := NewPublisher(PublisherConfig{Logger: silent})
 	items, _ := lineUp(t, p, 20)
-	taken := p.take(8)
+	took := taken(p, 8)
 	later, _ := lineUp(t, p, 5)
-	p.putBack(taken[3:])
-	if got := p.take(window); !slices.Equal(got, append(slices.Clone(items[3:]), later...)) {
+	p.putBack(took[3:])
+	if got := taken(p, window); !slices.Equal(got, append(slices.Clone(items[3:]), later...)) {
 		t.Fatalf("%d messages, or in another order", len(got))
 	}
 }
@@ -95,11 +101,11 @@ func TestHeldPublisherWaitsForItsRelease(t *testing.T) {
 	t.Parallel()
 	p := NewPublisher(PublisherConfig{Logger: silent, Held: true})
 	items, fates := lineUp(t, p, 3)
-	if got := p.take(window); got != nil {
+	if got := taken(p, window); got != nil {
 		t.Fatalf("%d messages were let out", len(got))
 	}
 	p.Release()
-	if got := p.take(window); !slices.Equal(got, items) || fates[0].settled.Load() != 0 {
+	if got := taken(p, window); !slices.Equal(got, items) || fates[0].settled.Load() != 0 {
 		t.Fatalf("%d messages after the release", len(got))
 	}
 	select {
@@ -131,11 +137,11 @@ func TestBlockedPublisherRefusesOrHolds(t *testing.T) {
 	items, fates := lineUp(t, holds, 3)
 	holds.setBlocked(true, "disk")
 	more, _ := lineUp(t, holds, 1)
-	if got := holds.take(window); got != nil || fates[0].settled.Load() != 0 {
+	if got := taken(holds, window); got != nil || fates[0].settled.Load() != 0 {
 		t.Fatalf("%d messages were let out", len(got))
 	}
 	holds.setBlocked(false, "")
-	if got := holds.take(window); !slices.Equal(got, append(items, more...)) {
+	if got := taken(holds, window); !slices.Equal(got, append(items, more...)) {
 		t.Fatalf("%d messages after the block", len(got))
 	}
 }
@@ -144,10 +150,10 @@ func TestClosedPublisherEndsWhatIsInLine(t *testing.T) {
 	t.Parallel()
 	p := NewPublisher(PublisherConfig{Logger: silent})
 	_, fates := lineUp(t, p, 5)
-	taken := p.take(2)
+	took := taken(p, 2)
 	p.Close()
 	checkFates(t, "in line", fates[2:], Unsent, ErrClosed)
-	p.putBack(taken)
+	p.putBack(took)
 	checkFates(t, "put back", fates[:2], Unsent, ErrClosed)
 	item, f := publishing(9)
 	if err := p.Publish(item); !errors.Is(err, ErrClosed) || f.settled.Load() != 0 {
@@ -191,7 +197,7 @@ func TestLineDoesNotFillWithWhatWasWithdrawn(t *testing.T) {
 	}
 	p.Release()
 	var left []*Publishing
-	for items := p.take(window); items != nil; items = p.take(window) {
+	for items := taken(p, window); items != nil; items = taken(p, window) {
 		for _, item := range items {
 			if item.state.Load() == queued {
 				left = append(left, item)
@@ -216,7 +222,7 @@ func TestMessageEndsOnceWhoeverEndsIt(t *testing.T) {
 		for _, end := range []func(){
 			p.Close,
 			func() { p.setBlocked(true, "") },
-			func() { p.putBack(p.take(2)) },
+			func() { p.putBack(taken(p, 2)) },
 			func() { items[0].settle(Acked, nil); items[1].settle(Returned, nil) },
 			func() {
 				for _, item := range items {

@@ -21,17 +21,19 @@ type attempt struct {
 }
 
 // write hands the request to the broker, if the call has not ended.
-func (a *attempt) write() {
+func (a *attempt) write() bool {
 	cl := a.call
 	if cl.ended || !cl.now.Before(cl.deadline) {
-		return
+		return false
 	}
 	cl.attempts++
 	cl.onItsWay = false
 	a.written = cl.now
+	a.ticket.Begin(cl.now)
 	cl.record.attempt(cl.elapsed(), cl.attempts > 1, a.beside)
 	a.watch()
 	cl.servers.arrive(a)
+	return true
 }
 
 // watch sets the timers of an attempt that begins.
@@ -50,8 +52,9 @@ func (a *attempt) watch() {
 
 // timedOut gives up waiting for an attempt alone.
 func (a *attempt) timedOut() {
-	a.judge(reliability.Failure)
-	a.call.again(a, &warren.Error{Code: warren.CodeDeadlineExceeded, Outcome: warren.Unknown})
+	err := &warren.Error{Code: warren.CodeDeadlineExceeded, Outcome: warren.Unknown}
+	a.judge(a.classify(err))
+	a.call.again(a, err)
 }
 
 // hedged makes a second attempt beside the first.
@@ -94,8 +97,18 @@ func (a *attempt) end(err *warren.Error) {
 	a.timer.cancel()
 	a.hedge.cancel()
 	if err != nil && !a.written.IsZero() {
-		a.judge(reliability.Classify(err))
+		a.judge(a.classify(err))
 		return
 	}
 	a.judge(reliability.Ignored)
+}
+
+// classify says what an error on the client's side tells of the method.
+func (a *attempt) classify(err *warren.Error) reliability.Result {
+	cl := a.call
+	settled := !cl.deaf && (cl.back.IsZero() || !a.written.Before(cl.back.Add(reliability.Settling)))
+	if err.Code == warren.CodeDeadlineExceeded && !settled {
+		return reliability.Ignored
+	}
+	return reliability.Classify(err)
 }

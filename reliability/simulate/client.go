@@ -17,30 +17,56 @@ type client struct {
 
 	down bool       // it has no connection that publishes
 	deaf bool       // it has no connection that consumes
+	back time.Time  // when it last had one again
 	line []*attempt // to be written once it publishes
 	mail []func()   // replies to be taken once it consumes
+
+	pace *reliability.Pacer
+	beat *event // when more of the line goes out
 }
 
 func newClient(w *world, number int, table *reliability.Table) *client {
-	c := &client{world: w, number: number}
+	c := &client{world: w, number: number, pace: reliability.NewPacer(w.now)}
 	c.set = reliability.NewSet(table, func(change reliability.Change) { w.record.change(number, change) })
 	c.state = c.set.Method(w.method)
 	return c
 }
 
-// publishes writes what has waited for a connection.
+// cut takes the client's connections away.
+func (c *client) cut() {
+	c.down, c.deaf = true, true
+	c.pace.Interrupted()
+	c.beat.cancel()
+}
+
+// publishes gives it a connection that publishes.
 func (c *client) publishes() {
-	line := c.line
-	c.down, c.line = false, nil
-	for _, a := range line {
-		a.write()
+	c.down = false
+	c.write()
+}
+
+// write hands what is in line to the broker, at its pace.
+func (c *client) write() {
+	c.beat.cancel()
+	for !c.down && len(c.line) > 0 {
+		n, wait := c.pace.Take(c.now, len(c.line))
+		if n == 0 {
+			c.beat = c.after(wait, c.write)
+			return
+		}
+		for n > 0 && len(c.line) > 0 {
+			a := c.line[0]
+			if c.line = c.line[1:]; a.write() {
+				n--
+			}
+		}
 	}
 }
 
 // consumes takes the replies that have waited for a connection.
 func (c *client) consumes() {
 	mail := c.mail
-	c.deaf, c.mail = false, nil
+	c.deaf, c.mail, c.back = false, nil, c.now
 	for _, take := range mail {
 		take()
 	}
@@ -98,11 +124,9 @@ func (cl *call) publish() {
 	}
 	a := &attempt{call: cl, ticket: ticket, beside: cl.open()}
 	cl.made[n], cl.current = a, a
-	if cl.down {
-		cl.line = append(cl.line, a)
-		return
-	}
-	a.write()
+	cl.line = append(cl.line, a)
+	cl.pace.Arrived()
+	cl.client.write()
 }
 
 // refuse ends a call whose next attempt the breaker does not let out; not one

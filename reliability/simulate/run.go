@@ -76,7 +76,7 @@ func (w *world) outageBegins() {
 	switch w.Outage.Kind {
 	case Broker:
 		for _, c := range w.clients {
-			c.down, c.deaf = true, true
+			c.cut()
 		}
 		w.servers.stop()
 	case Silent:

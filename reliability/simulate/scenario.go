@@ -103,8 +103,8 @@ const (
 	NoRoute Kind = "no_route"
 	// Broker is an outage of the broker: connections are lost, requests wait in the
 	// clients, and what was in the queue is there again afterwards. Clients and
-	// servers connect again with full jitter of up to 2 s. Answers that were under way
-	// are not lost.
+	// servers connect again with full jitter of up to 2 s, and what has waited goes out
+	// at the pace of a [reliability.Pacer]. Answers that were under way are not lost.
 	Broker Kind = "broker"
 )
 

@@ -67,7 +67,7 @@ func TestSimulationAgreesWithWhatIsMeasured(t *testing.T) {
 		{"servers away", "orders.place", rules(t), outage(simulate.Silent), 1},
 		{"servers away, hedges", "orders.getAll", rules(t), outage(simulate.Silent), 1},
 		{"servers away, not idempotent", "payments.charge", rules(t), outage(simulate.Silent), 1},
-		// How soon the servers are connected again decides which breakers open.
+		// How soon the servers are connected again decides who is answered in time.
 		{"broker away", "orders.place", rules(t), outage(simulate.Broker), 5},
 		{"too few servers, no budget", "generous", generous(), overload(), 3},
 	} {

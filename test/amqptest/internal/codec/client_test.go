@@ -3,6 +3,7 @@ package codec
 import (
 	"bytes"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -302,7 +303,12 @@ func TestWhatTheBrokerSendsUnaskedIsReadByTheClient(t *testing.T) {
 	for _, m := range closed().methods[4:] {
 		names = append(names, strings.TrimPrefix(m.Name(), "basic."))
 	}
-	if got := strings.Join(names, " "); got != "confirm.select channel.flow-ok consume publish publish qos channel.close-ok connection.close-ok" {
-		t.Errorf("the client sent %s", got)
+	// The client's reader tells of the flow before it answers it, so the answer may come after the next method.
+	flowOk := slices.Index(names, "channel.flow-ok")
+	if flowOk < 1 || flowOk > 2 {
+		t.Fatalf("the client sent %s", names)
+	}
+	if got := strings.Join(slices.Delete(names, flowOk, flowOk+1), " "); got != "confirm.select consume publish publish qos channel.close-ok connection.close-ok" {
+		t.Errorf("the client sent %s beside channel.flow-ok", got)
 	}
 }
