@@ -215,14 +215,20 @@ func (a *attempt) unconfirmed(reason string) {
 	}
 }
 
-// judge tells the breaker how the attempt ended, once.
+// judge tells the breaker how the attempt ended, once. Slowness counts as little
+// as a timeout while servers may be on their way back.
 func (a *attempt) judge(r reliability.Result) {
-	if !a.judged.Swap(true) {
-		a.call.mu.Lock()
-		ticket := a.ticket
-		a.call.mu.Unlock()
-		a.call.method.Breaker.Done(ticket, time.Now(), r)
+	if a.judged.Swap(true) {
+		return
 	}
+	now := time.Now()
+	a.call.mu.Lock()
+	ticket, written := a.ticket, a.written
+	a.call.mu.Unlock()
+	if a.call.policy.Breaker.SlowAfter > 0 && a.call.c.replies.unsettled(written) {
+		ticket.Begin(now)
+	}
+	a.call.method.Breaker.Done(ticket, now, r)
 }
 
 // end ends an attempt with its call, which ended in err if that is not nil. One

@@ -85,10 +85,14 @@ func (a *attempt) nacked() {
 
 // judge tells the breaker how the attempt ended, once.
 func (a *attempt) judge(r reliability.Result) {
-	if !a.judged {
-		a.judged = true
-		a.call.state.Breaker.Done(a.ticket, a.call.now, r)
+	if a.judged {
+		return
 	}
+	a.judged = true
+	if a.unsettled() {
+		a.ticket.Begin(a.call.now)
+	}
+	a.call.state.Breaker.Done(a.ticket, a.call.now, r)
 }
 
 // end ends an attempt with its call, which ended in err if that is not nil. One
@@ -105,10 +109,15 @@ func (a *attempt) end(err *warren.Error) {
 
 // classify says what an error on the client's side tells of the method.
 func (a *attempt) classify(err *warren.Error) reliability.Result {
-	cl := a.call
-	settled := !cl.deaf && (cl.back.IsZero() || !a.written.Before(cl.back.Add(reliability.Settling)))
-	if err.Code == warren.CodeDeadlineExceeded && !settled {
+	if err.Code == warren.CodeDeadlineExceeded && a.unsettled() {
 		return reliability.Ignored
 	}
 	return reliability.Classify(err)
+}
+
+// unsettled reports whether replies cannot come in, or could not shortly before the
+// request was written.
+func (a *attempt) unsettled() bool {
+	cl := a.call
+	return cl.deaf || !cl.back.IsZero() && a.written.Before(cl.back.Add(reliability.Settling))
 }
