@@ -364,8 +364,12 @@ func (a *application[Tx]) contextEndsInside() {
 func (a *application[Tx]) closeUnderWork() {
 	r := a.win(claimOf(a.key()))
 	release, ended := a.atWork(r)
-	closed := make(chan error, 1)
-	go func() { closed <- a.store.Close() }()
+	begun, closed := make(chan struct{}), make(chan error, 1)
+	go func() {
+		close(begun)
+		closed <- a.store.Close()
+	}()
+	<-begun
 	time.AfterFunc(20*time.Millisecond, func() { close(release) })
 	if err := <-closed; err != nil {
 		a.Errorf("Close: %v", err)

@@ -1,0 +1,73 @@
+package storetest_test
+
+import (
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"github.com/warren-rpc/warren/store"
+	"github.com/warren-rpc/warren/store/memstore"
+	"github.com/warren-rpc/warren/store/storetest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// folders are the data of stores in memory, by the folder that they stand for.
+type folders struct {
+	data      sync.Map
+	exclusive bool // the stores have no leases
+}
+
+func (f *folders) openMemory(dir string, now func() time.Time, o storetest.Options) *memstore.Store {
+	data, _ := f.data.LoadOrStore(dir, new(memstore.Data))
+	return memstore.Open(data.(*memstore.Data), memstore.Options{Now: now, MaxPayload: o.MaxPayload, SizeLimit: o.SizeLimit})
+}
+
+func (f *folders) open(_ testing.TB, dir string, now func() time.Time, o storetest.Options) store.Store {
+	if f.exclusive {
+		return newExclusive(f.openMemory(dir, now, o))
+	}
+	return f.openMemory(dir, now, o)
+}
+
+func TestEveryHistoryIsThatOfTheModel(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		storetest.History(t, rt, new(folders).open, storetest.Features{Leases: true}, func(n int) int {
+			return rapid.IntRange(0, n-1).Draw(rt, "pick")
+		})
+	})
+}
+
+func TestStoreThatKeepsTheContractPasses(t *testing.T) {
+	t.Parallel()
+	features := storetest.Features{Leases: true, Keys: 10_000}
+	if os.Getenv(mutantName) != "" {
+		features.Histories = 300 // chance must not save a mutant
+	}
+	t.Run("WithLeases", func(t *testing.T) {
+		t.Parallel()
+		storetest.Run(t, breaking(t, new(folders)), features)
+	})
+	t.Run("WithoutLeases", func(t *testing.T) {
+		t.Parallel()
+		features := features
+		features.Leases = false
+		storetest.Run(t, breaking(t, &folders{exclusive: true}), features)
+	})
+	t.Run("Transactions", func(t *testing.T) {
+		t.Parallel()
+		storetest.RunTransactional(t, breakingTransactions(t, new(folders)), put, get)
+	})
+}
+
+func put(tx *memstore.Tx, key, value []byte) error {
+	tx.Put(string(key), value)
+	return nil
+}
+
+func get(tx *memstore.Tx, key []byte) ([]byte, error) { return tx.Get(string(key)), nil }
