@@ -231,9 +231,10 @@ func contextEndsInside(e *env) {
 }
 
 func (e *env) claimAndEnd(ctx context.Context) string {
+	afterwards := context.WithoutCancel(ctx)
 	c := claimOf(e.key())
 	r, won, err := e.store.Claim(ctx, c)
-	got, failed := e.store.Get(e.ctx, c.Key)
+	got, failed := e.store.Get(afterwards, c.Key)
 	switch {
 	case failed != nil:
 		return fmt.Sprintf("a Get: %v", failed)
@@ -245,7 +246,7 @@ func (e *env) claimAndEnd(ctx context.Context) string {
 		return fmt.Sprintf("a claim won: %v, %v; and the record is %s", won, brief(r), brief(got))
 	}
 	err = e.store.Complete(ctx, c.Key, r.Token, store.Result{State: store.Completed}, retention)
-	got, failed = e.store.Get(e.ctx, c.Key)
+	got, failed = e.store.Get(afterwards, c.Key)
 	switch {
 	case failed != nil:
 		return fmt.Sprintf("a Get: %v", failed)

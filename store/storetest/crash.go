@@ -68,9 +68,9 @@ func crashWork(t *testing.T, open Open, dir string) {
 				t.Errorf("the log of what was done: %v", err)
 			}
 		}
-		random := rand.New(rand.NewPCG(seed, uint64(w))) //nolint:gosec // which work is done is no secret
+		random := rand.New(rand.NewPCG(seed, uint64(w)))
 		for !t.Failed() {
-			crashCall(t, s, random, rand.Uint64(), write) //nolint:gosec // a key is not a secret
+			crashCall(t, s, random, rand.Uint64(), write)
 		}
 	})
 }
@@ -247,12 +247,14 @@ func (e *env) kill(dir string) {
 			break
 		}
 	}
-	time.Sleep(time.Duration(rand.IntN(150)) * time.Millisecond) //nolint:gosec // when it is killed is no secret
+	time.Sleep(time.Duration(rand.IntN(150)) * time.Millisecond)
 	if len(ended) > 0 {
 		e.Fatalf("the process ended by itself: %v\n%s", <-ended, output)
 	}
 	_ = cmd.Process.Kill()
-	<-ended
+	if err := <-ended; err == nil {
+		e.Fatalf("the process ended well before it was killed:\n%s", output)
+	}
 	_ = stdin.Close()
 }
 

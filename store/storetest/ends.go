@@ -69,10 +69,9 @@ func endsRace(e *env) {
 		var last atomic.Int64
 		race(6, func(i int) {
 			var err error
-			switch {
-			case i == 5:
+			if i == 5 {
 				err = e.store.Abandon(e.ctx, r.Key, r.Token)
-			default:
+			} else {
 				result := store.Result{State: store.Completed, Payload: []byte{byte(i)}}
 				err = e.store.Complete(e.ctx, r.Key, r.Token, result, retention)
 			}

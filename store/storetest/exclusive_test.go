@@ -76,7 +76,12 @@ var exclusiveMutants = map[string]breakage{
 		}
 	}},
 	"lets owners outlive their store": {"ReopenEndsOwners NoLeases Once", func(m *mutant) {
-		m.close = func() error { return m.Store.(*exclusive).Store.Close() }
+		m.close = func() error {
+			if s, ok := m.Store.(*exclusive); ok {
+				return s.Store.Close()
+			}
+			return m.Store.Close()
+		}
 	}},
 	"renews for anybody": {"TokenTheft NoLeases", func(m *mutant) {
 		m.renew = func(ctx context.Context, _ store.Key, _ uint64, _ time.Duration) error { return ctx.Err() }

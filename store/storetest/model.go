@@ -124,7 +124,7 @@ func (h *history) view(key store.Key) store.Record {
 func (h *history) step() string {
 	h.Helper()
 	key := h.known[h.pick(len(h.known))]
-	what := ""
+	var what string
 	switch h.pick(14) {
 	case 0, 1, 2, 3, 4:
 		what = h.claim(key)

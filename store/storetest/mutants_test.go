@@ -144,15 +144,20 @@ func breaking(t *testing.T, f *folders) storetest.Open {
 	if change == nil {
 		t.Fatalf("there is no mutant %q", name)
 	}
-	var memories sync.Map
+	var mu sync.Mutex
+	memories := make(map[string]*memory)
 	return func(t testing.TB, dir string, now func() time.Time, o storetest.Options) store.Store {
-		kept, _ := memories.LoadOrStore(dir, &memory{
-			records: make(map[store.Key]store.Record), tokens: make(map[store.Key]uint64), buffers: make(map[store.Key][]byte),
-		})
+		mu.Lock()
+		defer mu.Unlock()
+		if memories[dir] == nil {
+			memories[dir] = &memory{
+				records: make(map[store.Key]store.Record), tokens: make(map[store.Key]uint64), buffers: make(map[store.Key][]byte),
+			}
+		}
 		if name == "knows no limit" {
 			o.SizeLimit = 0
 		}
-		m := &mutant{Store: f.open(t, dir, now, o), memory: kept.(*memory), now: now}
+		m := &mutant{Store: f.open(t, dir, now, o), memory: memories[dir], now: now}
 		m.opened++
 		change(m)
 		return m

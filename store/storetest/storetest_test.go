@@ -18,13 +18,21 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // folders are the data of stores in memory, by the folder that they stand for.
 type folders struct {
-	data      sync.Map
 	exclusive bool // the stores have no leases
+	mu        sync.Mutex
+	data      map[string]*memstore.Data
 }
 
 func (f *folders) openMemory(dir string, now func() time.Time, o storetest.Options) *memstore.Store {
-	data, _ := f.data.LoadOrStore(dir, new(memstore.Data))
-	return memstore.Open(data.(*memstore.Data), memstore.Options{Now: now, MaxPayload: o.MaxPayload, SizeLimit: o.SizeLimit})
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.data == nil {
+		f.data = make(map[string]*memstore.Data)
+	}
+	if f.data[dir] == nil {
+		f.data[dir] = new(memstore.Data)
+	}
+	return memstore.Open(f.data[dir], memstore.Options{Now: now, MaxPayload: o.MaxPayload, SizeLimit: o.SizeLimit})
 }
 
 func (f *folders) open(_ testing.TB, dir string, now func() time.Time, o storetest.Options) store.Store {
