@@ -7,8 +7,10 @@ import "time"
 // called meanwhile would otherwise go out in the same moment, from every client
 // at once.
 //
-// After Interrupted, and until the line of what waits has been empty once, it lets
-// [PaceFactor] times the usual rate through; else, everything. The usual rate is
+// After an interruption of a second or more, and until the line of what waits has
+// been empty once, it lets [PaceFactor] times the usual rate through; else,
+// everything: what comes in less than a second is no more than once the usual rate
+// on top of it. The usual rate is
 // what Arrived counted, a mean over some seconds in which the last one, or the
 // interruption, has half of the weight. At this pace nobody in a line that grew at
 // the usual rate waits for as long again as it had before.
@@ -21,9 +23,10 @@ type Pacer struct {
 	usual   float64   // per second
 	seen    bool      // usual is known
 
-	interrupted, pacing bool
-	tokens              float64
-	refilled            time.Time
+	interrupted time.Time // zero while things go out
+	pacing      bool
+	tokens      float64
+	refilled    time.Time
 }
 
 const (
@@ -36,31 +39,37 @@ const (
 	// paceBeat is how often something is let through, and how much of an unused
 	// pace is kept.
 	paceBeat = 5 * time.Millisecond
-	// paceLook is how long the rate is measured at least.
+	// paceLook is how long the rate is measured at least, and the shortest
+	// interruption that makes a difference.
 	paceLook = time.Second
 )
 
 // NewPacer returns a pacer that has been interrupted at that time: the beginning,
 // when there is no connection yet.
-func NewPacer(now time.Time) *Pacer { return &Pacer{looked: now, interrupted: true} }
+func NewPacer(now time.Time) *Pacer { return &Pacer{looked: now, interrupted: now} }
 
 // Arrived says that one more is in line.
 func (p *Pacer) Arrived() { p.arrived++ }
 
-// Interrupted says that nothing goes out for now.
-func (p *Pacer) Interrupted() { p.interrupted = true }
+// Interrupted says that nothing goes out until the next call of Take.
+func (p *Pacer) Interrupted(now time.Time) {
+	if p.interrupted.IsZero() {
+		p.interrupted = now
+	}
+}
 
 // Take returns how many of the n that are in line may go now. If that is 0 and n
-// is not, wait says after which time to ask again.
+// is not, wait says after which time to ask again. It is called whenever something
+// can go out again, also if nothing is in line.
 func (p *Pacer) Take(now time.Time, n int) (take int, wait time.Duration) {
 	since := now.Sub(p.looked)
-	if p.interrupted || since >= paceLook {
+	if !p.interrupted.IsZero() || since >= paceLook {
 		p.look(since)
 		p.looked = now
 	}
-	if p.interrupted {
-		p.interrupted, p.pacing = false, true
-		p.tokens, p.refilled = 1, now
+	if !p.interrupted.IsZero() {
+		p.pacing = p.pacing || now.Sub(p.interrupted) >= paceLook
+		p.interrupted, p.tokens, p.refilled = time.Time{}, 1, now
 	}
 	if !p.pacing {
 		return n, 0

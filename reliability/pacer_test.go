@@ -33,8 +33,11 @@ func (p *paced) pass(d time.Duration, rate float64) {
 			p.Arrived()
 			p.line++
 		}
-		for p.up && p.line > 0 {
+		for p.up {
 			n, wait := p.Take(p.now, p.line)
+			if p.line == 0 {
+				break
+			}
 			if n == 0 {
 				if wait <= 0 {
 					panic("nothing may go, and no time is named")
@@ -79,7 +82,7 @@ func TestPacerSpreadsWhatHasWaited(t *testing.T) {
 		outage := time.Duration(rapid.IntRange(1, 10).Draw(t, "outage")) * time.Second
 		p := newPaced()
 		p.pass(5*time.Second, rate)
-		p.Interrupted()
+		p.Interrupted(p.now)
 		p.up = false
 		p.pass(outage, rate)
 		p.up = true
@@ -109,7 +112,7 @@ func TestPacerKnowsWhatWasUsualBefore(t *testing.T) {
 	t.Parallel()
 	p := newPaced()
 	p.pass(5*time.Second, 5000)
-	p.Interrupted()
+	p.Interrupted(p.now)
 	p.up = false
 	p.line += 256
 	for range 256 {
@@ -129,13 +132,13 @@ func TestPacerOutlivesAFlappingConnection(t *testing.T) {
 	p := newPaced()
 	p.pass(5*time.Second, 1000)
 	for range 50 {
-		p.Interrupted()
+		p.Interrupted(p.now)
 		p.pass(10*time.Millisecond, 0)
 		p.line++
 		p.Arrived()
 		p.pass(10*time.Millisecond, 0)
 	}
-	p.Interrupted()
+	p.Interrupted(p.now)
 	p.up = false
 	p.pass(time.Second, 1000)
 	p.up = true
@@ -149,12 +152,33 @@ func TestPacerIsQuickWhereLittleIsCalled(t *testing.T) {
 	t.Parallel()
 	p := newPaced()
 	p.pass(time.Minute, 0.1)
-	p.Interrupted()
+	p.Interrupted(p.now)
 	p.up = false
 	p.pass(time.Minute, 0.1)
 	p.up = true
 	p.pass(400*time.Millisecond, 0)
 	if p.line > 0 {
 		t.Errorf("%d still wait", p.line)
+	}
+}
+
+// One who has made no calls during an interruption, or had but a short one, may
+// make as many at once as before.
+func TestPacerSlowsNobodyWhoHasNotWaited(t *testing.T) {
+	t.Parallel()
+	for _, length := range []time.Duration{10 * time.Millisecond, 900 * time.Millisecond, time.Hour} {
+		p := newPaced()
+		p.pass(time.Second, 0)
+		p.Interrupted(p.now)
+		p.now = p.now.Add(length)
+		if length < time.Second {
+			p.line = 1000
+		} else {
+			p.Take(p.now, 0)
+			p.line = 1000
+		}
+		if n, _ := p.Take(p.now, p.line); n != 1000 {
+			t.Errorf("%d of 1000 go out after %v", n, length)
+		}
 	}
 }

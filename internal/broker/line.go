@@ -8,7 +8,7 @@ import (
 // interrupted notes that nothing goes out for now. The caller holds mu.
 func (p *Publisher) interrupted() {
 	if p.pace != nil {
-		p.pace.Interrupted()
+		p.pace.Interrupted(time.Now())
 	}
 }
 
@@ -20,7 +20,7 @@ const batch = 256
 func (p *Publisher) take(most int) (items []*Publishing, wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.held || p.blocked || len(p.line) == 0 {
+	if p.held || p.blocked {
 		return nil, 0
 	}
 	n := len(p.line)
@@ -30,7 +30,9 @@ func (p *Publisher) take(most int) (items []*Publishing, wait time.Duration) {
 			n = p.first(allowed)
 		}
 	}
-	n = min(n, batch, most)
+	if n = min(n, batch, most); n == 0 {
+		return nil, wait
+	}
 	items = p.line[:n:n]
 	if p.line = p.line[n:]; len(p.line) == 0 {
 		p.line = nil

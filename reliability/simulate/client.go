@@ -35,7 +35,7 @@ func newClient(w *world, number int, table *reliability.Table) *client {
 // cut takes the client's connections away.
 func (c *client) cut() {
 	c.down, c.deaf = true, true
-	c.pace.Interrupted()
+	c.pace.Interrupted(c.now)
 	c.beat.cancel()
 }
 
@@ -48,8 +48,11 @@ func (c *client) publishes() {
 // write hands what is in line to the broker, at its pace.
 func (c *client) write() {
 	c.beat.cancel()
-	for !c.down && len(c.line) > 0 {
+	for !c.down {
 		n, wait := c.pace.Take(c.now, len(c.line))
+		if len(c.line) == 0 {
+			return
+		}
 		if n == 0 {
 			c.beat = c.after(wait, c.write)
 			return
