@@ -34,7 +34,7 @@ func opener() storetest.Open {
 
 func TestStoreKeepsItsContract(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, opener(), storetest.Features{Leases: true, Histories: 100})
+	storetest.Run(t, opener(), storetest.Features{Leases: true})
 }
 
 func TestTransactionsKeepTheirContract(t *testing.T) {
