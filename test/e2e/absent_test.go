@@ -7,6 +7,7 @@ import (
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
+	"github.com/warren-rpc/warren/reliability"
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/test/rabbit"
 	"github.com/warren-rpc/warren/test/rig"
@@ -44,7 +45,10 @@ func TestEveryReturnIsSeenAmongManyConfirms(t *testing.T) {
 	t.Parallel()
 	url := rabbit.VHost(t)
 	newServer(t, url, serveEcho("echo"))
-	c := newClient(t, url, func(cfg *client.Config) { cfg.NoServer = client.Wait })
+	c := newClient(t, url, func(cfg *client.Config) {
+		cfg.NoServer = client.Wait
+		cfg.Policies.Methods = map[string]reliability.Spec{"nobody.home": {Breaker: reliability.BreakerSpec{Off: new(true)}}}
+	})
 	var futures, missing []*client.Future
 	for range 1000 {
 		futures = append(futures, c.Go(testContext(t), "echo", []byte("x")))
