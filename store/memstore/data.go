@@ -113,13 +113,15 @@ func (d *Data) make(c store.Claim, now time.Time) store.Record {
 	}
 }
 
-func (d *Data) put(r store.Record, now time.Time) {
+// put makes r the record of its key, and returns it as it is then.
+func (d *Data) put(r store.Record, now time.Time) store.Record {
 	if old := d.records[r.Key]; old != nil {
 		d.size -= size(old)
 	}
 	r.Updated = now
 	d.size += size(&r)
 	d.records[r.Key] = &r
+	return r
 }
 
 func (d *Data) forget(key store.Key) {

@@ -156,8 +156,7 @@ func (s *Store) Claim(ctx context.Context, c store.Claim) (r store.Record, won b
 		if r.Fingerprint == (store.Fingerprint{}) {
 			r.Fingerprint = c.Fingerprint
 		}
-		s.data.put(r, now)
-		r.Updated = now
+		r = s.data.put(r, now)
 		return nil
 	})
 	return r, won, err
