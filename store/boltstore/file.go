@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -85,24 +86,25 @@ func readMeta(r io.ReaderAt) (m meta, err error) {
 	var b [metaFieldsRead]byte
 	found := false
 	look := func(at int64) {
-		if n, _ := r.ReadAt(b[:], at); n == len(b) {
-			if other, ok := parseMeta(b[:]); ok && (!found || other.txid > m.txid) {
-				m, found = other, true
-			}
+		n, failed := r.ReadAt(b[:], at)
+		if failed != nil && !errors.Is(failed, io.EOF) {
+			err = failed
+		}
+		if other, ok := parseMeta(b[:n]); ok && (!found || other.txid > m.txid) {
+			m, found = other, true
 		}
 	}
 	look(0)
 	if found {
 		look(m.pageSize)
-		return m, nil
 	}
 	for at := int64(smallestPage); at <= largestPage && !found; at *= 2 {
 		look(at)
 	}
-	if !found {
-		return m, damaged("no meta page of the file is whole")
+	if err == nil && !found {
+		err = damaged("no meta page of the file is whole")
 	}
-	return m, nil
+	return m, err
 }
 
 // meta returns the meta page that counts, in a file that is as long as it says.

@@ -117,9 +117,24 @@ func openDB(f *file, readOnly bool) (db *bbolt.DB, err error) {
 		if h := f.f.Load(); h != nil {
 			_ = h.Close() // a panic has left it open; after an error it is closed already
 		}
-		return nil, openError(f.path, err)
+		return nil, openError(f.path, explain(f.path, err))
 	}
 	return db, nil
+}
+
+// explain returns the damage for which bbolt has not opened a file, or its error.
+func explain(path string, err error) error {
+	h, failed := os.Open(path) //nolint:gosec // the path is the caller's
+	if errors.Is(err, berrors.ErrTimeout) || failed != nil {
+		return err
+	}
+	defer func() { _ = h.Close() }() // it was only read
+	f := &file{path: path}
+	f.f.Store(h)
+	if d := f.intact(); errors.As(d, new(*damage)) {
+		return d
+	}
+	return err
 }
 
 // closeDB closes the database or, if bbolt cannot do that any more, its file: the

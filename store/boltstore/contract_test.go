@@ -1,0 +1,49 @@
+package boltstore
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/warren-rpc/warren/store"
+	"github.com/warren-rpc/warren/store/storetest"
+)
+
+func openForSuite(t testing.TB, dir string, now func() time.Time, o storetest.Options) store.Store {
+	t.Helper()
+	s, err := Open(filepath.Join(dir, "store.db"), Options{
+		Now: now, MaxPayload: o.MaxPayload, SizeLimit: o.SizeLimit, SweepEvery: -1,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// The kills of a process are in TestKilledProcessLosesNothingThatItWasAnswered too,
+// many more of them.
+func TestStoreKeepsItsContract(t *testing.T) {
+	storetest.Run(t, openForSuite, storetest.Features{SizeLimit: 4 << 20, Keys: 20_000})
+}
+
+func TestTransactionsKeepTheirContract(t *testing.T) {
+	t.Parallel()
+	name := []byte("application")
+	put := func(tx *bbolt.Tx, key, value []byte) error {
+		b, err := tx.CreateBucketIfNotExists(name)
+		if err != nil {
+			return err
+		}
+		return b.Put(key, value)
+	}
+	get := func(tx *bbolt.Tx, key []byte) ([]byte, error) {
+		b := tx.Bucket(name)
+		if b == nil {
+			return nil, nil
+		}
+		return b.Get(key), nil
+	}
+	storetest.RunTransactional(t, openForSuite, put, get)
+}
