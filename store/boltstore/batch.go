@@ -188,7 +188,7 @@ func (b *batch) complete(key store.Key, token uint64, r store.Result, retention 
 	return b.save(&e)
 }
 
-func (b *batch) abandon(key store.Key, token uint64) error {
+func (b *batch) abandon(key store.Key, token uint64, ended bool) error {
 	e, err := b.owned(key, token)
 	if err != nil {
 		return err

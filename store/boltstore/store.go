@@ -149,8 +149,8 @@ func (s *Store) Complete(ctx context.Context, key store.Key, token uint64, r sto
 }
 
 // Abandon implements store.Store.
-func (s *Store) Abandon(ctx context.Context, key store.Key, token uint64) error {
-	return s.do(ctx, &op{name: "abandon", apply: func(b *batch) error { return b.abandon(key, token) }})
+func (s *Store) Abandon(ctx context.Context, key store.Key, token uint64, ended bool) error {
+	return s.do(ctx, &op{name: "abandon", apply: func(b *batch) error { return b.abandon(key, token, ended) }})
 }
 
 // Bury implements store.Store.
