@@ -68,6 +68,12 @@ type Error struct {
 	RetryAfter time.Duration
 	// Remote says that the error came from the server, in a reply.
 	Remote bool
+	// Replayed says that the error was stored by an earlier attempt and the
+	// handler did not run for this one.
+	Replayed bool
+	// Issued is when the call was made, by this client's clock; zero on the
+	// server's side, and where there was no call yet. It does not travel.
+	Issued time.Time
 	// Incident names an entry in the server's log, or is empty.
 	Incident string
 	// Details are for programs, as the handler chose them: at most 32 entries

@@ -230,6 +230,8 @@ type errorVector struct {
 	Outcome warren.Outcome    `json:"outcome"`
 	Text    string            `json:"text"`
 	Details map[string]string `json:"details"`
+
+	Replayed bool `json:"replayed"`
 }
 
 func TestRepliesAreReadAsDocumented(t *testing.T) {
@@ -250,7 +252,7 @@ func TestRepliesAreReadAsDocumented(t *testing.T) {
 		switch v.Then {
 		case "result":
 			if err != nil || reply == nil || reply.Plain != v.Plain || !maps.Equal(reply.Header, v.Headers) ||
-				string(reply.Body) != string(d.Body) || reply.ContentType != d.ContentType {
+				string(reply.Body) != string(d.Body) || reply.ContentType != d.ContentType || reply.Replayed != v.Replayed {
 				t.Errorf("%s: %+v, %v", cells[0], reply, err)
 			}
 		case "drop":
@@ -259,7 +261,7 @@ func TestRepliesAreReadAsDocumented(t *testing.T) {
 			}
 		case "error":
 			if err == nil || err.Code != v.Code || err.Reason != v.Reason || err.Outcome != v.Outcome ||
-				!maps.Equal(err.Details, v.Details) || v.Text != "" && err.Message != v.Text {
+				!maps.Equal(err.Details, v.Details) || err.Replayed != v.Replayed || v.Text != "" && err.Message != v.Text {
 				t.Errorf("%s: %+v", cells[0], err)
 			}
 		default:
@@ -280,6 +282,7 @@ func TestErrorsAreWrittenAsDocumented(t *testing.T) {
 		decodeVector(t, cells[0], &v)
 		msg := wire.EncodeError(&warren.Request{CallID: "17", Plain: v.Plain, Attempt: v.Attempt}, &warren.Error{
 			Code: v.Error.Code, Reason: v.Error.Reason, Outcome: v.Error.Outcome, Message: v.Error.Text, Details: v.Error.Details,
+			Replayed: v.Error.Replayed,
 		}, wire.Transient)
 		if msg.Type != v.Message.Type || msg.ContentType != v.Message.ContentType || string(msg.Body) != v.Message.Body ||
 			msg.CorrelationId != "17" || len(msg.Headers) != 0 || msg.Expiration != "" {

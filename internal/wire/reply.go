@@ -69,31 +69,41 @@ func replyMeta(req *warren.Request) Meta {
 // the type, and as the body JSON for Warren callers and one line of text for
 // plain ones. Messages and details over their bounds are cut.
 func EncodeError(req *warren.Request, e *warren.Error, mode uint8) amqp.Publishing {
+	b := bounded(e)
 	meta := replyMeta(req)
-	meta.Code, meta.Reason, meta.Outcome = e.Code, e.Reason, e.Outcome
-	meta.RetryAfter, meta.Incident = e.RetryAfter, e.Incident
-	if !meta.Code.Valid() {
-		meta.Code = warren.CodeUnknown
-	}
-	if warren.CheckReason(meta.Reason) != nil {
-		meta.Reason = ""
-	}
-	if meta.Outcome > warren.Executed {
-		meta.Outcome = warren.Unknown
-	}
+	meta.Code, meta.Reason, meta.Outcome = b.Code, b.Reason, b.Outcome
+	meta.RetryAfter, meta.Incident, meta.Replayed = b.RetryAfter, b.Incident, b.Replayed
 	msg := amqp.Publishing{DeliveryMode: mode, CorrelationId: req.CallID, Type: meta.Encode()}
-	message := cutText(e.Message, maxMessage)
 	if req.Plain {
 		msg.ContentType = "text/plain"
-		msg.Body = []byte(plainError(meta.Code, meta.Reason, message))
+		msg.Body = []byte(plainError(b.Code, b.Reason, b.Message))
 		return msg
 	}
-	body, err := json.Marshal(errorBody{Message: message, Details: cutDetails(e.Details)})
+	body, err := json.Marshal(errorBody{Message: b.Message, Details: b.Details})
 	if err != nil {
 		body = nil // strings always marshal; an error without text is still an error
 	}
 	msg.ContentType, msg.Body = "application/json", body
 	return msg
+}
+
+// bounded returns what of e may leave this side, cut to its bounds.
+func bounded(e *warren.Error) *warren.Error {
+	b := &warren.Error{
+		Code: e.Code, Reason: e.Reason, Outcome: e.Outcome, Message: cutText(e.Message, maxMessage),
+		RetryAfter: time.Duration(retryMillis(e.RetryAfter)) * time.Millisecond,
+		Incident:   clean(e.Incident, warren.MaxIncident), Details: cutDetails(e.Details), Replayed: e.Replayed,
+	}
+	if !b.Code.Valid() {
+		b.Code = warren.CodeUnknown
+	}
+	if warren.CheckReason(b.Reason) != nil {
+		b.Reason = ""
+	}
+	if b.Outcome > warren.Executed {
+		b.Outcome = warren.Unknown
+	}
+	return b
 }
 
 func plainError(code warren.Code, reason, message string) string {
@@ -192,7 +202,7 @@ func DecodeReply(d *amqp.Delivery, issued time.Time, limits Limits) (*warren.Rep
 func remoteError(meta *Meta, d *amqp.Delivery) *warren.Error {
 	e := &warren.Error{
 		Code: meta.Code, Reason: meta.Reason, Outcome: meta.Outcome, RetryAfter: meta.RetryAfter,
-		Incident: meta.Incident, Attempts: meta.Attempt, Remote: true,
+		Incident: meta.Incident, Attempts: meta.Attempt, Remote: true, Replayed: meta.Replayed,
 	}
 	var body errorBody
 	if len(d.Body) <= maxErrorBody && json.Unmarshal(d.Body, &body) == nil {

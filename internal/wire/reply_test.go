@@ -117,7 +117,7 @@ func failures() *rapid.Generator[*warren.Error] {
 			Code: warren.Code(rapid.Byte().Draw(t, "code")), Reason: text().Draw(t, "reason"), Outcome: warren.Outcome(rapid.Byte().Draw(t, "outcome")),
 			Message: text().Draw(t, "message"), RetryAfter: time.Duration(rapid.Int64().Draw(t, "retry")),
 			Incident: text().Draw(t, "incident"), Details: rapid.MapOfN(text(), text(), 0, 40).Draw(t, "details"),
-			Method: "secret.method", CallID: "secret", Cause: fmt.Errorf("secret"),
+			Replayed: rapid.Bool().Draw(t, "replayed"), Method: "secret.method", CallID: "secret", Cause: fmt.Errorf("secret"),
 		}
 	})
 }
@@ -147,7 +147,7 @@ func TestErrorGoesThereAndBackWithinItsBounds(t *testing.T) {
 		if warren.CheckReason(reason) != nil {
 			reason = ""
 		}
-		if got.Code != code || got.Outcome != outcome || got.Reason != reason {
+		if got.Code != code || got.Outcome != outcome || got.Reason != reason || got.Replayed != sent.Replayed {
 			t.Fatalf("%v arrives as %v", sent, got)
 		}
 		checkText(t, sent.Message, got.Message, 4<<10)

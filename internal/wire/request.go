@@ -93,6 +93,18 @@ var ErrNotACall = errors.New("warren: the message is not a call")
 // upon which the message is dropped. With an *Error the request is returned
 // too, without header and body, so that the error can be addressed.
 func DecodeRequest(d *amqp.Delivery, method string, limits Limits) (*warren.Request, error) {
+	req, err := decodeRequest(d, method, KindCall, limits)
+	if errors.Is(err, errKind) {
+		return nil, ErrNotACall
+	}
+	return req, err
+}
+
+// errKind says that a message of Warren's is of another kind than its queue is for.
+var errKind = errors.New("warren: the message is of another kind")
+
+// decodeRequest reads a request of that kind, or a plain one.
+func decodeRequest(d *amqp.Delivery, method string, kind Kind, limits Limits) (*warren.Request, error) {
 	req := &warren.Request{
 		Method: method, CallID: d.CorrelationId, Attempt: 1,
 		Caller: d.AppId, UserID: d.UserId, OneWay: d.ReplyTo == "",
@@ -103,8 +115,8 @@ func DecodeRequest(d *amqp.Delivery, method string, limits Limits) (*warren.Requ
 		if err != nil {
 			return req, badRequest(err)
 		}
-		if meta.Kind != KindCall {
-			return nil, ErrNotACall
+		if meta.Kind != kind {
+			return nil, errKind
 		}
 		req.Attempt, req.Deadline, req.Issued = max(meta.Attempt, 1), meta.Deadline, meta.Issued
 	}

@@ -1,0 +1,4 @@
+package wire
+
+// WriteFingerprint is what Fingerprint hashes.
+var WriteFingerprint = fingerprint
