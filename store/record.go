@@ -97,8 +97,9 @@ type Record struct {
 	// Token is the fencing token of the last claim, from 1 on; 0 if there was none.
 	// It never falls in the life of a record.
 	Token uint64
-	// Attempts is how often the call was begun, which is how many claims it had
-	// since it was made, or since it was last taken out of Parked.
+	// Attempts is how often the call was begun and did not end: how many claims it had
+	// since it was made, or since it was last taken out of Parked, less those that
+	// were abandoned as ended.
 	Attempts int
 	// Owner is the identity of the store that made the last claim. See
 	// [Store.Owner].

@@ -40,12 +40,13 @@ type Store interface {
 	// replaced still completes.
 	Complete(ctx context.Context, key Key, token uint64, r Result, retention time.Duration) error
 
-	// Abandon gives up a record in progress: it is Interrupted, with its attempts
-	// and token. ErrStale as for Complete.
-	Abandon(ctx context.Context, key Key, token uint64) error
+	// Abandon gives up a record in progress: it is Interrupted, with its token. Its
+	// attempts stay too or, if the attempt ended in order, count one less: they are
+	// those that were begun and have not ended. ErrStale as for Complete.
+	Abandon(ctx context.Context, key Key, token uint64, ended bool) error
 
 	// Bury makes sure that the call never runs from here on: it writes a tombstone
-	// if the record is absent or Interrupted. It returns the record that was there
+	// if the record is absent or Interrupted; Attempts stay. It returns the record that was there
 	// before; one that is InProgress, has ended, or is a tombstone was left as it
 	// is. Of b, the fields Once, Unpark and Lease are not used.
 	Bury(ctx context.Context, b Claim) (before Record, err error)

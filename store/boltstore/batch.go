@@ -194,6 +194,9 @@ func (b *batch) abandon(key store.Key, token uint64, ended bool) error {
 		return err
 	}
 	e.State = store.Interrupted
+	if ended {
+		e.Attempts--
+	}
 	return b.save(&e)
 }
 

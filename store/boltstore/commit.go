@@ -3,6 +3,7 @@ package boltstore
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"time"
 
@@ -17,18 +18,24 @@ var errNothing = errors.New("boltstore: nothing to commit")
 // run commits what waits, until ctx ends.
 func (s *Store) run(ctx context.Context) {
 	width := maxWidth
+	operations := 0
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.line.wake:
 		}
+		if operations > 1 {
+			// Those whose calls have just ended are about to make others: all of them,
+			// and not only the first, belong to this commit.
+			runtime.Gosched()
+		}
 		ops, waiting := s.line.take(width)
 		if len(ops) == 0 {
 			continue
 		}
 		began := time.Now()
-		operations := len(ops)
+		operations = len(ops)
 		spoiled, err := s.commit(ops)
 		// A function that fails costs all that were before it in the transaction
 		// another run. Where many fail, few share one.
@@ -56,8 +63,7 @@ func (s *Store) commit(ops []*op) (spoiled bool, err error) {
 		}
 		spoiled = true
 		o := ops[culprit]
-		var d *damage
-		if errors.As(o.verdict, &d) {
+		if _, damaged := errors.AsType[*damage](o.verdict); damaged {
 			err := corrupt(s.path, o.verdict)
 			s.fail(err)
 			s.settle(ops, err)
@@ -117,7 +123,7 @@ func (s *Store) attempt(ops []*op) (culprit int, err error) {
 	case errors.Is(err, errSpoiled):
 		return culprit, nil
 	}
-	if c := corrupt(s.path, err); c != err {
+	if c := corrupt(s.path, err); final(c) {
 		s.fail(c)
 		return -1, c
 	}

@@ -18,7 +18,7 @@ func holderPath(path string) string { return path + ".holder" }
 func writeHolder(path string) {
 	pid := os.Getpid()
 	note := fmt.Sprintf("%d %s %s\n", pid, time.Now().UTC().Format(time.RFC3339), born(pid))
-	_ = os.WriteFile(holderPath(path), []byte(note), 0o600)
+	_ = os.WriteFile(holderPath(path), []byte(note), 0o600) //nolint:gosec // the path is the caller's
 }
 
 func removeHolder(path string) { _ = os.Remove(holderPath(path)) }
@@ -26,7 +26,7 @@ func removeHolder(path string) { _ = os.Remove(holderPath(path)) }
 // readHolder returns who wrote the note, or "" if that process has ended, or nobody
 // knows.
 func readHolder(path string) string {
-	b, err := os.ReadFile(holderPath(path))
+	b, err := os.ReadFile(holderPath(path)) //nolint:gosec // the path is the caller's
 	if err != nil {
 		return ""
 	}

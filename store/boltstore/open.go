@@ -53,7 +53,7 @@ func Open(path string, opts Options) (*Store, error) {
 
 // prepare makes sure that there is a file, and that it is a store or empty.
 func prepare(path string) error {
-	info, err := os.Stat(path)
+	info, err := os.Stat(path) //nolint:gosec // the path is the caller's
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if err := create(path); err != nil {
@@ -80,7 +80,7 @@ func create(path string) (err error) {
 		return err
 	}
 	name := temporary.Name()
-	defer func() { err = errors.Join(err, os.Remove(name)) }()
+	defer func() { err = errors.Join(err, os.Remove(name)) }() //nolint:gosec // it was made here
 	if err := temporary.Close(); err != nil {
 		return err
 	}

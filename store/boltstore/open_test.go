@@ -159,7 +159,7 @@ func TestSecondOpeningIsToldWhoHasTheFile(t *testing.T) {
 func TestOtherProcessIsNamedAndIsForgottenWhenItDies(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
-	cmd := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // the test binary itself
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), crashFile+"="+path)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

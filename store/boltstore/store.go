@@ -100,7 +100,7 @@ func (s *Store) peek(key store.Key) (r store.Record, settled bool, err error) {
 	if errors.Is(err, berrors.ErrInvalidMapping) {
 		return r, false, nil // a commit that failed has left it so; the next one mends it
 	}
-	if c := corrupt(s.path, err); c != err {
+	if c := corrupt(s.path, err); final(c) {
 		s.fail(c)
 		return store.Record{}, false, c
 	}

@@ -226,10 +226,13 @@ func (s *Store) complete(r store.Record, result store.Result, retention time.Dur
 }
 
 // Abandon implements [store.Store].
-func (s *Store) Abandon(ctx context.Context, key store.Key, token uint64) error {
+func (s *Store) Abandon(ctx context.Context, key store.Key, token uint64, ended bool) error {
 	return s.owned(ctx, key, token, func(r store.Record, now time.Time) error {
 		r.State = store.Interrupted
 		r.Lease = time.Time{}
+		if ended {
+			r.Attempts--
+		}
 		s.data.put(r, now)
 		return nil
 	})

@@ -151,7 +151,7 @@ func tokenTheft(e *env) {
 		result := store.Result{State: store.Completed, Payload: []byte("stolen")}
 		e.stale(e.store.Renew(e.ctx, r.Key, token, lease), "Renew with token %d of %v", token, brief(r))
 		e.stale(e.store.Complete(e.ctx, r.Key, token, result, retention), "Complete with token %d of %v", token, brief(r))
-		e.stale(e.store.Abandon(e.ctx, r.Key, token), "Abandon with token %d of %v", token, brief(r))
+		e.stale(e.store.Abandon(e.ctx, r.Key, token, false), "Abandon with token %d of %v", token, brief(r))
 		e.unchanged(r, "an operation with a wrong token")
 	}
 	// A token of another record that is higher than all that are stolen from.

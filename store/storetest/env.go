@@ -148,7 +148,7 @@ func (e *env) end(r store.Record, state store.State, payload []byte) store.Recor
 
 func (e *env) abandon(r store.Record) store.Record {
 	e.Helper()
-	if err := e.store.Abandon(e.ctx, r.Key, r.Token); err != nil {
+	if err := e.store.Abandon(e.ctx, r.Key, r.Token, false); err != nil {
 		e.Fatalf("Abandon: %v", err)
 	}
 	return e.get(r.Key)

@@ -280,7 +280,8 @@ func (h *history) giveUp(key store.Key) string {
 	if !judged || r != nil && h.dead(r) {
 		return "no " + what
 	}
-	err := h.store.Abandon(h.ctx, key, token)
+	ended := h.pick(2) == 0
+	err := h.store.Abandon(h.ctx, key, token, ended)
 	switch {
 	case r == nil || r.State != store.InProgress || r.Token != token:
 		h.stale(err, "%s", what)
@@ -288,6 +289,9 @@ func (h *history) giveUp(key store.Key) string {
 		h.Fatalf("%s: %v", what, err)
 	default:
 		r.State, r.Lease, r.Updated = store.Interrupted, time.Time{}, h.clock.Now()
+		if ended {
+			r.Attempts--
+		}
 	}
 	return what
 }

@@ -34,8 +34,13 @@ var claimMutants = map[string]breakage{
 		}
 	}},
 	"lets any token abandon": {"TokenTheft TakeoversRace", func(m *mutant) {
-		m.abandon = func(ctx context.Context, key store.Key, _ uint64) error {
-			return m.Store.Abandon(ctx, key, m.current(ctx, key).Token)
+		m.abandon = func(ctx context.Context, key store.Key, _ uint64, ended bool) error {
+			return m.Store.Abandon(ctx, key, m.current(ctx, key).Token, ended)
+		}
+	}},
+	"counts attempts that ended": {"Histories", func(m *mutant) {
+		m.abandon = func(ctx context.Context, key store.Key, token uint64, _ bool) error {
+			return m.Store.Abandon(ctx, key, token, false)
 		}
 	}},
 	"lets the newest token but one complete": {"TokenTheft LeaseEnds ReopenEndsOwners Histories", func(m *mutant) {
@@ -71,7 +76,7 @@ var claimMutants = map[string]breakage{
 	"takes others' claims for dead": {"SeveralOwners", func(m *mutant) {
 		m.claim = func(ctx context.Context, c store.Claim) (store.Record, bool, error) {
 			if r := m.current(ctx, c.Key); r.State == store.InProgress && r.Owner != m.Store.Owner() {
-				_ = m.Store.Abandon(ctx, c.Key, r.Token)
+				_ = m.Store.Abandon(ctx, c.Key, r.Token, false)
 			}
 			return m.Store.Claim(ctx, c)
 		}
@@ -211,7 +216,7 @@ var claimMutants = map[string]breakage{
 			m.mu.Lock()
 			defer m.mu.Unlock()
 			for key, token := range m.tokens {
-				_ = m.Store.Abandon(context.Background(), key, token)
+				_ = m.Store.Abandon(context.Background(), key, token, false)
 			}
 			return m.Store.Close()
 		}
@@ -259,7 +264,7 @@ func (m *mutant) rebase(again bool) {
 	m.complete = func(ctx context.Context, key store.Key, token uint64, r store.Result, retention time.Duration) error {
 		return m.Store.Complete(ctx, key, token+base(key), r, retention)
 	}
-	m.abandon = func(ctx context.Context, key store.Key, token uint64) error {
-		return m.Store.Abandon(ctx, key, token+base(key))
+	m.abandon = func(ctx context.Context, key store.Key, token uint64, ended bool) error {
+		return m.Store.Abandon(ctx, key, token+base(key), ended)
 	}
 }
