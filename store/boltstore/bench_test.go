@@ -122,8 +122,9 @@ func BenchmarkOpenMillion(b *testing.B) {
 			b.Fatal(err)
 		}
 		millis += float64(time.Since(began).Microseconds()) / 1000
+		runtime.GC()
 		runtime.ReadMemStats(&after)
-		heap += float64(after.HeapAlloc-before.HeapAlloc) / (1 << 20)
+		heap += (float64(after.HeapAlloc) - float64(before.HeapAlloc)) / (1 << 20)
 		n++
 		stats, err := s.Stats(context.Background())
 		if err != nil || stats.Records[store.Completed] != 1_000_000 {

@@ -25,9 +25,10 @@ func (s *Store) run(ctx context.Context) {
 			return
 		case <-s.line.wake:
 		}
-		if operations > 1 {
-			// Those whose calls have just ended are about to make others: all of them,
-			// and not only the first, belong to this commit.
+		// Those whose calls have just ended are about to make others: all of them, and
+		// not only the first, belong to this commit.
+		for before, now := 0, s.line.length(); now > before && now < operations; now = s.line.length() {
+			before = now
 			runtime.Gosched()
 		}
 		ops, waiting := s.line.take(width)

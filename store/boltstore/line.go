@@ -97,6 +97,12 @@ func (l *line) take(width int) (taken []*op, waiting int) {
 	return taken, len(rest)
 }
 
+func (l *line) length() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.ops)
+}
+
 // close refuses all operations from here on, and ends those that wait. ErrClosed
 // takes the place of what it was closed with before.
 func (l *line) close(err error) {

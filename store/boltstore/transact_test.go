@@ -60,11 +60,7 @@ func hold(t testing.TB, s *Store) (release func()) {
 	}
 }
 
-func waiting(s *Store) int {
-	s.line.mu.Lock()
-	defer s.line.mu.Unlock()
-	return len(s.line.ops)
-}
+func waiting(s *Store) int { return s.line.length() }
 
 func waitFor(t testing.TB, what string, condition func() bool) {
 	t.Helper()
