@@ -17,39 +17,60 @@ var errNothing = errors.New("boltstore: nothing to commit")
 
 // run commits what waits, until ctx ends.
 func (s *Store) run(ctx context.Context) {
-	width := maxWidth
-	operations := 0
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.line.wake:
 		}
-		// Those whose calls have just ended are about to make others: all of them, and
-		// not only the first, belong to this commit.
-		for before, now := 0, s.line.length(); now > before && now < operations; now = s.line.length() {
-			before = now
-			runtime.Gosched()
+		s.committing.Lock()
+		s.group()
+		s.committing.Unlock()
+	}
+}
+
+// lead has the caller commit what waits, its own operation among it, if nobody is
+// committing: alone, it does not wait for another goroutine to wake up.
+func (s *Store) lead() {
+	if !s.committing.TryLock() {
+		s.line.poke()
+		return
+	}
+	defer func() {
+		s.committing.Unlock()
+		if s.line.length() > 0 {
+			s.line.poke()
 		}
-		ops, waiting := s.line.take(width)
-		if len(ops) == 0 {
-			continue
-		}
-		began := time.Now()
-		operations = len(ops)
-		spoiled, err := s.commit(ops)
-		// A function that fails costs all that were before it in the transaction
-		// another run. Where many fail, few share one.
-		if spoiled {
-			width = max(width/2, 1)
-		} else {
-			width = min(width*2, maxWidth)
-		}
-		if s.opts.OnCommit != nil {
-			s.opts.OnCommit(Commit{
-				Operations: operations, Waiting: waiting, Took: time.Since(began), Size: s.figures.Load().used(), Err: err,
-			})
-		}
+	}()
+	s.group()
+}
+
+// group commits one group of those that wait.
+func (s *Store) group() {
+	// Those whose calls have just ended are about to make others: all of them, and
+	// not only the first, belong to this commit.
+	for before, now := 0, s.line.length(); now > before && now < s.operations; now = s.line.length() {
+		before = now
+		runtime.Gosched()
+	}
+	ops, waiting := s.line.take(s.width)
+	if len(ops) == 0 {
+		return
+	}
+	began := time.Now()
+	s.operations = len(ops)
+	spoiled, err := s.commit(ops)
+	// A function that fails costs all that were before it in the transaction
+	// another run. Where many fail, few share one.
+	if spoiled {
+		s.width = max(s.width/2, 1)
+	} else {
+		s.width = min(s.width*2, maxWidth)
+	}
+	if s.opts.OnCommit != nil {
+		s.opts.OnCommit(Commit{
+			Operations: s.operations, Waiting: waiting, Took: time.Since(began), Size: s.figures.Load().used(), Err: err,
+		})
 	}
 }
 

@@ -225,7 +225,9 @@ func killOne(t *testing.T, path string) {
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = <-ended // it says that it was killed
+	if err := <-ended; err == nil {
+		t.Error("a process that was killed has ended in order")
+	}
 }
 
 func sizeOf(path string) int64 {

@@ -12,7 +12,8 @@
 // # Commits
 //
 // All changes that wait are committed as one bbolt transaction, with its two syncs
-// of the disk: a single caller waits for nobody, and 256 of them share the cost. A
+// of the disk, by one of those who wait: a single caller waits for nobody, not even
+// for another goroutine, and 256 of them share the cost. A
 // change whose method has returned nil is on the disk. Get does not show a change
 // before it is there.
 //
@@ -24,7 +25,8 @@
 // alone. Commit and Rollback of the
 // transaction panic. The function runs on the goroutine that called Transact, while
 // all other changes wait: one that hangs stops the store, and one that calls a
-// changing method of the store hangs.
+// changing method of the store hangs. Handlers that it gives to the transaction's
+// OnCommit run while the others wait, too, and must not end their goroutine.
 //
 // # Size
 //

@@ -63,7 +63,6 @@ func (l *line) add(o *op) error {
 		return l.closed
 	}
 	l.ops = append(l.ops, o)
-	l.poke()
 	return nil
 }
 
@@ -128,6 +127,11 @@ func (s *Store) do(ctx context.Context, o *op) error {
 	o.done = make(chan struct{})
 	if err := s.line.add(o); err != nil {
 		return err
+	}
+	if o.turn == nil {
+		s.lead()
+	} else {
+		s.line.poke() // its caller is needed for its function
 	}
 	cancelled := ctx.Done()
 	for {

@@ -34,7 +34,7 @@ func Open(path string, opts Options) (*Store, error) {
 	if err := prepare(path); err != nil {
 		return nil, err
 	}
-	s := &Store{path: path, opts: opts, line: newLine(), file: &file{path: path}}
+	s := &Store{path: path, opts: opts, line: newLine(), file: &file{path: path}, width: maxWidth}
 	if s.db, err = openDB(s.file, false); err != nil {
 		return nil, err
 	}

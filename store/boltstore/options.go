@@ -29,9 +29,10 @@ type Options struct {
 	// Logger is told of what nobody is told otherwise: sweeps that failed, damage.
 	// Default: nobody.
 	Logger *slog.Logger
-	// OnCommit is told of each commit, after those who wait for it, outside all
-	// locks. The next commit waits for it; it must not call a method that changes
-	// the store.
+	// OnCommit is told of each commit, after those who wait for it, on the goroutine
+	// that made it, which may be that of one of the callers. No lock is held that a
+	// Get or Stats needs, but the next commit waits for it: it must not call a method
+	// that changes the store.
 	OnCommit func(Commit)
 }
 

@@ -16,7 +16,8 @@ import (
 )
 
 // Store is a store in a file. All its methods are safe for concurrent use. It has
-// two goroutines of its own: one commits, one sweeps.
+// two goroutines of its own: one commits what callers do not commit themselves, one
+// sweeps.
 type Store struct {
 	path    string
 	opts    Options
@@ -27,10 +28,14 @@ type Store struct {
 	// durable is the last transaction that the disk is known to have.
 	durable atomic.Uint64
 
-	gate  sync.RWMutex // held to read by readers of db, to write to replace or close it
-	db    *bbolt.DB    // the committing goroutine, which replaces it, reads it without
-	file  *file
-	doubt bool // the last commit failed; of the committing goroutine
+	gate sync.RWMutex // held to read by readers of db, to write to replace or close it
+	db   *bbolt.DB    // whoever commits, and may replace it, reads it without
+	file *file
+
+	committing sync.Mutex // held by whoever commits
+	doubt      bool       // the last commit failed
+	operations int        // of the last commit
+	width      int        // how many functions of the application the next one runs, at most
 
 	closing  sync.Once
 	closeErr error
@@ -218,6 +223,8 @@ func (s *Store) Close() error {
 	s.closing.Do(func() {
 		s.line.close(store.ErrClosed)
 		_ = s.runner.Stop(context.Background()) // whose end is never: it returns nil
+		s.committing.Lock()
+		defer s.committing.Unlock()
 		s.gate.Lock()
 		defer s.gate.Unlock()
 		removeHolder(s.path)
