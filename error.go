@@ -39,6 +39,8 @@ const (
 	ReasonBudgetExhausted   = "budget_exhausted"   // unavailable: the target's retry budget is spent
 	ReasonPoisoned          = "poisoned"           // internal: too many attempts of this call were started and not ended
 	ReasonInterrupted       = "interrupted"        // the handler was interrupted and may not run again
+	ReasonStoreUnavailable  = "store_unavailable"  // unavailable: the server's idempotency store does not work
+	ReasonStoreFull         = "store_full"         // resource_exhausted: the server's idempotency store takes no new calls
 	ReasonReplyNotRetained  = "reply_not_retained" // the call executed; its reply was too large to keep
 	ReasonNotPermitted      = "not_permitted"      // permission_denied: the broker refuses this user the operation
 	MaxReason               = 64                   // bytes in a reason

@@ -93,7 +93,7 @@ func (l *lines) seen(ready, consumers int) {
 
 // guarded is a request whose handler's end somebody waits for.
 type guarded struct {
-	began  time.Time
+	began  time.Time // zero until the handler is called
 	ticket reliability.Ticket
 }
 
@@ -115,7 +115,7 @@ func (a *answer) begin() bool {
 			return false
 		}
 	}
-	a.guarded = &guarded{began: now}
+	a.guarded = &guarded{}
 	if m.kill != nil {
 		ticket, refusal := m.kill.Allow(now)
 		if refusal != nil {
@@ -128,16 +128,37 @@ func (a *answer) begin() bool {
 	return true
 }
 
-// ended is called once the handler has ended, and before its end is answered.
-func (a *answer) ended(r reliability.Result) {
-	if a.guarded == nil {
-		return
-	}
-	now := time.Now()
-	if a.m.lines != nil {
-		a.m.lines.Done(now.Sub(a.guarded.began))
-	}
-	if a.m.kill != nil {
-		a.m.kill.Done(a.guarded.ticket, now, r)
+// started is called right before the handler.
+func (a *answer) started() {
+	a.s.counters.handled.Add(1)
+	if a.guarded != nil {
+		a.guarded.began = time.Now()
 	}
 }
+
+// working says that so many more goroutines are at requests.
+func (a *answer) working(n int32) {
+	if a.m.lines != nil {
+		a.m.lines.working.Add(n)
+	}
+}
+
+// ended is called once the handler has ended, and before its end is answered. Only
+// the first call counts.
+func (a *answer) ended(r reliability.Result) {
+	g := a.guarded
+	if g == nil {
+		return
+	}
+	a.guarded = nil
+	now := time.Now()
+	if a.m.lines != nil && !g.began.IsZero() {
+		a.m.lines.Done(now.Sub(g.began))
+	}
+	if a.m.kill != nil {
+		a.m.kill.Done(g.ticket, now, r)
+	}
+}
+
+// notBegun is called instead of ended if the handler was let in and not called.
+func (a *answer) notBegun() { a.ended(reliability.Ignored) }

@@ -19,6 +19,13 @@ type answer struct {
 	d       broker.Delivery
 	req     *warren.Request
 	guarded *guarded // nil if nobody waits for the handler's end
+
+	id       *identity     // nil without a record
+	unpark   bool          // an operator lets it run again
+	handled  bool          // the gate has answered it, or left it
+	panicked *warren.Error // what is told of a panic
+	control  bool          // it answers a question about a call
+
 	first   broker.Publishing
 	publish *broker.Publishing // the last one
 	tries   int                // publishes of the reply that were not confirmed
@@ -33,12 +40,17 @@ func (a *answer) reject(err error) {
 		e = warren.Errorf(warren.CodeInternal, "%w", err)
 	}
 	told := *e
-	told.Outcome = warren.NotExecuted
-	if a.req.Redelivered {
-		// A handler may have run for it when it was delivered before.
-		told.Outcome = warren.Unknown
-	}
+	told.Outcome = a.notExecuted()
 	a.fail(&told)
+}
+
+// notExecuted is the outcome of a request whose handler has not run for this
+// delivery. One may have when it was delivered before.
+func (a *answer) notExecuted() warren.Outcome {
+	if a.req.Redelivered {
+		return warren.Unknown
+	}
+	return warren.NotExecuted
 }
 
 func (a *answer) fail(e *warren.Error) {
@@ -56,7 +68,9 @@ func (a *answer) succeed(reply *warren.Reply) {
 		return
 	}
 	limits := a.m.limits
-	limits.Body = a.s.cfg.MaxReply
+	if limits.Body = a.s.cfg.MaxReply; a.control {
+		limits.Body = wire.ResolutionBytes(limits.Body)
+	}
 	a.send(wire.EncodeReply(a.req, reply, a.mode(), limits))
 }
 
@@ -175,6 +189,12 @@ func (a *answer) Acked(written bool) {
 func (a *answer) putBack() {
 	a.d.Return()
 	a.s.open.Done()
+}
+
+// keep is giveBack for a request that the gate has.
+func (a *answer) keep() {
+	a.handled = true
+	a.giveBack()
 }
 
 // giveBack leaves the request unacknowledged: the broker hands it out again

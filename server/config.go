@@ -8,6 +8,7 @@ import (
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/broker"
+	"github.com/warren-rpc/warren/store"
 )
 
 // Config configures a [Server]. Every zero field but Broker has a default;
@@ -24,6 +25,17 @@ type Config struct {
 	// MaxRequest and MaxReply bound bodies, in bytes. Default: 1 MiB; 1 to
 	// 128 MiB.
 	MaxRequest, MaxReply int
+	// Store remembers calls, so that one which is delivered or made again is answered
+	// with the reply that it had; see [Dedupe]. It is neither opened nor closed here:
+	// close it after the server has stopped. Default: none.
+	//
+	// A store that is one process's alone (its Traits are not Shared) makes the server
+	// hold an exclusive queue for each method, warren.owner.NAME: a second server of
+	// the method, which would not know what this one remembers, is not served until
+	// this one has gone.
+	Store store.Store
+	// Namespace keeps apart the records of services that share a store. Default: "".
+	Namespace string
 	// PersistentReplies asks the broker to write replies to disk, so that they
 	// survive its restart. Default: false.
 	PersistentReplies bool
@@ -40,9 +52,13 @@ type Method struct {
 	Concurrency int
 	// Prefetch is how many requests may be with this server and not yet
 	// acknowledged. More than Concurrency hides the broker's latency; where
-	// handlers are slow, less of it spreads the load better. Default: twice
-	// Concurrency; from Concurrency to 65,535.
+	// handlers are slow, less of it spreads the load better. With a store, what waits
+	// for a record to be written is among it. Default: twice Concurrency, four times
+	// with a store; from Concurrency to 65,535.
 	Prefetch int
+	// Dedupe says how calls are remembered; see [Dedupe]. Default: as AtLeastOnce if
+	// Config.Store is set.
+	Dedupe Dedupe
 	// Admission refuses requests while too many wait; see [Admission]. Default: off.
 	Admission Admission
 	// KillSwitch stops consuming while the handler mostly fails on this server; see
@@ -112,7 +128,10 @@ func (c *Config) validate() error {
 	)
 }
 
-func (m Method) withDefaults() Method {
+// stored reports whether calls of the method have records.
+func (m *Method) stored(s store.Store) bool { return s != nil && m.Dedupe.Mode != NotDeduped }
+
+func (m Method) withDefaults(s store.Store) Method {
 	m.Interceptors = append([]warren.Interceptor(nil), m.Interceptors...)
 	if m.Queue.Type == "" {
 		m.Queue.Type = Quorum
@@ -121,8 +140,13 @@ func (m Method) withDefaults() Method {
 		m.Concurrency = defaultConcurrency
 	}
 	if m.Prefetch == 0 {
-		m.Prefetch = min(2*m.Concurrency, 65535)
+		ahead := 2
+		if m.stored(s) {
+			ahead = 4
+		}
+		m.Prefetch = min(ahead*m.Concurrency, 65535)
 	}
+	m.Dedupe = m.Dedupe.withDefaults(m.stored(s))
 	m.Admission = m.Admission.withDefaults()
 	m.KillSwitch = m.KillSwitch.withDefaults()
 	if m.Codec == nil {
@@ -157,6 +181,7 @@ func (m *Method) validate() error {
 	}
 	return cmp.Or(
 		within(field("Prefetch"), m.Prefetch, m.Concurrency, 65535),
+		m.Dedupe.validate(field),
 		m.Admission.validate(field),
 		m.KillSwitch.validate(field, m.Queue.Expires),
 	)

@@ -88,7 +88,7 @@ func TestConfigAndMethodAreCopied(t *testing.T) {
 		c.Broker.TLS = &tls.Config{ServerName: "before", MinVersion: tls.VersionTLS12}
 	})
 	method := Method{Name: "m", Interceptors: []warren.Interceptor{note("method ")}}
-	ours, copied := theirs.withDefaults(), method.withDefaults()
+	ours, copied := theirs.withDefaults(), method.withDefaults(nil)
 	theirs.Interceptors[0], method.Interceptors[0] = note("changed "), note("changed ")
 	theirs.Broker.URLs[0], theirs.Broker.TLS.ServerName = "amqp://other", "after"
 	end := func(context.Context, *warren.Request) (*warren.Reply, error) { return &warren.Reply{}, nil }
@@ -142,14 +142,14 @@ func TestMethodNamesTheFieldThatIsWrong(t *testing.T) {
 		},
 		"negative probes": {Method{Name: "m", KillSwitch: KillSwitch{Failures: 1, Probes: -1}}, "server.Method.KillSwitch.Probes of m"},
 	} {
-		m := test.method.withDefaults()
+		m := test.method.withDefaults(nil)
 		checkNames(t, name, m.validate(), test.field)
 	}
 }
 
 func TestMethodDefaultsAndBounds(t *testing.T) {
 	t.Parallel()
-	m := Method{Name: "m"}.withDefaults()
+	m := Method{Name: "m"}.withDefaults(nil)
 	if m.Queue != (Queue{Type: Quorum}) || m.Concurrency != 64 || m.Prefetch != 128 || m.Codec != warren.JSON || len(m.Interceptors) != 0 {
 		t.Errorf("the defaults are %+v", m)
 	}
@@ -166,7 +166,7 @@ func TestMethodDefaultsAndBounds(t *testing.T) {
 		"kill switch":       {Name: "m", KillSwitch: KillSwitch{Failures: 1}},
 		"patient switch":    {Name: "m", KillSwitch: KillSwitch{Failures: 0.1, Open: time.Hour}},
 	} {
-		m = m.withDefaults()
+		m = m.withDefaults(nil)
 		if err := m.validate(); err != nil || m.Prefetch < m.Concurrency {
 			t.Errorf("%s: %v, %+v", name, err, m)
 		}
@@ -184,7 +184,7 @@ func TestMethodDeclaresItsQueue(t *testing.T) {
 		"transient": {Queue{Type: Classic, Transient: true}, broker.Queue{Name: "m", Type: broker.Classic}},
 		"existing":  {Queue{Type: Existing}, broker.Queue{Name: "m", Type: broker.Existing, Durable: true}},
 	} {
-		m := Method{Name: "m", Queue: test.queue}.withDefaults()
+		m := Method{Name: "m", Queue: test.queue}.withDefaults(nil)
 		if got := m.queue(); got != test.want {
 			t.Errorf("%s: %+v; want %+v", name, got, test.want)
 		}

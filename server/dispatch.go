@@ -3,8 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -23,10 +21,6 @@ import (
 // within its interceptors, hence after admission.
 func (s *Server) serve(m *method, d broker.Delivery) {
 	s.open.Add(1)
-	if m.lines != nil {
-		m.lines.working.Add(1)
-		defer m.lines.working.Add(-1)
-	}
 	s.counters.requests.Add(1)
 	crashpoint.Reached(crashpoint.Delivered, m.Name, d.CorrelationId)
 
@@ -44,24 +38,78 @@ func (s *Server) serve(m *method, d broker.Delivery) {
 		a.reject(err)
 		return
 	}
+	if m.gate != nil {
+		id, refusal := m.gate.identify(req, d.ReplyTo)
+		if refusal != nil {
+			a.reject(refusal)
+			return
+		}
+		a.id = id
+	}
+	if n := wire.Deliveries(&d.Delivery); a.id == nil && m.Dedupe.Park > 0 && n >= m.Dedupe.Park {
+		a.park(n, a.settlePark)
+		return
+	}
 	ctx := s.handlers
+	if a.id != nil {
+		a.unpark = wire.IsReplay(&d.Delivery)
+		ctx = context.WithValue(ctx, answerKey{}, a)
+	}
 	if !req.Deadline.IsZero() {
 		if !time.Now().Before(req.Deadline) {
-			a.reject(&warren.Error{
-				Code: warren.CodeDeadlineExceeded, Reason: warren.ReasonExpired, Outcome: warren.NotExecuted,
-				Message: "the request outlived its deadline before a handler saw it",
-			})
+			a.reject(a.expired())
 			return
 		}
 		timed := withDeadline(ctx, req.Deadline)
 		defer timed.release()
 		ctx = timed
 	}
-	if !a.begin() {
-		return
+	if a.id == nil {
+		a.working(1)
+		defer a.working(-1)
+		if !a.begin() {
+			return
+		}
+		a.started()
 	}
-	s.counters.handled.Add(1)
 	a.run(ctx)
+}
+
+// answerKey finds the answer in the context of a request's handler.
+type answerKey struct{}
+
+// plainly is the innermost handler of a method without records.
+func plainly(p prepare) warren.Handler {
+	return func(ctx context.Context, r *warren.Request) (*warren.Reply, error) {
+		b, err := p(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		return b(ctx, nil)
+	}
+}
+
+// guard is the innermost handler of a method with records.
+func (g *gate) guard(p prepare) warren.Handler {
+	return func(ctx context.Context, r *warren.Request) (*warren.Reply, error) {
+		b, err := p(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		a, _ := ctx.Value(answerKey{}).(*answer)
+		if a == nil {
+			return b(ctx, nil) // without an ID
+		}
+		return g.do(ctx, a, b)
+	}
+}
+
+// expired is the answer to a request that came too late for a handler.
+func (a *answer) expired() *warren.Error {
+	return &warren.Error{
+		Code: warren.CodeDeadlineExceeded, Reason: warren.ReasonExpired, Outcome: a.notExecuted(),
+		Message: "the request outlived its deadline before a handler saw it",
+	}
 }
 
 // badReplyTo says why a reply address must not be used, or is empty. A reply to
@@ -96,30 +144,34 @@ func (a *answer) run(ctx context.Context) {
 			return
 		}
 		// nil if the handler called runtime.Goexit, which recover cannot stop.
-		value := recover()
-		s.counters.panics.Add(1)
-		incident := uuid.NewString()
-		s.cfg.Logger.Error("the handler panicked", "incident", incident, "method", req.Method, "call_id", clip(req.CallID),
-			"panic", fmt.Sprint(value), "stack", string(debug.Stack()))
+		a.logPanic(recover())
 		a.ended(reliability.Failure)
-		a.fail(&warren.Error{
-			Code: warren.CodeInternal, Reason: warren.ReasonPanic, Outcome: warren.Executed, Incident: incident,
-			Message: "the handler panicked; the server's log has the rest",
-		})
+		a.fail(a.panicError())
 	}()
-	crashpoint.Reached(crashpoint.InHandler, req.Method, req.CallID)
+	if a.id == nil {
+		crashpoint.Reached(crashpoint.InHandler, req.Method, req.CallID)
+	}
 	reply, err := a.m.handler(ctx, req)
-	crashpoint.Reached(crashpoint.EffectDone, req.Method, req.CallID)
+	if a.id == nil {
+		crashpoint.Reached(crashpoint.EffectDone, req.Method, req.CallID)
+	}
+	if a.handled {
+		returned = true
+		return
+	}
 	var refused *refusal
+	var told verdict
 	var failure *warren.Error
 	stopping := err != nil && errors.Is(context.Cause(ctx), errStopping)
 	// The error's own methods are the user's code too, and may panic.
-	if err != nil && !errors.As(err, &refused) && !stopping {
+	if err != nil && !errors.As(err, &refused) && !errors.As(err, &told) && !stopping {
 		failure = s.toError(req, err)
 	}
 	returned = true
 	a.ended(judge(err, failure))
 	switch {
+	case told.told != nil:
+		a.fail(told.told)
 	case refused != nil:
 		a.reject(refused.error)
 	case stopping:

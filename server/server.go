@@ -59,6 +59,7 @@ type method struct {
 	consumer *broker.Consumer
 	lines    *lines      // nil without admission
 	kill     *killSwitch // nil without
+	gate     *gate       // nil without records
 }
 
 // New returns a server without methods. The error names the field of cfg that
@@ -86,12 +87,26 @@ func New(cfg Config) (*Server, error) {
 // stopped. It may run again for the same call, and concurrently with itself.
 // What it returns is described at [Handle].
 func (s *Server) HandleRaw(m Method, h warren.Handler) error {
-	m = m.withDefaults()
+	if h == nil {
+		return fmt.Errorf("warren: the handler of %s is nil", m.Name)
+	}
+	return s.register(m.withDefaults(s.cfg.Store), nil, func(_ context.Context, r *warren.Request) (body, error) {
+		return func(ctx context.Context, _ any) (*warren.Reply, error) { return h(ctx, r) }, nil
+	})
+}
+
+// register adds a method whose defaults are filled in. t is there of transactional
+// handlers.
+func (s *Server) register(m Method, t transactor, p prepare) error {
 	if err := m.validate(); err != nil {
 		return err
 	}
-	if h == nil {
-		return fmt.Errorf("warren: the handler of %s is nil", m.Name)
+	field := func(name string) string { return "server.Method." + name + " of " + m.Name }
+	if err := m.Dedupe.demands(field, s.cfg.Store); err != nil {
+		return err
+	}
+	if m.Dedupe.Mode == Transactional && t == nil {
+		return fmt.Errorf("warren: %s is transactional; such a handler is registered by HandleTx", field("Dedupe.Mode"))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,18 +116,27 @@ func (s *Server) HandleRaw(m Method, h warren.Handler) error {
 	if _, ok := s.methods[m.Name]; ok {
 		return fmt.Errorf("warren: method %s is registered already", m.Name)
 	}
-	reg := &method{
-		Method: m, limits: wire.DefaultLimits(),
-		handler: warren.Chain(warren.Chain(h, m.Interceptors...), s.cfg.Interceptors...),
-	}
+	reg := &method{Method: m, limits: wire.DefaultLimits()}
 	reg.limits.Body = s.cfg.MaxRequest
-	declarer := &broker.Declarer{Queue: m.queue(), Logger: s.cfg.Logger}
+	workers, innermost := m.Concurrency, plainly(p)
+	if m.stored(s.cfg.Store) {
+		reg.gate = newGate(s, reg, t)
+		// Each request that the broker may hand out has a goroutine, as it may wait for
+		// a record to be written, or for another server; handlers have places of their
+		// own.
+		workers, innermost = m.Prefetch, reg.gate.guard(p)
+	}
+	reg.handler = warren.Chain(warren.Chain(innermost, m.Interceptors...), s.cfg.Interceptors...)
 	reg.consumer = broker.NewConsumer(broker.ConsumerConfig{
-		Name: m.Name, Declare: declarer.Declare, Prefetch: m.Prefetch, Workers: m.Concurrency,
+		Name: m.Name, Declare: s.declare(reg), Prefetch: m.Prefetch, Workers: workers,
 		Handle: func(d broker.Delivery) { s.serve(reg, d) }, Logger: s.cfg.Logger,
 	})
 	s.methods[m.Name] = reg
 	s.consuming.Add(reg.consumer)
+	if reg.gate != nil {
+		reg.gate.control = s.newControl(reg)
+		s.consuming.Add(reg.gate.control)
+	}
 	if m.Admission.Target > 0 {
 		reg.lines = newLines(&m)
 		s.consuming.Add(reg.lines.gauge())
@@ -237,6 +261,9 @@ func (s *Server) Stop(ctx context.Context) error {
 	for _, m := range s.methods {
 		m.consumer.Drain()
 		m.kill.stop()
+		if m.gate != nil {
+			m.gate.control.Drain()
+		}
 	}
 	err := s.drain(ctx)
 	if err != nil {
@@ -273,6 +300,12 @@ func (s *Server) drain(ctx context.Context) error {
 		if err := m.consumer.Wait(ctx); err != nil {
 			return err
 		}
+		if m.gate == nil {
+			continue
+		}
+		if err := m.gate.control.Wait(ctx); err != nil {
+			return err
+		}
 	}
 	return lifecycle.Wait(ctx, s.open.Wait)
 }
@@ -302,10 +335,24 @@ type Stats struct {
 	Reconnects     int    // times a connection was made again
 	Trips          uint64 // times a KillSwitch stopped the consuming of a method
 	Tripped        int    // methods that a KillSwitch holds or probes now
+
+	// Of methods with a store:
+	Claims      uint64 // attempts begun
+	Takeovers   uint64 // of these, of calls that had been begun before
+	Replays     uint64 // requests answered from their call's record
+	Attached    uint64 // requests that waited for their call's attempt in this process
+	Conflicts   uint64 // requests refused because their call ID was used for another
+	Interrupted uint64 // calls not begun a second time, which is AtMostOnce
+	StoreErrors uint64 // failures of the store
+
+	Parked   uint64 // calls moved to the queues of dead ones
+	Resolved uint64 // questions about calls that were answered
 }
 
 type counters struct {
 	requests, handled, panics, rejected, shed, dropped, unrouted, retried, undelivered atomic.Uint64
+
+	claims, takeovers, replays, attached, conflicts, interrupted, storeErrors, parked, resolved atomic.Uint64
 }
 
 // Stats returns the counters.
@@ -317,6 +364,10 @@ func (s *Server) Stats() Stats {
 		Unrouted: s.counters.unrouted.Load(), RepliesRetried: s.counters.retried.Load(),
 		Undelivered: s.counters.undelivered.Load(),
 		Trips:       trips, Tripped: tripped,
+		Claims: s.counters.claims.Load(), Takeovers: s.counters.takeovers.Load(), Replays: s.counters.replays.Load(),
+		Attached: s.counters.attached.Load(), Conflicts: s.counters.conflicts.Load(),
+		Interrupted: s.counters.interrupted.Load(), StoreErrors: s.counters.storeErrors.Load(),
+		Parked: s.counters.parked.Load(), Resolved: s.counters.resolved.Load(),
 		Reconnects: max(s.publishing.Sessions()-1, 0) + max(s.consuming.Sessions()-1, 0) + max(s.directLink.Sessions()-1, 0),
 	}
 }

@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"mime"
+	"reflect"
+	"time"
 
 	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/store"
 )
 
 // Validator is a request type that can judge itself. Handle calls Validate on
@@ -36,13 +39,58 @@ func Handle[Req, Rep any](s *Server, m Method, h func(ctx context.Context, req R
 	if h == nil {
 		return fmt.Errorf("warren: the handler of %s is nil", m.Name)
 	}
-	m = m.withDefaults()
-	inner := typed(m.Codec, h)
-	return s.HandleRaw(m, inner)
+	m = m.withDefaults(s.cfg.Store)
+	return s.register(m, nil, typed(m.Codec, func(ctx context.Context, _ any, req Req) (Rep, error) { return h(ctx, req) }))
 }
 
-func typed[Req, Rep any](codec warren.Codec, h func(context.Context, Req) (Rep, error)) warren.Handler {
-	return func(ctx context.Context, r *warren.Request) (*warren.Reply, error) {
+// HandleTx registers a typed handler whose effect and whose call's record commit as
+// one in the server's store, which has transactions of the type Tx: *bbolt.Tx for
+// package boltstore's. Method.Dedupe.Mode is Transactional, or left at its default.
+// Of a call that succeeded the effect is there exactly once, of any other at most
+// once, as long as the record is kept.
+//
+// An error that the handler returns, and a panic, roll the transaction back, and so
+// does a failure to commit, after which the handler runs again. It also runs again
+// without its own fault: transactions that commit together are rolled back together
+// if the handler of another one fails. So what it does besides the transaction may
+// happen more than once; it should do nothing else. It must use tx on its own
+// goroutine, and not after it has returned. A store that has one writer at a time
+// runs such handlers one after the other, and all methods wait meanwhile: keep them
+// short, without calls to elsewhere. Their context ends with the deadline, as all
+// do.
+//
+// Else it is as [Handle].
+func HandleTx[Tx, Req, Rep any](s *Server, m Method, h func(ctx context.Context, tx Tx, req Req) (Rep, error)) error {
+	if h == nil {
+		return fmt.Errorf("warren: the handler of %s is nil", m.Name)
+	}
+	if m.Dedupe.Mode == AtLeastOnce {
+		m.Dedupe.Mode = Transactional
+	}
+	m = m.withDefaults(s.cfg.Store)
+	if m.Dedupe.Mode != Transactional {
+		return fmt.Errorf("warren: server.Method.Dedupe.Mode of %s is %v; a handler with a transaction needs transactional",
+			m.Name, m.Dedupe.Mode)
+	}
+	st, ok := s.cfg.Store.(store.Transactional[Tx])
+	if !ok {
+		return fmt.Errorf("warren: server.Config.Store has no transactions of the type that the handler of %s takes, %v",
+			m.Name, reflect.TypeFor[Tx]())
+	}
+	transact := func(ctx context.Context, key store.Key, token uint64, retention time.Duration, fn func(tx any) (store.Result, error)) error {
+		return st.Transact(ctx, key, token, retention, func(tx Tx) (store.Result, error) { return fn(tx) })
+	}
+	return s.register(m, transact, typed(m.Codec, func(ctx context.Context, tx any, req Req) (Rep, error) {
+		return h(ctx, tx.(Tx), req)
+	}))
+}
+
+// prepare decodes and checks a request, and returns the application's function
+// with it.
+type prepare func(ctx context.Context, r *warren.Request) (body, error)
+
+func typed[Req, Rep any](codec warren.Codec, h func(ctx context.Context, tx any, req Req) (Rep, error)) prepare {
+	return func(_ context.Context, r *warren.Request) (body, error) {
 		var req Req
 		if raw, ok := any(&req).(*[]byte); ok {
 			*raw = r.Body
@@ -51,18 +99,20 @@ func typed[Req, Rep any](codec warren.Codec, h func(context.Context, Req) (Rep, 
 		} else if err := validate(&req, req); err != nil {
 			return nil, &refusal{err}
 		}
-		rep, err := h(warren.ContextWithRequest(ctx, r), req)
-		if err != nil {
-			return nil, err
-		}
-		if raw, ok := any(rep).([]byte); ok {
-			return &warren.Reply{Body: raw}, nil
-		}
-		body, err := codec.Marshal(rep)
-		if err != nil {
-			return nil, fmt.Errorf("warren: encode the reply of %s: %w", r.Method, err)
-		}
-		return &warren.Reply{ContentType: codec.ContentType(), Body: body}, nil
+		return func(ctx context.Context, tx any) (*warren.Reply, error) {
+			rep, err := h(warren.ContextWithRequest(ctx, r), tx, req)
+			if err != nil {
+				return nil, err
+			}
+			if raw, ok := any(rep).([]byte); ok {
+				return &warren.Reply{Body: raw}, nil
+			}
+			encoded, err := codec.Marshal(rep)
+			if err != nil {
+				return nil, fmt.Errorf("warren: encode the reply of %s: %w", r.Method, err)
+			}
+			return &warren.Reply{ContentType: codec.ContentType(), Body: encoded}, nil
+		}, nil
 	}
 }
 

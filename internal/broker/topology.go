@@ -128,6 +128,10 @@ func IsNotFound(err error) bool { return hasCode(err, amqp.NotFound) }
 // IsRefused reports whether err is the broker's 403.
 func IsRefused(err error) bool { return hasCode(err, amqp.AccessRefused) }
 
+// IsLocked reports whether err is the broker's 405: another connection has the
+// exclusive queue.
+func IsLocked(err error) bool { return hasCode(err, amqp.ResourceLocked) }
+
 func hasCode(err error, code int) bool {
 	var e *amqp.Error
 	return errors.As(err, &e) && e.Code == code

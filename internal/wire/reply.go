@@ -33,21 +33,9 @@ type errorBody struct {
 // EncodeReply returns the message that answers req with reply. A reply over the
 // bounds becomes an error with the outcome Executed, since the handler ran.
 func EncodeReply(req *warren.Request, reply *warren.Reply, mode uint8, limits Limits) amqp.Publishing {
-	if len(reply.Body) > limits.Body {
-		return EncodeError(req, &warren.Error{
-			Code: warren.CodeResourceExhausted, Reason: warren.ReasonReplyTooLarge, Outcome: warren.Executed,
-			Message: fmt.Sprintf("the reply's body has %d bytes; at most %d are allowed", len(reply.Body), limits.Body),
-		}, mode)
-	}
-	headers, err := encodeHeader(reply.Header, limits)
-	if err == nil && (len(reply.ContentType) > maxShortString || len(reply.ContentEncoding) > maxShortString) {
-		err = fmt.Errorf("the content type or encoding has over %d bytes", maxShortString)
-	}
-	if err != nil {
-		return EncodeError(req, &warren.Error{
-			Code: warren.CodeInternal, Reason: warren.ReasonBadReply, Outcome: warren.Executed,
-			Message: "the reply cannot be sent: " + err.Error(),
-		}, mode)
+	headers, e := replyHeaders(reply, limits)
+	if e != nil {
+		return EncodeError(req, e, mode)
 	}
 	msg := amqp.Publishing{
 		Headers: headers, ContentType: reply.ContentType, ContentEncoding: reply.ContentEncoding,
@@ -57,6 +45,33 @@ func EncodeReply(req *warren.Request, reply *warren.Reply, mode uint8, limits Li
 	meta.Replayed = reply.Replayed
 	msg.Type = meta.Encode()
 	return msg
+}
+
+// CheckReply returns the error as which a reply over the bounds is sent, with the
+// outcome Executed, since the handler ran.
+func CheckReply(reply *warren.Reply, limits Limits) *warren.Error {
+	_, e := replyHeaders(reply, limits)
+	return e
+}
+
+func replyHeaders(reply *warren.Reply, limits Limits) (amqp.Table, *warren.Error) {
+	if len(reply.Body) > limits.Body {
+		return nil, &warren.Error{
+			Code: warren.CodeResourceExhausted, Reason: warren.ReasonReplyTooLarge, Outcome: warren.Executed,
+			Message: fmt.Sprintf("the reply's body has %d bytes; at most %d are allowed", len(reply.Body), limits.Body),
+		}
+	}
+	headers, err := encodeHeader(reply.Header, limits)
+	if err == nil && (len(reply.ContentType) > maxShortString || len(reply.ContentEncoding) > maxShortString) {
+		err = fmt.Errorf("the content type or encoding has over %d bytes", maxShortString)
+	}
+	if err != nil {
+		return nil, &warren.Error{
+			Code: warren.CodeInternal, Reason: warren.ReasonBadReply, Outcome: warren.Executed,
+			Message: "the reply cannot be sent: " + err.Error(),
+		}
+	}
+	return headers, nil
 }
 
 // replyMeta opens the metadata of every reply. A plain caller's carries its kind

@@ -1,0 +1,68 @@
+package wire
+
+import (
+	"strconv"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// The headers of parked calls, all of them text, and the one of a call that is
+// taken out again.
+const (
+	DeadReason   = "x-warren-dead-reason"
+	DeadAttempts = "x-warren-dead-attempts"
+	DeadError    = "x-warren-dead-error"
+	DeadIncident = "x-warren-dead-incident"
+	DeadAt       = "x-warren-dead-at"
+	DeadMethod   = "x-warren-dead-method"
+	ReplayMark   = "x-warren-replay"
+)
+
+// DeadQueue is where a method's calls are parked.
+func DeadQueue(method string) string { return method + ".dead" }
+
+// Dead is what is noted of a parked call.
+type Dead struct {
+	Reason, Error, Incident, Method string
+	Attempts                        int
+	At                              time.Time
+}
+
+// EncodeDead returns the message that parks a request: as it came, persistent,
+// without an expiration, and with the notes as headers.
+func EncodeDead(d *amqp.Delivery, n Dead) amqp.Publishing {
+	headers := amqp.Table{}
+	for key, value := range d.Headers {
+		switch key {
+		// The broker's own, and the mark of an earlier replay.
+		case "x-delivery-count", "x-death", ReplayMark:
+		default:
+			headers[key] = value
+		}
+	}
+	for key, value := range map[string]string{
+		DeadReason: n.Reason, DeadAttempts: strconv.Itoa(n.Attempts), DeadError: cutText(n.Error, maxMessage),
+		DeadIncident: n.Incident, DeadAt: n.At.UTC().Format(time.RFC3339), DeadMethod: n.Method,
+	} {
+		headers[key] = value
+	}
+	return amqp.Publishing{
+		Headers: headers, ContentType: d.ContentType, ContentEncoding: d.ContentEncoding, DeliveryMode: Persistent,
+		Priority: d.Priority, CorrelationId: d.CorrelationId, ReplyTo: d.ReplyTo, MessageId: d.MessageId,
+		Timestamp: d.Timestamp, Type: d.Type, AppId: d.AppId, Body: d.Body,
+	}
+}
+
+// IsReplay reports whether an operator lets a parked call run again.
+func IsReplay(d *amqp.Delivery) bool {
+	_, marked := d.Headers[ReplayMark]
+	return marked
+}
+
+// Deliveries is how often the broker has handed the message out before, as far as
+// it counts: quorum queues do.
+func Deliveries(d *amqp.Delivery) int {
+	n, _ := d.Headers["x-delivery-count"].(int64)
+	return int(n)
+}

@@ -1,0 +1,186 @@
+package server
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/wire"
+	"github.com/warren-rpc/warren/store"
+)
+
+// Mode says what a method with a store promises of a call that is delivered, or
+// made, more than once.
+type Mode uint8
+
+const (
+	// AtLeastOnce answers a call that has ended with the reply that it had. One whose
+	// server died before it ended runs again: what the handler does must bear that.
+	AtLeastOnce Mode = iota
+	// AtMostOnce never begins a call twice. One whose server died before it ended is
+	// answered as aborted/interrupted, of unknown outcome. It needs a durable store.
+	AtMostOnce
+	// Transactional gives the handler a transaction of the store, in which its effect
+	// and the record of the call commit as one: see [HandleTx]. It needs a durable
+	// store that has transactions.
+	Transactional
+	// NotDeduped has no records, as methods have without a store.
+	NotDeduped
+)
+
+var modeNames = [...]string{
+	AtLeastOnce: "at-least-once", AtMostOnce: "at-most-once", Transactional: "transactional", NotDeduped: "not-deduped",
+}
+
+// String returns "at-least-once", "at-most-once", "transactional" or
+// "not-deduped".
+func (m Mode) String() string {
+	if int(m) >= len(modeNames) {
+		return fmt.Sprintf("mode(%d)", uint8(m))
+	}
+	return modeNames[m]
+}
+
+// Dedupe says how calls of a method are told apart and remembered in
+// Config.Store. Without a store it has no effect, except Park.
+//
+// A call is known by its ID, its method and Config.Namespace. A request that has
+// the ID of another one, and differs in content type, encoding, headers or body, is
+// refused as already_exists/key_reused. A plain caller's IDs count within its reply
+// queue alone. A request without an ID is handled without a record by AtLeastOnce
+// methods, and refused as invalid_argument/missing_identifier by the others.
+//
+// Successes are remembered, and errors but for those which say to come later
+// (unavailable, resource_exhausted, aborted, deadline_exceeded, canceled, or a
+// RetryAfter above 0): after one of these the next attempt runs, except in
+// AtMostOnce. What interceptors and the codec refuse comes before the record.
+type Dedupe struct {
+	// Mode is the promise. Default: AtLeastOnce.
+	Mode Mode
+	// ByCaller keeps callers apart by their broker user (AMQP user_id), which the
+	// broker has validated. Requests without one are refused as unauthenticated. One
+	// caller can then neither see nor block what another has called. Default: false.
+	ByCaller bool
+	// Volatile names headers that may differ between attempts of one call, besides
+	// those of trace contexts.
+	Volatile []string
+	// Retention is for how long records are kept after their last change. A call that
+	// is repeated later runs again. Default: 24 h; 1 min to 90 days.
+	Retention time.Duration
+	// Lease is for how long a server that shares its store with others is taken for
+	// alive without a sign of life; it gives three in that time. Default: 3 s; 300 ms
+	// to 5 min. It should be shorter than the deadlines of calls.
+	Lease time.Duration
+	// Park is how many attempts of a call may begin and not end before it is parked:
+	// moved to the queue NAME.dead and answered as internal/poisoned. The last
+	// attempt runs while no other handler does, so that what kills the server takes
+	// nobody with it. Default: 5; 2 to 1000; negative parks nothing.
+	//
+	// Without a record the broker's count of deliveries stands for it, which only
+	// quorum queues have, and which also grows for requests that were fetched and
+	// never begun: hence the default is to park nothing then.
+	Park int
+}
+
+const (
+	defaultRetention = 24 * time.Hour
+	defaultLease     = 3 * time.Second
+	defaultPark      = 5
+)
+
+func (d Dedupe) withDefaults(stored bool) Dedupe {
+	d.Volatile = append([]string(nil), d.Volatile...)
+	d.Retention = cmp.Or(d.Retention, defaultRetention)
+	d.Lease = cmp.Or(d.Lease, defaultLease)
+	if d.Park == 0 && stored {
+		d.Park = defaultPark
+	}
+	return d
+}
+
+func (d *Dedupe) validate(field func(string) string) error {
+	if int(d.Mode) >= len(modeNames) {
+		return fmt.Errorf("warren: %s is %d; it must be one of the modes", field("Dedupe.Mode"), d.Mode)
+	}
+	if d.Park > 0 {
+		if err := within(field("Dedupe.Park"), d.Park, 2, 1000); err != nil {
+			return err
+		}
+	}
+	return cmp.Or(
+		within(field("Dedupe.Retention"), d.Retention, time.Minute, 90*24*time.Hour),
+		within(field("Dedupe.Lease"), d.Lease, 300*time.Millisecond, 5*time.Minute),
+	)
+}
+
+// demands returns what is missing for the promise of the mode.
+func (d *Dedupe) demands(field func(string) string, s store.Store) error {
+	switch {
+	case d.Mode != AtMostOnce && d.Mode != Transactional:
+		return nil
+	case s == nil:
+		return fmt.Errorf("warren: %s is %v; it needs server.Config.Store", field("Dedupe.Mode"), d.Mode)
+	case !s.Traits().Durable:
+		return fmt.Errorf("warren: %s is %v; it needs a durable store, and this one forgets", field("Dedupe.Mode"), d.Mode)
+	default:
+		return nil
+	}
+}
+
+// identity is by what a deduped request is known.
+type identity struct {
+	key         store.Key
+	fingerprint store.Fingerprint
+}
+
+// identify returns the request's identity, nil if it has none and needs none.
+func (g *gate) identify(req *warren.Request, replyTo string) (*identity, *warren.Error) {
+	d := &g.m.Dedupe
+	if req.CallID == "" {
+		if d.Mode == AtLeastOnce {
+			return nil, nil
+		}
+		return nil, &warren.Error{
+			Code: warren.CodeInvalidArgument, Reason: warren.ReasonMissingIdentifier,
+			Message: "the method demands a correlation ID",
+		}
+	}
+	key, refusal := g.key(req, req.CallID)
+	if refusal != nil {
+		return nil, refusal
+	}
+	if req.Plain {
+		key.ReplyTo = replyTo
+	}
+	return &identity{key.Key(), wire.Fingerprint(req, g.volatile)}, nil
+}
+
+// key returns what a call is known by to whoever sent the request.
+func (g *gate) key(req *warren.Request, callID string) (store.Scope, *warren.Error) {
+	scope := store.Scope{Namespace: g.s.cfg.Namespace, Method: g.m.Name, CallID: callID}
+	if g.m.Dedupe.ByCaller {
+		if req.UserID == "" {
+			return scope, &warren.Error{
+				Code: warren.CodeUnauthenticated, Reason: warren.ReasonMissingIdentifier,
+				Message: "the method demands a user ID that the broker has validated",
+			}
+		}
+		scope.Caller = req.UserID
+	}
+	return scope, nil
+}
+
+// terminal reports whether an error is remembered: a repetition would not end
+// otherwise.
+func terminal(e *warren.Error) bool {
+	if e.RetryAfter > 0 {
+		return false
+	}
+	switch e.Code {
+	case warren.CodeUnavailable, warren.CodeResourceExhausted, warren.CodeAborted, warren.CodeDeadlineExceeded, warren.CodeCanceled:
+		return false
+	default:
+		return true
+	}
+}

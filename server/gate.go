@@ -1,0 +1,311 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/broker"
+	"github.com/warren-rpc/warren/internal/crashpoint"
+	"github.com/warren-rpc/warren/internal/wire"
+	"github.com/warren-rpc/warren/store"
+)
+
+// body is the application's function with its request, decoded and valid. tx is
+// the store's transaction, of transactional methods.
+type body func(ctx context.Context, tx any) (*warren.Reply, error)
+
+// gate stands between a method's interceptors and its handler, and sees that a
+// call which is delivered, or made, again is not run again when it must not be. It
+// is where a request meets the store:
+//
+//	look up (replay, attach, tombstone) → shed or admit → claim → handler → record
+type gate struct {
+	s        *Server
+	m        *method
+	store    store.Store
+	transact transactor // of transactional methods
+	volatile map[string]bool
+
+	control *broker.Consumer
+	slots   chan struct{} // one per handler that runs
+	// Handlers run under its read lock; one whose call has died too often with its
+	// server runs alone.
+	alone sync.RWMutex
+	runs  runs
+}
+
+// transactor is a Transactional store's Transact for any type of transaction.
+type transactor func(ctx context.Context, key store.Key, token uint64, retention time.Duration, fn func(tx any) (store.Result, error)) error
+
+func newGate(s *Server, m *method, t transactor) *gate {
+	volatile := make(map[string]bool, len(m.Dedupe.Volatile))
+	for _, name := range m.Dedupe.Volatile {
+		volatile[name] = true
+	}
+	return &gate{
+		s: s, m: m, store: s.cfg.Store, transact: t, volatile: volatile,
+		slots: make(chan struct{}, m.Concurrency), runs: runs{calls: map[store.Key]*run{}},
+	}
+}
+
+// handled marks an error of the gate that is the request's end: its answer has
+// been sent, or it is left for another delivery.
+var errHandled = errors.New("warren: the request has been dealt with")
+
+// verdict is an error of the gate, whose outcome is told as it stands.
+type verdict struct{ told *warren.Error }
+
+func (v verdict) Error() string { return v.told.Error() }
+
+func (v verdict) Unwrap() error { return v.told }
+
+// do answers the request from the record of its call, or runs it and records how
+// it ended.
+func (g *gate) do(ctx context.Context, a *answer, b body) (*warren.Reply, error) {
+	for {
+		r, mine := g.runs.enter(a.id)
+		if mine {
+			return g.own(ctx, a, r, b)
+		}
+		if !r.fingerprint.Matches(a.id.fingerprint) {
+			return nil, g.reused(a)
+		}
+		g.s.counters.attached.Add(1)
+		select {
+		case <-r.done:
+		case <-ctx.Done():
+			return nil, g.unfinished(ctx, a)
+		}
+		if r.payload != nil {
+			return g.replay(a, r.payload)
+		}
+		// It ended without a result, and is nobody's again.
+	}
+}
+
+// own is do for the one goroutine of this process that has the call.
+func (g *gate) own(ctx context.Context, a *answer, r *run, b body) (*warren.Reply, error) {
+	defer g.runs.leave(a.id.key, r)
+	for pause := foreignFirst; ; pause = min(2*pause, foreignMost) {
+		rec, err := g.store.Get(ctx, a.id.key)
+		if err != nil {
+			return nil, g.broken(ctx, a, err)
+		}
+		if rec.State != store.Absent && !rec.Fingerprint.Matches(a.id.fingerprint) {
+			return nil, g.reused(a)
+		}
+		switch {
+		case rec.State.Ended() && !(rec.State == store.Parked && a.unpark):
+			if !rec.Retained {
+				return nil, g.notRetained(&rec)
+			}
+			return g.replay(a, rec.Payload)
+		case rec.State == store.Tombstone:
+			return nil, verdict{&warren.Error{
+				Code: warren.CodeCanceled, Outcome: warren.NotExecuted, Message: "the call was cancelled before it was begun",
+			}}
+		case rec.State == store.InProgress:
+			// Another server's, which lives. Not acknowledging costs nothing; giving it
+			// back would be a delivery of the queue's limit.
+			if !sleep(ctx, pause) {
+				return nil, g.unfinished(ctx, a)
+			}
+			continue
+		case rec.State == store.Interrupted && g.m.Dedupe.Mode == AtMostOnce:
+			g.s.counters.interrupted.Add(1)
+			return nil, verdict{&warren.Error{
+				Code: warren.CodeAborted, Reason: warren.ReasonInterrupted, Outcome: warren.Unknown,
+				Message: "a server died while it handled the call, and it must not be begun twice",
+			}}
+		}
+		reply, err, again := g.begin(ctx, a, r, b, &rec)
+		if !again {
+			return reply, err
+		}
+	}
+}
+
+// Pauses between looks at a call that another server has.
+const (
+	foreignFirst = 20 * time.Millisecond
+	foreignMost  = time.Second
+)
+
+// begin claims the call and runs it. It reports whether the record has to be
+// looked at again, because somebody else has changed it.
+func (g *gate) begin(ctx context.Context, a *answer, r *run, b body, rec *store.Record) (_ *warren.Reply, _ error, again bool) {
+	park := g.m.Dedupe.Park
+	last := park > 0 && rec.State == store.Interrupted && rec.Attempts == park-1
+	if last {
+		g.alone.Lock()
+		defer g.alone.Unlock()
+	} else {
+		g.alone.RLock()
+		defer g.alone.RUnlock()
+	}
+	if !a.begin() {
+		a.handled = true
+		return nil, errHandled, false
+	}
+	d := &g.m.Dedupe
+	claimed, won, err := g.store.Claim(ctx, store.Claim{
+		Key: a.id.key, Fingerprint: a.id.fingerprint, Method: g.m.Name, CallID: a.req.CallID,
+		Lease: d.Lease, Retention: d.Retention, Once: d.Mode == AtMostOnce, Unpark: a.unpark,
+	})
+	if err != nil || !won {
+		a.notBegun()
+		if err != nil {
+			return nil, g.broken(ctx, a, err), false
+		}
+		return nil, nil, true
+	}
+	g.s.counters.claims.Add(1)
+	if claimed.Token > 1 {
+		g.s.counters.takeovers.Add(1)
+	}
+	crashpoint.Reached(crashpoint.Claimed, g.m.Name, a.req.CallID)
+	at := &attempt{gate: g, a: a, run: r, token: claimed.Token}
+	if park > 0 && claimed.Attempts > park {
+		a.notBegun()
+		return at.park(claimed.Attempts - 1)
+	}
+	if !claimed.Lease.IsZero() {
+		var stop func()
+		ctx, stop = at.keepLease(ctx)
+		defer stop()
+	}
+	return at.execute(ctx, b)
+}
+
+// reused is the answer to a request whose ID was used for another.
+func (g *gate) reused(a *answer) error {
+	g.s.counters.conflicts.Add(1)
+	return verdict{&warren.Error{
+		Code: warren.CodeAlreadyExists, Reason: warren.ReasonKeyReused, Outcome: a.notExecuted(),
+		Message: "the call ID was used for another request",
+	}}
+}
+
+// unfinished is the end of a request that waited for a call under way elsewhere.
+func (g *gate) unfinished(ctx context.Context, a *answer) error {
+	if errors.Is(context.Cause(ctx), errStopping) {
+		a.keep()
+		return errHandled
+	}
+	return verdict{&warren.Error{
+		Code: warren.CodeDeadlineExceeded, Outcome: warren.Unknown, Message: "the call was still being handled elsewhere",
+	}}
+}
+
+// notRetained is the answer of a call whose reply was too large to keep.
+func (g *gate) notRetained(rec *store.Record) error {
+	g.s.counters.replays.Add(1)
+	return verdict{&warren.Error{
+		Code: warren.CodeDataLoss, Reason: warren.ReasonReplyNotRetained, Outcome: warren.Executed, Replayed: true,
+		Message: fmt.Sprintf("the call was executed; its reply of %d bytes was too large to keep", rec.Size),
+	}}
+}
+
+// replay answers with what is stored.
+func (g *gate) replay(a *answer, payload []byte) (*warren.Reply, error) {
+	g.s.counters.replays.Add(1)
+	reply, failure, err := wire.DecodeStored(payload)
+	switch {
+	case err != nil:
+		g.s.cfg.Logger.Error("a stored reply cannot be read", "method", g.m.Name, "call_id", clip(a.req.CallID), "error", err)
+		return nil, verdict{&warren.Error{
+			Code: warren.CodeDataLoss, Reason: warren.ReasonReplyNotRetained, Outcome: warren.Executed, Replayed: true,
+			Message: "the call was executed; its stored reply cannot be read",
+		}}
+	case failure != nil:
+		failure.Replayed = true
+		return nil, verdict{failure}
+	default:
+		reply.Replayed = true
+		return reply, nil
+	}
+}
+
+// broken is the answer while the store does not do its work. Nothing was begun for
+// this delivery.
+func (g *gate) broken(ctx context.Context, a *answer, err error) error {
+	if errors.Is(err, store.ErrKeyReused) {
+		return g.reused(a)
+	}
+	if ctx.Err() != nil {
+		if errors.Is(context.Cause(ctx), errStopping) {
+			a.keep()
+			return errHandled
+		}
+		return verdict{a.expired()}
+	}
+	g.s.counters.storeErrors.Add(1)
+	told := &warren.Error{
+		Code: warren.CodeUnavailable, Reason: warren.ReasonStoreUnavailable, Outcome: a.notExecuted(),
+		RetryAfter: storeRetryAfter, Message: "the server cannot look the call up; its log has the rest",
+	}
+	var full *store.FullError
+	if errors.As(err, &full) {
+		told.Code, told.Reason, told.Message = warren.CodeResourceExhausted, warren.ReasonStoreFull, "the server's store is full"
+		told.RetryAfter = max(full.RetryAfter, storeRetryAfter)
+	} else {
+		told.Incident = uuid.NewString()
+	}
+	g.s.cfg.Logger.Error("the idempotency store has failed; the call was not begun", "incident", told.Incident,
+		"method", g.m.Name, "call_id", clip(a.req.CallID), "error", err)
+	return verdict{told}
+}
+
+// storeRetryAfter is the advice to callers that meet a store which does not work.
+const storeRetryAfter = time.Second
+
+// sleep pauses for about d, and reports whether ctx is alive after that.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d/2 + time.Duration(rand.Int64N(int64(d))))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// runs are the calls that goroutines of this process have.
+type runs struct {
+	mu    sync.Mutex
+	calls map[store.Key]*run
+}
+
+// run is one call that a goroutine has.
+type run struct {
+	fingerprint store.Fingerprint
+	done        chan struct{} // closed when it has it no more
+	payload     []byte        // what it ended with, recorded; set before done is closed
+}
+
+// enter makes the caller the owner of the call, or returns the run of its owner.
+func (rs *runs) enter(id *identity) (r *run, mine bool) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if r, ok := rs.calls[id.key]; ok {
+		return r, false
+	}
+	r = &run{fingerprint: id.fingerprint, done: make(chan struct{})}
+	rs.calls[id.key] = r
+	return r, true
+}
+
+func (rs *runs) leave(key store.Key, r *run) {
+	rs.mu.Lock()
+	delete(rs.calls, key)
+	rs.mu.Unlock()
+	close(r.done)
+}
