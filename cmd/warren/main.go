@@ -7,10 +7,12 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/urfave/cli/v3"
@@ -62,7 +64,7 @@ func rootCommand(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
 		OnUsageError:   onUsageError,
 		Commands: []*cli.Command{
 			serveCommand(), callCommand(), pingCommand(), brokerCommand(), demoCommand(), benchCommand(),
-			policyCommand(),
+			policyCommand(), deadCommand(),
 			demoServerCommand(), benchWorkerCommand(),
 		},
 	}
@@ -74,11 +76,32 @@ func rootCommand(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
 	return root
 }
 
+// commandGroup is a command that stands for several.
+func commandGroup(name, usage, description string, commands ...*cli.Command) *cli.Command {
+	names := make([]string, len(commands))
+	for i, sub := range commands {
+		names[i] = sub.Name
+		sub.OnUsageError = onUsageError
+		sub.HideHelpCommand = true
+	}
+	last := len(names) - 1
+	missing := fmt.Sprintf("a command is missing: %s or %s", strings.Join(names[:last], ", "), names[last])
+	return &cli.Command{
+		Name: name, Usage: usage, Description: description, Commands: commands,
+		Action: func(_ context.Context, cmd *cli.Command) error {
+			if sub := cmd.Args().First(); sub != "" {
+				return usageError(cmd, "there is no command %.60q", sub)
+			}
+			return usageError(cmd, "%s", missing)
+		},
+	}
+}
+
 func noSuchCommand(_ context.Context, cmd *cli.Command) error {
 	if name := cmd.Args().First(); name != "" {
 		return usageError(cmd, "there is no command %.60q", name)
 	}
-	return usageError(cmd, "a command is missing: serve, call, ping, broker, policy, demo or bench")
+	return usageError(cmd, "a command is missing: serve, call, ping, broker, policy, dead, demo or bench")
 }
 
 func version() string {

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+	"github.com/urfave/cli/v3"
+)
+
+// deadQueue is a connection to the queue of a method's parked calls. What was taken
+// out and not acknowledged returns to its place when it ends, however that happens.
+// It is for one goroutine.
+type deadQueue struct {
+	method, name string
+	ready        int // how many calls were parked when it was opened
+	timeout      time.Duration
+
+	socket  net.Conn
+	conn    *amqp.Connection
+	ch      *amqp.Channel
+	closes  chan *amqp.Error
+	returns chan amqp.Return
+	late    atomic.Bool // the socket was closed because the broker had not answered
+}
+
+const deadSuffix = ".dead"
+
+// openDeadQueue connects to the first broker that can be, and finds the queue.
+func openDeadQueue(ctx context.Context, cmd *cli.Command, method string) (*deadQueue, error) {
+	settings, err := brokerSettings(cmd)
+	if err != nil {
+		return nil, err
+	}
+	timeout := cmd.Duration("timeout")
+	if err := within(cmd, "timeout", timeout, time.Millisecond, longestTimeout); err != nil {
+		return nil, err
+	}
+	var failures []error
+	for _, url := range settings.URLs {
+		q := &deadQueue{method: method, name: method + deadSuffix, timeout: timeout}
+		if err = q.dial(ctx, url, "warren dead "+cmd.Name); err == nil {
+			if err = q.find(); err != nil {
+				q.drop()
+				return nil, err
+			}
+			return q, nil
+		}
+		if ctx.Err() != nil {
+			return nil, interrupted()
+		}
+		failures = append(failures, err)
+	}
+	return nil, exit(exitBroker, "%s", redact(errors.Join(failures...).Error()))
+}
+
+func (q *deadQueue) dial(ctx context.Context, url, name string) error {
+	properties := amqp.NewConnectionProperties()
+	properties.SetClientConnectionName(name)
+	ctx, cancel := context.WithTimeout(ctx, q.timeout)
+	defer cancel()
+	dialer := net.Dialer{}
+	conn, err := amqp.DialConfig(url, amqp.Config{
+		Properties: properties, Locale: "en_US",
+		Dial: func(network, address string) (net.Conn, error) {
+			socket, err := dialer.DialContext(ctx, network, address)
+			if err == nil {
+				q.socket = socket
+				// For the handshake; the library takes it away after.
+				err = socket.SetDeadline(time.Now().Add(q.timeout))
+			}
+			return socket, err
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	q.conn = conn
+	return nil
+}
+
+// find opens the channel and looks the queue up.
+func (q *deadQueue) find() error {
+	return q.do("look up the queue "+q.name, func() (err error) {
+		if q.ch, err = q.conn.Channel(); err != nil {
+			return err
+		}
+		q.closes = q.ch.NotifyClose(make(chan *amqp.Error, 1))
+		q.returns = q.ch.NotifyReturn(make(chan amqp.Return, 1))
+		if err := q.ch.Confirm(false); err != nil {
+			return err
+		}
+		queue, err := q.ch.QueueDeclarePassive(q.name, true, false, false, false, nil)
+		q.ready = queue.Messages
+		return err
+	})
+}
+
+// do runs methods of the library, which have no contexts, and bounds the wait for
+// their answers by closing the socket.
+func (q *deadQueue) do(what string, f func() error) error {
+	timer := time.AfterFunc(q.timeout, func() {
+		q.late.Store(true)
+		_ = q.socket.Close()
+	})
+	defer timer.Stop()
+	err := f()
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, amqp.ErrClosed) {
+		// Why it was closed is told elsewhere.
+		select {
+		case reason, ok := <-q.closes:
+			if ok && reason != nil {
+				err = reason
+			}
+		default:
+		}
+	}
+	var refusal *amqp.Error
+	switch {
+	case q.late.Load():
+		return exit(exitDeadline, "%s: the broker has not answered within %v", what, q.timeout)
+	case errors.As(err, &refusal) && refusal.Code == amqp.NotFound:
+		return exit(exitNoServer, "%s has no dead queue: none of its calls was ever parked", q.method)
+	case errors.As(err, &refusal):
+		return exit(exitBroker, "%s: %s", what, strings.TrimSpace(refusal.Reason))
+	}
+	return exit(exitBroker, "%s: %w", what, err)
+}
+
+// each hands the calls that are parked at this time to fn, oldest first, no more
+// than limit. Those that fn does not acknowledge stay out of the queue until the
+// end.
+func (q *deadQueue) each(ctx context.Context, limit int, fn func(*parked) error) error {
+	for range min(limit, q.ready) {
+		if ctx.Err() != nil {
+			return interrupted()
+		}
+		var p parked
+		var ok bool
+		err := q.do("take a call out of "+q.name, func() (err error) {
+			p.Delivery, ok, err = q.ch.Get(q.name, false)
+			return err
+		})
+		if err != nil || !ok {
+			return err
+		}
+		if err := fn(&p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remove takes the call out for good, once the broker reads this: close makes sure
+// of it.
+func (q *deadQueue) remove(p *parked) error {
+	return q.do("remove a call from "+q.name, func() error { return p.Ack(false) })
+}
+
+// publish sends msg to the method's queue, and returns when the broker has taken it
+// on.
+func (q *deadQueue) publish(ctx context.Context, msg *amqp.Publishing) error {
+	const what = "send the call to its method"
+	acked := false
+	err := q.do(what, func() error {
+		confirm, err := q.ch.PublishWithDeferredConfirmWithContext(ctx, "", q.method, true, false, *msg)
+		if err != nil {
+			return err
+		}
+		<-confirm.Done() // the end of the channel confirms it too, as not acked
+		if acked = confirm.Acked(); !acked && q.ch.IsClosed() {
+			return amqp.ErrClosed
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	select {
+	case <-q.returns: // it comes before the confirm
+		return exit(exitNoServer, "%s: there is no queue of that name, so no server has served it; the call stays parked", q.method)
+	default:
+	}
+	if !acked {
+		return exit(exitBroker, "%s: the broker refuses it; the call stays parked", what)
+	}
+	return nil
+}
+
+// close gives back what was not removed, and makes sure that what was removed is.
+func (q *deadQueue) close() error {
+	err := q.do("close the channel", q.ch.Close)
+	q.drop()
+	return err
+}
+
+// drop ends the connection without waiting for much.
+func (q *deadQueue) drop() {
+	_ = q.do("close the connection", q.conn.Close)
+	_ = q.socket.Close()
+}
