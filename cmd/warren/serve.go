@@ -28,11 +28,20 @@ Bodies are plain text, so that callers of RabbitMQ's tutorials are served too:
    sample.sleep   answers after so many milliseconds
    sample.fail    fails with the code that the body names, like not_found
    sample.panic   panics
+   sample.count   adds one to a counter and answers with it; with --store only
+
+With --store a call is remembered for 24 h: one that is delivered or made again
+with the same call ID is answered with the reply that it had, and its effect is
+not repeated. A call whose server died runs again (at-least-once), is answered as
+aborted/interrupted (at-most-once), or had no effect yet, as sample.count's counter
+and the record of the call are committed as one (transactional; the other samples
+have no effect, and are then at-least-once).
 
 Examples:
    warren serve
    warren serve --url amqps://broker.example/ --queue-type classic
-   warren serve --json --method rpc_queue --concurrency 8`
+   warren serve --json --method rpc_queue --concurrency 8
+   warren serve --store calls.db --store-mode transactional`
 
 func serveCommand() *cli.Command {
 	return &cli.Command{
@@ -46,14 +55,25 @@ func serveCommand() *cli.Command {
 			&cli.IntFlag{Name: "prefetch", Usage: "requests held by this server, per method", DefaultText: "twice the concurrency"},
 			&cli.DurationFlag{Name: "connect-timeout", Value: 10 * time.Second, Usage: "how long to try to connect at the start; 0 is for ever"},
 			&cli.DurationFlag{Name: "drain-timeout", Value: 20 * time.Second, Usage: "how long requests at work may take when the server is stopped"},
-		}, brokerFlags(withoutURL)...),
+		}, append(storeFlags(), brokerFlags(withoutURL)...)...),
 		Action: serve,
 	}
 }
 
-func serve(ctx context.Context, cmd *cli.Command) error {
+func serve(ctx context.Context, cmd *cli.Command) (err error) {
 	out := newOutput(cmd)
-	m, chosen, err := serveOptions(cmd)
+	m, err := serveOptions(cmd)
+	if err != nil {
+		return err
+	}
+	mem, err := openMemory(cmd, out)
+	if err != nil {
+		return err
+	}
+	if mem != nil {
+		defer func() { err = errors.Join(err, mem.close()) }()
+	}
+	chosen, err := chooseSamples(cmd, mem)
 	if err != nil {
 		return err
 	}
@@ -64,7 +84,7 @@ func serve(ctx context.Context, cmd *cli.Command) error {
 	if own != nil {
 		defer func() { _ = own.Close() }()
 	}
-	srv, methods, err := sampleServer(cmd, out, settings, m, chosen)
+	srv, methods, err := sampleServer(cmd, out, settings, m, chosen, mem)
 	if err != nil {
 		return err
 	}
@@ -93,16 +113,11 @@ func serve(ctx context.Context, cmd *cli.Command) error {
 }
 
 // serveOptions checks the command line but for the broker.
-func serveOptions(cmd *cli.Command) (server.Method, []sample, error) {
+func serveOptions(cmd *cli.Command) (server.Method, error) {
 	if _, err := arguments(cmd, 0, 0); err != nil {
-		return server.Method{}, nil, err
+		return server.Method{}, err
 	}
-	m, err := methodSettings(cmd)
-	if err != nil {
-		return m, nil, err
-	}
-	chosen, err := chooseSamples(cmd)
-	return m, chosen, err
+	return methodSettings(cmd)
 }
 
 // serveBroker returns the broker of the command line or, if there is none, one
@@ -123,16 +138,20 @@ func serveBroker(cmd *cli.Command, out *output) (warren.Broker, *amqptest.Broker
 }
 
 func sampleServer(
-	cmd *cli.Command, out *output, settings warren.Broker, m server.Method, chosen []sample,
+	cmd *cli.Command, out *output, settings warren.Broker, m server.Method, chosen []sample, mem *memory,
 ) (*server.Server, []string, error) {
-	srv, err := server.New(server.Config{Broker: settings, Logger: out.logger()})
+	cfg := server.Config{Broker: settings, Logger: out.logger()}
+	if mem != nil {
+		cfg.Store = mem.store
+	}
+	srv, err := server.New(cfg)
 	if err != nil {
 		return nil, nil, usageError(cmd, "%v", err)
 	}
 	var names []string
 	for _, s := range chosen {
 		m.Name = s.name
-		if err := s.register(srv, m); err != nil {
+		if err := s.register(srv, mem.remembered(m)); err != nil {
 			return nil, nil, usageError(cmd, "%v", err)
 		}
 		names = append(names, s.name)
@@ -161,8 +180,11 @@ func methodSettings(cmd *cli.Command) (server.Method, error) {
 	return m, err
 }
 
-func chooseSamples(cmd *cli.Command) ([]sample, error) {
+func chooseSamples(cmd *cli.Command, mem *memory) ([]sample, error) {
 	all := samples()
+	if mem != nil {
+		all = append(all, mem.count())
+	}
 	wanted := cmd.StringSlice("method")
 	if len(wanted) == 0 {
 		return all, nil
