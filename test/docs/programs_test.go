@@ -137,19 +137,26 @@ const preamble = `package main
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"time"
+
+	"go.etcd.io/bbolt"
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/reliability"
 	"github.com/warren-rpc/warren/reliability/policyfile"
 	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/store/boltstore"
 )
 
 var (
 	_ = fmt.Println
+	_ = binary.BigEndian
+	_ *bbolt.Tx
+	_ boltstore.Options
 	_ time.Duration
 	_ *server.Server
 	_ reliability.Rules
