@@ -64,7 +64,7 @@ func rootCommand(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
 		OnUsageError:   onUsageError,
 		Commands: []*cli.Command{
 			serveCommand(), callCommand(), pingCommand(), brokerCommand(), demoCommand(), benchCommand(),
-			policyCommand(), deadCommand(),
+			policyCommand(), storeCommand(), deadCommand(),
 			demoServerCommand(), benchWorkerCommand(),
 		},
 	}
@@ -101,7 +101,7 @@ func noSuchCommand(_ context.Context, cmd *cli.Command) error {
 	if name := cmd.Args().First(); name != "" {
 		return usageError(cmd, "there is no command %.60q", name)
 	}
-	return usageError(cmd, "a command is missing: serve, call, ping, broker, policy, dead, demo or bench")
+	return usageError(cmd, "a command is missing: serve, call, ping, broker, policy, store, dead, demo or bench")
 }
 
 func version() string {
