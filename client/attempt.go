@@ -49,7 +49,7 @@ func (cl *call) publish() {
 		a = &attempt{publish: broker.Publishing{Msg: cl.first.publish.Msg}, beside: cl.open()}
 	}
 	a.call, a.ticket = cl, ticket
-	a.publish.Key, a.publish.Mandatory, a.publish.Sink = cl.req.Method, true, a
+	a.publish.Key, a.publish.Mandatory, a.publish.Sink = cl.queue(), true, a
 	cl.made[n], cl.current = a, a
 	cl.mu.Unlock()
 	switch err := cl.c.publisher.Publish(&a.publish); {
@@ -117,7 +117,7 @@ func (a *attempt) Writing(now time.Time, msg *wire.Message) bool {
 		if a.beside {
 			cl.c.counters.hedged.Add(1)
 		}
-		meta := wire.Meta{Kind: wire.KindCall, Attempt: cl.attempts, Issued: cl.req.Issued}
+		meta := wire.Meta{Kind: cl.kind(), Attempt: cl.attempts, Issued: cl.req.Issued}
 		if !cl.settings.oneWay {
 			meta.Deadline = cl.deadline
 		}
@@ -178,7 +178,7 @@ func (a *attempt) Settled(result broker.Result, reason error) {
 		cl.mu.Lock()
 		cl.prove(a)
 		cl.mu.Unlock()
-		c.presence.forget(cl.req.Method)
+		c.presence.forget(cl.queue())
 		cl.finish(nil, errNoRoute())
 	case broker.Nacked:
 		c.counters.nacked.Add(1)

@@ -15,6 +15,7 @@ import (
 type call struct {
 	c        *Client
 	req      warren.Request
+	asks     *wire.Resolve // what a control request asks; nil for calls and notifications
 	settings callSettings
 	deadline time.Time     // of the first caller; what the server is told
 	done     chan struct{} // closed when the call has ended
@@ -63,8 +64,12 @@ func (cl *call) roundTrip(ctx context.Context) (*warren.Reply, error) {
 	c := cl.c
 	c.counters.calls.Add(1)
 	now := time.Now()
-	cl.method = c.policies.Method(cl.req.Method)
+	cl.req.Issued = now
+	cl.method = c.policies.Method(cl.queue())
 	cl.policy = cl.method.Policy()
+	if cl.asks != nil {
+		cl.policy = c.policies.Table().Policy(cl.req.Method)
+	}
 	var expired <-chan time.Time
 	timeout, own := cl.settings.timeout, true
 	if d, ok := ctx.Deadline(); ok && (timeout <= 0 || d.Before(now.Add(timeout))) {
@@ -137,20 +142,44 @@ func (cl *call) admit(ctx context.Context, expired <-chan time.Time) *warren.Err
 func (cl *call) begin(now time.Time) (*call, bool, *warren.Error) {
 	cl.done, cl.waiters = make(chan struct{}), 1
 	cl.tries = cl.policy.Begin(now, cl.deadline, cl.method.Budget, cl.settings.attempts, cl.settings.idempotent)
-	cl.req.Issued = now
 	if !cl.settings.oneWay {
 		cl.req.Deadline = cl.deadline
 	}
-	mode := wire.Transient
-	if cl.settings.persistent {
-		mode = wire.Persistent
-	}
-	msg, err := wire.EncodeRequest(&cl.req, mode, cl.c.limits)
+	msg, err := cl.encode()
 	if err != nil {
 		return cl, false, err
 	}
 	cl.first.publish.Msg = msg
 	return cl.c.pending.add(cl)
+}
+
+// encode returns the message of the first attempt.
+func (cl *call) encode() (wire.Message, *warren.Error) {
+	if cl.asks != nil {
+		return wire.EncodeResolve(&cl.req, *cl.asks)
+	}
+	mode := wire.Transient
+	if cl.settings.persistent {
+		mode = wire.Persistent
+	}
+	return wire.EncodeRequest(&cl.req, mode, cl.c.limits)
+}
+
+// queue is where the call goes. Breaker, budget, bulkhead and latency are those of
+// the queue.
+func (cl *call) queue() string {
+	if cl.asks != nil {
+		return wire.ControlQueue(cl.req.Method)
+	}
+	return cl.req.Method
+}
+
+// kind is what its messages are.
+func (cl *call) kind() wire.Kind {
+	if cl.asks != nil {
+		return wire.KindResolve
+	}
+	return wire.KindCall
 }
 
 // finish ends the call, once, for all who wait. What it is told of the outcome

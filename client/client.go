@@ -296,8 +296,8 @@ func (c *Client) writtenHook() func(*broker.Publishing) {
 
 // Stats are counters since the client was made.
 type Stats struct {
-	Calls        uint64 // calls and notifications begun
-	Attempts     uint64 // requests handed to a connection, of calls and notifications
+	Calls        uint64 // calls, notifications and resolves begun
+	Attempts     uint64 // requests handed to a connection, of all of these
 	Replies      uint64 // replies that ended a call
 	LateReplies  uint64 // replies that no call waited for: late, double or foreign
 	Returned     uint64 // publishes that no queue took

@@ -17,6 +17,9 @@
 // bulkhead. What is outer sees what is inner refuse: to an interceptor a call
 // that was tried three times is one error.
 //
+// [Client.Resolve] asks what became of a call whose outcome is unknown. The question
+// passes the same stages, but for the interceptors, to a queue of its own.
+//
 // A [Client] is made once per process and target broker, shared by all
 // goroutines, and closed at the end. [Call] is the typed way to call, the
 // method Call the one in bytes.

@@ -8,9 +8,13 @@ import (
 	"github.com/warren-rpc/warren"
 )
 
-// fail completes an error that leaves the client: whose call it is about.
+// fail completes an error that leaves the client: whose call it is about, and when
+// that was made, if it was.
 func (c *Client) fail(req *warren.Request, e *warren.Error) *warren.Error {
 	e.Method, e.CallID = req.Method, req.CallID
+	if !req.Issued.IsZero() {
+		e.Issued = req.Issued
+	}
 	return e
 }
 
@@ -73,6 +77,7 @@ func (c *Client) foreign(err error) *warren.Error {
 	if inner, ok := warren.AsError(err); ok {
 		e.Reason, e.Outcome, e.Attempts, e.RetryAfter = inner.Reason, inner.Outcome, inner.Attempts, inner.RetryAfter
 		e.Remote, e.Incident, e.Details = inner.Remote, inner.Incident, inner.Details
+		e.Replayed, e.Issued = inner.Replayed, inner.Issued
 	}
 	return e
 }

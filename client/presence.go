@@ -51,7 +51,7 @@ func newPresence() *presence { return &presence{methods: map[string]*sighting{}}
 // check returns nil if the call may be published: a server is there as far as
 // is known, or nothing can be known. It waits only if nothing fresh is known.
 func (p *presence) check(ctx context.Context, cl *call, expired <-chan time.Time) *warren.Error {
-	c, method, now := cl.c, cl.req.Method, time.Now()
+	c, method, now := cl.c, cl.queue(), time.Now()
 	p.mu.Lock()
 	s, ok := p.methods[method]
 	if !ok {

@@ -172,7 +172,11 @@ func (r *replyQueue) handle(d broker.Delivery) {
 		d.Ack(nil)
 		return
 	}
-	reply, err := wire.DecodeReply(&d.Delivery, cl.req.Issued, r.limits)
+	limits := r.limits
+	if cl.asks != nil {
+		limits.Body = wire.ResolutionBytes(limits.Body)
+	}
+	reply, err := wire.DecodeReply(&d.Delivery, cl.req.Issued, limits)
 	if reply == nil && err == nil {
 		r.c.counters.late.Add(1)
 		d.Ack(nil)

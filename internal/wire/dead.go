@@ -42,7 +42,7 @@ func EncodeDead(d *amqp.Delivery, n Dead) amqp.Publishing {
 		}
 	}
 	for key, value := range map[string]string{
-		DeadReason: n.Reason, DeadAttempts: strconv.Itoa(n.Attempts), DeadError: cutText(n.Error, maxMessage),
+		DeadReason: n.Reason, DeadAttempts: strconv.Itoa(n.Attempts), DeadError: cutText(n.Error),
 		DeadIncident: n.Incident, DeadAt: n.At.UTC().Format(time.RFC3339), DeadMethod: n.Method,
 	} {
 		headers[key] = value

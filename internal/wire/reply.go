@@ -105,7 +105,7 @@ func EncodeError(req *warren.Request, e *warren.Error, mode uint8) amqp.Publishi
 // bounded returns what of e may leave this side, cut to its bounds.
 func bounded(e *warren.Error) *warren.Error {
 	b := &warren.Error{
-		Code: e.Code, Reason: e.Reason, Outcome: e.Outcome, Message: cutText(e.Message, maxMessage),
+		Code: e.Code, Reason: e.Reason, Outcome: e.Outcome, Message: cutText(e.Message),
 		RetryAfter: time.Duration(retryMillis(e.RetryAfter)) * time.Millisecond,
 		Incident:   clean(e.Incident, warren.MaxIncident), Details: cutDetails(e.Details), Replayed: e.Replayed,
 	}
@@ -140,8 +140,10 @@ func oneLine(r rune) rune {
 	return r
 }
 
-func cutText(s string, most int) string {
+// cutText returns s as text of at most maxMessage bytes.
+func cutText(s string) string {
 	s = strings.ToValidUTF8(s, "�")
+	most := maxMessage
 	if len(s) <= most {
 		return s
 	}
@@ -221,9 +223,9 @@ func remoteError(meta *Meta, d *amqp.Delivery) *warren.Error {
 	}
 	var body errorBody
 	if len(d.Body) <= maxErrorBody && json.Unmarshal(d.Body, &body) == nil {
-		e.Message, e.Details = cutText(body.Message, maxMessage), cutDetails(body.Details)
+		e.Message, e.Details = cutText(body.Message), cutDetails(body.Details)
 	} else {
-		e.Message = cutText(string(d.Body[:min(len(d.Body), maxMessage)]), maxMessage)
+		e.Message = cutText(string(d.Body[:min(len(d.Body), maxMessage)]))
 	}
 	return e
 }

@@ -31,6 +31,12 @@ func sameReply(a, b *warren.Reply) bool {
 		bytes.Equal(a.Body, b.Body)
 }
 
+// sameError compares what travels of errors and is stored.
+func sameError(a, b *warren.Error) bool {
+	return a.Code == b.Code && a.Reason == b.Reason && a.Outcome == b.Outcome && a.Message == b.Message &&
+		a.RetryAfter == b.RetryAfter && a.Incident == b.Incident && maps.Equal(a.Details, b.Details)
+}
+
 func TestStoredReplyGoesThereAndBack(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -182,7 +188,7 @@ func FuzzDecodeStored(f *testing.F) {
 		if reply != nil && !bytes.Equal(again, b) {
 			t.Fatalf("%q is written as %q", b, again)
 		}
-		if _, e2, err := wire.DecodeStored(again); err != nil || !reflect.DeepEqual(e, e2) {
+		if _, e2, err := wire.DecodeStored(again); err != nil || e != nil && !sameError(e, e2) {
 			t.Fatalf("%q: %+v becomes %+v, %v", b, e, e2, err)
 		}
 	})
