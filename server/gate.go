@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -35,10 +34,10 @@ type gate struct {
 
 	control *broker.Consumer
 	slots   chan struct{} // one per handler that runs
-	// Handlers run under its read lock; one whose call has died too often with its
-	// server runs alone.
-	alone sync.RWMutex
-	runs  runs
+	// Handlers share it; one whose call has died too often with its server runs alone.
+	company company
+	runs    runs
+	writes  context.Context // of what is written after a handler has run; see untilTaken
 }
 
 // transactor is a Transactional store's Transact for any type of transaction.
@@ -49,9 +48,11 @@ func newGate(s *Server, m *method, t transactor) *gate {
 	for _, name := range m.Dedupe.Volatile {
 		volatile[name] = true
 	}
+	writes, cancel := context.WithCancel(context.Background())
+	context.AfterFunc(s.handlers, func() { time.AfterFunc(writePatience, cancel) })
 	return &gate{
 		s: s, m: m, store: s.cfg.Store, transact: t, volatile: volatile,
-		slots: make(chan struct{}, m.Concurrency), runs: runs{calls: map[store.Key]*run{}},
+		slots: make(chan struct{}, m.Concurrency), runs: newRuns(), writes: writes,
 	}
 }
 
@@ -78,6 +79,7 @@ func (g *gate) do(ctx context.Context, a *answer, b body) (*warren.Reply, error)
 			return nil, g.reused(a)
 		}
 		g.s.counters.attached.Add(1)
+		a.begun = true
 		select {
 		case <-r.done:
 		case <-ctx.Done():
@@ -96,10 +98,21 @@ func (g *gate) own(ctx context.Context, a *answer, r *run, b body) (*warren.Repl
 	for pause := foreignFirst; ; pause = min(2*pause, foreignMost) {
 		rec, err := g.store.Get(ctx, a.id.key)
 		if err != nil {
+			if g.wait(ctx, a, err, pause) {
+				continue
+			}
 			return nil, g.broken(ctx, a, err)
 		}
 		if rec.State != store.Absent && !rec.Fingerprint.Matches(a.id.fingerprint) {
 			return nil, g.reused(a)
+		}
+		if g.runs.doubted(&rec, g.store.Owner()) {
+			// A claim of which the store said that it had failed.
+			if err := g.store.Abandon(ctx, a.id.key, rec.Token, true); err != nil && !errors.Is(err, store.ErrStale) {
+				g.runs.doubt(a.id.key, rec.Token-1)
+				return nil, g.broken(ctx, a, err)
+			}
+			continue
 		}
 		switch {
 		case rec.State.Ended() && !(rec.State == store.Parked && a.unpark):
@@ -108,12 +121,11 @@ func (g *gate) own(ctx context.Context, a *answer, r *run, b body) (*warren.Repl
 			}
 			return g.replay(a, rec.Payload)
 		case rec.State == store.Tombstone:
-			return nil, verdict{&warren.Error{
-				Code: warren.CodeCanceled, Outcome: warren.NotExecuted, Message: "the call was cancelled before it was begun",
-			}}
+			return nil, g.canceled(ctx, a, &rec)
 		case rec.State == store.InProgress:
 			// Another server's, which lives. Not acknowledging costs nothing; giving it
 			// back would be a delivery of the queue's limit.
+			a.begun = true
 			if !sleep(ctx, pause) {
 				return nil, g.unfinished(ctx, a)
 			}
@@ -124,6 +136,8 @@ func (g *gate) own(ctx context.Context, a *answer, r *run, b body) (*warren.Repl
 				Code: warren.CodeAborted, Reason: warren.ReasonInterrupted, Outcome: warren.Unknown,
 				Message: "a server died while it handled the call, and it must not be begun twice",
 			}}
+		case rec.State == store.Interrupted && g.m.Dedupe.Mode == AtLeastOnce:
+			a.begun = true
 		}
 		reply, err, again := g.begin(ctx, a, r, b, &rec)
 		if !again {
@@ -139,47 +153,64 @@ const (
 )
 
 // begin claims the call and runs it. It reports whether the record has to be
-// looked at again, because somebody else has changed it.
+// looked at again, because somebody else has changed it, or could not be written.
 func (g *gate) begin(ctx context.Context, a *answer, r *run, b body, rec *store.Record) (_ *warren.Reply, _ error, again bool) {
-	park := g.m.Dedupe.Park
-	last := park > 0 && rec.State == store.Interrupted && rec.Attempts == park-1
-	if last {
-		g.alone.Lock()
-		defer g.alone.Unlock()
-	} else {
-		g.alone.RLock()
-		defer g.alone.RUnlock()
+	d := &g.m.Dedupe
+	last := d.Park > 0 && rec.State == store.Interrupted && rec.Attempts == d.Park-1
+	if !g.company.enter(ctx, last) {
+		return nil, g.late(ctx, a), false
+	}
+	defer g.company.leave()
+	at := &attempt{gate: g, a: a, run: r}
+	if d.Mode == AtMostOnce {
+		// What is claimed and not begun, when the server dies, is never begun: hence a
+		// place first.
+		if !at.takeSlot(ctx) {
+			return nil, g.late(ctx, a), false
+		}
+		defer at.freeSlot()
 	}
 	if !a.begin() {
 		a.handled = true
 		return nil, errHandled, false
 	}
-	d := &g.m.Dedupe
 	claimed, won, err := g.store.Claim(ctx, store.Claim{
 		Key: a.id.key, Fingerprint: a.id.fingerprint, Method: g.m.Name, CallID: a.req.CallID,
 		Lease: d.Lease, Retention: d.Retention, Once: d.Mode == AtMostOnce, Unpark: a.unpark,
 	})
 	if err != nil || !won {
 		a.notBegun()
-		if err != nil {
-			return nil, g.broken(ctx, a, err), false
+		if err == nil {
+			return nil, nil, true
 		}
-		return nil, nil, true
+		if uncertain(err) {
+			g.runs.doubt(a.id.key, rec.Token)
+		}
+		if g.wait(ctx, a, err, writeMost) {
+			return nil, nil, true
+		}
+		return nil, g.broken(ctx, a, err), false
 	}
 	g.s.counters.claims.Add(1)
-	if claimed.Token > 1 {
+	if rec.State != store.Absent {
 		g.s.counters.takeovers.Add(1)
 	}
 	crashpoint.Reached(crashpoint.Claimed, g.m.Name, a.req.CallID)
-	at := &attempt{gate: g, a: a, run: r, token: claimed.Token}
-	if park > 0 && claimed.Attempts > park {
-		a.notBegun()
-		return at.park(claimed.Attempts - 1)
-	}
+	at.token = claimed.Token
 	if !claimed.Lease.IsZero() {
 		var stop func()
 		ctx, stop = at.keepLease(ctx)
 		defer stop()
+	}
+	switch {
+	case d.Park > 0 && claimed.Attempts > d.Park:
+		a.notBegun()
+		return at.park(claimed.Attempts - 1)
+	case d.Park > 0 && claimed.Attempts == d.Park && !last:
+		// Others have begun it since it was looked at: this attempt must run alone.
+		a.notBegun()
+		at.abandon()
+		return nil, nil, true
 	}
 	return at.execute(ctx, b)
 }
@@ -193,6 +224,30 @@ func (g *gate) reused(a *answer) error {
 	}}
 }
 
+// canceled is the answer to a request whose call was resolved before it was begun,
+// or after it was interrupted.
+func (g *gate) canceled(ctx context.Context, a *answer, rec *store.Record) error {
+	told := &warren.Error{Code: warren.CodeCanceled, Outcome: a.notExecuted(), Message: "the call was cancelled before it was begun"}
+	switch {
+	case rec.Token > 0:
+		told.Message, told.Outcome = "the call was cancelled after it was interrupted", g.interrupted()
+	case told.Outcome == warren.Unknown && !a.begun:
+		if proven, err := g.neverRan(ctx, rec, a.req.Issued); err == nil && proven {
+			told.Outcome = warren.NotExecuted
+		}
+	}
+	return verdict{told}
+}
+
+// interrupted is what is known of attempts that did not end: in a transaction,
+// they were rolled back.
+func (g *gate) interrupted() warren.Outcome {
+	if g.m.Dedupe.Mode == Transactional {
+		return warren.NotExecuted
+	}
+	return warren.Unknown
+}
+
 // unfinished is the end of a request that waited for a call under way elsewhere.
 func (g *gate) unfinished(ctx context.Context, a *answer) error {
 	if errors.Is(context.Cause(ctx), errStopping) {
@@ -204,9 +259,24 @@ func (g *gate) unfinished(ctx context.Context, a *answer) error {
 	}}
 }
 
-// notRetained is the answer of a call whose reply was too large to keep.
+// late is the end of a request whose context ended before it was begun.
+func (g *gate) late(ctx context.Context, a *answer) error {
+	if errors.Is(context.Cause(ctx), errStopping) {
+		a.keep()
+		return errHandled
+	}
+	return verdict{a.expired()}
+}
+
+// notRetained is the answer of a call that ended with more than is kept.
 func (g *gate) notRetained(rec *store.Record) error {
 	g.s.counters.replays.Add(1)
+	if rec.State == store.Parked {
+		return verdict{&warren.Error{
+			Code: warren.CodeInternal, Reason: warren.ReasonPoisoned, Outcome: g.interrupted(), Replayed: true,
+			Message: "its attempts were begun and did not end; the call is parked",
+		}}
+	}
 	return verdict{&warren.Error{
 		Code: warren.CodeDataLoss, Reason: warren.ReasonReplyNotRetained, Outcome: warren.Executed, Replayed: true,
 		Message: fmt.Sprintf("the call was executed; its reply of %d bytes was too large to keep", rec.Size),
@@ -233,20 +303,41 @@ func (g *gate) replay(a *answer, payload []byte) (*warren.Reply, error) {
 	}
 }
 
-// broken is the answer while the store does not do its work. Nothing was begun for
-// this delivery.
+// wait pauses if the store has failed in a way that may pass, and the request can
+// wait for that: a notification, which nobody would send again. It reports whether
+// to try again.
+func (g *gate) wait(ctx context.Context, a *answer, err error, pause time.Duration) bool {
+	if !a.req.OneWay || !uncertain(err) && !isFull(err) {
+		return false
+	}
+	g.s.counters.storeErrors.Add(1)
+	g.s.cfg.Logger.Error("the idempotency store has failed; a notification waits for it", "method", g.m.Name,
+		"call_id", clip(a.req.CallID), "error", err)
+	return sleep(ctx, pause)
+}
+
+// uncertain reports whether a change that failed so may have been made.
+func uncertain(err error) bool {
+	var unavailable *store.UnavailableError
+	return errors.As(err, &unavailable)
+}
+
+// broken is the answer while the store does not do its work.
 func (g *gate) broken(ctx context.Context, a *answer, err error) error {
 	if errors.Is(err, store.ErrKeyReused) {
 		return g.reused(a)
 	}
 	if ctx.Err() != nil {
-		if errors.Is(context.Cause(ctx), errStopping) {
-			a.keep()
-			return errHandled
-		}
-		return verdict{a.expired()}
+		return g.late(ctx, a)
 	}
 	g.s.counters.storeErrors.Add(1)
+	if a.req.OneWay {
+		// Nobody would hear of a refusal: it stays in the queue.
+		g.s.cfg.Logger.Error("the idempotency store has failed; the notification waits for another server", "method", g.m.Name,
+			"call_id", clip(a.req.CallID), "error", err)
+		a.keep()
+		return errHandled
+	}
 	told := &warren.Error{
 		Code: warren.CodeUnavailable, Reason: warren.ReasonStoreUnavailable, Outcome: a.notExecuted(),
 		RetryAfter: storeRetryAfter, Message: "the server cannot look the call up; its log has the rest",
@@ -276,36 +367,4 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// runs are the calls that goroutines of this process have.
-type runs struct {
-	mu    sync.Mutex
-	calls map[store.Key]*run
-}
-
-// run is one call that a goroutine has.
-type run struct {
-	fingerprint store.Fingerprint
-	done        chan struct{} // closed when it has it no more
-	payload     []byte        // what it ended with, recorded; set before done is closed
-}
-
-// enter makes the caller the owner of the call, or returns the run of its owner.
-func (rs *runs) enter(id *identity) (r *run, mine bool) {
-	rs.mu.Lock()
-	defer rs.mu.Unlock()
-	if r, ok := rs.calls[id.key]; ok {
-		return r, false
-	}
-	r = &run{fingerprint: id.fingerprint, done: make(chan struct{})}
-	rs.calls[id.key] = r
-	return r, true
-}
-
-func (rs *runs) leave(key store.Key, r *run) {
-	rs.mu.Lock()
-	delete(rs.calls, key)
-	rs.mu.Unlock()
-	close(r.done)
 }
