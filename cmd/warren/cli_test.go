@@ -19,7 +19,7 @@ func TestWrongInputGivesOneLineAndExitCode2(t *testing.T) {
 
 		{"serve", "extra"},
 		{"serve", "--bogus"},
-		{"serve", "--store", "x"},
+		{"serve", "--store-mode", "exactly-once"}, {"serve", "--store-mode", "transactional"},
 		{"serve", "--url"},
 		{"serve", "--url", ""},
 		{"serve", "--url", "localhost"},
