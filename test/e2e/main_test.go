@@ -28,6 +28,13 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, runCaller(url, os.Getenv(envServeName), os.Getenv(envKillAt)))
 		os.Exit(1)
 	}
+	if spec := os.Getenv(envBank); spec != "" {
+		if err := runBank(spec); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	os.Exit(rabbit.Main(m, func() error { return goleak.Find() }))
 }
 
