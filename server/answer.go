@@ -22,7 +22,9 @@ type answer struct {
 
 	id       *identity     // nil without a record
 	unpark   bool          // an operator lets it run again
+	begun    bool          // an attempt may have begun, for this delivery or as the record has it
 	handled  bool          // the gate has answered it, or left it
+	verdict  *warren.Error // the last that the gate has come to
 	panicked *warren.Error // what is told of a panic
 	control  bool          // it answers a question about a call
 
@@ -44,10 +46,10 @@ func (a *answer) reject(err error) {
 	a.fail(&told)
 }
 
-// notExecuted is the outcome of a request whose handler has not run for this
-// delivery. One may have when it was delivered before.
+// notExecuted is the outcome of a request that no handler will see. One may have
+// when it was delivered before, or by what the call's record has shown.
 func (a *answer) notExecuted() warren.Outcome {
-	if a.req.Redelivered {
+	if a.req.Redelivered || a.begun {
 		return warren.Unknown
 	}
 	return warren.NotExecuted

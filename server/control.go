@@ -98,7 +98,7 @@ func (g *gate) resolve(ctx context.Context, scope store.Scope, issued time.Time)
 func (g *gate) neverRan(ctx context.Context, before *store.Record, issued time.Time) (bool, error) {
 	if before.Token > 0 {
 		// It was begun. What it did in a transaction was rolled back.
-		return g.m.Dedupe.Mode == Transactional, nil
+		return g.interrupted() == warren.NotExecuted, nil
 	}
 	// There was no record of it. There may have been one that was forgotten, or that
 	// went with an earlier store.
@@ -119,6 +119,9 @@ func (g *gate) ended(rec *store.Record) wire.Resolution {
 	r := wire.Resolution{State: wire.StateCompleted, Outcome: warren.Executed, Retained: rec.Retained}
 	if rec.State != store.Completed {
 		r.State = wire.StateFailed
+	}
+	if rec.State == store.Parked {
+		r.Outcome = g.interrupted()
 	}
 	if !rec.Retained {
 		return r

@@ -137,10 +137,12 @@ type identity struct {
 // identify returns the request's identity, nil if it has none and needs none.
 func (g *gate) identify(req *warren.Request, replyTo string) (*identity, *warren.Error) {
 	d := &g.m.Dedupe
+	if d.Mode == AtLeastOnce && (req.CallID == "" || req.Plain && replyTo == "") {
+		// Nothing says whose ID a plain caller's is that takes no reply: it may be "1",
+		// and somebody else's too.
+		return nil, nil
+	}
 	if req.CallID == "" {
-		if d.Mode == AtLeastOnce {
-			return nil, nil
-		}
 		return nil, &warren.Error{
 			Code: warren.CodeInvalidArgument, Reason: warren.ReasonMissingIdentifier,
 			Message: "the method demands a correlation ID",
@@ -176,6 +178,9 @@ func (g *gate) key(req *warren.Request, callID string) (store.Scope, *warren.Err
 func terminal(e *warren.Error) bool {
 	if e.RetryAfter > 0 {
 		return false
+	}
+	if e.Reason == warren.ReasonReplyTooLarge {
+		return true
 	}
 	switch e.Code {
 	case warren.CodeUnavailable, warren.CodeResourceExhausted, warren.CodeAborted, warren.CodeDeadlineExceeded, warren.CodeCanceled:

@@ -51,7 +51,7 @@ func (s *Server) serve(m *method, d broker.Delivery) {
 		return
 	}
 	ctx := s.handlers
-	if a.id != nil {
+	if m.gate != nil {
 		a.unpark = wire.IsReplay(&d.Delivery)
 		ctx = context.WithValue(ctx, answerKey{}, a)
 	}
@@ -97,12 +97,25 @@ func (g *gate) guard(p prepare) warren.Handler {
 			return nil, err
 		}
 		a, _ := ctx.Value(answerKey{}).(*answer)
-		if a == nil {
-			return b(ctx, nil) // without an ID
+		switch {
+		case a == nil:
+			return nil, errForeignContext
+		case a.id == nil:
+			return b(ctx, nil)
+		case a.handled:
+			return nil, errHandled // an interceptor that calls on, after an end
 		}
-		return g.do(ctx, a, b)
+		reply, err := g.do(ctx, a, b)
+		a.verdict = nil
+		if v, ok := errors.AsType[verdict](err); ok {
+			a.verdict = v.told
+		}
+		return reply, err
 	}
 }
+
+// errForeignContext is the end of a request whose call cannot be told.
+var errForeignContext = errors.New("warren: an interceptor passes a context on that is not made from the one it got")
 
 // expired is the answer to a request that came too late for a handler.
 func (a *answer) expired() *warren.Error {
@@ -146,7 +159,9 @@ func (a *answer) run(ctx context.Context) {
 		// nil if the handler called runtime.Goexit, which recover cannot stop.
 		a.logPanic(recover())
 		a.ended(reliability.Failure)
-		a.fail(a.panicError())
+		if !a.handled {
+			a.fail(a.panicError())
+		}
 	}()
 	if a.id == nil {
 		crashpoint.Reached(crashpoint.InHandler, req.Method, req.CallID)
@@ -166,6 +181,9 @@ func (a *answer) run(ctx context.Context) {
 	// The error's own methods are the user's code too, and may panic.
 	if err != nil && !errors.As(err, &refused) && !errors.As(err, &told) && !stopping {
 		failure = s.toError(req, err)
+		if a.verdict != nil {
+			failure.Outcome = a.verdict.Outcome // an interceptor tells it in other words
+		}
 	}
 	returned = true
 	a.ended(judge(err, failure))

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,11 +21,13 @@ type parking struct {
 	publish  broker.Publishing
 	poisoned *warren.Error
 	done     func(told *warren.Error, err error)
+	tries    int
 }
 
 // park moves the request to the dead ones after that many attempts that did not
 // end; done is told, once, what its caller is to be told, or that it cannot be
-// parked now. Dying in between parks it twice.
+// parked here, as the request is another server's or this one stops. A publish that
+// the broker does not confirm is repeated. Dying in between parks it twice.
 func (a *answer) park(attempts int, done func(told *warren.Error, err error)) {
 	p := &parking{a: a, done: done, poisoned: &warren.Error{
 		Code: warren.CodeInternal, Reason: warren.ReasonPoisoned, Outcome: warren.Unknown, Incident: uuid.NewString(),
@@ -35,9 +38,25 @@ func (a *answer) park(attempts int, done func(told *warren.Error, err error)) {
 		Reason: warren.ReasonPoisoned, Error: p.poisoned.Message, Incident: p.poisoned.Incident, Method: a.m.Name,
 		Attempts: attempts, At: time.Now(),
 	})
-	if err := a.s.publisher.Publish(&p.publish); err != nil {
-		done(nil, err)
+	p.put()
+}
+
+func (p *parking) put() {
+	if err := p.a.s.publisher.Publish(&p.publish); err != nil {
+		p.done(nil, err)
 	}
+}
+
+// again publishes it once more, while the request is this server's.
+func (p *parking) again(reason error) {
+	if !p.a.d.Live() || p.a.s.handlers.Err() != nil {
+		p.done(nil, reason)
+		return
+	}
+	next := &parking{a: p.a, poisoned: p.poisoned, done: p.done, tries: p.tries + 1}
+	next.publish = broker.Publishing{Key: p.publish.Key, Mandatory: true, Sink: next, Msg: p.publish.Msg}
+	pause := min(replyPause<<min(p.tries, 10), replyPauseMost)
+	time.AfterFunc(time.Duration(rand.Int64N(int64(pause))), next.put)
 }
 
 // Writing implements broker.Sink.
@@ -58,7 +77,7 @@ func (p *parking) Settled(result broker.Result, reason error) {
 		p.done(p.poisoned, nil)
 	case broker.Nacked, broker.Lost, broker.Unsent:
 		log.Warn("a call cannot be parked now", "queue", p.publish.Key, "result", result.String(), "error", reason)
-		p.done(nil, fmt.Errorf("warren: the publish is %v", result))
+		p.again(fmt.Errorf("warren: the publish is %v", result))
 	}
 }
 
@@ -89,9 +108,7 @@ func (at *attempt) park(attempts int) (*warren.Reply, error, bool) {
 		return nil, errHandled, false
 	}
 	// What the attempts did cannot be told, unless it was rolled back.
-	if at.m.Dedupe.Mode == Transactional {
-		e.told.Outcome = warren.NotExecuted
-	}
+	e.told.Outcome = at.interrupted()
 	return at.record(context.Background(), store.Parked, wire.EncodeStored(nil, e.told), nil, e.told)
 }
 

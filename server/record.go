@@ -22,29 +22,21 @@ type attempt struct {
 	a     *answer
 	run   *run
 	token uint64
+	slot  bool // it has one of the places for handlers
 }
 
 // execute runs the handler and records its end before that is told.
 func (at *attempt) execute(ctx context.Context, b body) (*warren.Reply, error, bool) {
-	a := at.a
 	if at.transact != nil {
 		return at.inTransaction(ctx, b)
 	}
-	select {
-	case at.slots <- struct{}{}:
-	case <-ctx.Done():
-		return nil, at.notRun(ctx), false
+	if !at.takeSlot(ctx) || ctx.Err() != nil {
+		at.freeSlot()
+		return at.notRun(ctx)
 	}
-	held := true
-	release := func() {
-		if held {
-			held = false
-			<-at.slots
-		}
-	}
-	defer release()
+	defer at.freeSlot()
 	reply, err := at.handle(ctx, b, nil)
-	release() // not held while the record commits
+	at.freeSlot() // not held while the record commits
 	if err != nil {
 		return at.failed(ctx, err)
 	}
@@ -52,8 +44,28 @@ func (at *attempt) execute(ctx context.Context, b body) (*warren.Reply, error, b
 	if failure != nil {
 		return at.failed(ctx, failure)
 	}
-	crashpoint.Reached(crashpoint.Committing, at.m.Name, a.req.CallID)
 	return at.record(ctx, store.Completed, payload, reply, nil)
+}
+
+// takeSlot waits for one of the method's places for handlers, and reports whether
+// the attempt has one. There is none if ctx ends first.
+func (at *attempt) takeSlot(ctx context.Context) bool {
+	if at.slot {
+		return true
+	}
+	select {
+	case at.slots <- struct{}{}:
+		at.slot = true
+	case <-ctx.Done():
+	}
+	return at.slot
+}
+
+func (at *attempt) freeSlot() {
+	if at.slot {
+		at.slot = false
+		<-at.slots
+	}
 }
 
 // handle calls the application. If that panics, or ends its goroutine, its end is
@@ -68,6 +80,7 @@ func (at *attempt) handle(ctx context.Context, b body, tx any) (reply *warren.Re
 		}
 	}()
 	crashpoint.Reached(crashpoint.InHandler, at.m.Name, a.req.CallID)
+	a.begun = true
 	a.started()
 	reply, err = b(ctx, tx)
 	crashpoint.Reached(crashpoint.EffectDone, at.m.Name, a.req.CallID)
@@ -79,10 +92,16 @@ func (at *attempt) handle(ctx context.Context, b body, tx any) (reply *warren.Re
 }
 
 // panicked records a call whose handler has not returned. The answer follows where
-// the panic ends.
+// the panic ends, unless it is another server's by now: then the next delivery
+// finds that one's.
 func (at *attempt) panicked() {
 	told := at.a.panicError()
-	_, _, _ = at.record(context.Background(), store.Failed, wire.EncodeStored(nil, told), nil, told)
+	at.a.ended(reliability.Failure)
+	_, _, again := at.record(context.Background(), store.Failed, wire.EncodeStored(nil, told), nil, told)
+	if again {
+		at.a.handled = true
+		at.a.putBack()
+	}
 }
 
 // payload is what is stored of a reply. One that cannot be sent is an error.
@@ -113,7 +132,9 @@ func (at *attempt) failed(ctx context.Context, err error) (*warren.Reply, error,
 	told := g.s.toError(a.req, err)
 	a.ended(judge(err, told))
 	if !terminal(told) && g.m.Dedupe.Mode != AtMostOnce {
-		at.abandon()
+		if at.abandon() {
+			return nil, nil, true
+		}
 		return nil, verdict{told}, false
 	}
 	return at.record(ctx, store.Failed, wire.EncodeStored(nil, told), nil, told)
@@ -123,6 +144,7 @@ func (at *attempt) failed(ctx context.Context, err error) (*warren.Reply, error,
 // the store does not take it nothing is told, and the request not acknowledged.
 func (at *attempt) record(ctx context.Context, state store.State, payload []byte, reply *warren.Reply, failure *warren.Error) (*warren.Reply, error, bool) {
 	result := store.Result{State: state, Payload: payload}
+	crashpoint.Reached(crashpoint.Committing, at.m.Name, at.a.req.CallID)
 	err := at.untilTaken(ctx, func(ctx context.Context) error {
 		return at.store.Complete(ctx, at.a.id.key, at.token, result, at.m.Dedupe.Retention)
 	})
@@ -153,24 +175,22 @@ func (at *attempt) recorded(err error, payload []byte, reply *warren.Reply, fail
 }
 
 // untilTaken repeats a write until the store has taken it, or says that it is too
-// late, or the server stops. The handler has run: what it did must not be
-// forgotten while there is hope.
+// late, or the server has cancelled its handlers and waits no longer. The handler
+// has run: what it did must not be forgotten while there is hope.
 func (at *attempt) untilTaken(ctx context.Context, write func(ctx context.Context) error) error {
-	ctx = context.WithoutCancel(ctx)
-	stopping := at.s.handlers
+	ctx = lasting{at.writes, context.WithoutCancel(ctx)}
 	for pause := writeFirst; ; pause = min(2*pause, writeMost) {
 		err := write(ctx)
 		if err == nil || errors.Is(err, store.ErrStale) || errors.Is(err, store.ErrClosed) {
 			return err
 		}
-		var unavailable *store.UnavailableError
-		if !errors.As(err, &unavailable) && !isFull(err) {
+		if !uncertain(err) && !isFull(err) {
 			return err
 		}
 		at.s.counters.storeErrors.Add(1)
 		at.s.cfg.Logger.Error("a call that has run cannot be recorded; trying again, without an answer", "method", at.m.Name,
 			"call_id", clip(at.a.req.CallID), "error", err)
-		if !sleep(stopping, pause) {
+		if !sleep(ctx, pause) {
 			return err
 		}
 	}
@@ -182,124 +202,46 @@ const (
 	writeMost  = 2 * time.Second
 )
 
+// writePatience is how long after handlers were cancelled the store gets to take
+// what is being written: a little less than Stop waits for them.
+const writePatience = cancelPatience * 3 / 4
+
+// lasting is a context with the end of one and the values of another.
+type lasting struct {
+	context.Context
+
+	values context.Context
+}
+
+// Value implements context.Context.
+func (l lasting) Value(key any) any { return l.values.Value(key) }
+
 func isFull(err error) bool {
 	var full *store.FullError
 	return errors.As(err, &full)
 }
 
-// abandon gives the claim up after an attempt that ended in order. If the store
-// does not take it the claim ends with its lease, or its process.
-func (at *attempt) abandon() {
+// abandon gives the claim up after an attempt that ended in order, and reports
+// whether it has been lost to another server. If the store does not take it the
+// claim ends with its lease, or its process.
+func (at *attempt) abandon() (lost bool) {
 	err := at.untilTaken(context.Background(), func(ctx context.Context) error {
 		return at.store.Abandon(ctx, at.a.id.key, at.token, true)
 	})
-	if err != nil && !errors.Is(err, store.ErrStale) {
+	if lost = errors.Is(err, store.ErrStale); err != nil && !lost {
 		at.s.cfg.Logger.Error("a claim cannot be given up", "method", at.m.Name, "call_id", clip(at.a.req.CallID), "error", err)
 	}
+	return lost
 }
 
-// notRun gives up a claim whose handler was never called.
-func (at *attempt) notRun(ctx context.Context) error {
+// notRun is the end of a claim whose handler was never called, as ctx has ended.
+func (at *attempt) notRun(ctx context.Context) (*warren.Reply, error, bool) {
 	at.a.notBegun()
-	at.abandon()
-	if errors.Is(context.Cause(ctx), errStopping) {
-		at.a.keep()
-		return errHandled
+	if at.abandon() || errors.Is(context.Cause(ctx), errLeaseLost) {
+		at.a.begun = true // by another server
+		return nil, nil, true
 	}
-	return verdict{at.a.expired()}
-}
-
-// inTransaction runs the handler in the store's transaction.
-func (at *attempt) inTransaction(ctx context.Context, b body) (*warren.Reply, error, bool) {
-	a := at.a
-	var reply *warren.Reply
-	var handlerErr error
-	var payload []byte
-	ran, committing := false, false
-	defer func() {
-		if ran && !committing && handlerErr == nil {
-			// A panic, or the end of the goroutine: the effect is rolled back.
-			at.panicked()
-		}
-	}()
-	once := func(tx any) (store.Result, error) {
-		ran, committing, handlerErr = true, false, nil
-		reply, handlerErr = at.handle(ctx, b, tx)
-		if handlerErr == nil {
-			var failure *warren.Error
-			if payload, failure = at.payload(reply); failure != nil {
-				handlerErr = failure
-			}
-		}
-		if handlerErr != nil {
-			return store.Result{}, handlerErr
-		}
-		committing = true
-		crashpoint.Reached(crashpoint.Committing, at.m.Name, a.req.CallID)
-		return store.Result{State: store.Completed, Payload: payload}, nil
-	}
-	err := at.transact(ctx, a.id.key, at.token, at.m.Dedupe.Retention, once)
-	if err != nil && handlerErr == nil && committing && !errors.Is(err, store.ErrStale) && !errors.Is(err, store.ErrClosed) {
-		// It was rolled back, or committed without a word of it. In the second case the
-		// repetition finds the token stale.
-		err = at.untilTaken(ctx, func(ctx context.Context) error {
-			return at.transact(ctx, a.id.key, at.token, at.m.Dedupe.Retention, once)
-		})
-	}
-	switch {
-	case handlerErr != nil:
-		return at.failed(ctx, handlerErr)
-	case err != nil && !ran:
-		if errors.Is(err, store.ErrStale) {
-			a.notBegun()
-			return nil, nil, true
-		}
-		if ctx.Err() != nil {
-			return nil, at.notRun(ctx), false
-		}
-		a.notBegun()
-		at.abandon()
-		return nil, at.broken(ctx, a, err), false
-	default:
-		return at.recorded(err, payload, reply, nil)
-	}
-}
-
-// errLeaseLost is the cause of a handler's context that ends because another
-// server has taken the call.
-var errLeaseLost = errors.New("warren: another server has taken the call")
-
-// keepLease renews the claim's lease until stop is called. The context ends when
-// that fails because somebody else has the call.
-func (at *attempt) keepLease(ctx context.Context) (_ context.Context, stop func()) {
-	leased, cancel := context.WithCancelCause(ctx)
-	done := make(chan struct{})
-	lease := at.m.Dedupe.Lease
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		tick := time.NewTicker(lease / 3)
-		defer tick.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-tick.C:
-			}
-			bounded, cancelRenew := context.WithTimeout(context.Background(), lease)
-			err := at.store.Renew(bounded, at.a.id.key, at.token, lease)
-			cancelRenew()
-			if errors.Is(err, store.ErrStale) {
-				cancel(errLeaseLost)
-				return
-			}
-		}
-	}()
-	return leased, func() {
-		close(done)
-		<-ended
-		cancel(nil)
-	}
+	return nil, at.late(ctx, at.a), false
 }
 
 // panicError is what is told and stored of a handler that did not return. It is
