@@ -17,8 +17,8 @@ A call that is being looked at is out of the queue so long, for others that look
 and returns to its place. Killed at any moment, the tool loses nothing: what it has
 not removed is still parked.
 
-The exit code is 4 if there is no such queue, so that no call of the method was ever
-parked, and 1 if the call is not in it.
+The exit code is 4 if there is no such queue, because no server parks calls of that
+method, and 1 if the call is not in it.
 
 Examples:
    warren dead list orders.place

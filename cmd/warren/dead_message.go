@@ -11,18 +11,8 @@ import (
 	"github.com/warren-rpc/warren/internal/wire"
 )
 
-// The headers of a parked call that say why it is there. All are text.
-const (
-	deadHeaders  = "x-warren-dead-"
-	deadReason   = deadHeaders + "reason"
-	deadAttempts = deadHeaders + "attempts"
-	deadError    = deadHeaders + "error"
-	deadIncident = deadHeaders + "incident"
-	deadAt       = deadHeaders + "at"
-)
-
-// replayHeader has the server run a call again that it has parked.
-const replayHeader = "x-warren-replay"
+// deadHeaders begins the names of the headers that parking adds.
+const deadHeaders = "x-warren-dead-"
 
 // parked is a call as it stands in a dead queue: the request, with more headers.
 type parked struct{ amqp.Delivery }
@@ -49,10 +39,10 @@ type deadCall struct {
 }
 
 func (p *parked) summary() deadCall {
-	attempts, _ := strconv.Atoi(p.header(deadAttempts)) // 0 if it does not say
+	attempts, _ := strconv.Atoi(p.header(wire.DeadAttempts)) // 0 if it does not say
 	return deadCall{
-		CallID: p.CorrelationId, Attempts: attempts, At: p.header(deadAt), Reason: p.header(deadReason),
-		Error: p.header(deadError), Incident: p.header(deadIncident), Size: len(p.Body),
+		CallID: p.CorrelationId, Attempts: attempts, At: p.header(wire.DeadAt), Reason: p.header(wire.DeadReason),
+		Error: p.header(wire.DeadError), Incident: p.header(wire.DeadIncident), Size: len(p.Body),
 	}
 }
 
@@ -73,7 +63,7 @@ func (p *parked) request() (*amqp.Publishing, error) {
 	if headers == nil {
 		headers = amqp.Table{}
 	}
-	headers[replayHeader] = "1"
+	headers[wire.ReplayMark] = "1"
 	return &amqp.Publishing{
 		Headers: headers, ContentType: p.ContentType, ContentEncoding: p.ContentEncoding, DeliveryMode: amqp.Persistent,
 		Priority: p.Priority, CorrelationId: p.CorrelationId, ReplyTo: p.ReplyTo, MessageId: p.MessageId,

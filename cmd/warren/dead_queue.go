@@ -11,6 +11,8 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/urfave/cli/v3"
+
+	"github.com/warren-rpc/warren/internal/wire"
 )
 
 // deadQueue is a connection to the queue of a method's parked calls. What was taken
@@ -29,8 +31,6 @@ type deadQueue struct {
 	late    atomic.Bool // the socket was closed because the broker had not answered
 }
 
-const deadSuffix = ".dead"
-
 // openDeadQueue connects to the first broker that can be, and finds the queue.
 func openDeadQueue(ctx context.Context, cmd *cli.Command, method string) (*deadQueue, error) {
 	settings, err := brokerSettings(cmd)
@@ -43,7 +43,7 @@ func openDeadQueue(ctx context.Context, cmd *cli.Command, method string) (*deadQ
 	}
 	var failures []error
 	for _, url := range settings.URLs {
-		q := &deadQueue{method: method, name: method + deadSuffix, timeout: timeout}
+		q := &deadQueue{method: method, name: wire.DeadQueue(method), timeout: timeout}
 		if err = q.dial(ctx, url, "warren dead "+cmd.Name); err == nil {
 			if err = q.find(); err != nil {
 				q.drop()
@@ -128,7 +128,7 @@ func (q *deadQueue) do(what string, f func() error) error {
 	case q.late.Load():
 		return exit(exitDeadline, "%s: the broker has not answered within %v", what, q.timeout)
 	case errors.As(err, &refusal) && refusal.Code == amqp.NotFound:
-		return exit(exitNoServer, "%s has no dead queue: none of its calls was ever parked", q.method)
+		return exit(exitNoServer, "%s has no dead queue: no server parks its calls", q.method)
 	case errors.As(err, &refusal):
 		return exit(exitBroker, "%s: %s", what, strings.TrimSpace(refusal.Reason))
 	}

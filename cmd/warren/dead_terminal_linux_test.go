@@ -59,7 +59,7 @@ func TestDeadDropDoesWhatThePersonAnswers(t *testing.T) {
 		if told := r.wait(t).want(t, c.code).stderr.String(); !strings.Contains(told, c.question) {
 			t.Errorf("%q: it says %q", c.answer, told)
 		}
-		if got := callIDs(s.drain(t, deadMethod+deadSuffix)); got != c.left {
+		if got := callIDs(s.drain(t, deadQueueName)); got != c.left {
 			t.Errorf("%q: parked are %q, want %q", c.answer, got, c.left)
 		}
 	}
@@ -73,7 +73,7 @@ func TestDeadDropDoesWhatThePersonAnswers(t *testing.T) {
 	eventually(t, "it asks", func() bool { return strings.Contains(r.stderr.String(), "? [y/N] ") })
 	send(t, r, syscall.SIGINT)
 	r.wait(t).want(t, exitInterrupted)
-	if got := callIDs(s.drain(t, deadMethod+deadSuffix)); got != "call-1" {
+	if got := callIDs(s.drain(t, deadQueueName)); got != "call-1" {
 		t.Errorf("parked are %q", got)
 	}
 }

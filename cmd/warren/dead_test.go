@@ -15,7 +15,10 @@ import (
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
-const deadMethod = "orders.place"
+const (
+	deadMethod    = "orders.place"
+	deadQueueName = deadMethod + ".dead"
+)
 
 // parkedMessage is a call as a server parks it.
 func parkedMessage(id string) amqp.Publishing {
@@ -26,8 +29,8 @@ func parkedMessage(id string) amqp.Publishing {
 		Timestamp: time.Unix(1_700_000_000, 0), Body: []byte(`{"id":"` + id + `"}`),
 		Headers: amqp.Table{
 			"tenant": "7", "count": int32(2), "nested": amqp.Table{"list": []any{"a", true}},
-			deadReason: "poisoned", deadAttempts: "5", deadError: "panic: boom", deadIncident: "inc-" + id,
-			deadAt: "2026-01-02T03:04:05Z", "x-warren-dead-method": deadMethod,
+			wire.DeadReason: "poisoned", wire.DeadAttempts: "5", wire.DeadError: "panic: boom", wire.DeadIncident: "inc-" + id,
+			wire.DeadAt: "2026-01-02T03:04:05Z", wire.DeadMethod: deadMethod,
 		},
 	}
 }
@@ -50,7 +53,7 @@ func parkCalls(t testing.TB, url string, messages ...amqp.Publishing) *deadSite 
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, queue := range []string{deadMethod, deadMethod + deadSuffix} {
+	for _, queue := range []string{deadMethod, deadQueueName} {
 		if _, err := ch.QueueDeclare(queue, true, false, false, false, amqp.Table{"x-queue-type": "classic"}); err != nil {
 			t.Fatal(err)
 		}
@@ -67,7 +70,7 @@ func parkCalls(t testing.TB, url string, messages ...amqp.Publishing) *deadSite 
 
 func (s *deadSite) park(t testing.TB, msg *amqp.Publishing) {
 	t.Helper()
-	confirm, err := s.ch.PublishWithDeferredConfirm("", deadMethod+deadSuffix, true, false, *msg)
+	confirm, err := s.ch.PublishWithDeferredConfirm("", deadQueueName, true, false, *msg)
 	if err != nil || !confirm.Wait() {
 		t.Fatalf("not parked: %v", err)
 	}
@@ -109,7 +112,7 @@ func callIDs(list []amqp.Delivery) string {
 // wantIDs demands what is in the two queues, and empties them.
 func (s *deadSite) wantIDs(t testing.TB, dead, sent string) {
 	t.Helper()
-	if got := callIDs(s.drain(t, deadMethod+deadSuffix)); got != dead {
+	if got := callIDs(s.drain(t, deadQueueName)); got != dead {
 		t.Errorf("parked are %q, want %q", got, dead)
 	}
 	if got := callIDs(s.drain(t, deadMethod)); got != sent {
@@ -151,7 +154,7 @@ func TestDeadListLeavesEveryCallInItsPlace(t *testing.T) {
 				}
 			}
 		}
-		for i, d := range s.drain(t, deadMethod+deadSuffix) {
+		for i, d := range s.drain(t, deadQueueName) {
 			want := parkedMessage(fmt.Sprintf("call-%d", i+1))
 			if got := published(&d); fmt.Sprint(got) != fmt.Sprint(want) {
 				t.Errorf("call %d has become\n%v; it was\n%v", i, got, want)
@@ -173,7 +176,7 @@ func TestDeadListForPeople(t *testing.T) {
 	t.Parallel()
 	b := amqptest.New(t, amqptest.Options{})
 	hostile := parkedMessage("call-2")
-	hostile.Headers[deadError] = "two\nlines \x1b[31m"
+	hostile.Headers[wire.DeadError] = "two\nlines \x1b[31m"
 	s := parkCalls(t, b.URL(), parkedMessage("call-1"), hostile)
 	r := invoke(t, b.URL(), "dead", "list", deadMethod).want(t, 0)
 	lines := strings.Split(r.stdout.String(), "\n")
@@ -185,7 +188,7 @@ func TestDeadListForPeople(t *testing.T) {
 	if told := invoke(t, b.URL(), "dead", "list", "--limit", "1", deadMethod).want(t, 0).wantLine(t); !strings.Contains(told, "1 of 2 calls") {
 		t.Errorf("standard error: %q", told)
 	}
-	s.drain(t, deadMethod+deadSuffix)
+	s.drain(t, deadQueueName)
 	r = invoke(t, b.URL(), "dead", "list", deadMethod).want(t, 0)
 	if told := r.wantLine(t); r.stdout.String() != "" || !strings.Contains(told, "no call of orders.place is parked") {
 		t.Errorf("%q, standard error %q", r.stdout.String(), told)
@@ -237,7 +240,7 @@ func sentAgain(msg amqp.Publishing) amqp.Publishing {
 	msg.Type = meta.Encode()
 	msg.Headers = maps.Clone(msg.Headers)
 	maps.DeleteFunc(msg.Headers, func(name string, _ any) bool { return strings.HasPrefix(name, deadHeaders) })
-	msg.Headers[replayHeader] = "1"
+	msg.Headers[wire.ReplayMark] = "1"
 	return msg
 }
 
@@ -249,7 +252,7 @@ func TestDeadReplaySendsTheCallAsItCame(t *testing.T) {
 		dressed.Headers["x-death"] = []any{amqp.Table{"count": int64(3)}}
 		dressed.Headers["x-delivery-count"] = int64(9)
 		dressed.Headers["x-first-death-queue"] = "elsewhere"
-		dressed.Headers["CC"] = []any{deadMethod + deadSuffix} // sent with it, a copy would be parked
+		dressed.Headers["CC"] = []any{deadQueueName} // sent with it, a copy would be parked
 		s := parkCalls(t, url, parkedMessage("call-1"), dressed, parkedMessage("call-3"))
 		object := invoke(t, url, "dead", "replay", "--json", deadMethod, "call-2").want(t, 0).object(t)
 		wantKeys(t, object, "method", "replayed", "skipped", "left")

@@ -43,7 +43,8 @@ func obeySignals(cancel context.CancelFunc) {
 
 const rootDescription = `Exit codes: 0 answered, 1 internal error, 2 wrong usage or configuration,
 3 deadline exceeded, 4 no server or no such method, 5 error from the server,
-6 no usable broker, 7 the verdict of a demonstration is "broken", 130 interrupted.
+6 no usable broker, 7 the verdict of a demonstration is "broken", or a store's file is
+damaged, 130 interrupted.
 
 Results go to standard output, everything else to standard error. The brokers'
 URLs are better kept in WARREN_URL than in --url, which others on the machine
@@ -64,7 +65,7 @@ func rootCommand(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
 		OnUsageError:   onUsageError,
 		Commands: []*cli.Command{
 			serveCommand(), callCommand(), pingCommand(), brokerCommand(), demoCommand(), benchCommand(),
-			policyCommand(), storeCommand(), deadCommand(),
+			policyCommand(), resolveCommand(), storeCommand(), deadCommand(),
 			demoServerCommand(), benchWorkerCommand(),
 		},
 	}
@@ -101,7 +102,7 @@ func noSuchCommand(_ context.Context, cmd *cli.Command) error {
 	if name := cmd.Args().First(); name != "" {
 		return usageError(cmd, "there is no command %.60q", name)
 	}
-	return usageError(cmd, "a command is missing: serve, call, ping, broker, policy, store, dead, demo or bench")
+	return usageError(cmd, "a command is missing: serve, call, resolve, ping, broker, policy, store, dead, demo or bench")
 }
 
 func version() string {
