@@ -97,16 +97,18 @@ func TestResolveTellsWhatBecameOfACall(t *testing.T) {
 	}
 }
 
-func TestResolveOfALargeReply(t *testing.T) {
+// The answer is larger than the reply in it, which is what the client bounds.
+func TestResolveBoundsTheReplyThatItBrings(t *testing.T) {
+	const most = 200_000
 	rig.Bubble(t, func(r *rig.Rig) {
 		resolver(r, "m", func(s *scripted, _ int, d amqp.Delivery, req *warren.Request, asked wire.Resolve) {
 			if !asked.Issued.IsZero() {
 				r.T.Errorf("%+v", asked)
 			}
-			s.resolve(d, req, wire.Resolution{State: wire.StateCompleted, Reply: &warren.Reply{Body: make([]byte, 1<<20)}})
+			s.resolve(d, req, wire.Resolution{State: wire.StateCompleted, Reply: &warren.Reply{Body: make([]byte, most)}})
 		})
-		got, err := r.Ready().Resolve(r.T.Context(), "m", "k")
-		if err != nil || len(got.Reply.Body) != 1<<20 {
+		got, err := r.Ready(func(cfg *client.Config) { cfg.MaxReply = most }).Resolve(r.T.Context(), "m", "k")
+		if err != nil || len(got.Reply.Body) != most {
 			r.T.Errorf("%v", err)
 		}
 		_, err = r.Ready(func(cfg *client.Config) { cfg.MaxReply = 1000 }).Resolve(r.T.Context(), "m", "k")
