@@ -210,7 +210,7 @@ func (s *Server) toError(req *warren.Request, err error) *warren.Error {
 	e, typed := warren.AsError(err)
 	if typed && e.Method == "" {
 		told := *e
-		told.Outcome = warren.Executed
+		told.Outcome, told.Replayed = warren.Executed, false
 		if !told.Code.Valid() {
 			told.Code = warren.CodeUnknown
 		}
