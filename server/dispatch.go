@@ -34,6 +34,9 @@ func (s *Server) serve(m *method, d broker.Delivery) {
 		return
 	}
 	a := &answer{s: s, m: m, d: d, req: req}
+	if a.unpark = wire.IsReplay(&d.Delivery); a.unpark {
+		req.Redelivered = true // it was, before it was parked
+	}
 	if err != nil {
 		a.reject(err)
 		return
@@ -52,7 +55,6 @@ func (s *Server) serve(m *method, d broker.Delivery) {
 	}
 	ctx := s.handlers
 	if m.gate != nil {
-		a.unpark = wire.IsReplay(&d.Delivery)
 		ctx = context.WithValue(ctx, answerKey{}, a)
 	}
 	if !req.Deadline.IsZero() {

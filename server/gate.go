@@ -44,7 +44,7 @@ type gate struct {
 type transactor func(ctx context.Context, key store.Key, token uint64, retention time.Duration, fn func(tx any) (store.Result, error)) error
 
 func newGate(s *Server, m *method, t transactor) *gate {
-	volatile := make(map[string]bool, len(m.Dedupe.Volatile))
+	volatile := map[string]bool{wire.ReplayMark: true} // it is the same call
 	for _, name := range m.Dedupe.Volatile {
 		volatile[name] = true
 	}
@@ -136,7 +136,7 @@ func (g *gate) own(ctx context.Context, a *answer, r *run, b body) (*warren.Repl
 				Code: warren.CodeAborted, Reason: warren.ReasonInterrupted, Outcome: warren.Unknown,
 				Message: "a server died while it handled the call, and it must not be begun twice",
 			}}
-		case rec.State == store.Interrupted && g.m.Dedupe.Mode == AtLeastOnce:
+		case rec.State != store.Absent && g.m.Dedupe.Mode == AtLeastOnce:
 			a.begun = true
 		}
 		reply, err, again := g.begin(ctx, a, r, b, &rec)
