@@ -25,7 +25,7 @@ func TestBenchPrintsAnObjectPerVariant(t *testing.T) {
 			"client_cpu_us", "server_cpu_us", "client_allocs", "server_allocs")
 		variants = append(variants, fmt.Sprint(object["variant"]))
 	}
-	if got := strings.Join(variants, " "); got != strings.Repeat(" warren-classic warren-quorum raw-fast", 2)[1:] {
+	if got := strings.Join(variants, " "); got != strings.Repeat(" warren-classic warren-quorum warren-store raw-fast", 2)[1:] {
 		t.Errorf("variants: %s", got)
 	}
 	if r.stderr.String() != "" {

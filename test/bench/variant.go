@@ -35,6 +35,7 @@ type caller interface {
 var variants = []variant{
 	warrenClassic,
 	warrenQuorum,
+	warrenStore,
 	rawTutorial,
 	rawTutorialQuorum,
 	rawFast,

@@ -2,11 +2,16 @@ package bench
 
 import (
 	"context"
+	"errors"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/store"
+	"github.com/warren-rpc/warren/store/boltstore"
 )
 
 // Warren with its defaults, except that a server holds as many requests as those
@@ -24,38 +29,71 @@ var (
 		serve:   warrenServer(server.Quorum),
 		connect: connectWarren,
 	}
+
+	// warrenStore is warrenClassic with a store in a file: each call is claimed and
+	// recorded, both on the disk before its reply goes out.
+	warrenStore = variant{
+		name:    "warren-store",
+		serve:   serveWithStore,
+		connect: connectWarren,
+	}
 )
 
 func warrenServer(queueType server.QueueType) func(context.Context, spec, func()) error {
 	return func(ctx context.Context, s spec, ready func()) error {
-		srv, err := server.New(server.Config{
-			Broker:     warren.Broker{URLs: []string{s.URL}},
-			MaxRequest: atLeastMiB(s.Size),
-			MaxReply:   atLeastMiB(s.Size),
-		})
-		if err != nil {
-			return err
-		}
-		err = srv.HandleRaw(server.Method{
-			Name:        s.Queue,
-			Queue:       server.Queue{Type: queueType, Expires: queueExpires},
-			Concurrency: handlers,
-			Prefetch:    prefetch,
-		}, func(_ context.Context, req *warren.Request) (*warren.Reply, error) {
-			return &warren.Reply{ContentType: req.ContentType, Body: req.Body}, nil
-		})
-		if err != nil {
-			return err
-		}
-		if err := srv.Start(ctx); err != nil {
-			return err
-		}
-		ready()
-		<-ctx.Done()
-		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		return srv.Stop(stopCtx)
+		return serveWarren(ctx, s, queueType, nil, ready)
 	}
+}
+
+// serveWithStore serves as warren-classic does, with a store on the disk of the
+// folder for temporary files.
+func serveWithStore(ctx context.Context, s spec, ready func()) (err error) {
+	folder, err := os.MkdirTemp("", "warren-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	st, err := boltstore.Open(filepath.Join(folder, "store.db"), boltstore.Options{SizeLimit: benchStoreLimit})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	return serveWarren(ctx, s, server.Classic, st, ready)
+}
+
+// benchStoreLimit is more bytes than a measurement of large bodies writes.
+const benchStoreLimit = 64 << 30
+
+// serveWarren serves echo, with records if st is not nil.
+func serveWarren(ctx context.Context, s spec, queueType server.QueueType, st store.Store, ready func()) error {
+	srv, err := server.New(server.Config{
+		Broker:     warren.Broker{URLs: []string{s.URL}},
+		MaxRequest: atLeastMiB(s.Size),
+		MaxReply:   atLeastMiB(s.Size),
+		Store:      st,
+	})
+	if err != nil {
+		return err
+	}
+	err = srv.HandleRaw(server.Method{
+		Name:        s.Queue,
+		Queue:       server.Queue{Type: queueType, Expires: queueExpires},
+		Concurrency: handlers,
+		Prefetch:    prefetch,
+	}, func(_ context.Context, req *warren.Request) (*warren.Reply, error) {
+		return &warren.Reply{ContentType: req.ContentType, Body: req.Body}, nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := srv.Start(ctx); err != nil {
+		return err
+	}
+	ready()
+	<-ctx.Done()
+	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	return srv.Stop(stopCtx)
 }
 
 type warrenCaller struct {
