@@ -172,7 +172,7 @@ func takePlace(temporary, path string, first fs.FileInfo) error {
 	if err := sameOwner(temporary, first); err != nil {
 		return err
 	}
-	f, err := os.Open(temporary)
+	f, err := os.Open(temporary) //nolint:gosec // the path is that of the command line
 	if err != nil {
 		return err
 	}

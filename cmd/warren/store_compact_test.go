@@ -24,7 +24,7 @@ func newSparseFile(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, id := range strings.Split("abcdefghijklmnopqrstuvwxyz", "") {
+	for id := range strings.SplitSeq("abcdefghijklmnopqrstuvwxyz", "") {
 		scope := scopeOf(id)
 		r, won, err := s.Claim(t.Context(), store.Claim{
 			Key: scope.Key(), Method: scope.Method, CallID: id, Lease: time.Second, Retention: time.Hour,

@@ -30,7 +30,7 @@ func TestHelpOfStoreAndDeadHasExamples(t *testing.T) {
 	t.Parallel()
 	for group, names := range map[string]string{"store": "stats get check compact export", "dead": "list show replay drop"} {
 		out := invoke(t, "", group, "--help").want(t, 0).stdout.String()
-		for _, name := range strings.Fields(names) {
+		for name := range strings.FieldsSeq(names) {
 			if !strings.Contains(out, "   "+name+" ") {
 				t.Errorf("help of %s does not list %s", group, name)
 			}

@@ -107,8 +107,9 @@ func TestStoreStatsCountsRecordsByState(t *testing.T) {
 			t.Errorf("%s is %v, %v", key, object[key], err)
 		}
 	}
-	if size, _ := object["size"].(float64); size <= 0 || object["file_size"].(float64) < size {
-		t.Errorf("%v bytes are in use of %v", size, object["file_size"])
+	size, _ := object["size"].(float64)
+	if length, _ := object["file_size"].(float64); size <= 0 || length < size {
+		t.Errorf("%v bytes are in use of %v", size, length)
 	}
 	out := invokeStore(t, "stats", path).want(t, 0).stdout.String()
 	if !strings.Contains(out, "records         10\n") || !strings.Contains(out, "  completed     4\n") || !strings.Contains(out, "past retention  2\n") {
