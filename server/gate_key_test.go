@@ -20,17 +20,17 @@ func TestOtherRequestOfTheSameIDIsRefusedAndNothingRuns(t *testing.T) {
 		change func(*amqp.Publishing)
 		same   bool
 	}{
-		"body":              {func(p *amqp.Publishing) { p.Body = []byte("y") }, false},
-		"content type":      {func(p *amqp.Publishing) { p.ContentType = "text/plain" }, false},
-		"encoding":          {func(p *amqp.Publishing) { p.ContentEncoding = "gzip" }, false},
-		"a header more":     {func(p *amqp.Publishing) { p.Headers["b"] = "2" }, false},
-		"another header":    {func(p *amqp.Publishing) { p.Headers["a"] = "2" }, false},
-		"a header less":     {func(p *amqp.Publishing) { delete(p.Headers, "a") }, false},
-		"volatile header":   {func(p *amqp.Publishing) { p.Headers["hop"] = "2" }, true},
-		"trace context":     {func(p *amqp.Publishing) { p.Headers["traceparent"] = "00-2"; p.Headers["Baggage"] = "z" }, true},
-		"broker's headers":  {func(p *amqp.Publishing) { p.Headers["x-delivery-count"] = int64(1) }, true},
+		"body":             {func(p *amqp.Publishing) { p.Body = []byte("y") }, false},
+		"content type":     {func(p *amqp.Publishing) { p.ContentType = "text/plain" }, false},
+		"encoding":         {func(p *amqp.Publishing) { p.ContentEncoding = "gzip" }, false},
+		"a header more":    {func(p *amqp.Publishing) { p.Headers["b"] = "2" }, false},
+		"another header":   {func(p *amqp.Publishing) { p.Headers["a"] = "2" }, false},
+		"a header less":    {func(p *amqp.Publishing) { delete(p.Headers, "a") }, false},
+		"volatile header":  {func(p *amqp.Publishing) { p.Headers["hop"] = "2" }, true},
+		"trace context":    {func(p *amqp.Publishing) { p.Headers["traceparent"] = "00-2"; p.Headers["Baggage"] = "z" }, true},
+		"broker's headers": {func(p *amqp.Publishing) { p.Headers["x-delivery-count"] = int64(1) }, true},
 		"mark of a replay": {func(p *amqp.Publishing) { p.Headers["x-warren-replay"] = "1" }, true},
-		"application's ID":  {func(p *amqp.Publishing) { p.AppId, p.MessageId, p.Priority = "other", "9", 3 }, true},
+		"application's ID": {func(p *amqp.Publishing) { p.AppId, p.MessageId, p.Priority = "other", "9", 3 }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inEachMode(t, func(r *rig.Rig, mode server.Mode) {
