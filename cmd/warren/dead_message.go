@@ -59,7 +59,7 @@ func (p *parked) request() (*amqp.Publishing, error) {
 		typ = meta.Encode()
 	}
 	headers := maps.Clone(p.Headers)
-	maps.DeleteFunc(headers, func(name string, _ any) bool { return strings.HasPrefix(name, deadHeaders) || isBrokers(name) })
+	maps.DeleteFunc(headers, func(name string, _ any) bool { return strings.HasPrefix(name, deadHeaders) || wire.IsBrokerHeader(name) })
 	if headers == nil {
 		headers = amqp.Table{}
 	}
@@ -69,15 +69,4 @@ func (p *parked) request() (*amqp.Publishing, error) {
 		Priority: p.Priority, CorrelationId: p.CorrelationId, ReplyTo: p.ReplyTo, MessageId: p.MessageId,
 		Timestamp: p.Timestamp, Type: typ, UserId: p.UserId, AppId: p.AppId, Body: p.Body,
 	}, nil
-}
-
-// isBrokers tells the headers by which the broker counts deliveries and deaths, and
-// those by which it would send copies elsewhere: a replay begins anew, and goes to
-// its method alone.
-func isBrokers(name string) bool {
-	switch name {
-	case "CC", "BCC", "x-death", "x-delivery-count", "x-acquired-count":
-		return true
-	}
-	return strings.HasPrefix(name, "x-first-death-") || strings.HasPrefix(name, "x-last-death-")
 }

@@ -34,10 +34,7 @@ type Dead struct {
 func EncodeDead(d *amqp.Delivery, n Dead) amqp.Publishing {
 	headers := amqp.Table{}
 	for key, value := range d.Headers {
-		switch key {
-		// The broker's own, and the mark of an earlier replay.
-		case "x-delivery-count", "x-death", ReplayMark:
-		default:
+		if !IsBrokerHeader(key) && key != ReplayMark {
 			headers[key] = value
 		}
 	}

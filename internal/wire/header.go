@@ -70,22 +70,18 @@ func checkHeaderKey(key string) error {
 			return fmt.Errorf("header %.40q: byte %d of the name is not printable ASCII", key, i)
 		}
 	}
-	// RabbitMQ routes copies of a message to what these two name, and closes
-	// the channel if they are not arrays.
-	if key == "CC" || key == "BCC" {
-		return fmt.Errorf("header %q is the broker's own: it would send the message elsewhere too", key)
-	}
-	if isBrokerHeader(key) {
+	if IsBrokerHeader(key) {
 		return fmt.Errorf("header %q is the broker's own", key)
 	}
 	return nil
 }
 
-// isBrokerHeader tells the headers that RabbitMQ writes into messages; they are
-// no part of what the application sent.
-func isBrokerHeader(key string) bool {
+// IsBrokerHeader tells the headers that RabbitMQ writes into messages, and CC and
+// BCC, by which it sends copies elsewhere, or closes the channel if they are no
+// arrays. They are no part of what an application sends.
+func IsBrokerHeader(key string) bool {
 	switch key {
-	case "x-death", "x-delivery-count", "x-acquired-count":
+	case "x-death", "x-delivery-count", "x-acquired-count", "CC", "BCC":
 		return true
 	}
 	return strings.HasPrefix(key, "x-first-death-") || strings.HasPrefix(key, "x-last-death-")
@@ -108,7 +104,7 @@ func decodeHeader(table amqp.Table, limits Limits) (warren.Header, error) {
 	}
 	var h warren.Header
 	for key, value := range table {
-		if isBrokerHeader(key) {
+		if IsBrokerHeader(key) {
 			continue
 		}
 		text, ok := scalarText(value)
@@ -127,7 +123,7 @@ func decodeHeader(table amqp.Table, limits Limits) (warren.Header, error) {
 func countOwn(table amqp.Table) int {
 	n := 0
 	for key := range table {
-		if !isBrokerHeader(key) {
+		if !IsBrokerHeader(key) {
 			n++
 		}
 	}
@@ -154,7 +150,7 @@ func measure(value any, depth int, budget *int) error {
 			return errors.New("the headers are nested too deep")
 		}
 		for key, element := range v {
-			if isBrokerHeader(key) {
+			if IsBrokerHeader(key) {
 				continue
 			}
 			*budget -= len(key)
