@@ -1,0 +1,28 @@
+//go:build !linux
+
+package proc
+
+import (
+	"errors"
+	"os"
+	"syscall"
+)
+
+const supported = false
+
+const (
+	stop   = syscall.SIGTERM
+	resume = syscall.SIGTERM
+)
+
+func attributes() *syscall.SysProcAttr { return nil }
+
+func signalGroup(int, os.Signal) error { return errors.ErrUnsupported }
+
+func keepFromChildren(int) {}
+
+func awaitEnd(int) {}
+
+func isFrozen(int) bool { return false }
+
+func usage(int) (int, uint64, error) { return 0, 0, errors.ErrUnsupported }
