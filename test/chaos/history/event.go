@@ -27,8 +27,9 @@ const (
 	// is written by the server or read from its book when all is over, but not both:
 	// each event is one effect.
 	KindEffect Kind = "effect"
-	// KindState: what a key held, read when nothing changed it: once before the
-	// first call and once after the last, as Phase says. Key, Value, Phase.
+	// KindState: what a bank's account held. Key, Value (a decimal integer), Phase:
+	// once before the first call and once after the last. Phase once is on the way,
+	// of all accounts in one transaction: CallID is then the same for all of them.
 	KindState Kind = "state"
 	// KindFault: a fault began, ended, or struck at one instant. Fault, Phase.
 	KindFault Kind = "fault"

@@ -1,0 +1,213 @@
+package check
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/client"
+	"github.com/warren-rpc/warren/server"
+)
+
+// calls judges what callers were told by what was done.
+func (j *judge) calls(g *gathered) {
+	for _, c := range g.order {
+		j.ends(g, c)
+		if c.made > 0 {
+			j.effects(c)
+			j.answers(c)
+			j.parked(g, c)
+		}
+		j.origin(c)
+	}
+}
+
+// once reports whether the mode promises that nothing is done twice.
+func once(m server.Mode) bool { return m == server.AtMostOnce || m == server.Transactional }
+
+// ends judges each time that the call was made.
+func (j *judge) ends(g *gathered, c *call) {
+	for i := range c.invocations {
+		v := &c.invocations[i]
+		if v.calls == 1 && v.ends == 0 && g.faults.killed(v.process, v.at) {
+			continue
+		}
+		j.holds(EndsOnce, v.calls == 1 && v.ends == 1, c.id, func() string {
+			return fmt.Sprintf("call %d of %s began %d times and ended %d times", v.number, v.process, v.calls, v.ends)
+		})
+		if v.calls == 0 || v.ends == 0 || v.deadline == 0 {
+			continue
+		}
+		frozen := g.faults.frozen(v.process, v.at, v.ended)
+		late := v.ended - v.deadline
+		j.holds(EndsInTime, late <= j.o.Grace+frozen, c.id, func() string {
+			return fmt.Sprintf("it ended %v after its deadline; %v is allowed", late, j.o.Grace+frozen)
+		})
+	}
+}
+
+// told is what all that was told of a call, together, says of its effects.
+type told struct {
+	succeeded bool
+	outcome   warren.Outcome
+	noEffect  bool // it changes nothing, or did not when it was answered
+}
+
+func (c *call) told() told {
+	t := told{noEffect: c.readOnly}
+	first := true
+	for i := range c.invocations {
+		v := &c.invocations[i]
+		if v.calls == 0 {
+			continue
+		}
+		outcome := v.outcome
+		switch {
+		case v.ends == 0:
+			outcome = warren.Unknown
+		case v.ok:
+			outcome, t.succeeded = warren.Executed, true
+			// At-least-once, an earlier run may have done what the one that was answered
+			// found done.
+			t.noEffect = t.noEffect || v.noEffect && c.mode != server.AtLeastOnce && c.mode != server.NotDeduped
+		}
+		if first {
+			t.outcome, first = outcome, false
+		} else {
+			t.outcome = t.outcome.Join(outcome)
+		}
+	}
+	return t
+}
+
+func (j *judge) effects(c *call) {
+	t := c.told()
+	count := func() string { return fmt.Sprintf("%s: it has %d effects", c.mode, c.effects) }
+	switch {
+	case t.succeeded && t.noEffect:
+		j.holds(SuccessHasEffect, c.effects == 0, c.id, count)
+	case t.succeeded && once(c.mode):
+		j.holds(SuccessHasEffect, c.effects == 1, c.id, count)
+	case t.succeeded:
+		// One that was answered as having changed nothing need have no effect, though
+		// an earlier run may have had one.
+		if !slices.ContainsFunc(c.invocations, func(v invocation) bool { return v.ok && v.noEffect }) {
+			j.holds(SuccessHasEffect, c.effects >= 1, c.id, count)
+		}
+	case t.outcome == warren.NotExecuted:
+		j.holds(NotExecutedHasNone, c.effects == 0, c.id, count)
+	case once(c.mode):
+		j.holds(UnknownAtMostOne, c.effects <= 1, c.id, count)
+	}
+	for i := range c.resolutions {
+		if r := &c.resolutions[i]; r.state != string(client.InProgress) {
+			ok, what := c.agrees(r, t)
+			j.holds(ResolveAgrees, ok, c.id, func() string {
+				return fmt.Sprintf("%s: resolved as %s, %v: %s", c.mode, r.state, r.outcome, what)
+			})
+		}
+	}
+}
+
+// agrees compares what Resolve said with what was done and told otherwise, before
+// and after.
+func (c *call) agrees(r *resolution, t told) (ok bool, what string) {
+	what = fmt.Sprintf("it has %d effects", c.effects)
+	switch client.ResolutionState(r.state) {
+	case client.Completed:
+		switch {
+		case c.readOnly || r.noEffect && once(c.mode):
+			return c.effects == 0, what
+		case r.noEffect:
+			return true, ""
+		case once(c.mode):
+			return c.effects == 1, what
+		default:
+			return c.effects >= 1, what
+		}
+	case client.Failed:
+		if r.outcome == warren.NotExecuted {
+			return c.effects == 0, what
+		}
+		return c.effects <= 1 || !once(c.mode), what
+	case client.Canceled:
+		switch {
+		case t.succeeded:
+			return false, "it succeeded"
+		case r.outcome == warren.NotExecuted:
+			return c.effects == 0, what
+		case c.mode == server.Transactional && c.effects > 0 && c.lastEffect > r.at:
+			return false, fmt.Sprintf("it had an effect %v later", (c.lastEffect - r.at).Round(time.Microsecond))
+		default:
+			return true, ""
+		}
+	case client.InProgress:
+		return true, ""
+	default:
+		return false, "there is no such state"
+	}
+}
+
+// origin judges the call's effects by whether it was made.
+func (j *judge) origin(c *call) {
+	made := c.made > 0 && !slices.ContainsFunc(c.methods, func(m string) bool { return m != c.method })
+	for range c.effects {
+		j.holds(EffectHasCall, made, c.id, func() string {
+			if c.made == 0 {
+				return "there is an effect and no such call"
+			}
+			return fmt.Sprintf("the call is of %s, and there are effects of %q", c.method, c.methods)
+		})
+	}
+}
+
+// answers judges what the call was answered: whether it was meant, and whether it
+// was always the same.
+func (j *judge) answers(c *call) {
+	// What was answered afresh may differ from what was recorded where the handler
+	// can run again.
+	var reference digest
+	same := func(d digest, again bool) {
+		switch {
+		case d == (digest{}) || !again && !once(c.mode):
+		case reference == (digest{}):
+			reference = d
+		default:
+			j.holds(ReplayIdentical, d == reference, c.id, func() string {
+				return fmt.Sprintf("answered with digest %x and with %x", reference[:4], d[:4])
+			})
+		}
+	}
+	for i := range c.invocations {
+		v := &c.invocations[i]
+		if v.ok || v.replayed {
+			same(v.digest, v.replayed)
+		}
+		if v.ok {
+			j.belongs(c, v.echoed, v.astray, v.digest)
+		}
+	}
+	for i := range c.resolutions {
+		r := &c.resolutions[i]
+		same(r.digest, true)
+		j.belongs(c, r.echoed, r.astray, digest{})
+	}
+}
+
+func (j *judge) belongs(c *call, echoed, astray bool, d digest) {
+	if given := d != (digest{}) && len(c.did) > 0; given {
+		astray = astray || !slices.Contains(c.did, d)
+	} else if !echoed {
+		return
+	}
+	j.holds(ReplyBelongs, !astray, c.id, func() string {
+		return fmt.Sprintf("the reply with digest %x is not one that was given to this call", d[:4])
+	})
+}
+
+func (j *judge) parked(g *gathered, c *call) {
+	if !c.poison && g.deadRead[c.method] {
+		j.holds(InnocentsNotParked, !c.parked, c.id, func() string { return "it is in the dead queue of " + c.method })
+	}
+}
