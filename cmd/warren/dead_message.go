@@ -59,7 +59,9 @@ func (p *parked) request() (*amqp.Publishing, error) {
 		typ = meta.Encode()
 	}
 	headers := maps.Clone(p.Headers)
-	maps.DeleteFunc(headers, func(name string, _ any) bool { return strings.HasPrefix(name, deadHeaders) || wire.IsBrokerHeader(name) })
+	maps.DeleteFunc(headers, func(name string, _ any) bool {
+		return strings.HasPrefix(name, deadHeaders) || wire.IsBrokerHeader(name)
+	})
 	if headers == nil {
 		headers = amqp.Table{}
 	}
