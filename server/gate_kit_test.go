@@ -93,7 +93,14 @@ func (f *testStore) Abandon(ctx context.Context, key store.Key, token uint64, en
 func (f *testStore) Transact(
 	ctx context.Context, key store.Key, token uint64, retention time.Duration, fn func(tx *memstore.Tx) (store.Result, error),
 ) error {
-	return f.do(ctx, "transact", func() error { return f.Store.Transact(ctx, key, token, retention, fn) })
+	return f.do(ctx, "transact", func() error {
+		return f.Store.Transact(ctx, key, token, retention, func(tx *memstore.Tx) (result store.Result, err error) {
+			if result, err = fn(tx); err == nil {
+				err = f.do(ctx, "commit", func() error { return nil }) // it is rolled back if that fails
+			}
+			return result, err
+		})
+	})
 }
 
 // times returns a function that returns err so many times, and nil after that.
