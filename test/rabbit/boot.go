@@ -61,12 +61,16 @@ func (n *Node) prepare() error {
 	if n.watchdog, err = startWatchdog(dir, n.options.Keep); err != nil {
 		return err
 	}
-	for _, p := range []**port{&n.amqp, &n.dist, &n.names} {
+	for _, p := range []**port{&n.amqp, &n.dist} {
 		if *p, err = reservePort(); err != nil {
 			return err
 		}
 	}
-	config := append([]string{"listeners.tcp.local = " + n.Addr()}, n.options.Config...)
+	if err := n.family.join(n); err != nil {
+		return err
+	}
+	config := append([]string{"listeners.tcp.local = " + n.Addr()}, n.family.discovery(n)...)
+	config = append(config, n.options.Config...)
 	files := map[string][]byte{
 		"rabbitmq.conf":   []byte(strings.Join(config, "\n") + "\n"),
 		"enabled_plugins": []byte("[].\n"),
@@ -74,7 +78,7 @@ func (n *Node) prepare() error {
 		"advanced.config": []byte("[].\n"),
 		"control.erl":     controlScript,
 		// Without one, Erlang makes a cookie of the time of day.
-		".erlang.cookie": fmt.Appendf(nil, "%016x%016x", rand.Uint64(), rand.Uint64()),
+		".erlang.cookie": n.family.cookie,
 	}
 	for name, content := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o400); err != nil {
@@ -99,7 +103,7 @@ func (n *Node) environment() []string {
 		"TMPDIR=" + n.dir,
 		"HOME=" + n.dir, // of the cookie
 		"ERL_EPMD_ADDRESS=127.0.0.1",
-		"ERL_EPMD_PORT=" + n.names.String(),
+		"ERL_EPMD_PORT=" + n.family.names.String(),
 		"ERL_CRASH_DUMP_SECONDS=0",
 		"RABBITMQ_NODENAME=" + n.name,
 		"RABBITMQ_DIST_PORT=" + n.dist.String(),
@@ -124,30 +128,6 @@ func (n *Node) environment() []string {
 	}
 }
 
-// startEpmd runs the port mapper in the foreground, since one that Erlang
-// starts for itself becomes a daemon that stays.
-func (n *Node) startEpmd(ctx context.Context) error {
-	program, err := exec.LookPath("epmd")
-	if err != nil {
-		return fmt.Errorf("%w (epmd is missing)", ErrNotInstalled)
-	}
-	cmd := exec.Command(program)
-	cmd.Dir, cmd.Env = n.dir, n.environment()
-	if n.epmd, err = launch(cmd, filepath.Join(n.dir, "epmd.log")); err != nil {
-		return fmt.Errorf("rabbit: start epmd: %w", err)
-	}
-	return poll(ctx, func() (bool, error) {
-		if !n.epmd.running() {
-			return false, fmt.Errorf("rabbit: epmd ended at once: %w", errPortTaken)
-		}
-		conn, err := net.Dial("tcp", n.names.addr())
-		if err == nil {
-			_ = conn.Close()
-		}
-		return err == nil, nil
-	})
-}
-
 // boot starts the broker and returns when it accepts connections. If that
 // fails, the broker is not running. The caller holds turn, or is Start.
 func (n *Node) boot(ctx context.Context) error {
@@ -156,10 +136,8 @@ func (n *Node) boot(ctx context.Context) error {
 	defer cancel()
 	defer context.AfterFunc(n.life, cancel)()
 
-	if !n.epmd.running() {
-		if err := n.startEpmd(ctx); err != nil {
-			return err
-		}
+	if err := n.family.startEpmd(ctx); err != nil {
+		return err
 	}
 	// The last broker's socket: without this, an answer could seem to come from it.
 	n.control.reset()
@@ -182,7 +160,7 @@ func (n *Node) boot(ctx context.Context) error {
 		}
 		// Another program that has epmd's port can be taken for epmd, until epmd
 		// finds that it cannot have it. The broker would wait for long.
-		if !n.epmd.running() {
+		if !n.family.epmdRuns() {
 			return false, errPortTaken
 		}
 		return n.ready(ctx), nil

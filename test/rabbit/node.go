@@ -56,7 +56,8 @@ type Node struct {
 	name    string // Erlang node name
 	dir     string
 
-	amqp, dist, names *port // names is epmd's
+	amqp, dist *port
+	family     *family
 
 	watchdog *watchdog
 	control  *control
@@ -68,9 +69,7 @@ type Node struct {
 	closed  error
 
 	// turn is held by what starts the broker, and by those that must not meet it.
-	// It guards epmd.
 	turn sync.Mutex
-	epmd *process
 
 	mu   sync.Mutex
 	beam *process // the last one started, running or not
@@ -103,8 +102,16 @@ func Start(ctx context.Context, options Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	return startNode(ctx, server, options, nil)
+}
+
+// startNode starts a node of the family, or with nil one that is alone.
+func startNode(ctx context.Context, server string, options Options, kin *family) (*Node, error) {
 	for attempt := 1; ; attempt++ {
 		n := newNode(server, options)
+		if kin != nil {
+			n.family = kin
+		}
 		err := n.start(ctx)
 		if err == nil {
 			return n, nil
@@ -120,7 +127,7 @@ func Start(ctx context.Context, options Options) (*Node, error) {
 }
 
 func newNode(server string, options Options) *Node {
-	n := &Node{options: options, server: server}
+	n := &Node{options: options, server: server, family: newFamily()}
 	n.life, n.endLife = context.WithCancel(context.Background())
 	return n
 }
@@ -180,8 +187,8 @@ func (n *Node) close() error {
 	}
 	// The watchdog killed them; this reaps them.
 	n.process().wait()
-	n.epmd.wait()
-	for _, p := range []*port{n.amqp, n.dist, n.names} {
+	n.family.leave(n)
+	for _, p := range []*port{n.amqp, n.dist} {
 		if p != nil {
 			p.release()
 		}

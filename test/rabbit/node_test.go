@@ -147,7 +147,7 @@ func TestLostPortIsSeenAsSuch(t *testing.T) {
 	for name, lost := range map[string]func(*Node) *port{
 		"amqp": func(n *Node) *port { return n.amqp },
 		"dist": func(n *Node) *port { return n.dist },
-		"epmd": func(n *Node) *port { return n.names },
+		"epmd": func(n *Node) *port { return n.family.names },
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := newNode(serverPlaces[0], Options{})

@@ -10,17 +10,24 @@ import (
 	"time"
 )
 
-// shared is the node of this test process.
+// shared is what the tests of this process share.
 var shared struct {
 	mu     sync.Mutex
 	inMain bool
-	tried  bool
-	node   *Node
-	err    error
+
+	tried bool
+	node  *Node
+	err   error
+
+	clusterMu    sync.Mutex // of the three fields below; mu is not held over a boot of theirs
+	clusterTried bool
+	cluster      *Cluster
+	clusterErr   error
 }
 
 // Main runs the tests of a package and then closes the node that Shared
-// started, if any. Its result is the exit code:
+// started and the cluster that SharedCluster did, if any. Its result is the exit
+// code:
 //
 //	func TestMain(m *testing.M) { os.Exit(rabbit.Main(m)) }
 //
@@ -41,6 +48,10 @@ func Main(m *testing.M, after ...func() error) int {
 			fmt.Fprintln(os.Stderr, err)
 			code = max(code, 1)
 		}
+	}
+	if err := closeSharedCluster(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
 	}
 	if code != 0 {
 		return code
