@@ -1,0 +1,220 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warren-rpc/warren/test/chaos/history"
+	"github.com/warren-rpc/warren/test/chaos/workload"
+)
+
+// follow starts the server again whenever it has died, and records its deaths.
+func (r *run) follow(ctx context.Context) {
+	for {
+		exit, err := r.server.Wait(ctx)
+		if err != nil {
+			return
+		}
+		r.mu.Lock()
+		r.kills[exit.Crash.Point]++
+		r.faults++
+		r.mu.Unlock()
+		f := history.Fault{Name: "kill-server", Target: "server", Detail: exit.Crash.Point}
+		if exit.Crash.Point == "" {
+			f.Detail = fmt.Sprintf("%s, code %d", exit.Signal, exit.Code)
+		}
+		ended, err := r.log.Begin(f)
+		if err == nil {
+			err = r.server.Restart(ctx)
+		}
+		for tries := 0; err != nil && ctx.Err() == nil && tries < 20; tries++ {
+			err = r.server.Restart(ctx) // it may have met another fault
+		}
+		if err == nil {
+			err = ended()
+		}
+		if err != nil {
+			if ctx.Err() == nil {
+				r.fail(fmt.Errorf("chaos: the server is not to be started: %w", err))
+			}
+			return
+		}
+	}
+}
+
+const (
+	// beat is how often watchMachine looks, and stood how late it must be for the
+	// machine to have stood still.
+	beat  = 5 * time.Millisecond
+	stood = 20 * time.Millisecond
+)
+
+// watchMachine records when this process did not get to run for a while, as on a
+// machine with more to do than it can: its calls cannot end in time then.
+func (r *run) watchMachine(ctx context.Context) {
+	tick := time.NewTicker(beat)
+	defer tick.Stop()
+	last := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := time.Now()
+		if late := now.Sub(last) - beat; late > stood {
+			at, wall := r.log.Now()
+			f := &history.Fault{
+				Name: "machine-stood", ID: strconv.FormatInt(int64(at), 10), Target: r.log.Process(), Class: history.Freezes,
+			}
+			for _, e := range []history.Event{
+				{Kind: history.KindFault, Phase: history.PhaseBegin, Fault: f, At: at - late, Wall: wall.Add(-late)},
+				{Kind: history.KindFault, Phase: history.PhaseEnd, Fault: f, At: at, Wall: wall},
+			} {
+				if err := r.log.Append(e); err != nil {
+					r.fail(err)
+					return
+				}
+			}
+		}
+		last = now
+	}
+}
+
+// tell tells of the progress until the function that it returns is called.
+func (r *run) tell() (stop func()) {
+	if r.cfg.Progress == nil {
+		return func() {}
+	}
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				r.cfg.Progress(r.progress())
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		<-ended
+	}
+}
+
+func (r *run) progress() Progress {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := Progress{Elapsed: time.Since(r.began), Faults: r.faults, Phase: r.phase}
+	if c := r.clients; c != nil && r.phase != "starting" {
+		p.Calls, p.Succeeded, p.Failed = c.Calls.Load(), c.Succeeded.Load(), c.Failed.Load()
+	}
+	return p
+}
+
+// quiet records what is left in the queues when all is over.
+func (r *run) quiet(ctx context.Context) error {
+	conn, err := amqp.Dial(r.node.URL())
+	if err != nil {
+		return fmt.Errorf("chaos: look at the queues: %w", err)
+	}
+	defer func() { _ = conn.Close() }()
+	ch, err := conn.Channel()
+	if err != nil {
+		return fmt.Errorf("chaos: look at the queues: %w", err)
+	}
+	for {
+		d, ok, err := ch.Get(method+".dead", true)
+		if err != nil {
+			return fmt.Errorf("chaos: read the dead ones: %w", err)
+		}
+		if !ok {
+			break
+		}
+		note := history.Event{Kind: history.KindNote, Note: history.NoteParked, Method: method, CallID: d.CorrelationId}
+		if err := r.log.Append(note); err != nil {
+			return err
+		}
+	}
+	if err := r.log.Append(history.Event{Kind: history.KindNote, Note: history.NoteDeadQueueRead, Method: method}); err != nil {
+		return err
+	}
+	depth := 0
+	for wait := time.Now().Add(drain); ; {
+		if depth, err = r.depth(ctx); err != nil {
+			return err
+		}
+		if depth == 0 || time.Now().After(wait) {
+			break
+		}
+		if err := pause(ctx, 200*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return r.log.Append(history.Event{
+		Kind: history.KindSample, Phase: history.PhaseEnd, Sample: &history.Sample{Queue: method, Depth: depth},
+	})
+}
+
+// drain is how long the last requests may take to leave the queue: they expire.
+const drain = 15 * time.Second
+
+// depth is how many messages are in the method's queue, those with the server among
+// them.
+func (r *run) depth(ctx context.Context) (int, error) {
+	queues, err := r.node.Queues(ctx, "/")
+	if err != nil {
+		return 0, fmt.Errorf("chaos: look at the queues: %w", err)
+	}
+	for _, q := range queues {
+		if q.Name == method {
+			return q.Ready + q.Unacked, nil
+		}
+	}
+	return 0, fmt.Errorf("chaos: there is no queue %s", method)
+}
+
+// readBook records the effects that are in the store's file, and the balances.
+func (r *run) readBook() error {
+	if len(r.accounts()) == 0 {
+		return nil // the servers have written theirs themselves
+	}
+	balances, err := workload.Book(r.spec.StorePath(), r.accounts(), r.log.Append)
+	if err != nil {
+		return err
+	}
+	for _, account := range r.accounts() {
+		if err := r.log.Append(state(account, balances[account], history.PhaseEnd)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func state(account string, balance int64, phase history.Phase) history.Event {
+	return history.Event{Kind: history.KindState, Key: account, Value: strconv.FormatInt(balance, 10), Phase: phase}
+}
+
+// sampleSelf records what this process uses.
+func (r *run) sampleSelf(phase history.Phase) error {
+	runtime.GC()
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
+	descriptors, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return fmt.Errorf("chaos: %w", err)
+	}
+	return r.log.Append(history.Event{Kind: history.KindSample, Phase: phase, Sample: &history.Sample{
+		Of: r.log.Process(), Goroutines: runtime.NumGoroutine(), Descriptors: len(descriptors), Heap: int64(memory.HeapAlloc),
+	}})
+}
