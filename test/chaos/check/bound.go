@@ -27,21 +27,20 @@ func upper(broken, checked int) float64 {
 	return high
 }
 
-// atMost is the probability of k successes or fewer in n trials of probability p.
+// atMost is the probability of k successes or fewer in n trials of probability p,
+// which is not less than k/n.
 func atMost(k, n int, p float64) float64 {
-	if p <= 0 {
-		return 1
-	}
 	if p >= 1 {
 		return 0
 	}
-	// Each term from the one before it, above the smallest exponents of float64.
-	logTerm := float64(n) * math.Log1p(-p)
-	logOdds := math.Log(p) - math.Log1p(-p)
-	sum := math.Exp(logTerm)
-	for i := 1; i <= k; i++ {
-		logTerm += math.Log(float64(n-i+1)) - math.Log(float64(i)) + logOdds
-		sum += math.Exp(logTerm)
+	lgamma := func(n int) float64 { l, _ := math.Lgamma(float64(n)); return l }
+	term := math.Exp(lgamma(n+1) - lgamma(k+1) - lgamma(n-k+1) +
+		float64(k)*math.Log(p) + float64(n-k)*math.Log1p(-p))
+	// From the largest term down, each from the one before, until they add nothing.
+	sum := 0.0
+	for i := k; i >= 0 && term > sum*1e-17; i-- {
+		sum += term
+		term *= float64(i) / float64(n-i+1) * (1 - p) / p
 	}
 	return min(sum, 1)
 }

@@ -101,7 +101,10 @@ var mutants = []struct {
 	{"end without a call", EndsOnce, nil, without(history.KindCall, "ne-0", 0)},
 	{"two calls of one number", EndsOnce, nil, twice(history.KindCall, "ok-0")},
 	{"killed client's call that another kill was for", EndsOnce, nil, faultChanged("kill-client", func(f *history.Fault) { f.Target = "client@22" })},
-	{"end after the deadline", EndsInTime, nil, changed(history.KindCall, "un-0", 0, func(e *history.Event) { e.Deadline = e.At - 100*ms })},
+	{"end after the deadline", EndsInTime, nil, changed(history.KindEnd, "un-0", 0, func(e *history.Event) {
+		e.At += allowed + 100*ms
+		e.Wall = e.Wall.Add(allowed + 100*ms)
+	})},
 	{"end after the deadline, nobody being frozen", EndsInTime, nil, faultChanged("freeze-client", func(f *history.Fault) { f.Class = "" })},
 	{"end after the deadline, another being frozen", EndsInTime, nil, faultChanged("freeze-client", func(f *history.Fault) { f.Target = "server" })},
 	{"queue holds a message", QueuesDrained, nil, sampleChanged("work", func(s *history.Sample) { s.Depth = 1 })},

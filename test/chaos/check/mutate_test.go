@@ -1,6 +1,10 @@
 package check
 
 import (
+	"bufio"
+	"encoding/json"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 
@@ -96,4 +100,24 @@ func all(mutations ...mutation) mutation {
 		}
 		return events
 	}
+}
+
+// writeAll writes the events to a file in the folder as a log has them.
+func writeAll(folder string, events history.Events) error {
+	file, err := os.Create(filepath.Join(folder, theProcess+".jsonl"))
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	out := bufio.NewWriter(file)
+	lines := json.NewEncoder(out)
+	for e, err := range events {
+		if err != nil {
+			return err
+		}
+		if err := lines.Encode(e); err != nil {
+			return err
+		}
+	}
+	return out.Flush()
 }

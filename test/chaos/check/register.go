@@ -39,9 +39,7 @@ func (j *judge) registers(g *gathered) (files []string, err error) {
 		if c.made == 0 || c.op == nil {
 			continue
 		}
-		if a := c.access(); !a.notExecuted {
-			byKey[c.op.Key] = append(byKey[c.op.Key], a)
-		}
+		byKey[c.op.Key] = append(byKey[c.op.Key], c.access())
 	}
 	over := time.Now().Add(j.o.Linearize)
 	for _, key := range slices.Sorted(maps.Keys(byKey)) {
@@ -129,10 +127,11 @@ func (c *call) access() access {
 	return a
 }
 
-// prune leaves out what decides nothing and makes the search explode: unknown reads,
-// and unknown writes of values that nobody has seen. Were one of these carried out,
+// prune leaves out what was not executed, and what decides nothing and makes the
+// search explode: unknown reads, and unknown writes of values that nobody has seen. Were one of these carried out,
 // it could as well have been after all others.
 func prune(accesses []access) []access {
+	accesses = slices.DeleteFunc(slices.Clone(accesses), func(a access) bool { return a.notExecuted })
 	for {
 		seen := map[string]bool{}
 		for _, a := range accesses {
