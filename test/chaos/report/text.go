@@ -1,0 +1,75 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// Text writes the report for a terminal.
+func Text(w io.Writer, run Run) error {
+	r := run.Report
+	var b strings.Builder
+	fmt.Fprintf(&b, "verdict: %s\n\n", r.Verdict)
+	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(table, "%s\t%s\n", name, fmt.Sprintf(format, args...))
+	}
+	if run.Mode != "" {
+		row("mode", "%s", run.Mode)
+	}
+	if run.Seed != 0 {
+		row("seed", "%d", run.Seed)
+	}
+	if run.Command != "" {
+		row("again", "%s", run.Command)
+	}
+	row("duration", "%v", r.Duration.Round(time.Millisecond))
+	row("calls", "%d, of which %d succeeded", r.Calls, r.Succeeded)
+	if len(r.Errors) > 0 {
+		row("errors", "%s", counts(r.Errors))
+	}
+	row("effects", "%d", r.Effects)
+	row("resolved", "%d", r.Resolved)
+	if len(r.Faults) > 0 {
+		row("faults", "%s", counts(r.Faults))
+	}
+	if len(r.Recovery) > 0 {
+		row("recovery", "median %v, at most %v", quantile(r.Recovery, 0.5).Round(time.Millisecond), quantile(r.Recovery, 1).Round(time.Millisecond))
+	}
+	if r.ClockSkew > time.Millisecond {
+		row("clock", "stepped by %v", r.ClockSkew.Round(time.Microsecond))
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+
+	b.WriteByte('\n')
+	table = tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(table, "invariant\tchecked\tbroken\tundecided\tat most (95 %)\t\t\n")
+	for _, i := range r.Invariants {
+		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%s\t%s\t\n", i.Name, i.Checked, i.Broken, i.Undecided, bound(i), state(i))
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for _, i := range r.Invariants {
+		if len(i.Examples) == 0 {
+			continue
+		}
+		fmt.Fprintf(&b, "\n%s: %s\n", i.Name, i.Promise)
+		for _, x := range i.Examples {
+			fmt.Fprintf(&b, "\n  %s\n", strings.TrimLeft(x.CallID+": "+x.What, ": "))
+			for _, e := range x.Events {
+				fmt.Fprintf(&b, "    %12.6fs  %-16s %s\n", e.At.Seconds(), e.Process, line(e))
+			}
+		}
+	}
+	for _, path := range r.Visualisations {
+		fmt.Fprintf(&b, "\nnot linearizable, see %s\n", path)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
