@@ -115,7 +115,7 @@ func (g *gate) own(ctx context.Context, a *answer, r *run, b body) (*warren.Repl
 			continue
 		}
 		switch {
-		case rec.State.Ended() && !(rec.State == store.Parked && a.unpark):
+		case rec.State.Ended() && (rec.State != store.Parked || !a.unpark):
 			if !rec.Retained {
 				return nil, g.notRetained(&rec)
 			}
@@ -139,8 +139,8 @@ func (g *gate) own(ctx context.Context, a *answer, r *run, b body) (*warren.Repl
 		case rec.State != store.Absent && g.m.Dedupe.Mode == AtLeastOnce:
 			a.begun = true
 		}
-		reply, err, again := g.begin(ctx, a, r, b, &rec)
-		if !again {
+		reply, err := g.begin(ctx, a, r, b, &rec)
+		if !errors.Is(err, errAgain) {
 			return reply, err
 		}
 	}
@@ -152,13 +152,16 @@ const (
 	foreignMost  = time.Second
 )
 
-// begin claims the call and runs it. It reports whether the record has to be
-// looked at again, because somebody else has changed it, or could not be written.
-func (g *gate) begin(ctx context.Context, a *answer, r *run, b body, rec *store.Record) (_ *warren.Reply, _ error, again bool) {
+// errAgain says that the record has to be looked at again, because somebody else has
+// changed it, or it could not be written.
+var errAgain = errors.New("warren: the record has changed")
+
+// begin claims the call and runs it, or returns errAgain.
+func (g *gate) begin(ctx context.Context, a *answer, r *run, b body, rec *store.Record) (*warren.Reply, error) {
 	d := &g.m.Dedupe
 	last := d.Park > 0 && rec.State == store.Interrupted && rec.Attempts == d.Park-1
 	if !g.company.enter(ctx, last) {
-		return nil, g.late(ctx, a), false
+		return nil, g.late(ctx, a)
 	}
 	defer g.company.leave()
 	at := &attempt{gate: g, a: a, run: r}
@@ -166,13 +169,13 @@ func (g *gate) begin(ctx context.Context, a *answer, r *run, b body, rec *store.
 		// What is claimed and not begun, when the server dies, is never begun: hence a
 		// place first.
 		if !at.takeSlot(ctx) {
-			return nil, g.late(ctx, a), false
+			return nil, g.late(ctx, a)
 		}
 		defer at.freeSlot()
 	}
 	if !a.begin() {
 		a.handled = true
-		return nil, errHandled, false
+		return nil, errHandled
 	}
 	claimed, won, err := g.store.Claim(ctx, store.Claim{
 		Key: a.id.key, Fingerprint: a.id.fingerprint, Method: g.m.Name, CallID: a.req.CallID,
@@ -181,15 +184,16 @@ func (g *gate) begin(ctx context.Context, a *answer, r *run, b body, rec *store.
 	if err != nil || !won {
 		a.notBegun()
 		if err == nil {
-			return nil, nil, true
+			a.begun = a.begun || claimed.State != store.Tombstone
+			return nil, errAgain
 		}
 		if uncertain(err) {
 			g.runs.doubt(a.id.key, rec.Token)
 		}
 		if g.wait(ctx, a, err, writeMost) {
-			return nil, nil, true
+			return nil, errAgain
 		}
-		return nil, g.broken(ctx, a, err), false
+		return nil, g.broken(ctx, a, err)
 	}
 	g.s.counters.claims.Add(1)
 	if rec.State != store.Absent {
@@ -210,7 +214,7 @@ func (g *gate) begin(ctx context.Context, a *answer, r *run, b body, rec *store.
 		// Others have begun it since it was looked at: this attempt must run alone.
 		a.notBegun()
 		at.abandon()
-		return nil, nil, true
+		return nil, errAgain
 	}
 	return at.execute(ctx, b)
 }
@@ -342,8 +346,7 @@ func (g *gate) broken(ctx context.Context, a *answer, err error) error {
 		Code: warren.CodeUnavailable, Reason: warren.ReasonStoreUnavailable, Outcome: a.notExecuted(),
 		RetryAfter: storeRetryAfter, Message: "the server cannot look the call up; its log has the rest",
 	}
-	var full *store.FullError
-	if errors.As(err, &full) {
+	if full, ok := errors.AsType[*store.FullError](err); ok {
 		told.Code, told.Reason, told.Message = warren.CodeResourceExhausted, warren.ReasonStoreFull, "the server's store is full"
 		told.RetryAfter = max(full.RetryAfter, storeRetryAfter)
 	} else {

@@ -130,7 +130,8 @@ func TestPoisonIsParkedAndItsNeighboursAreNot(t *testing.T) {
 				r.T.Errorf("header %s is %v; want %q", key, d.Headers[key], expected)
 			}
 		}
-		if at, err := time.Parse(time.RFC3339, d.Headers[wire.DeadAt].(string)); err != nil || time.Since(at) > 5*time.Minute {
+		written, _ := d.Headers[wire.DeadAt].(string)
+		if at, err := time.Parse(time.RFC3339, written); err != nil || time.Since(at) > 5*time.Minute {
 			r.T.Errorf("parked at %v, %v", at, err)
 		}
 		if d.CorrelationId != "bad" || string(d.Body) != "poison" || d.Expiration != "" || r.Queue("m.dead").Ready != 0 {

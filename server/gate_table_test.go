@@ -215,6 +215,26 @@ func TestFailingStoreIsOfUnknownOutcomeAfterTheHandlerHasRun(t *testing.T) {
 	})
 }
 
+func TestFailingStoreIsOfUnknownOutcomeOnceTheClaimWasLost(t *testing.T) {
+	inEachMode(t, func(r *rig.Rig, mode server.Mode) {
+		st := alone(r, memstore.Options{})
+		st.fail("claim", func(ctx context.Context) error {
+			st.fail("claim", nil, nil)
+			st.fail("get", times(1, outage), nil)
+			_, _, err := st.Store.Claim(ctx, store.Claim{
+				Key: store.Scope{Method: "m", CallID: "k"}.Key(), Lease: time.Minute, Retention: time.Hour,
+			})
+			return err
+		}, nil)
+		var runs atomic.Int32
+		serve(r, st, in(mode), counting(&runs))
+		want(r, "another has it", ask(r, "k", "x"), "unavailable/store_unavailable, unknown, later")
+		if runs.Load() != 0 {
+			r.T.Errorf("%d runs", runs.Load())
+		}
+	})
+}
+
 func TestInterruptedCallThatIsRefusedIsOfUnknownOutcome(t *testing.T) {
 	for _, mode := range []server.Mode{server.AtLeastOnce, server.Transactional} {
 		t.Run(mode.String(), func(t *testing.T) {

@@ -88,14 +88,14 @@ func TestTransactionThatTheDeadlineOvertakesIsNotBegun(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
 		st := alone(r, memstore.Options{})
 		st.fail("transact", func(context.Context) error {
-			time.Sleep(time.Minute)
+			time.Sleep(61 * time.Second)
 			return nil
 		}, nil)
 		var runs atomic.Int32
 		serve(r, st, in(server.Transactional), counting(&runs))
 		p := r.Peer()
 		p.Publish("m", raw(p, "k", "x"))
-		time.Sleep(time.Minute)
+		time.Sleep(50 * time.Second)
 		want(r, "told", toldRaw(r, p.Next()), "deadline_exceeded/expired, not_executed")
 		if runs.Load() != 0 {
 			r.T.Errorf("%d runs", runs.Load())

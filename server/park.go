@@ -91,7 +91,7 @@ func (a *answer) settlePark(told *warren.Error, err error) {
 }
 
 // park parks a claimed call and records that.
-func (at *attempt) park(attempts int) (*warren.Reply, error, bool) {
+func (at *attempt) park(attempts int) (*warren.Reply, error) {
 	a := at.a
 	type end struct {
 		told *warren.Error
@@ -105,7 +105,7 @@ func (at *attempt) park(attempts int) (*warren.Reply, error, bool) {
 		// nothing.
 		at.abandon()
 		a.keep()
-		return nil, errHandled, false
+		return nil, errHandled
 	}
 	// What the attempts did cannot be told, unless it was rolled back.
 	e.told.Outcome = at.interrupted()

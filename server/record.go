@@ -26,7 +26,7 @@ type attempt struct {
 }
 
 // execute runs the handler and records its end before that is told.
-func (at *attempt) execute(ctx context.Context, b body) (*warren.Reply, error, bool) {
+func (at *attempt) execute(ctx context.Context, b body) (*warren.Reply, error) {
 	if at.transact != nil {
 		return at.inTransaction(ctx, b)
 	}
@@ -97,8 +97,8 @@ func (at *attempt) handle(ctx context.Context, b body, tx any) (reply *warren.Re
 func (at *attempt) panicked() {
 	told := at.a.panicError()
 	at.a.ended(reliability.Failure)
-	_, _, again := at.record(context.Background(), store.Failed, wire.EncodeStored(nil, told), nil, told)
-	if again {
+	_, err := at.record(context.Background(), store.Failed, wire.EncodeStored(nil, told), nil, told)
+	if errors.Is(err, errAgain) {
 		at.a.handled = true
 		at.a.putBack()
 	}
@@ -116,33 +116,33 @@ func (at *attempt) payload(reply *warren.Reply) ([]byte, *warren.Error) {
 
 // failed records the end of a call by an error, and returns what its caller is
 // told.
-func (at *attempt) failed(ctx context.Context, err error) (*warren.Reply, error, bool) {
+func (at *attempt) failed(ctx context.Context, err error) (*warren.Reply, error) {
 	a, g := at.a, at.gate
 	if errors.Is(context.Cause(ctx), errLeaseLost) {
 		a.ended(reliability.Ignored)
-		return nil, nil, true
+		return nil, errAgain
 	}
 	if errors.Is(context.Cause(ctx), errStopping) {
 		// The handler gave up because the server stops: another one takes it.
 		a.ended(reliability.Ignored)
 		at.abandon()
 		a.keep()
-		return nil, errHandled, false
+		return nil, errHandled
 	}
 	told := g.s.toError(a.req, err)
 	a.ended(judge(err, told))
 	if !terminal(told) && g.m.Dedupe.Mode != AtMostOnce {
 		if at.abandon() {
-			return nil, nil, true
+			return nil, errAgain
 		}
-		return nil, verdict{told}, false
+		return nil, verdict{told}
 	}
 	return at.record(ctx, store.Failed, wire.EncodeStored(nil, told), nil, told)
 }
 
 // record completes the call's record and returns what its caller is told. While
 // the store does not take it nothing is told, and the request not acknowledged.
-func (at *attempt) record(ctx context.Context, state store.State, payload []byte, reply *warren.Reply, failure *warren.Error) (*warren.Reply, error, bool) {
+func (at *attempt) record(ctx context.Context, state store.State, payload []byte, reply *warren.Reply, failure *warren.Error) (*warren.Reply, error) {
 	result := store.Result{State: state, Payload: payload}
 	crashpoint.Reached(crashpoint.Committing, at.m.Name, at.a.req.CallID)
 	err := at.untilTaken(ctx, func(ctx context.Context) error {
@@ -152,25 +152,25 @@ func (at *attempt) record(ctx context.Context, state store.State, payload []byte
 }
 
 // recorded follows what came of writing the record.
-func (at *attempt) recorded(err error, payload []byte, reply *warren.Reply, failure *warren.Error) (*warren.Reply, error, bool) {
+func (at *attempt) recorded(err error, payload []byte, reply *warren.Reply, failure *warren.Error) (*warren.Reply, error) {
 	a := at.a
 	switch {
 	case err == nil:
 		at.run.payload = payload
 		crashpoint.Reached(crashpoint.Committed, at.m.Name, a.req.CallID)
 		if failure != nil {
-			return nil, verdict{failure}, false
+			return nil, verdict{failure}
 		}
 		a.ended(reliability.Success)
-		return reply, nil, false
+		return reply, nil
 	case errors.Is(err, store.ErrStale):
 		// Another server has it, or it was recorded after all: the record tells.
 		a.ended(reliability.Ignored)
-		return nil, nil, true
+		return nil, errAgain
 	default:
 		a.ended(reliability.Ignored)
 		a.keep()
-		return nil, errHandled, false
+		return nil, errHandled
 	}
 }
 
@@ -235,13 +235,13 @@ func (at *attempt) abandon() (lost bool) {
 }
 
 // notRun is the end of a claim whose handler was never called, as ctx has ended.
-func (at *attempt) notRun(ctx context.Context) (*warren.Reply, error, bool) {
+func (at *attempt) notRun(ctx context.Context) (*warren.Reply, error) {
 	at.a.notBegun()
 	if at.abandon() || errors.Is(context.Cause(ctx), errLeaseLost) {
 		at.a.begun = true // by another server
-		return nil, nil, true
+		return nil, errAgain
 	}
-	return nil, at.late(ctx, at.a), false
+	return nil, at.late(ctx, at.a)
 }
 
 // panicError is what is told and stored of a handler that did not return. It is

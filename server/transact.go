@@ -10,7 +10,7 @@ import (
 )
 
 // inTransaction runs the handler in the store's transaction.
-func (at *attempt) inTransaction(ctx context.Context, b body) (*warren.Reply, error, bool) {
+func (at *attempt) inTransaction(ctx context.Context, b body) (*warren.Reply, error) {
 	a := at.a
 	var reply *warren.Reply
 	var handlerErr error
@@ -55,14 +55,15 @@ func (at *attempt) inTransaction(ctx context.Context, b body) (*warren.Reply, er
 	case err != nil && !ran:
 		if errors.Is(err, store.ErrStale) {
 			a.notBegun()
-			return nil, nil, true
+			a.begun = true // by another server
+			return nil, errAgain
 		}
 		if ctx.Err() != nil {
 			return at.notRun(ctx)
 		}
 		a.notBegun()
 		at.abandon()
-		return nil, at.broken(ctx, a, err), false
+		return nil, at.broken(ctx, a, err)
 	default:
 		return at.recorded(err, payload, reply, nil)
 	}

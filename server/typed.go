@@ -81,7 +81,8 @@ func HandleTx[Tx, Req, Rep any](s *Server, m Method, h func(ctx context.Context,
 		return st.Transact(ctx, key, token, retention, func(tx Tx) (store.Result, error) { return fn(tx) })
 	}
 	return s.register(m, transact, typed(m.Codec, func(ctx context.Context, tx any, req Req) (Rep, error) {
-		return h(ctx, tx.(Tx), req)
+		own, _ := tx.(Tx) // transact gives no other
+		return h(ctx, own, req)
 	}))
 }
 
