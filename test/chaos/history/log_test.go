@@ -2,6 +2,7 @@ package history
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -33,7 +34,7 @@ func writeUntilKilled(folder string) {
 		if err := l.Append(Event{Kind: KindCall, Number: n, Text: strings.Repeat("x", int(n%3000))}); err != nil {
 			panic(err)
 		}
-		fmt.Fprintln(out, n)
+		_, _ = fmt.Fprintln(out, n) // Flush has its error
 		if err := out.Flush(); err != nil {
 			os.Exit(1)
 		}
@@ -287,4 +288,58 @@ func BenchmarkAppend(b *testing.B) {
 			wg.Wait()
 		})
 	}
+}
+
+func TestLongHistoryIsReadInOrderAndAsFarAsWanted(t *testing.T) {
+	t.Parallel()
+	const lines = 5_000 // several blocks
+	var b strings.Builder
+	for n := range lines {
+		fmt.Fprintf(&b, `{"kind":"note","n":%d,"text":%q}`+"\n", n+1, strings.Repeat("z", n%200))
+	}
+	path := filepath.Join(t.TempDir(), "p@1"+suffix)
+	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, wanted := range []uint64{1, 3_000, lines} {
+		last := uint64(0)
+		for e, err := range Read(path, path) {
+			if err != nil || e.Number != last+1 {
+				t.Fatalf("%d after %d: %v", e.Number, last, err)
+			}
+			if last = e.Number; last == wanted {
+				break
+			}
+		}
+		if last != wanted {
+			t.Errorf("read up to %d", last)
+		}
+	}
+	if err := os.WriteFile(path, []byte(strings.Replace(b.String(), `{"kind":"note","n":4321,`, `{"kind":`, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	last, failed := uint64(0), error(nil)
+	for e, err := range Read(path) {
+		if failed = err; err == nil {
+			last = e.Number
+		}
+	}
+	if last != 4320 || failed == nil || !strings.Contains(failed.Error(), path+":4321:") {
+		t.Errorf("read up to %d: %v", last, failed)
+	}
+}
+
+func TestLineWithoutBoundIsAnError(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "p@1"+suffix)
+	if err := os.WriteFile(path, bytes.Repeat([]byte("x"), 2*maxLine+blockSize), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range Read(path) {
+		if err == nil || !strings.Contains(err.Error(), "longer than") {
+			t.Errorf("got %v", err)
+		}
+		return
+	}
+	t.Error("it is taken for a torn line")
 }

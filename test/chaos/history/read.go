@@ -1,13 +1,8 @@
 package history
 
 import (
-	"bufio"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"iter"
-	"os"
 	"path/filepath"
 	"slices"
 )
@@ -65,56 +60,4 @@ func Read(paths ...string) Events {
 			}
 		}
 	}
-}
-
-// maxLine is in bytes. A history's lines have a few hundred: one that is longer is
-// not a history.
-const maxLine = 16 << 20
-
-func readFile(path string, yield func(Event, error) bool) (more bool) {
-	file, err := os.Open(path)
-	if err != nil {
-		yield(Event{}, fmt.Errorf("history: %w", err))
-		return false
-	}
-	defer file.Close()
-	r := bufio.NewReaderSize(file, 256<<10)
-	for number := 1; ; number++ {
-		line, err := readLine(r)
-		if errors.Is(err, io.EOF) {
-			return true // with what is torn, if anything
-		}
-		var e Event
-		if err == nil {
-			err = json.Unmarshal(line, &e)
-		}
-		if err == nil && e.Kind == "" {
-			err = errors.New("it has no kind")
-		}
-		if err != nil {
-			yield(Event{}, fmt.Errorf("history: %s:%d: %w", path, number, err))
-			return false
-		}
-		if !yield(e, nil) {
-			return false
-		}
-	}
-}
-
-// readLine returns the next line that has an end, which is valid until the next
-// read, or io.EOF.
-func readLine(r *bufio.Reader) ([]byte, error) {
-	line, err := r.ReadSlice('\n')
-	if !errors.Is(err, bufio.ErrBufferFull) {
-		return line, err
-	}
-	long := slices.Clone(line)
-	for errors.Is(err, bufio.ErrBufferFull) {
-		if len(long) > maxLine {
-			return nil, fmt.Errorf("a line is longer than %d bytes", maxLine)
-		}
-		line, err = r.ReadSlice('\n')
-		long = append(long, line...)
-	}
-	return long, err
 }

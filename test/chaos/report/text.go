@@ -48,9 +48,9 @@ func Text(w io.Writer, run Run) error {
 
 	b.WriteByte('\n')
 	table = tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(table, "invariant\tchecked\tbroken\tundecided\tat most (95 %)\t\t\n")
+	_, _ = fmt.Fprint(table, "invariant\tchecked\tbroken\tundecided\tat most (95 %)\t\t\n")
 	for _, i := range r.Invariants {
-		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%s\t%s\t\n", i.Name, i.Checked, i.Broken, i.Undecided, bound(i), state(i))
+		_, _ = fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%s\t%s\t\n", i.Name, i.Checked, i.Broken, i.Undecided, bound(i), state(i))
 	}
 	if err := table.Flush(); err != nil {
 		return err
