@@ -21,7 +21,7 @@ import (
 // instead of defaultCrashes times.
 const envCrashes = "WARREN_CRASHES"
 
-const defaultCrashes = 3
+const defaultCrashes = 6
 
 // serverPoints are those that a request with a record passes.
 var serverPoints = []crashpoint.Point{
