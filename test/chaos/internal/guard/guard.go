@@ -27,8 +27,31 @@ type Guard struct {
 
 // Start arms the cleanup, a script of /bin/sh that finds args as $1, $2 and so
 // on. Start it before that which it cleans up exists.
-func Start(script string, args ...string) (*Guard, error) {
-	cmd := exec.Command("/bin/sh", append([]string{"-c", wait + script, "guard"}, args...)...)
+func Start(script string, args ...string) (*Guard, error) { return start(wait+script, args) }
+
+// StartWatch also has another script run on a death that the pipe does not tell:
+// while a thread of a killed process hangs in the kernel, as in a write to a disk
+// that has stopped, the process keeps its descriptors.
+func StartWatch(onKill, script string, args ...string) (*Guard, error) {
+	return start(watch+onKill+watched+wait+"kill $early 2>/dev/null\n"+script, args)
+}
+
+// watch looks five times a second whether the parent is a zombie or has the
+// signal 9 pending: the third hexadecimal digit from the right is odd.
+const watch = `
+{
+while [ -r /proc/$PPID/status ] && ! grep -qE '^(State:.Z|SigPnd:.*[13579bdf]..$)' /proc/$PPID/status; do
+	sleep 0.2
+done
+`
+
+const watched = `
+} >/dev/null 2>&1 &
+early=$!
+`
+
+func start(script string, args []string) (*Guard, error) {
+	cmd := exec.Command("/bin/sh", append([]string{"-c", script, "guard"}, args...)...)
 	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}
 	cmd.SysProcAttr = ownGroup()
