@@ -113,8 +113,7 @@ func (at *attempt) park(attempts int) (*warren.Reply, error) {
 }
 
 // declare makes a method's queues exist, each time that it is consumed.
-func (s *Server) declare(m *method) func(*broker.Session) (string, error) {
-	own := &broker.Declarer{Queue: m.queue(), Logger: s.cfg.Logger}
+func (s *Server) declare(m *method, own *broker.Declarer) func(*broker.Session) (string, error) {
 	if m.Dedupe.Park <= 0 && m.gate == nil {
 		return own.Declare
 	}

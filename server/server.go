@@ -127,8 +127,9 @@ func (s *Server) register(m Method, t transactor, p prepare) error {
 		workers, innermost = m.Prefetch, reg.gate.guard(p)
 	}
 	reg.handler = warren.Chain(warren.Chain(innermost, m.Interceptors...), s.cfg.Interceptors...)
+	own := &broker.Declarer{Queue: m.queue(), Logger: s.cfg.Logger}
 	reg.consumer = broker.NewConsumer(broker.ConsumerConfig{
-		Name: m.Name, Declare: s.declare(reg), Prefetch: m.Prefetch, Workers: workers,
+		Name: m.Name, Declare: s.declare(reg, own), Consumed: own.Consumed, Prefetch: m.Prefetch, Workers: workers,
 		Handle: func(d broker.Delivery) { s.serve(reg, d) }, Logger: s.cfg.Logger,
 	})
 	s.methods[m.Name] = reg

@@ -64,6 +64,9 @@ type ConsumerConfig struct {
 	Rising bool
 	// Handle deals with one message.
 	Handle func(d Delivery)
+	// Consumed, if set, is told of each attempt to consume the queue that Declare has
+	// declared: nil, or why it failed.
+	Consumed func(error)
 	// Consuming, if set, is called each time the queue is being consumed.
 	Consuming func(queue string)
 	// Ended, if set, is called each time it is not consumed any more.
@@ -222,6 +225,9 @@ func (c *Consumer) open(s *Session, in intake) (*stream, error) {
 		st.deliveries, err = ch.Consume(queue, st.tag, false, false, false, false, args)
 		return err
 	})
+	if c.cfg.Consumed != nil {
+		c.cfg.Consumed(err)
+	}
 	if err != nil {
 		s.abandon(ch, err)
 		return nil, err

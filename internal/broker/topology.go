@@ -50,16 +50,26 @@ type Declarer struct {
 	Queue  Queue
 	Logger *slog.Logger
 
-	warned sync.Once
+	warned  sync.Once
+	newborn newborn
 }
 
 // Declare makes the queue exist. One that exists with other arguments is used
 // as it is; the first time that is found, one warning names the difference.
 func (d *Declarer) Declare(s *Session) (string, error) {
 	q := &d.Queue
-	if q.Type == Existing {
+	switch q.Type {
+	case Existing:
 		return q.Name, inspect(s, q.Name)
+	case Quorum:
+		return q.Name, d.declareQuorum(s)
+	case Classic:
 	}
+	return q.Name, d.declare(s)
+}
+
+func (d *Declarer) declare(s *Session) error {
+	q := &d.Queue
 	err := onChannel(s, func(ch *amqp.Channel) error {
 		_, err := ch.QueueDeclare(q.Name, q.Durable || q.Type == Quorum, false, q.Exclusive, false, q.args())
 		return err
@@ -69,16 +79,16 @@ func (d *Declarer) Declare(s *Session) (string, error) {
 		if err != nil {
 			err = fmt.Errorf("declare queue %s: %w", q.Name, err)
 		}
-		return q.Name, err
+		return err
 	}
 	if err := inspect(s, q.Name); err != nil {
-		return "", err
+		return err
 	}
 	d.warned.Do(func() {
 		d.Logger.Warn("the queue exists with other arguments; using it as it is",
 			"queue", q.Name, "difference", refusal.Reason)
 	})
-	return q.Name, nil
+	return nil
 }
 
 // inspect is a passive declare on a channel of its own: it changes nothing, and
