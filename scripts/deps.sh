@@ -3,7 +3,8 @@
 #
 #   scripts/deps.sh broker    what the demo and the benchmarks need: a RabbitMQ server
 #   scripts/deps.sh           that, and what the tests need: a C compiler for the race detector,
-#                             pika, and Node.js with npm for the interoperability tests
+#                             pika, and Node.js with npm for the interoperability tests; iproute2,
+#                             e2fsprogs and mount for partitions and broken disks
 #
 # apt-get runs only if something is missing. RabbitMQ's programs are installed, its service is neither
 # started nor enabled: the demo and the tests run brokers of their own on free ports.
@@ -48,6 +49,10 @@ missing() {
     have_pika || echo python3-pika
     have node || echo nodejs
     have npm || echo npm
+    [ "$(uname)" = Linux ] || return 0
+    have ip || echo iproute2
+    have mkfs.ext4 || echo e2fsprogs
+    have mount || echo mount
 }
 
 # Runs as root. A policy-rc.d that answers 101 keeps package scripts from starting services.

@@ -74,7 +74,7 @@ func idle() error {
 	}
 	fmt.Println("ready")
 	for range time.Tick(time.Millisecond) {
-		fmt.Println("off", control.Now().Sub(time.Now()).Round(time.Minute))
+		fmt.Println("off", time.Until(control.Now()).Round(time.Minute))
 	}
 	return nil
 }
