@@ -11,6 +11,9 @@
 // that is missing is not taken for a good one: what could not be checked has 0
 // checked, and [Options.Require] makes that a broken verdict.
 //
+// A call that succeeds is taken to have an effect, and must have an effect event,
+// unless its operation is read-only or its reply said that nothing was changed.
+//
 // A result of 0 broken of n is no proof that the promise holds; [Invariant.Upper]
 // says what it rules out.
 package check

@@ -87,7 +87,7 @@ func line(e history.Event) string {
 			add("amount=%d", op.Amount)
 		}
 	}
-	if e.Kind == history.KindCall {
+	if e.Kind == history.KindCall && e.Deadline > 0 {
 		add("deadline=%v", e.Deadline.Round(time.Microsecond))
 	}
 	switch {

@@ -15,7 +15,7 @@ func Text(w io.Writer, run Run) error {
 	fmt.Fprintf(&b, "verdict: %s\n\n", r.Verdict)
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) {
-		fmt.Fprintf(table, "%s\t%s\n", name, fmt.Sprintf(format, args...))
+		_, _ = fmt.Fprintf(table, "%s\t%s\n", name, fmt.Sprintf(format, args...)) // into memory
 	}
 	if run.Mode != "" {
 		row("mode", "%s", run.Mode)
