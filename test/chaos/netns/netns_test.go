@@ -212,7 +212,7 @@ func hostNetwork(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	routes, err := os.ReadFile("/proc/net/route")
+	routes, err := os.ReadFile("/proc/thread-self/net/route") // the first thread may be in a test's namespace just now
 	if err != nil {
 		t.Fatal(err)
 	}
