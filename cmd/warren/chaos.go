@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -12,6 +14,8 @@ import (
 
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/test/chaos"
+	"github.com/warren-rpc/warren/test/chaos/check"
+	chaosreport "github.com/warren-rpc/warren/test/chaos/report"
 	"github.com/warren-rpc/warren/test/chaos/workload"
 )
 
@@ -33,16 +37,14 @@ Faults:
 Examples:
    warren chaos --duration 60s
    warren chaos --duration 10m --mode at-most-once --faults kill-server,cut,broker-kill --seed 7`,
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			&cli.DurationFlag{Name: "duration", Value: time.Minute, Usage: "for how long things are broken; 1 s to 24 h"},
 			&cli.StringFlag{Name: "faults", Usage: "kinds of `FAULT`, separated by commas", DefaultText: "all"},
 			&cli.StringFlag{Name: "mode", Value: "transactional", Usage: "at-least-once, at-most-once or transactional"},
 			&cli.Uint64Flag{Name: "seed", Usage: "draws the faults", DefaultText: "by chance"},
 			&cli.IntFlag{Name: "workers", Value: 24, Usage: "calls in flight"},
-			&cli.StringFlag{Name: "folder", Usage: "keep the history, the store and the report in `FOLDER`", DefaultText: "a temporary one, kept if the verdict is broken"},
-			&cli.BoolFlag{Name: "json", Usage: "print one object"},
-			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "no progress"},
-		},
+			&cli.StringFlag{Name: "folder", Usage: "leave the history, the store and the report in `FOLDER`", DefaultText: "a temporary one"},
+		}, outputFlags()...),
 		Action: runChaos,
 	}
 }
@@ -63,23 +65,63 @@ func runChaos(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	kept := cmd.String("folder") != ""
-	if !kept {
+	if cfg.Folder == "" {
 		if cfg.Folder, err = os.MkdirTemp("", "warren-chaos-"); err != nil {
 			return exit(exitInternal, "%w", err)
 		}
 	}
-	out.note("seed %d; the history is in %s", cfg.Seed, cfg.Folder)
+	out.note("seed %d; what it leaves is in %s", cfg.Seed, cfg.Folder)
+	told := time.Now()
 	cfg.Progress = func(p chaos.Progress) {
-		if int(p.Elapsed.Seconds())%5 == 0 {
-			out.note("%4.0fs %-10s %7d calls, %7d succeeded, %5d failed, %4d faults", p.Elapsed.Seconds(), p.Phase, p.Calls, p.Succeeded, p.Failed, p.Faults)
+		if time.Since(told) < progressEvery {
+			return
 		}
+		told = time.Now()
+		out.note("%4.0fs %-10s %7d calls, %7d succeeded, %6d failed, %4d faults",
+			p.Elapsed.Seconds(), p.Phase, p.Calls, p.Succeeded, p.Failed, p.Faults)
 	}
+	began := time.Now()
 	result, err := chaos.Run(ctx, cfg)
+	if err != nil {
+		if ctx.Err() != nil {
+			return interrupted()
+		}
+		return exit(exitInternal, "%w", err)
+	}
+	run := chaosreport.Run{
+		Report: result.Report, Mode: cfg.Mode.String(), Seed: cfg.Seed, Started: began,
+		Command: fmt.Sprintf("warren chaos --duration %v --mode %v --seed %d", cfg.Duration, cfg.Mode, cfg.Seed),
+	}
+	if len(cfg.Faults) > 0 {
+		run.Command += " --faults " + strings.Join(cfg.Faults, ",")
+	}
+	return tellChaos(out, run, filepath.Join(cfg.Folder, "report.html"))
+}
+
+// progressEvery is how often a run says how it stands.
+const progressEvery = 5 * time.Second
+
+// tellChaos prints the verdict and writes the page.
+func tellChaos(out *output, run chaosreport.Run, path string) error {
+	page, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return exit(exitInternal, "%w", err)
 	}
-	return reportChaos(out, result)
+	if err := errors.Join(chaosreport.HTML(page, run), page.Close()); err != nil {
+		return exit(exitInternal, "write the report: %w", err)
+	}
+	write := chaosreport.Text
+	if out.json {
+		write = chaosreport.JSON
+	}
+	if err := write(out.stdout, run); err != nil {
+		return written(err)
+	}
+	out.note("the report as a page: %s", path)
+	if run.Report.Verdict != check.OK {
+		return exit(exitBroken, "the verdict is %s", run.Report.Verdict)
+	}
+	return nil
 }
 
 func chaosConfig(cmd *cli.Command) (chaos.Config, error) {
@@ -115,24 +157,4 @@ func chaosConfig(cmd *cli.Command) (chaos.Config, error) {
 	}
 	cfg.Server = []string{program, "chaos-server"}
 	return cfg, nil
-}
-
-func reportChaos(out *output, r *chaos.Result) error {
-	for _, i := range r.Invariants {
-		if err := out.printf("%-30s %8d checked %5d broken %5d undecided  < %.5f\n", i.Name, i.Checked, i.Broken, i.Undecided, i.Upper); err != nil {
-			return err
-		}
-		for _, e := range i.Examples {
-			if err := out.printf("    %s: %s\n", e.CallID, e.What); err != nil {
-				return err
-			}
-		}
-	}
-	if err := out.printf("%d calls, %d succeeded; errors %v; faults %v; kills %v\n", r.Calls, r.Succeeded, r.Errors, r.Faults, r.Kills); err != nil {
-		return err
-	}
-	if r.Verdict != "ok" {
-		return exit(exitBroken, "the verdict is %s", r.Verdict)
-	}
-	return out.printf("verdict: ok\n")
 }

@@ -112,7 +112,22 @@ func (c *Clients) work(ctx context.Context, number int) {
 			}
 		case rng.IntN(3) == 0:
 			c.resolve(ctx, through, c.take(err))
+		default:
+			// Some fail at once, as by an open breaker: nobody calls a thousand times then.
+			sleep(ctx, time.Duration(rng.Int64N(int64(2*afterFailure))))
 		}
+	}
+}
+
+// afterFailure is how long a worker waits after a call that failed.
+const afterFailure = 20 * time.Millisecond
+
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 
