@@ -250,9 +250,11 @@ func (r *run) connect(ctx context.Context) ([]*client.Client, error) {
 
 // breakThings makes calls while faults happen, and then until all is well again.
 func (r *run) breakThings(ctx context.Context, clients []*client.Client, chosen []kind) error {
+	r.mu.Lock()
 	r.clients = workload.NewClients(workload.ClientsConfig{
 		Log: r.log, Clients: clients, Mode: r.cfg.Mode, Timeout: r.cfg.Timeout, Seed: r.cfg.Seed,
 	})
+	r.mu.Unlock()
 	watch, stopWatching := context.WithCancel(ctx)
 	var watching sync.WaitGroup
 	watching.Go(func() { r.follow(watch) })

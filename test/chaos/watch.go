@@ -116,7 +116,7 @@ func (r *run) progress() Progress {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := Progress{Elapsed: time.Since(r.began), Faults: r.faults, Phase: r.phase}
-	if c := r.clients; c != nil && r.phase != "starting" {
+	if c := r.clients; c != nil {
 		p.Calls, p.Succeeded, p.Failed = c.Calls.Load(), c.Succeeded.Load(), c.Failed.Load()
 	}
 	return p
