@@ -54,7 +54,7 @@ func (c *Client) newCall(method string, body []byte, opts []CallOption) *call {
 	}
 	cl.req = warren.Request{
 		Method: method, CallID: s.callID, Attempt: 1, ContentType: s.contentType, ContentEncoding: s.encoding,
-		Header: s.header, Body: body, Caller: c.cfg.Caller,
+		Header: s.header, Body: body, Caller: c.cfg.Caller, UserID: c.cfg.UserID,
 	}
 	return cl
 }

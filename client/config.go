@@ -27,6 +27,11 @@ type Config struct {
 	// Caller is sent with each request as AMQP app_id: a name for the server's
 	// logs, which proves nothing. Default: none. At most 128 bytes.
 	Caller string
+	// UserID is sent with each request as AMQP user_id, which the broker checks: it
+	// must be the user as whom Broker connects, or every publish closes its channel.
+	// Servers know callers apart by it if a method asks for that. Default: none. At
+	// most 255 bytes.
+	UserID string
 
 	// Policies say for each method how long calls take, when they are repeated and
 	// when they are refused. Default: every method has
@@ -120,6 +125,9 @@ func (c *Config) validate() error {
 	}
 	if len(c.Caller) > 128 {
 		return fmt.Errorf("warren: client.Config.Caller has %d bytes; at most 128 are allowed", len(c.Caller))
+	}
+	if len(c.UserID) > 255 {
+		return fmt.Errorf("warren: client.Config.UserID has %d bytes; at most 255 are allowed", len(c.UserID))
 	}
 	if c.NoServer > Wait {
 		return errors.New("warren: client.Config.NoServer must be FailFast or Wait")

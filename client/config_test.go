@@ -31,6 +31,7 @@ func TestConfigNamesTheFieldThatIsWrong(t *testing.T) {
 		"bad URL":          {"Broker.URLs[0]", func(c *Config) { c.Broker.URLs[0] = "http://user:" + secret + "@h" }},
 		"bad heartbeat":    {"Broker.Heartbeat", func(c *Config) { c.Broker.Heartbeat = time.Millisecond }},
 		"bad dial timeout": {"Broker.DialTimeout", func(c *Config) { c.Broker.DialTimeout = -1 }},
+		"long user":        {"client.Config.UserID", func(c *Config) { c.UserID = strings.Repeat("u", 256) }},
 		"long caller":      {"client.Config.Caller", func(c *Config) { c.Caller = strings.Repeat("c", 129) }},
 		"unknown NoServer": {"client.Config.NoServer", func(c *Config) { c.NoServer = 2 }},
 		"bad policy": {"client.Config.Policies", func(c *Config) {
@@ -71,6 +72,7 @@ func TestConfigAcceptsItsBounds(t *testing.T) {
 		"most": func(c *Config) {
 			c.MaxPending, c.MaxRequest, c.MaxReply = 1_000_000, 128<<20, 128<<20
 			c.ReplyQueue.Expires, c.Caller, c.NoServer = 24*time.Hour, strings.Repeat("c", 128), Wait
+			c.UserID = strings.Repeat("u", 255)
 		},
 	} {
 		c := config(change).withDefaults()

@@ -103,7 +103,7 @@ const progressEvery = 5 * time.Second
 
 // tellChaos prints the verdict and writes the page.
 func tellChaos(out *output, run chaosreport.Run, path string) error {
-	page, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	page, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600) //nolint:gosec // the folder is the user's choice
 	if err != nil {
 		return exit(exitInternal, "%w", err)
 	}

@@ -149,7 +149,7 @@ func (r *run) quiet(ctx context.Context) error {
 	if err := r.log.Append(history.Event{Kind: history.KindNote, Note: history.NoteDeadQueueRead, Method: method}); err != nil {
 		return err
 	}
-	depth := 0
+	var depth int
 	for wait := time.Now().Add(drain); ; {
 		if depth, err = r.depth(ctx); err != nil {
 			return err

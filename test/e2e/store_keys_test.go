@@ -58,14 +58,7 @@ func openStore(t *testing.T, path string, o boltstore.Options) *boltstore.Store 
 
 // as has a client tell who it is.
 func as(user string) func(*client.Config) {
-	return func(cfg *client.Config) {
-		cfg.Interceptors = append(cfg.Interceptors, func(next warren.Handler) warren.Handler {
-			return func(ctx context.Context, req *warren.Request) (*warren.Reply, error) {
-				req.UserID = user
-				return next(ctx, req)
-			}
-		})
-	}
+	return func(cfg *client.Config) { cfg.UserID = user }
 }
 
 func wantReply(t *testing.T, c *client.Client, id, body, want string, replayed bool) {
@@ -131,7 +124,11 @@ func TestCallersDoNotSeeEachOthersReplies(t *testing.T) {
 	wantReply(t, newClient(t, aliceURL, as(alice)), "k", "same", "1 "+alice+" same", true)
 	wantReply(t, newClient(t, bobURL, as(bob)), "k", "same", "2 "+bob+" same", true)
 
-	_, err := newClient(t, aliceURL).Call(testContext(t), "m", []byte("same"), client.WithCallID("k"))
+	told, err := newClient(t, bobURL, as(bob)).Resolve(testContext(t), "m", "k")
+	if err != nil || told.State != client.Completed || string(told.Reply.Body) != "2 "+bob+" same" {
+		t.Errorf("bob is told %+v, %v", told, err)
+	}
+	_, err = newClient(t, aliceURL).Call(testContext(t), "m", []byte("same"), client.WithCallID("k"))
 	rig.WantError(t, err, warren.CodeUnauthenticated, warren.ReasonMissingIdentifier, warren.NotExecuted)
 	reply, err := newClient(t, bobURL, as(alice)).Call(testContext(t), "m", []byte("same"), client.WithCallID("k"),
 		client.WithTimeout(2*time.Second))
