@@ -49,7 +49,7 @@ func (s *Server) serve(m *method, d broker.Delivery) {
 		}
 		a.id = id
 	}
-	if n := wire.Deliveries(&d.Delivery); a.id == nil && m.Dedupe.Park > 0 && n >= m.Dedupe.Park {
+	if n := wire.Deliveries(&d.Delivery); m.gate == nil && m.Dedupe.Park > 0 && n >= m.Dedupe.Park {
 		a.park(n, a.settlePark)
 		return
 	}
