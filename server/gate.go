@@ -95,6 +95,12 @@ func (g *gate) do(ctx context.Context, a *answer, b body) (*warren.Reply, error)
 // own is do for the one goroutine of this process that has the call.
 func (g *gate) own(ctx context.Context, a *answer, r *run, b body) (*warren.Reply, error) {
 	defer g.runs.leave(a.id.key, r)
+	if g.presumablyNew(a) {
+		reply, err := g.begin(ctx, a, r, b, nil)
+		if !errors.Is(err, errAgain) {
+			return reply, err
+		}
+	}
 	for pause := foreignFirst; ; pause = min(2*pause, foreignMost) {
 		rec, err := g.store.Get(ctx, a.id.key)
 		if err != nil {
@@ -156,9 +162,20 @@ const (
 // changed it, or it could not be written.
 var errAgain = errors.New("warren: the record has changed")
 
-// begin claims the call and runs it, or returns errAgain.
+// presumablyNew reports whether to claim a call without a look at its record, which
+// is wasted on nearly all. It is not where requests are shed before they are claimed.
+func (g *gate) presumablyNew(a *answer) bool {
+	return !a.req.Redelivered && a.req.Attempt <= 1 && !a.unpark && g.m.lines == nil && g.m.kill == nil
+}
+
+// begin claims the call and runs it, or returns errAgain. rec is the record as it
+// was seen, or nil if it was not looked at: then only a new call is claimed.
 func (g *gate) begin(ctx context.Context, a *answer, r *run, b body, rec *store.Record) (*warren.Reply, error) {
 	d := &g.m.Dedupe
+	unseen := rec == nil
+	if unseen {
+		rec = &store.Record{}
+	}
 	last := d.Park > 0 && rec.State == store.Interrupted && rec.Attempts == d.Park-1
 	if !g.company.enter(ctx, last) {
 		return nil, g.late(ctx, a)
@@ -179,7 +196,7 @@ func (g *gate) begin(ctx context.Context, a *answer, r *run, b body, rec *store.
 	}
 	claimed, won, err := g.store.Claim(ctx, store.Claim{
 		Key: a.id.key, Fingerprint: a.id.fingerprint, Method: g.m.Name, CallID: a.req.CallID,
-		Lease: d.Lease, Retention: d.Retention, Once: d.Mode == AtMostOnce, Unpark: a.unpark,
+		Lease: d.Lease, Retention: d.Retention, Once: unseen || d.Mode == AtMostOnce, Unpark: a.unpark,
 	})
 	if err != nil || !won {
 		a.notBegun()
@@ -190,7 +207,9 @@ func (g *gate) begin(ctx context.Context, a *answer, r *run, b body, rec *store.
 		if uncertain(err) {
 			g.runs.doubt(a.id.key, rec.Token)
 		}
-		if g.wait(ctx, a, err, writeMost) {
+		// Of a call that was not looked at, only that the store is full says that there
+		// is no record of it.
+		if unseen && !isFull(err) && !errors.Is(err, store.ErrKeyReused) || g.wait(ctx, a, err, writeMost) {
 			return nil, errAgain
 		}
 		return nil, g.broken(ctx, a, err)

@@ -218,7 +218,7 @@ func TestInterceptorsAndTheGate(t *testing.T) {
 func TestInterceptorThatReplacesTheGatesErrorKeepsItsOutcome(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
 		var runs atomic.Int32
-		m := in(server.AtMostOnce)
+		m := lookingAt("get", in(server.AtMostOnce))
 		m.Interceptors = []warren.Interceptor{func(next warren.Handler) warren.Handler {
 			return func(ctx context.Context, req *warren.Request) (*warren.Reply, error) {
 				reply, err := next(ctx, req)

@@ -177,7 +177,7 @@ func TestNotificationIsNotLostWhileTheStoreIsAway(t *testing.T) {
 				st := alone(r, memstore.Options{})
 				st.fail(op, times(20, outage), nil)
 				var runs atomic.Int32
-				s := serve(r, st, in(server.AtLeastOnce), counting(&runs))
+				s := serve(r, st, lookingAt(op, in(server.AtLeastOnce)), counting(&runs))
 				if err := r.Client().Notify(r.T.Context(), "m", []byte("x")); err != nil {
 					r.T.Fatal(err)
 				}

@@ -24,6 +24,15 @@ func hang(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// lookingAt makes a method with records look at those of new calls, too, if that is
+// the operation that matters: where requests may be shed, it comes first.
+func lookingAt(op string, m server.Method) server.Method {
+	if op == "get" {
+		m.Admission.Target = time.Minute
+	}
+	return m
+}
+
 func TestCallIsNotBegunWhileTheStoreFails(t *testing.T) {
 	for name, c := range map[string]struct {
 		err  error
@@ -38,9 +47,13 @@ func TestCallIsNotBegunWhileTheStoreFails(t *testing.T) {
 			t.Run(name+", "+op, func(t *testing.T) {
 				inEachMode(t, func(r *rig.Rig, mode server.Mode) {
 					st := alone(r, memstore.Options{})
-					st.fail(op, times(2, c.err), nil)
+					failures := int32(2)
+					if op == "claim" && c.err != error(full) {
+						failures = 4 // it is claimed without a look, and again after one
+					}
+					st.fail(op, times(failures, c.err), nil)
 					var runs atomic.Int32
-					s := serve(r, st, in(mode), counting(&runs))
+					s := serve(r, st, lookingAt(op, in(mode)), counting(&runs))
 					want(r, "at first", ask(r, "k", "x"), c.told)
 					want(r, "again", ask(r, "k", "x"), c.told)
 					want(r, "at last", ask(r, "k", "x"), "1")
@@ -56,7 +69,7 @@ func TestCallIsNotBegunWhileTheStoreFails(t *testing.T) {
 // A claim that was made although it failed is of nobody: it must not hold the call.
 func TestClaimThatFailedAndWasMadeIsGivenUp(t *testing.T) {
 	inEachMode(t, func(r *rig.Rig, mode server.Mode) {
-		m := in(mode)
+		m := lookingAt("get", in(mode))
 		m.Dedupe.Lease = 5 * time.Minute // it does not end by itself in time
 		st := alone(r, memstore.Options{})
 		st.fail("claim", nil, times(1, outage))
@@ -159,7 +172,7 @@ func TestStopEndsWhileTheStoreFails(t *testing.T) {
 					if op != "abandon" && op != "renew" {
 						close(g.Release)
 					}
-					s := mortal(r, st, in(server.AtLeastOnce), g.Handle)
+					s := mortal(r, st, lookingAt(op, in(server.AtLeastOnce)), g.Handle)
 					call := asking(r, "k", "x", client.WithTimeout(50*time.Second), client.WaitForServer())
 					time.Sleep(5 * time.Second)
 					began := time.Now()
@@ -183,4 +196,30 @@ func TestStopEndsWhileTheStoreFails(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A call that was claimed without a look at its record, and may have been begun
+// before, is looked at before anything is told of it.
+func TestClaimWithoutALookTellsNothingThatItDoesNotKnow(t *testing.T) {
+	inEachMode(t, func(r *rig.Rig, mode server.Mode) {
+		st := alone(r, memstore.Options{})
+		if _, won, err := st.Claim(r.T.Context(), store.Claim{
+			Key: store.Scope{Method: "m", CallID: "k"}.Key(), Lease: time.Second, Retention: time.Hour,
+		}); err != nil || !won {
+			r.T.Fatal(won, err)
+		}
+		time.Sleep(time.Second)
+		var runs atomic.Int32
+		serve(r, st, in(mode), counting(&runs))
+		told := map[server.Mode]string{
+			server.AtLeastOnce:   "unavailable/store_unavailable, unknown, later",
+			server.AtMostOnce:    "aborted/interrupted, unknown",
+			server.Transactional: "unavailable/store_unavailable, not_executed, later",
+		}
+		st.fail("claim", times(2, outage), nil)
+		want(r, "refused", ask(r, "k", "x"), told[mode])
+		if runs.Load() != 0 {
+			r.T.Errorf("%d runs", runs.Load())
+		}
+	})
 }

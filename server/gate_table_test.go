@@ -247,7 +247,7 @@ func TestInterruptedCallThatIsRefusedIsOfUnknownOutcome(t *testing.T) {
 				}
 				time.Sleep(time.Second)
 				var runs atomic.Int32
-				serve(r, st, in(mode), counting(&runs))
+				serve(r, st, lookingAt("get", in(mode)), counting(&runs))
 				st.fail("claim", times(1, outage), nil)
 				proof := "unknown"
 				if mode == server.Transactional {
