@@ -43,6 +43,8 @@ Examples:
 			&cli.StringFlag{Name: "mode", Value: "transactional", Usage: "at-least-once, at-most-once or transactional"},
 			&cli.Uint64Flag{Name: "seed", Usage: "draws the faults", DefaultText: "by chance"},
 			&cli.IntFlag{Name: "workers", Value: 24, Usage: "calls in flight"},
+			&cli.DurationFlag{Name: "grace", Value: 100 * time.Millisecond, Usage: "how late a call may end; what the machine stood still is added"},
+			&cli.DurationFlag{Name: "recovery", Value: 10 * time.Second, Usage: "how soon after a fault a call must succeed"},
 			&cli.StringFlag{Name: "folder", Usage: "leave the history, the store and the report in `FOLDER`", DefaultText: "a temporary one"},
 		}, outputFlags()...),
 		Action: runChaos,
@@ -125,7 +127,10 @@ func tellChaos(out *output, run chaosreport.Run, path string) error {
 }
 
 func chaosConfig(cmd *cli.Command) (chaos.Config, error) {
-	cfg := chaos.Config{Duration: cmd.Duration("duration"), Seed: cmd.Uint64("seed"), Workers: cmd.Int("workers"), Folder: cmd.String("folder")}
+	cfg := chaos.Config{
+		Duration: cmd.Duration("duration"), Seed: cmd.Uint64("seed"), Workers: cmd.Int("workers"), Folder: cmd.String("folder"),
+		Grace: cmd.Duration("grace"), Recovery: cmd.Duration("recovery"),
+	}
 	if _, err := arguments(cmd, 0, 0); err != nil {
 		return cfg, err
 	}
@@ -138,6 +143,12 @@ func chaosConfig(cmd *cli.Command) (chaos.Config, error) {
 		return cfg, err
 	}
 	if err := within(cmd, "workers", cfg.Workers, 1, 10_000); err != nil {
+		return cfg, err
+	}
+	if err := within(cmd, "grace", cfg.Grace, time.Millisecond, time.Minute); err != nil {
+		return cfg, err
+	}
+	if err := within(cmd, "recovery", cfg.Recovery, time.Second, time.Hour); err != nil {
 		return cfg, err
 	}
 	if names := cmd.String("faults"); names != "" {

@@ -20,6 +20,7 @@ func TestChaosBreaksThingsAndFindsPromisesKept(t *testing.T) {
 			folder := filepath.Join(t.TempDir(), "run")
 			// Not poison: it is parked only after a minute.
 			r := command("", "chaos", "--duration", "15s", "--mode", mode, "--seed", "7", "--json", "--folder", folder,
+				"--grace", "2s", "--recovery", "30s", // tests of other packages run beside it
 				"--faults", "kill-server,cut,half-open,stall,broker-kill,close-connections,alarm,delete-queue,freeze-server").start(t)
 			select {
 			case <-r.done:

@@ -50,6 +50,9 @@ type Config struct {
 	// Grace is by how much a call may end after its deadline. Default: 100 ms. What the
 	// machine stood still is measured and added.
 	Grace time.Duration
+	// Recovery is how long after a fault's end a call must have succeeded, if nothing
+	// else is broken meanwhile. Default: 10 s.
+	Recovery time.Duration
 	// Progress, if not nil, is told each second how things stand.
 	Progress func(Progress)
 }
@@ -97,6 +100,7 @@ func (c Config) complete() (Config, error) {
 	c.Workers = cmp.Or(c.Workers, 24)
 	c.Timeout = cmp.Or(c.Timeout, 8*time.Second)
 	c.Grace = cmp.Or(c.Grace, 100*time.Millisecond)
+	c.Recovery = cmp.Or(c.Recovery, recovery)
 	switch {
 	case c.Duration < time.Second:
 		return c, errors.New("chaos: Config.Duration must be at least 1 s")
@@ -137,7 +141,7 @@ func Run(ctx context.Context, cfg Config) (result *Result, err error) {
 	}
 	r.enter("judging")
 	report, err := check.Check(history.ReadFolder(cfg.Folder), check.Options{
-		Mode: cfg.Mode, Grace: cfg.Grace, Visualise: cfg.Folder, Require: required(cfg.Mode),
+		Mode: cfg.Mode, Grace: cfg.Grace, Recovery: cfg.Recovery, Visualise: cfg.Folder, Require: required(cfg.Mode),
 	})
 	if err != nil {
 		return nil, err
@@ -274,7 +278,7 @@ func (r *run) breakThings(ctx context.Context, clients []*client.Client, chosen 
 	orders, cancel := context.WithTimeout(ctx, 5*time.Second)
 	_ = r.server.Arm(orders, "") // no more kills
 	cancel()
-	_ = pause(ctx, recovery)
+	_ = pause(ctx, min(r.cfg.Recovery, recovery)+2*time.Second)
 	r.clients.Stop()
 	r.poisoning.Wait()
 	left := r.clients.ResolveAll(ctx)
@@ -287,8 +291,7 @@ func (r *run) breakThings(ctx context.Context, clients []*client.Client, chosen 
 	return errors.Join(err, context.Cause(ctx))
 }
 
-// recovery is for how long calls are made after the last fault.
-const recovery = 12 * time.Second
+const recovery = 10 * time.Second
 
 func (r *run) accounts() []string {
 	if r.cfg.Mode != server.Transactional {
