@@ -122,6 +122,7 @@ func (s *Server) declare(m *method, own *broker.Declarer) func(*broker.Session) 
 	dead := &broker.Declarer{Logger: s.cfg.Logger, Queue: broker.Queue{
 		Name: wire.DeadQueue(m.Name), Type: broker.Classic, Durable: true,
 	}}
+	made := false
 	return func(session *broker.Session) (string, error) {
 		if m.gate != nil && !s.cfg.Store.Traits().Shared {
 			if err := holdOwner(session, m.Name); err != nil {
@@ -129,8 +130,16 @@ func (s *Server) declare(m *method, own *broker.Declarer) func(*broker.Session) 
 			}
 		}
 		if m.Dedupe.Park > 0 && m.Queue.Type != Existing {
-			if _, err := dead.Declare(session); err != nil {
+			_, err := dead.Declare(session)
+			switch {
+			case err == nil:
+				made = true
+			case session.Err() != nil || broker.IsPermanent(err) || !made && !broker.IsAway(err):
 				return "", err
+			default:
+				// It lives on one node of the cluster, and the method is served without it.
+				s.cfg.Logger.Error("the queue of parked calls is out of reach; a call that is to be parked meanwhile is given up",
+					"method", m.Name, "queue", dead.Queue.Name, "error", err)
 			}
 		}
 		return own.Declare(session)

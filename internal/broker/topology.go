@@ -135,6 +135,10 @@ func onChannel(s *Session, f func(ch *amqp.Channel) error) error {
 // IsNotFound reports whether err is the broker's 404.
 func IsNotFound(err error) bool { return hasCode(err, amqp.NotFound) }
 
+// IsAway reports whether err is the broker's 404 for a queue that it has, on a node
+// that is down.
+func IsAway(err error) bool { return IsNotFound(err) && !IsPermanent(err) }
+
 // IsRefused reports whether err is the broker's 403.
 func IsRefused(err error) bool { return hasCode(err, amqp.AccessRefused) }
 
