@@ -1,7 +1,6 @@
 package client
 
 import (
-	"math/rand/v2"
 	"time"
 
 	"github.com/warren-rpc/warren"
@@ -29,38 +28,13 @@ func (cl *call) again(a *attempt, err *warren.Error) bool {
 	if cl.ended || cl.onItsWay || cl.open() {
 		return true
 	}
-	now := time.Now()
-	paced := *err
-	paced.RetryAfter = max(err.RetryAfter, cl.spared(now, err.Reason))
-	d := cl.tries.Failed(now, &paced)
+	d := cl.tries.Failed(time.Now(), err)
 	if d.Retry {
 		cl.repeat(d)
 	} else if d.Why == reliability.WhyBudget && cl.hint == "" {
 		cl.hint = warren.ReasonBudgetExhausted
 	}
 	return d.Retry
-}
-
-// lastPause is the least pause before the last attempt of a call that the broker
-// has cost the one before.
-const lastPause = 2 * time.Second
-
-// spared returns how long the last attempt is kept back after one that came to
-// nothing by the broker's doing, as when a node of a cluster dies: the queue then
-// elects another leader, and what is published meanwhile is refused, all of it
-// within some 100 ms. It is 0 if that was not so, or more attempts are left. The
-// caller holds mu.
-func (cl *call) spared(now time.Time, reason string) time.Duration {
-	switch reason {
-	case warren.ReasonNacked, warren.ReasonConnectionLost, warren.ReasonReplyQueueLost:
-	default:
-		return 0
-	}
-	if cl.tries.Left() != 1 {
-		return 0
-	}
-	pause := min(lastPause, cl.deadline.Sub(now)/4)
-	return pause + time.Duration(rand.Int64N(int64(max(pause/2, 1))))
 }
 
 // repeat has the call published again after a pause. The caller holds mu.

@@ -117,27 +117,6 @@ func TestPublishesOfACallAreBounded(t *testing.T) {
 	}, amqptest.Rule{When: publishesTo("echo"), Do: amqptest.Nack(), Times: amqptest.Always})
 }
 
-// A queue whose leader's node died refuses everything until it has another leader. A
-// call must not spend all its attempts on that.
-func TestLastAttemptOutlastsAnElection(t *testing.T) {
-	const election = time.Second
-	rig.Bubble(t, func(r *rig.Rig) {
-		r.Serve(rig.Named("echo"), rig.Echo)
-		c := r.Ready()
-		began := time.Now()
-		when := publishesTo("echo")
-		when.Event = func(*amqptest.Event) bool { return time.Since(began) < election }
-		r.Broker.Inject(amqptest.Rule{When: when, Do: amqptest.Nack(), Times: amqptest.Always})
-		for range 10 {
-			began = time.Now()
-			reply := mustCall(r, c, "echo", "x", client.Idempotent(), client.WithTimeout(30*time.Second))
-			if took := time.Since(began); reply.Attempts > 3 || took > 5*time.Second {
-				r.T.Errorf("%d attempts in %v", reply.Attempts, took)
-			}
-		}
-	})
-}
-
 func TestAttemptThatCameBackDoesNotMakeUpForOneOfUnknownFate(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
 		r.Serve(rig.Named("echo"), rig.Echo)
