@@ -77,9 +77,10 @@ type Dedupe struct {
 	// attempt runs while no other handler does, so that what kills the server takes
 	// nobody with it. Default: 5; 2 to 1000; negative parks nothing.
 	//
-	// Without a record the broker's count of deliveries stands for it, which only
+	// Without a store the broker's count of deliveries stands for it, which only
 	// quorum queues have, and which also grows for requests that were fetched and
-	// never begun: hence the default is to park nothing then.
+	// never begun: hence the default is to park nothing then. With a store, requests
+	// without an ID are never parked.
 	Park int
 }
 

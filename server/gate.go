@@ -25,6 +25,9 @@ type body func(ctx context.Context, tx any) (*warren.Reply, error)
 // is where a request meets the store:
 //
 //	look up (replay, attach, tombstone) → shed or admit → claim → handler → record
+//
+// Where nothing is shed, a call that is presumably new is claimed at once, and looked
+// up if the claim is lost or fails.
 type gate struct {
 	s        *Server
 	m        *method

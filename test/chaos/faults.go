@@ -112,7 +112,7 @@ func (r *run) lasting(ctx context.Context, f history.Fault, d time.Duration, beg
 	if err != nil {
 		return err
 	}
-	r.count(f.Name)
+	r.count()
 	if err := begin(); err != nil {
 		return errors.Join(err, ended())
 	}
@@ -176,7 +176,7 @@ func (r *run) cut(_ context.Context, rng *rand.Rand) error {
 	if len(conns) == 0 {
 		return nil
 	}
-	r.count("cut")
+	r.count()
 	if err := r.log.Strike(history.Fault{Name: "cut", Target: who, Detail: name}); err != nil {
 		return err
 	}
@@ -222,7 +222,7 @@ func (r *run) freezeBroker(ctx context.Context, rng *rand.Rand) error {
 
 func (r *run) closeConnections(ctx context.Context, _ *rand.Rand) error {
 	return r.withBroker(func() error {
-		r.count("close-connections")
+		r.count()
 		if err := r.log.Strike(history.Fault{Name: "close-connections", Target: "broker"}); err != nil {
 			return err
 		}
@@ -244,7 +244,7 @@ func (r *run) alarm(ctx context.Context, rng *rand.Rand) error {
 
 func (r *run) deleteQueue(ctx context.Context, _ *rand.Rand) error {
 	return r.withBroker(func() error {
-		r.count("delete-queue")
+		r.count()
 		if err := r.log.Strike(history.Fault{Name: "delete-queue", Target: "broker"}); err != nil {
 			return err
 		}
@@ -274,7 +274,7 @@ func (r *run) clock(ctx context.Context, rng *rand.Rand) error {
 const poisonPatience = 90 * time.Second
 
 func (r *run) poison(ctx context.Context, _ *rand.Rand) error {
-	r.count("poison")
+	r.count()
 	if err := r.log.Strike(history.Fault{Name: "poison", Target: "server"}); err != nil {
 		return err
 	}

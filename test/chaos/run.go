@@ -306,7 +306,7 @@ func (r *run) withBroker(do func() error) error {
 	return do()
 }
 
-func (r *run) count(string) {
+func (r *run) count() {
 	r.mu.Lock()
 	r.faults++
 	r.mu.Unlock()
