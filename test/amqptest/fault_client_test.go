@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/warren-rpc/warren/test/amqptest/internal/codec"
@@ -174,6 +175,7 @@ func TestSeveringADeliveryBringsItBack(t *testing.T) {
 				if f, err := p.next(); err == nil {
 					t.Errorf("got a %v frame after it", f.Type)
 				}
+				synctest.Wait() // until the broker has put back what was delivered
 				want(t, "queued", queued(t, b, "q"), []string{"a", "b"})
 			})
 		})
