@@ -17,6 +17,7 @@ func (j *judge) calls(g *gathered) {
 		if c.made > 0 {
 			j.effects(c)
 			j.answers(c)
+			j.unserved(g, c)
 			j.parked(g, c)
 		}
 		j.origin(c)
@@ -205,6 +206,27 @@ func (j *judge) belongs(c *call, echoed, astray bool, d digest) {
 		return fmt.Sprintf("the reply with digest %x is not one that was given to this call", d[:4])
 	})
 }
+
+// unserved judges calls of methods that nobody serves. What befalls servers alone
+// is no excuse.
+func (j *judge) unserved(g *gathered, c *call) {
+	for i := range c.invocations {
+		v := &c.invocations[i]
+		excused := slices.ContainsFunc(g.faults.spans, func(s Span) bool {
+			return s.Fault.Target != "server" && s.To >= v.at-unsettled && s.From <= v.ended
+		})
+		if !v.unserved || v.ends == 0 || excused {
+			continue
+		}
+		j.holds(UnservedIsTold, !v.ok && v.outcome == warren.NotExecuted, c.id, func() string {
+			return fmt.Sprintf("nobody serves %s, and the call ended as %v", c.method, v.outcome)
+		})
+	}
+}
+
+// unsettled is for how long after a fault of the broker or the network a client may
+// not yet know how things stand.
+const unsettled = 3 * time.Second
 
 func (j *judge) parked(g *gathered, c *call) {
 	if !c.poison && g.deadRead[c.method] {

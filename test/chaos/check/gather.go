@@ -53,6 +53,7 @@ type invocation struct {
 	at, deadline, ended time.Duration
 	ok, replayed        bool
 	noEffect, astray    bool // astray: the reply says that it is another call's
+	unserved            bool
 	echoed              bool
 	outcome             warren.Outcome
 	digest              digest
@@ -202,7 +203,7 @@ func (g *gathered) made(e *history.Event) error {
 	}
 	v := g.invocation(c, e)
 	v.calls++
-	v.at, v.deadline = e.At, e.Deadline
+	v.at, v.deadline, v.unserved = e.At, e.Deadline, e.Unserved
 	g.report.Calls++
 	return nil
 }

@@ -14,6 +14,7 @@ const (
 	SuccessHasEffect   Name = "success_has_effect"
 	NotExecutedHasNone Name = "not_executed_has_no_effect"
 	UnknownAtMostOne   Name = "unknown_at_most_one_effect"
+	UnservedIsTold     Name = "no_server_is_told"
 	ResolveAgrees      Name = "resolve_agrees"
 	EffectHasCall      Name = "effect_has_call"
 	ReplyBelongs       Name = "reply_belongs_to_call"
@@ -39,6 +40,7 @@ var promises = []struct {
 	{SuccessHasEffect, "a call that succeeded has its effect: exactly once, or at least once if its method is at-least-once"},
 	{NotExecutedHasNone, "a call that was told to be not executed has no effect"},
 	{UnknownAtMostOne, "a call that neither succeeded nor is proven not executed has at most one effect (not at-least-once)"},
+	{UnservedIsTold, "a call that nobody serves is told to be not executed, unless the broker is away or cut off"},
 	{ResolveAgrees, "what Resolve says of a call is so, and stays so"},
 	{EffectHasCall, "each effect is of a call that was made"},
 	{ReplyBelongs, "each reply answers the call that got it"},

@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"pgregory.net/rapid"
@@ -52,7 +53,7 @@ func (s *story) begin(process, id string, op history.Op) uint64 {
 	s.number++
 	s.add(process, s.now, history.Event{
 		Kind: history.KindCall, Client: "a", CallID: id, Number: s.number, Method: "work", Mode: s.mode.String(), Op: &op,
-		Deadline: s.now + allowed, Poison: len(id) > 2 && id[:2] == "po",
+		Deadline: s.now + allowed, Poison: strings.HasPrefix(id, "po"), Unserved: strings.HasPrefix(id, "ns"),
 	})
 	return s.number
 }
@@ -233,7 +234,11 @@ func tell(t *rapid.T, mode server.Mode) []history.Event {
 	s.resolve("rx-0", "canceled", warren.Unknown)
 	s.call("rf-0", appends, unknown, false)
 	s.resolve("rf-0", "failed", warren.NotExecuted)
-	s.fault(history.Fault{Name: "kill-server", Target: "server"}, some)
+	s.fault(history.Fault{Name: "kill-server", Target: "server"}, func() {
+		some()
+		s.call("ns-0", appends, notExecuted, false)
+	})
+	s.fault(history.Fault{Name: "cut", Target: "clients"}, func() { s.call("ns-1", appends, unknown, false) })
 	s.call("rp-0", appends, ok, true)
 	s.again("rp-0", appends)
 	s.call("rr-0", appends, unknown, true)

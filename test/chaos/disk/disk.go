@@ -168,13 +168,13 @@ func (d *Disk) Fill(leave int64) error {
 	}
 	defer f.Close()
 	var size int64
-	for chunk := make([]byte, 64<<10); len(chunk) > 0; {
-		n, err := f.Write(chunk)
-		size += int64(n)
-		switch {
+	for step := int64(1 << 30); step > 0; {
+		switch err := allot(f, size, step); {
+		case err == nil:
+			size += step
 		case errors.Is(err, syscall.ENOSPC):
-			chunk = chunk[:len(chunk)/2]
-		case err != nil:
+			step /= 2
+		case !errors.Is(err, syscall.EINTR):
 			return fmt.Errorf("disk: fill: %w", err)
 		}
 	}

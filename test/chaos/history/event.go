@@ -13,7 +13,7 @@ type Kind string
 // have.
 const (
 	// KindCall: a client is about to make a call. Client, CallID, Number, Method,
-	// Mode, Op, Deadline, Poison.
+	// Mode, Op, Deadline, Poison, Unserved.
 	KindCall Kind = "call"
 	// KindEnd: that call returned to the client. Client, CallID, Number, OK or Code,
 	// Reason, Outcome and Text; Replayed, Remote, Attempts, Digest, Echo, Value,
@@ -92,6 +92,8 @@ type Event struct {
 	Deadline time.Duration `json:"deadline,omitempty"`
 	// Poison says that the call is made to be parked.
 	Poison bool `json:"poison,omitempty"`
+	// Unserved says that nobody serves the method of the call.
+	Unserved bool `json:"unserved,omitempty"`
 
 	// OK says that the call succeeded: then there is no Code, Reason, or Text.
 	OK      bool           `json:"ok,omitempty"`

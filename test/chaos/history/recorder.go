@@ -51,7 +51,9 @@ type Call struct {
 	// Timeout, above 0, ends the context that Do gives to its function, if the
 	// caller's does not end earlier.
 	Timeout time.Duration
-	Poison  bool
+	// Poison says that the call is made to be parked, Unserved that nobody serves its
+	// method.
+	Poison, Unserved bool
 }
 
 // Do records the call, makes it by calling fn once, and records its end. fn must
@@ -75,7 +77,7 @@ func (r *Recorder) Do(
 	}
 	begin := Event{
 		Kind: KindCall, Client: c.Client, CallID: c.CallID, Number: r.last.Add(1), Method: c.Method, Mode: c.Mode,
-		Op: &c.Op, Poison: c.Poison,
+		Op: &c.Op, Poison: c.Poison, Unserved: c.Unserved,
 	}
 	begin.At, begin.Wall = r.log.Now()
 	if c.Timeout > 0 {
