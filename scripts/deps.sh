@@ -2,9 +2,10 @@
 # Install through apt what is missing to run Warren's demo, tests and benchmarks, and nothing else.
 #
 #   scripts/deps.sh broker    what the demo and the benchmarks need: a RabbitMQ server
-#   scripts/deps.sh           that, and what the tests need: a C compiler for the race detector,
-#                             pika, and Node.js with npm for the interoperability tests; iproute2,
-#                             e2fsprogs and mount for partitions and broken disks
+#   scripts/deps.sh           that, and what the tests need: a C compiler for the race detector; AMQP
+#                             libraries of Python, Ruby, PHP, Perl, C and Erlang, and Node.js with npm,
+#                             for the interoperability tests; iproute2, e2fsprogs and mount for
+#                             partitions and broken disks
 #
 # apt-get runs only if something is missing. RabbitMQ's programs are installed, its service is neither
 # started nor enabled: the demo and the tests run brokers of their own on free ports.
@@ -16,6 +17,8 @@ exec >&2
 PATH=$PATH:/usr/sbin:/sbin
 
 have() { command -v "$1" >/dev/null 2>&1; }
+
+quietly() { "$@" >/dev/null 2>&1; }
 
 die() {
     echo "deps: $*"
@@ -41,6 +44,21 @@ have_pika() {
     return 1
 }
 
+# Likewise: Debian's libraries belong to Debian's Ruby, PHP and Perl.
+have_bunny() { quietly ruby -e 'require "bunny"' || quietly /usr/bin/ruby -e 'require "bunny"'; }
+
+have_php_amqplib() {
+    for php in php /usr/bin/php; do
+        quietly "$php" -r 'require "PhpAmqpLib/autoload.php"; exit(class_exists("PhpAmqpLib\\Wire\\AMQPWriter") ? 0 : 1);' &&
+            return 0
+    done
+    return 1
+}
+
+have_anyevent_rabbitmq() { quietly perl -MAnyEvent::RabbitMQ -e 1 || quietly /usr/bin/perl -MAnyEvent::RabbitMQ -e 1; }
+
+have_librabbitmq() { echo '#include <amqp_tcp_socket.h>' | quietly ${CC:-gcc} -x c -fsyntax-only -; }
+
 missing() {
     have rabbitmq-server || echo rabbitmq-server
     have_roots || echo ca-certificates
@@ -49,10 +67,22 @@ missing() {
     have_pika || echo python3-pika
     have node || echo nodejs
     have npm || echo npm
+    have_bunny || echo ruby-bunny
+    have_php_amqplib || echo php-cli php-amqplib
+    have_anyevent_rabbitmq || echo libanyevent-rabbitmq-perl
+    have_librabbitmq || echo librabbitmq-dev
+    have amqp-publish || echo amqp-tools
+    # amqp_client comes with the broker.
+    have erlc || echo erlang-base
     [ "$(uname)" = Linux ] || return 0
     have ip || echo iproute2
     have mkfs.ext4 || echo e2fsprogs
     have mount || echo mount
+}
+
+apt_install() {
+    apt-get -q -y -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 \
+        install --no-install-recommends "$@"
 }
 
 # Runs as root. A policy-rc.d that answers 101 keeps package scripts from starting services.
@@ -72,8 +102,8 @@ install_packages() {
     export DEBIAN_FRONTEND=noninteractive
     # A third party's unreachable archive does not matter if Debian's can be read.
     apt-get -q -o Acquire::Retries=3 update || echo "deps: apt-get update failed in part; going on"
-    apt-get -q -y -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 \
-        install --no-install-recommends "$@"
+    # One package that the archive lacks does not keep the others out.
+    apt_install "$@" || for package; do apt_install "$package" || echo "deps: $package cannot be installed"; done
 
     # The policy has kept the service from starting now; this keeps it from starting with the machine.
     case " $* " in
