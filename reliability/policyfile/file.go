@@ -20,15 +20,13 @@ package policyfile
 
 import (
 	"fmt"
-	"io"
-	"os"
-	"slices"
 
+	"github.com/warren-rpc/warren/internal/configfile"
 	"github.com/warren-rpc/warren/reliability"
 )
 
 // MaxSize is how many bytes a file may have.
-const MaxSize = 1 << 20
+const MaxSize = configfile.MaxSize
 
 // File is what a file says.
 type File struct {
@@ -39,51 +37,17 @@ type File struct {
 	// Findings are ordered by line.
 	Findings []Finding
 
-	places map[place]position
+	places map[place]configfile.Position
 }
 
-// Finding is something wrong with a file, and where.
-type Finding struct {
-	File   string            `json:"file"`
-	Line   int               `json:"line"`   // from 1
-	Column int               `json:"column"` // from 1
-	Level  reliability.Level `json:"level"`
-	// Path is that of the value, such as methods.orders.*.retry.attempts, or empty
-	// if it is about the file.
-	Path    string `json:"path"`
-	Message string `json:"message"`
-}
+// Finding is something wrong with a file, and where: File, Line and Column (from
+// 1), Level, the Path of the value, such as methods.orders.*.retry.attempts, and a
+// Message. String tells it on one line; Diagnostic as compilers do, with the level.
+type Finding = configfile.Finding
 
-// String returns the finding on one line, without its level:
-// "policy.yaml:12:5: methods.orders.*.retry.attempts: is 9; it must be from 1 to 5".
-func (f Finding) String() string { return f.position() + f.text() }
-
-// Diagnostic returns the finding as compilers tell theirs, with its level:
-// "policy.yaml:12:5: error: …".
-func (f Finding) Diagnostic() string { return f.position() + f.Level.String() + ": " + f.text() }
-
-func (f Finding) position() string { return fmt.Sprintf("%s:%d:%d: ", f.File, f.Line, f.Column) }
-
-func (f Finding) text() string {
-	if f.Path == "" {
-		return f.Message
-	}
-	return f.Path + ": " + f.Message
-}
-
-// Error tells why a file was refused.
-type Error struct {
-	Findings []Finding // at least one, all errors
-}
-
-// Error is the first finding, and how many more there are, on one line.
-func (e *Error) Error() string {
-	text := e.Findings[0].String()
-	if n := len(e.Findings) - 1; n > 0 {
-		text += fmt.Sprintf(" (and %d more)", n)
-	}
-	return text
-}
+// Error tells why a file was refused, by Findings: at least one, and all of them
+// errors. Its text is the first one, and how many more there are, on one line.
+type Error = configfile.Error
 
 // Load reads and checks a file. The error is an [*Error] if the file could be
 // read; the File is then returned too, for its findings.
@@ -96,12 +60,7 @@ func Load(path string) (*File, error) {
 }
 
 func read(path string) ([]byte, error) {
-	f, err := os.Open(path) //nolint:gosec // the path is the caller's, to read what it likes
-	if err != nil {
-		return nil, fmt.Errorf("policyfile: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
+	data, err := configfile.Read(path)
 	if err != nil {
 		return nil, fmt.Errorf("policyfile: %w", err)
 	}
@@ -117,45 +76,27 @@ func Parse(name string, data []byte) (reliability.Rules, []Finding, error) {
 }
 
 func parse(name string, data []byte) (*File, error) {
-	d := &decoder{file: name, data: data, places: map[place]position{}}
+	d := newDecoder(name, data)
 	rules := d.decode()
 	for _, found := range reliability.Check(rules) {
-		path := join("methods", found.Pattern)
+		path := configfile.Join("methods", found.Pattern)
 		if found.Field != "" {
-			path = join(path, found.Field)
+			path = configfile.Join(path, found.Field)
 		}
-		d.add(d.locate(found.Pattern, found.Field), found.Level, path, "%s", found.Message)
+		d.Add(d.locate(found.Pattern, found.Field), found.Level, path, "%s", found.Message)
 	}
-	slices.SortStableFunc(d.findings, func(a, b Finding) int {
-		if a.Line != b.Line {
-			return a.Line - b.Line
-		}
-		return a.Column - b.Column
-	})
-	f := &File{Name: name, Findings: d.findings, places: d.places}
-	if refused := f.errors(); len(refused) > 0 {
-		return f, &Error{Findings: refused}
+	err := configfile.Refusal(d.Findings)
+	f := &File{Name: name, Findings: d.Findings, places: d.places}
+	if err == nil {
+		f.Rules = rules
 	}
-	f.Rules = rules
-	return f, nil
-}
-
-func (f *File) errors() []Finding {
-	var list []Finding
-	for _, found := range f.Findings {
-		if found.Level == reliability.LevelError {
-			list = append(list, found)
-		}
-	}
-	return list
+	return f, err
 }
 
 // LineOf returns the line on which a pattern says a field, a name that
 // [reliability.Fields] lists, or on which the pattern stands if field is empty;
 // 0 if there is none.
-func (f *File) LineOf(pattern, field string) int { return f.places[place{pattern, field}].line }
+func (f *File) LineOf(pattern, field string) int { return f.places[place{pattern, field}].Line }
 
 // place is what has a position: a field of a pattern, or the pattern itself.
 type place struct{ pattern, field string }
-
-type position struct{ line, column int }

@@ -2,18 +2,11 @@ package policyfile_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"flag"
-	"fmt"
 	"os"
-	"reflect"
-	"regexp"
-	"slices"
-	"strings"
 	"testing"
 
-	"go.yaml.in/yaml/v3"
-
+	"github.com/warren-rpc/warren/internal/configfile/schemacheck"
 	"github.com/warren-rpc/warren/reliability/policyfile"
 )
 
@@ -72,144 +65,12 @@ func TestSchemaAgreesWithTheParser(t *testing.T) {
 	}
 }
 
-// schema has the keywords that the schema uses; others fail the test.
-type schema struct {
-	Dialect            string             `json:"$schema"`
-	Name               string             `json:"$id"`
-	Title, Description string             // of no consequence
-	Examples           []string           // the same
-	Defs               map[string]*schema `json:"$defs"`
-	Ref                string             `json:"$ref"`
-	Type               json.RawMessage    // a name, or a list of them
-	Enum               []any
-	AnyOf              []*schema
-	Pattern            string
-	Minimum            *float64
-	ExclusiveMinimum   *float64
-	Maximum            *float64
-	Items              *schema
-	UniqueItems        bool
-	Required           []string
-	PropertyNames      *schema
-	Properties         map[string]*schema
-	Additional         json.RawMessage `json:"additionalProperties"` // a schema, or false
-}
-
 // validate judges a document by the schema.
 func validate(t *testing.T, document string) []string {
 	t.Helper()
-	var value any
-	if err := yaml.Unmarshal([]byte(document), &value); err != nil {
-		t.Fatal(err)
-	}
-	plain, err := json.Marshal(value)
-	if err == nil {
-		err = json.Unmarshal(plain, &value)
-	}
+	wrong, err := schemacheck.Validate(policyfile.Schema(), []byte(document))
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := validator{t: t, root: parseSchema(t, policyfile.Schema())}
-	v.check(v.root, value, "")
-	return v.errs
-}
-
-func parseSchema(t *testing.T, text []byte) *schema {
-	t.Helper()
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	var s schema
-	if err := d.Decode(&s); err != nil {
-		t.Fatalf("the test does not know a keyword: %v", err)
-	}
-	return &s
-}
-
-type validator struct {
-	t    *testing.T
-	root *schema
-	errs []string
-}
-
-func (v *validator) refuse(wrong bool, path, keyword string) {
-	if wrong {
-		v.errs = append(v.errs, path+": "+keyword)
-	}
-}
-
-func (v *validator) check(s *schema, value any, path string) {
-	v.t.Helper()
-	if name, ok := strings.CutPrefix(s.Ref, "#/$defs/"); ok {
-		v.check(v.root.Defs[name], value, path)
-	}
-	if s.Type != nil {
-		var names []string
-		if json.Unmarshal(s.Type, &names) != nil {
-			names = []string{strings.Trim(string(s.Type), `"`)}
-		}
-		v.refuse(!slices.ContainsFunc(names, func(name string) bool { return isType(value, name) }), path, "type")
-	}
-	same := func(x any) bool { return reflect.DeepEqual(x, value) }
-	v.refuse(s.Enum != nil && !slices.ContainsFunc(s.Enum, same), path, "enum")
-	v.refuse(s.AnyOf != nil && !slices.ContainsFunc(s.AnyOf, func(one *schema) bool {
-		branch := validator{t: v.t, root: v.root}
-		branch.check(one, value, path)
-		return len(branch.errs) == 0
-	}), path, "anyOf")
-	switch value := value.(type) {
-	case string:
-		v.refuse(s.Pattern != "" && !regexp.MustCompile(s.Pattern).MatchString(value), path, "pattern")
-	case float64:
-		v.refuse(s.Minimum != nil && value < *s.Minimum, path, "minimum")
-		v.refuse(s.ExclusiveMinimum != nil && value <= *s.ExclusiveMinimum, path, "exclusiveMinimum")
-		v.refuse(s.Maximum != nil && value > *s.Maximum, path, "maximum")
-	case []any:
-		for i, item := range value {
-			if s.Items != nil {
-				v.check(s.Items, item, fmt.Sprint(path, "/", i))
-			}
-			v.refuse(s.UniqueItems && slices.Contains(value[:i], item), path, "uniqueItems")
-		}
-	case map[string]any:
-		v.object(s, value, path)
-	}
-}
-
-func (v *validator) object(s *schema, value map[string]any, path string) {
-	v.t.Helper()
-	for _, name := range s.Required {
-		_, there := value[name]
-		v.refuse(!there, path, "required")
-	}
-	for name, item := range value {
-		path := path + "/" + name
-		if s.PropertyNames != nil {
-			v.check(s.PropertyNames, name, path)
-		}
-		switch property, known := s.Properties[name]; {
-		case known:
-			v.check(property, item, path)
-		case string(s.Additional) == "false":
-			v.refuse(true, path, "additionalProperties")
-		case s.Additional != nil:
-			v.check(parseSchema(v.t, s.Additional), item, path)
-		}
-	}
-}
-
-func isType(value any, name string) bool {
-	switch v := value.(type) {
-	case nil:
-		return name == "null"
-	case bool:
-		return name == "boolean"
-	case float64:
-		return name == "number" || name == "integer" && v == float64(int64(v))
-	case string:
-		return name == "string"
-	case []any:
-		return name == "array"
-	default:
-		return name == "object"
-	}
+	return wrong
 }

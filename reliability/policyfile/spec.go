@@ -9,6 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/warren-rpc/warren/internal/configfile"
 	"github.com/warren-rpc/warren/reliability"
 )
 
@@ -36,13 +37,13 @@ var (
 // spec reads what is said of a pattern.
 func (d *decoder) spec(pattern string, at, node *yaml.Node) reliability.Spec {
 	var s reliability.Spec
-	path := join("methods", pattern)
-	if n := resolve(node); isNull(n) || n.Kind == yaml.MappingNode && len(n.Content) == 0 {
-		d.add(position{at.Line, at.Column}, reliability.LevelWarning, path, "says nothing")
+	path := configfile.Join("methods", pattern)
+	if n := configfile.Resolve(node); configfile.IsNull(n) || n.Kind == yaml.MappingNode && len(n.Content) == 0 {
+		d.Add(configfile.At(at), reliability.LevelWarning, path, "says nothing")
 		return s
 	}
-	d.each(at, node, path, func(key string, at, value *yaml.Node) {
-		path := join(path, key)
+	d.Each(at, node, path, func(key string, at, value *yaml.Node) {
+		path := configfile.Join(path, key)
 		switchable, part := parts[key]
 		switch {
 		case part:
@@ -52,22 +53,22 @@ func (d *decoder) spec(pattern string, at, node *yaml.Node) reliability.Spec {
 			d.mark(pattern, key, at)
 			d.set(&s, fields[key], path, at, value)
 		default:
-			d.refuse(at, path, "is not known%s", suggest(key, known("")))
+			d.Refuse(at, path, "is not known%s", suggest(key, known("")))
 		}
 	})
 	return s
 }
 
 func (d *decoder) mark(pattern, field string, at *yaml.Node) {
-	d.places[place{pattern, field}] = position{at.Line, at.Column}
+	d.places[place{pattern, field}] = configfile.At(at)
 }
 
 func (d *decoder) part(s *reliability.Spec, pattern, path, part string, switchable bool, at, value *yaml.Node) {
-	if resolve(value).Kind == yaml.MappingNode {
-		d.each(at, value, path, func(key string, at, value *yaml.Node) {
-			path, name := join(path, key), part+"."+key
+	if configfile.Resolve(value).Kind == yaml.MappingNode {
+		d.Each(at, value, path, func(key string, at, value *yaml.Node) {
+			path, name := configfile.Join(path, key), part+"."+key
 			if fields[name].Kind == 0 {
-				d.refuse(at, path, "is not known%s", suggest(key, known(part)))
+				d.Refuse(at, path, "is not known%s", suggest(key, known(part)))
 				return
 			}
 			d.mark(pattern, name, at)
@@ -79,12 +80,12 @@ func (d *decoder) part(s *reliability.Spec, pattern, path, part string, switchab
 		d.set(s, fields[part], path, at, value)
 		return
 	}
-	d.refuse(at, path, "is %s; it must be a mapping, of %s", describe(resolve(value)), strings.Join(known(part), ", "))
+	d.Refuse(at, path, "is %s; it must be a mapping, of %s", configfile.Describe(configfile.Resolve(value)), strings.Join(known(part), ", "))
 }
 
 // set says one value, if it is of the field's kind.
 func (d *decoder) set(s *reliability.Spec, f reliability.Field, path string, at, value *yaml.Node) {
-	value = resolve(value)
+	value = configfile.Resolve(value)
 	if f.Kind == reliability.KindCodes {
 		d.codes(s, f, path, at, value)
 		return
@@ -94,7 +95,7 @@ func (d *decoder) set(s *reliability.Spec, f reliability.Field, path string, at,
 		wrong = refusal(s.Set(f.Name, text))
 	}
 	if wrong != "" {
-		d.refuse(at, path, "%s", wrong)
+		d.Refuse(at, path, "%s", wrong)
 	}
 }
 
@@ -121,12 +122,12 @@ var wanted = map[reliability.Kind]string{
 func plain(f reliability.Field, value *yaml.Node) (text, wrong string) {
 	tag := value.ShortTag()
 	if value.Kind != yaml.ScalarNode || tag == "!!null" {
-		return "", "is " + describe(value) + "; write " + wanted[f.Kind]
+		return "", "is " + configfile.Describe(value) + "; write " + wanted[f.Kind]
 	}
 	switch f.Kind {
 	case reliability.KindCount, reliability.KindNumber:
 		if tag != "!!int" && tag != "!!float" {
-			wrong = "is " + describe(value) + "; write " + wanted[f.Kind]
+			wrong = "is " + configfile.Describe(value) + "; write " + wanted[f.Kind]
 			if _, err := strconv.ParseFloat(value.Value, 64); err == nil {
 				wrong += ", without quotes"
 			}
@@ -134,17 +135,17 @@ func plain(f reliability.Field, value *yaml.Node) (text, wrong string) {
 		}
 		var v float64
 		if err := value.Decode(&v); err != nil {
-			return "", "is " + describe(value) + "; write " + wanted[f.Kind]
+			return "", "is " + configfile.Describe(value) + "; write " + wanted[f.Kind]
 		}
 		if f.Kind == reliability.KindCount && (v != math.Trunc(v) || math.Abs(v) > math.MaxInt32) {
-			return "", "is " + clip(value.Value) + "; it must be a whole number, " + f.Bounds()
+			return "", "is " + configfile.Clip(value.Value) + "; it must be a whole number, " + f.Bounds()
 		}
 		return strconv.FormatFloat(v, 'f', -1, 64), ""
 	case reliability.KindBool, reliability.KindSwitch:
 		var v bool
 		if tag != "!!bool" || value.Decode(&v) != nil {
 			if f.Kind == reliability.KindBool {
-				wrong = "is " + describe(value) + "; write " + wanted[f.Kind]
+				wrong = "is " + configfile.Describe(value) + "; write " + wanted[f.Kind]
 				if value.Value == "true" || value.Value == "false" {
 					wrong += ", without quotes"
 				}
@@ -163,23 +164,23 @@ func plain(f reliability.Field, value *yaml.Node) (text, wrong string) {
 
 func (d *decoder) codes(s *reliability.Spec, f reliability.Field, path string, at, value *yaml.Node) {
 	if value.Kind != yaml.SequenceNode {
-		d.refuse(at, path, "is %s; it must be a list of codes", describe(value))
+		d.Refuse(at, path, "is %s; it must be a list of codes", configfile.Describe(value))
 		return
 	}
 	if len(value.Content) > len(f.Values) {
-		d.refuse(at, path, "is a list of %d; there are %d codes", len(value.Content), len(f.Values))
+		d.Refuse(at, path, "is a list of %d; there are %d codes", len(value.Content), len(f.Values))
 		return
 	}
 	names := make([]string, 0, len(value.Content))
 	for _, item := range value.Content {
-		name := resolve(item)
+		name := configfile.Resolve(item)
 		if name.Kind != yaml.ScalarNode || !slices.Contains(f.Values, name.Value) {
-			d.refuse(item, path, "has %s, which is not the name of a code%s", describe(name), suggest(name.Value, f.Values))
+			d.Refuse(item, path, "has %s, which is not the name of a code%s", configfile.Describe(name), suggest(name.Value, f.Values))
 			return
 		}
 		names = append(names, name.Value)
 	}
 	if wrong := refusal(s.Set(f.Name, strings.Join(names, ","))); wrong != "" {
-		d.refuse(at, path, "%s", wrong)
+		d.Refuse(at, path, "%s", wrong)
 	}
 }
