@@ -27,8 +27,8 @@ func chaosCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "chaos",
 		Usage: "make calls while everything around them is broken, and check what was promised",
-		Description: `Starts a RabbitMQ node of its own, a server process with a store, and clients
-behind a proxy; makes calls while faults happen; and judges every call and every
+		Description: `Starts a RabbitMQ broker of its own, a server process with a store, and clients
+behind a proxy, some of them in a process of their own; makes calls while faults happen; and judges every call and every
 effect. Exit code 7 if anything was broken. It touches nothing that it did not
 start. The same seed makes the same plan of faults.
 
@@ -42,6 +42,7 @@ Examples:
 			&cli.StringFlag{Name: "faults", Usage: "kinds of `FAULT`, separated by commas", DefaultText: "all"},
 			&cli.StringFlag{Name: "mode", Value: "transactional", Usage: "at-least-once, at-most-once or transactional"},
 			&cli.Uint64Flag{Name: "seed", Usage: "draws the faults", DefaultText: "by chance"},
+			&cli.IntFlag{Name: "nodes", Value: 1, Usage: "of the broker, 1 to 7"},
 			&cli.IntFlag{Name: "workers", Value: 24, Usage: "calls in flight"},
 			&cli.DurationFlag{Name: "grace", Value: 100 * time.Millisecond, Usage: "how late a call may end; what the machine stood still is added"},
 			&cli.DurationFlag{Name: "recovery", Value: 10 * time.Second, Usage: "how soon after a fault a call must succeed"},
@@ -51,12 +52,26 @@ Examples:
 	}
 }
 
-// chaosServerCommand is what a run starts its servers by.
+// Names of the commands that a run starts its processes by.
+const (
+	chaosServer = "chaos-server"
+	chaosClient = "chaos-client"
+)
+
 func chaosServerCommand() *cli.Command {
 	return &cli.Command{
-		Name: "chaos-server", Usage: "a server of a chaos run", Hidden: true,
+		Name: chaosServer, Usage: "a server of a chaos run", Hidden: true,
 		Action: func(ctx context.Context, cmd *cli.Command) error {
-			return workload.Serve(ctx, cmd.Root().Writer, cmd.Root().ErrWriter)
+			return workload.Serve(ctx, cmd.Root().Writer, cmd.Root().ErrWriter, nil)
+		},
+	}
+}
+
+func chaosClientCommand() *cli.Command {
+	return &cli.Command{
+		Name: chaosClient, Usage: "a client of a chaos run", Hidden: true,
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			return workload.Call(ctx, cmd.Root().Writer, cmd.Root().ErrWriter)
 		},
 	}
 }
@@ -91,8 +106,11 @@ func runChaos(ctx context.Context, cmd *cli.Command) error {
 		return exit(exitInternal, "%w", err)
 	}
 	run := chaosreport.Run{
-		Report: result.Report, Mode: cfg.Mode.String(), Seed: cfg.Seed, Started: began,
+		Report: result.Report, Mode: cfg.Mode.String(), Seed: cfg.Seed, Started: began, Kills: result.Kills, Missing: result.Missing,
 		Command: fmt.Sprintf("warren chaos --duration %v --mode %v --seed %d", cfg.Duration, cfg.Mode, cfg.Seed),
+	}
+	if cfg.Nodes > 1 {
+		run.Command += fmt.Sprintf(" --nodes %d", cfg.Nodes)
 	}
 	if len(cfg.Faults) > 0 {
 		run.Command += " --faults " + strings.Join(cfg.Faults, ",")
@@ -129,7 +147,7 @@ func tellChaos(out *output, run chaosreport.Run, path string) error {
 func chaosConfig(cmd *cli.Command) (chaos.Config, error) {
 	cfg := chaos.Config{
 		Duration: cmd.Duration("duration"), Seed: cmd.Uint64("seed"), Workers: cmd.Int("workers"), Folder: cmd.String("folder"),
-		Grace: cmd.Duration("grace"), Recovery: cmd.Duration("recovery"),
+		Grace: cmd.Duration("grace"), Recovery: cmd.Duration("recovery"), Nodes: cmd.Int("nodes"),
 	}
 	if _, err := arguments(cmd, 0, 0); err != nil {
 		return cfg, err
@@ -143,6 +161,9 @@ func chaosConfig(cmd *cli.Command) (chaos.Config, error) {
 		return cfg, err
 	}
 	if err := within(cmd, "workers", cfg.Workers, 1, 10_000); err != nil {
+		return cfg, err
+	}
+	if err := within(cmd, "nodes", cfg.Nodes, 1, 7); err != nil {
 		return cfg, err
 	}
 	if err := within(cmd, "grace", cfg.Grace, time.Millisecond, time.Minute); err != nil {
@@ -166,6 +187,6 @@ func chaosConfig(cmd *cli.Command) (chaos.Config, error) {
 	if err != nil {
 		return cfg, exit(exitInternal, "%w", err)
 	}
-	cfg.Server = []string{program, "chaos-server"}
+	cfg.Server, cfg.Caller = []string{program, chaosServer}, []string{program, chaosClient}
 	return cfg, nil
 }

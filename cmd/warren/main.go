@@ -66,7 +66,7 @@ func rootCommand(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
 		Commands: []*cli.Command{
 			serveCommand(), callCommand(), pingCommand(), brokerCommand(), demoCommand(), benchCommand(),
 			policyCommand(), resolveCommand(), storeCommand(), deadCommand(),
-			chaosCommand(), demoServerCommand(), benchWorkerCommand(), chaosServerCommand(),
+			chaosCommand(), demoServerCommand(), benchWorkerCommand(), chaosServerCommand(), chaosClientCommand(),
 		},
 	}
 	for _, cmd := range root.Commands {

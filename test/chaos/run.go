@@ -5,26 +5,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
+	"math/rand/v2"
 	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
-	"github.com/warren-rpc/warren/reliability"
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/test/chaos/check"
 	"github.com/warren-rpc/warren/test/chaos/history"
 	"github.com/warren-rpc/warren/test/chaos/proc"
-	"github.com/warren-rpc/warren/test/chaos/proxy"
 	"github.com/warren-rpc/warren/test/chaos/workload"
-	"github.com/warren-rpc/warren/test/rabbit"
 )
-
-const method = workload.Method
 
 // Config says what is run. Duration and Server have no default.
 type Config struct {
@@ -41,9 +34,19 @@ type Config struct {
 	Workers int
 	// Timeout is each call's. Default: 8 s.
 	Timeout time.Duration
+	// Nodes is how many nodes the broker has. Default: 1; up to 7. With three or more a
+	// node that is killed costs nothing but a new leader of its queues.
+	Nodes int
 	// Server is the program, with its arguments, of a process that calls
-	// workload.Serve.
+	// [workload.Serve].
 	Server []string
+	// Caller is that of a process that calls [workload.Call]: a client that is killed,
+	// too. Default: none.
+	Caller []string
+	// Method is what is called, if it is one of the Server's own. Request then makes a
+	// body, which is sent as JSON. Default: [workload.Method] and its operations.
+	Method  string
+	Request func(rng *rand.Rand) any
 	// Folder gets the history, the store and the processes' output. It must be empty,
 	// or not there.
 	Folder string
@@ -69,8 +72,11 @@ type Progress struct {
 type Result struct {
 	*check.Report
 	Config Config
-	// Kills is at which crash point the server died how often; "" is any other time.
+	// Kills is at which crash point servers and clients died how often; "" is any
+	// other time.
 	Kills map[string]int
+	// Missing says of kinds of fault that were not chosen by name why there were none.
+	Missing map[string]string
 }
 
 // run is a run that is under way.
@@ -78,22 +84,20 @@ type run struct {
 	cfg   Config
 	began time.Time
 	log   *history.Log
+	stage
 
-	node      *rabbit.Node
-	broker    sync.Mutex // held by who does something to the node
-	near, far *proxy.Proxy
-	server    *proc.Process
-	spec      workload.Spec
-	clients   *workload.Clients
+	clients  *workload.Clients
+	stranger *client.Client
 
-	poisons   atomic.Int64
-	poisoning sync.WaitGroup
+	poisons atomic.Int64
+	asides  sync.WaitGroup // calls that faults make
 
-	mu     sync.Mutex
-	faults int
-	phase  string
-	kills  map[string]int
-	cancel context.CancelCauseFunc // ends the run early
+	mu      sync.Mutex
+	faults  int
+	phase   string
+	kills   map[string]int
+	missing map[string]string
+	cancel  context.CancelCauseFunc // ends the run early
 }
 
 func (c Config) complete() (Config, error) {
@@ -101,11 +105,16 @@ func (c Config) complete() (Config, error) {
 	c.Timeout = cmp.Or(c.Timeout, 8*time.Second)
 	c.Grace = cmp.Or(c.Grace, 100*time.Millisecond)
 	c.Recovery = cmp.Or(c.Recovery, recovery)
+	c.Nodes = cmp.Or(c.Nodes, 1)
 	switch {
 	case c.Duration < time.Second:
 		return c, errors.New("chaos: Config.Duration must be at least 1 s")
 	case len(c.Server) == 0:
 		return c, errors.New("chaos: Config.Server is required")
+	case (c.Method == "") != (c.Request == nil):
+		return c, errors.New("chaos: Config.Method and Config.Request go together")
+	case c.Nodes < 1 || c.Nodes > 7:
+		return c, errors.New("chaos: Config.Nodes must be 1 to 7")
 	case c.Folder == "":
 		return c, errors.New("chaos: Config.Folder is required")
 	}
@@ -129,7 +138,7 @@ func Run(ctx context.Context, cfg Config) (result *Result, err error) {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	r := &run{cfg: cfg, began: time.Now(), kills: map[string]int{}, cancel: cancel}
+	r := &run{cfg: cfg, began: time.Now(), kills: map[string]int{}, missing: map[string]string{}, cancel: cancel}
 	stopTelling := r.tell()
 	defer stopTelling()
 	if r.log, err = history.Open(cfg.Folder, "clients", r.began); err != nil {
@@ -141,18 +150,18 @@ func Run(ctx context.Context, cfg Config) (result *Result, err error) {
 	}
 	r.enter("judging")
 	report, err := check.Check(history.ReadFolder(cfg.Folder), check.Options{
-		Mode: cfg.Mode, Grace: cfg.Grace, Recovery: cfg.Recovery, Visualise: cfg.Folder, Require: required(cfg.Mode),
+		Mode: cfg.Mode, Grace: cfg.Grace, Recovery: cfg.Recovery, Visualise: cfg.Folder, Require: r.required(),
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &Result{Report: report, Config: cfg, Kills: r.kills}, nil
+	return &Result{Report: report, Config: cfg, Kills: r.kills, Missing: r.missing}, nil
 }
 
 // required are the invariants that say nothing if they were never checked.
-func required(mode server.Mode) []check.Name {
+func (r *run) required() []check.Name {
 	names := []check.Name{check.SuccessHasEffect, check.EffectHasCall, check.EndsOnce, check.EndsInTime, check.QueuesDrained}
-	if mode == server.Transactional {
+	if len(r.accounts()) > 0 {
 		names = append(names, check.BankSum, check.RegisterLinearizes)
 	}
 	return names
@@ -169,7 +178,8 @@ func (r *run) drive(ctx context.Context, chosen []kind) (err error) {
 			return err
 		}
 	}
-	if err := r.setUp(ctx); err != nil {
+	chosen, err = r.setUp(ctx, chosen)
+	if err != nil {
 		return errors.Join(err, r.tearDown())
 	}
 	clients, err := r.connect(ctx)
@@ -189,58 +199,10 @@ func (r *run) drive(ctx context.Context, chosen []kind) (err error) {
 	return r.sampleSelf(history.PhaseEnd)
 }
 
-// setUp starts the broker, the proxies and the server.
-func (r *run) setUp(ctx context.Context) (err error) {
-	if r.node, err = rabbit.Start(ctx, rabbit.Options{}); err != nil {
-		return err
-	}
-	for i, p := range []**proxy.Proxy{&r.near, &r.far} {
-		if *p, err = proxy.New(r.node.Addr(), proxy.Options{Seed: r.cfg.Seed + uint64(i)}); err != nil {
-			return err
-		}
-	}
-	r.spec = workload.Spec{URLs: []string{r.far.URL(r.node.URL())}, Folder: r.cfg.Folder, Start: r.began, Mode: r.cfg.Mode}
-	env, err := r.spec.Environ()
-	if err != nil {
-		return err
-	}
-	r.server, err = proc.Start(ctx, proc.Options{
-		Path: r.cfg.Server[0], Args: r.cfg.Server[1:], Env: []string{env}, Log: r.cfg.Folder + "/server.log",
-		Ready: workload.Ready, ReadyWithin: time.Minute, Seed: r.cfg.Seed,
-	})
-	return err
-}
-
-// tearDown ends what setUp has started.
-func (r *run) tearDown() (err error) {
-	if r.server != nil {
-		err = r.server.Close()
-	}
-	for _, p := range []*proxy.Proxy{r.near, r.far} {
-		if p != nil {
-			err = errors.Join(err, p.Close())
-		}
-	}
-	if r.node != nil {
-		err = errors.Join(err, r.node.Close())
-	}
-	return err
-}
-
-// connect makes the clients. Their policies repeat what is unknown: the server
-// knows the calls.
-func (r *run) connect(ctx context.Context) ([]*client.Client, error) {
-	var clients []*client.Client
-	for range 3 {
-		c, err := client.New(client.Config{
-			Broker: warren.Broker{
-				URLs: []string{r.near.URL(r.node.URL())}, Name: "chaos client", Heartbeat: workload.Heartbeat,
-			},
-			Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), NoServer: client.Wait,
-			Policies: reliability.Rules{Methods: map[string]reliability.Spec{
-				"*": {Timeout: &r.cfg.Timeout, Idempotent: new(true)},
-			}},
-		})
+// connect makes the clients of this process. The last one is the stranger's.
+func (r *run) connect(ctx context.Context) (clients []*client.Client, err error) {
+	for n, user := range []string{workload.User, workload.User, workload.User, workload.Stranger} {
+		c, err := workload.NewClient(r.near.urls(user, n), user, r.cfg.Timeout)
 		if err != nil {
 			return clients, err
 		}
@@ -254,15 +216,29 @@ func (r *run) connect(ctx context.Context) ([]*client.Client, error) {
 
 // breakThings makes calls while faults happen, and then until all is well again.
 func (r *run) breakThings(ctx context.Context, clients []*client.Client, chosen []kind) error {
+	last := len(clients) - 1
 	r.mu.Lock()
+	r.stranger = clients[last]
 	r.clients = workload.NewClients(workload.ClientsConfig{
-		Log: r.log, Clients: clients, Mode: r.cfg.Mode, Timeout: r.cfg.Timeout, Seed: r.cfg.Seed,
+		Log: r.log, Clients: clients[:last], Mode: r.cfg.Mode, Timeout: r.cfg.Timeout, Start: r.began, Seed: r.cfg.Seed,
+		Method: r.cfg.Method, Request: r.cfg.Request,
 	})
 	r.mu.Unlock()
 	watch, stopWatching := context.WithCancel(ctx)
+	defer stopWatching()
 	var watching sync.WaitGroup
-	watching.Go(func() { r.follow(watch) })
-	watching.Go(func() { r.watchMachine(watch) })
+	watching.Go(func() { r.follow(watch, r.server, history.Fault{Name: "kill-server", Target: "server"}) })
+	calling, stopCalling := context.WithCancel(ctx)
+	defer stopCalling()
+	if r.caller != nil {
+		f := history.Fault{Name: "kill-client", Target: workload.Caller, Class: history.Kills}
+		watching.Go(func() { r.follow(calling, r.caller, f) })
+	}
+	watching.Go(func() {
+		if err := workload.WatchMachine(watch, r.log); err != nil {
+			r.fail(err)
+		}
+	})
 	r.clients.Start(ctx, r.cfg.Workers)
 
 	r.enter("breaking")
@@ -275,36 +251,59 @@ func (r *run) breakThings(ctx context.Context, clients []*client.Client, chosen 
 	stopBreaking()
 
 	r.enter("recovering")
-	orders, cancel := context.WithTimeout(ctx, 5*time.Second)
-	_ = r.server.Arm(orders, "") // no more kills
-	cancel()
+	r.disarm(ctx)
 	_ = pause(ctx, min(r.cfg.Recovery, recovery)+2*time.Second)
-	r.clients.Stop()
-	r.poisoning.Wait()
-	left := r.clients.ResolveAll(ctx)
-	err := r.quiet(ctx)
+	stopCalling() // it is not started again
+	err := r.settle(ctx)
 	stopWatching()
 	watching.Wait()
-	if left > 0 {
-		err = errors.Join(err, fmt.Errorf("chaos: what became of %d calls was not told", left))
-	}
 	return errors.Join(err, context.Cause(ctx))
+}
+
+// disarm has nobody die any more.
+func (r *run) disarm(ctx context.Context) {
+	orders, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	for _, p := range []*proc.Process{r.server, r.caller} {
+		if p != nil {
+			_ = p.Arm(orders, "") // it may just be started again
+			_ = p.SetCrash("")
+		}
+	}
+}
+
+// settle ends all calls, asks about those whose outcome is unknown, and looks at
+// what is left.
+func (r *run) settle(ctx context.Context) error {
+	if r.caller != nil {
+		stopping, cancel := context.WithTimeout(ctx, time.Minute)
+		defer cancel()
+		if err := r.caller.Stop(stopping); err != nil {
+			return fmt.Errorf("chaos: stop the client's process: %w", err)
+		}
+	}
+	r.clients.Stop()
+	r.asides.Wait()
+	if err := r.clients.Adopt(history.ReadFolder(r.cfg.Folder)); err != nil {
+		return err
+	}
+	if left := r.clients.ResolveAll(ctx); left > 0 {
+		return errors.Join(r.quiet(ctx), fmt.Errorf("chaos: what became of %d calls was not told", left))
+	}
+	return r.quiet(ctx)
 }
 
 const recovery = 10 * time.Second
 
 func (r *run) accounts() []string {
-	if r.cfg.Mode != server.Transactional {
+	if r.cfg.Mode != server.Transactional || r.cfg.Request != nil {
 		return nil
 	}
 	return workload.Accounts()
 }
 
-func (r *run) withBroker(do func() error) error {
-	r.broker.Lock()
-	defer r.broker.Unlock()
-	return do()
-}
+// method is what is called.
+func (r *run) method() string { return cmp.Or(r.cfg.Method, workload.Method) }
 
 func (r *run) count() {
 	r.mu.Lock()

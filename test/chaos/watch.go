@@ -10,14 +10,16 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/test/chaos/history"
+	"github.com/warren-rpc/warren/test/chaos/proc"
 	"github.com/warren-rpc/warren/test/chaos/workload"
 )
 
-// follow starts the server again whenever it has died, and records its deaths.
-func (r *run) follow(ctx context.Context) {
+// follow starts a process again whenever it has died, and records its deaths.
+func (r *run) follow(ctx context.Context, p *proc.Process, f history.Fault) {
 	for {
-		exit, err := r.server.Wait(ctx)
+		exit, err := p.Wait(ctx)
 		if err != nil {
 			return
 		}
@@ -25,65 +27,25 @@ func (r *run) follow(ctx context.Context) {
 		r.kills[exit.Crash.Point]++
 		r.faults++
 		r.mu.Unlock()
-		f := history.Fault{Name: "kill-server", Target: "server", Detail: exit.Crash.Point}
-		if exit.Crash.Point == "" {
+		if f.Detail = exit.Crash.Point; f.Detail == "" {
 			f.Detail = fmt.Sprintf("%s, code %d", exit.Signal, exit.Code)
 		}
 		ended, err := r.log.Begin(f)
 		if err == nil {
-			err = r.server.Restart(ctx)
+			err = p.Restart(ctx)
 		}
 		for tries := 0; err != nil && ctx.Err() == nil && tries < 20; tries++ {
-			err = r.server.Restart(ctx) // it may have met another fault
+			err = p.Restart(ctx) // it may have met another fault
 		}
 		if err == nil {
 			err = ended()
 		}
 		if err != nil {
 			if ctx.Err() == nil {
-				r.fail(fmt.Errorf("chaos: the server is not to be started: %w", err))
+				r.fail(fmt.Errorf("chaos: the process of %s is not to be started: %w", f.Target, err))
 			}
 			return
 		}
-	}
-}
-
-const (
-	// beat is how often watchMachine looks, and stood how late it must be for the
-	// machine to have stood still.
-	beat  = 5 * time.Millisecond
-	stood = 20 * time.Millisecond
-)
-
-// watchMachine records when this process did not get to run for a while, as on a
-// machine with more to do than it can: its calls cannot end in time then.
-func (r *run) watchMachine(ctx context.Context) {
-	tick := time.NewTicker(beat)
-	defer tick.Stop()
-	last := time.Now()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		now := time.Now()
-		if late := now.Sub(last) - beat; late > stood {
-			at, wall := r.log.Now()
-			f := &history.Fault{
-				Name: "machine-stood", ID: strconv.FormatInt(int64(at), 10), Target: r.log.Process(), Class: history.Freezes,
-			}
-			for _, e := range []history.Event{
-				{Kind: history.KindFault, Phase: history.PhaseBegin, Fault: f, At: at - late, Wall: wall.Add(-late)},
-				{Kind: history.KindFault, Phase: history.PhaseEnd, Fault: f, At: at, Wall: wall},
-			} {
-				if err := r.log.Append(e); err != nil {
-					r.fail(err)
-					return
-				}
-			}
-		}
-		last = now
 	}
 }
 
@@ -124,7 +86,7 @@ func (r *run) progress() Progress {
 
 // quiet records what is left in the queues when all is over.
 func (r *run) quiet(ctx context.Context) error {
-	conn, err := amqp.Dial(r.node.URL())
+	conn, err := amqp.Dial(r.nodes[0].URL())
 	if err != nil {
 		return fmt.Errorf("chaos: look at the queues: %w", err)
 	}
@@ -134,19 +96,19 @@ func (r *run) quiet(ctx context.Context) error {
 		return fmt.Errorf("chaos: look at the queues: %w", err)
 	}
 	for {
-		d, ok, err := ch.Get(method+".dead", true)
+		d, ok, err := ch.Get(r.method()+".dead", true)
 		if err != nil {
 			return fmt.Errorf("chaos: read the dead ones: %w", err)
 		}
 		if !ok {
 			break
 		}
-		note := history.Event{Kind: history.KindNote, Note: history.NoteParked, Method: method, CallID: d.CorrelationId}
+		note := history.Event{Kind: history.KindNote, Note: history.NoteParked, Method: r.method(), CallID: d.CorrelationId}
 		if err := r.log.Append(note); err != nil {
 			return err
 		}
 	}
-	if err := r.log.Append(history.Event{Kind: history.KindNote, Note: history.NoteDeadQueueRead, Method: method}); err != nil {
+	if err := r.log.Append(history.Event{Kind: history.KindNote, Note: history.NoteDeadQueueRead, Method: r.method()}); err != nil {
 		return err
 	}
 	var depth int
@@ -162,7 +124,7 @@ func (r *run) quiet(ctx context.Context) error {
 		}
 	}
 	return r.log.Append(history.Event{
-		Kind: history.KindSample, Phase: history.PhaseEnd, Sample: &history.Sample{Queue: method, Depth: depth},
+		Kind: history.KindSample, Phase: history.PhaseEnd, Sample: &history.Sample{Queue: r.method(), Depth: depth},
 	})
 }
 
@@ -172,24 +134,24 @@ const drain = 15 * time.Second
 // depth is how many messages are in the method's queue, those with the server among
 // them.
 func (r *run) depth(ctx context.Context) (int, error) {
-	queues, err := r.node.Queues(ctx, "/")
+	queues, err := r.nodes[0].Queues(ctx, "/")
 	if err != nil {
 		return 0, fmt.Errorf("chaos: look at the queues: %w", err)
 	}
 	for _, q := range queues {
-		if q.Name == method {
+		if q.Name == r.method() {
 			return q.Ready + q.Unacked, nil
 		}
 	}
-	return 0, fmt.Errorf("chaos: there is no queue %s", method)
+	return 0, fmt.Errorf("chaos: there is no queue %s", r.method())
 }
 
 // readBook records the effects that are in the store's file, and the balances.
 func (r *run) readBook() error {
-	if len(r.accounts()) == 0 {
+	if r.cfg.Mode != server.Transactional {
 		return nil // the servers have written theirs themselves
 	}
-	balances, err := workload.Book(r.spec.StorePath(), r.accounts(), r.log.Append)
+	balances, err := workload.Book(r.book(), r.accounts(), r.log.Append)
 	if err != nil {
 		return err
 	}

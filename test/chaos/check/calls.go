@@ -8,6 +8,7 @@ import (
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/test/chaos/history"
 )
 
 // calls judges what callers were told by what was done.
@@ -208,12 +209,14 @@ func (j *judge) belongs(c *call, echoed, astray bool, d digest) {
 }
 
 // unserved judges calls of methods that nobody serves. What befalls servers alone
-// is no excuse.
+// is no excuse, nor is a moment in which the machine stood still.
 func (j *judge) unserved(g *gathered, c *call) {
 	for i := range c.invocations {
 		v := &c.invocations[i]
 		excused := slices.ContainsFunc(g.faults.spans, func(s Span) bool {
-			return s.Fault.Target != "server" && s.To >= v.at-unsettled && s.From <= v.ended
+			struck := s.Fault.Target == "broker" || s.Fault.Target == "clients" ||
+				s.Fault.Class == history.Freezes && s.To-s.From > unsettled/10
+			return struck && s.To >= v.at-unsettled && s.From <= v.ended
 		})
 		if !v.unserved || v.ends == 0 || excused {
 			continue

@@ -118,6 +118,8 @@ var mutants = []struct {
 	{"no success after a fault", Recovers, nil, added(
 		history.Event{Kind: history.KindFault, Phase: history.PhaseBegin, At: time.Hour, Fault: &history.Fault{Name: "cut"}},
 		history.Event{Kind: history.KindFault, Phase: history.PhaseEnd, At: time.Hour + 1, Fault: &history.Fault{Name: "cut"}},
+		history.Event{Kind: history.KindCall, CallID: "late", Number: 1, At: time.Hour + 2, Process: "late@1", Deadline: time.Hour + 3},
+		history.Event{Kind: history.KindEnd, CallID: "late", Number: 1, At: time.Hour + 3, Process: "late@1", Code: "deadline_exceeded"},
 		history.Event{Kind: history.KindNote, At: 2 * time.Hour},
 	)},
 	{"stale read", RegisterLinearizes, modes[1:], changed(history.KindEnd, "reg-4", 0, func(e *history.Event) { e.Value = "one" })},

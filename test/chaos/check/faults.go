@@ -85,9 +85,10 @@ func (f *faults) frozen(process string, from, to time.Duration) (sum time.Durati
 
 // recovers judges each fault by when the first call succeeded after it. One that
 // met the next fault before its time was up is that one's to answer for, and one
-// whose time was cut short by the end of the run nobody's.
+// whose time was cut short by the end of the run, or in which nobody called, nobody's.
 func (j *judge) recovers(g *gathered) {
 	slices.Sort(g.success)
+	slices.Sort(g.begun)
 	spans := slices.Clone(g.faults.spans)
 	slices.SortStableFunc(spans, func(a, b Span) int { return cmp.Compare(a.To, b.To) })
 	for i, s := range spans {
@@ -100,7 +101,9 @@ func (j *judge) recovers(g *gathered) {
 		}
 		took := first - s.To
 		if took > j.o.Recovery {
-			if g.last < s.To+j.o.Recovery || disturbed(spans, i, s.To, s.To+j.o.Recovery) {
+			n, _ := slices.BinarySearch(g.begun, s.To)
+			uncalled := n == len(g.begun) || g.begun[n] > s.To+j.o.Recovery
+			if uncalled || g.last < s.To+j.o.Recovery || disturbed(spans, i, s.To, s.To+j.o.Recovery) {
 				continue
 			}
 		} else {

@@ -40,11 +40,16 @@ func TestRecoveryIsJudged(t *testing.T) {
 		{"two of a kind", 2, 0, []time.Duration{at(2), at(1)}, []history.Event{
 			fault(cut, "begin", 1), fault(cut, "end", 2), success(4), fault(cut, "begin", 5), fault(cut, "end", 6), success(7), last,
 		}},
+		{"nobody calls", 0, 0, nil, []history.Event{fault(cut, "begin", 50), fault(cut, "end", 51), last}},
 		{"success that came before", 1, 1, nil, []history.Event{success(1.9), fault(cut, "once", 2), last}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			r := judged(t, tt.events, Options{})
+			events := tt.events
+			for second := range 40 {
+				events = append(events, history.Event{Kind: history.KindCall, CallID: "x", At: at(float64(second))})
+			}
+			r := judged(t, events, Options{})
 			i := r.Invariant(Recovers)
 			if i.Checked != tt.checked || i.Broken != tt.broken || len(r.Recovery) != len(tt.took) {
 				t.Fatalf("%d checked, %d broken, %v", i.Checked, i.Broken, r.Recovery)

@@ -83,6 +83,7 @@ type gathered struct {
 	zero     time.Time     // the first event's Wall less At
 	faults   faults
 	success  []time.Duration // ends of calls that succeeded
+	begun    []time.Duration // begins of calls that could
 	samples  samples
 	accounts map[string]*account
 	// snapshots are sums of all accounts, read on the way.
@@ -204,6 +205,9 @@ func (g *gathered) made(e *history.Event) error {
 	v := g.invocation(c, e)
 	v.calls++
 	v.at, v.deadline, v.unserved = e.At, e.Deadline, e.Unserved
+	if !e.Poison && !e.Unserved {
+		g.begun = append(g.begun, e.At)
+	}
 	g.report.Calls++
 	return nil
 }

@@ -25,6 +25,7 @@ type page struct {
 	Run
 	Faults, Outcomes, Latency chart
 	Median, Longest           time.Duration
+	Killed                    map[string]int
 	Examples                  []check.Invariant // those with examples
 }
 
@@ -39,6 +40,7 @@ func HTML(w io.Writer, run Run) error {
 	p := page{
 		Run: run, Faults: faultChart(a, r.Timeline.Faults), Outcomes: outcomeChart(a, seconds), Latency: latencyChart(a, seconds),
 		Median: quantile(r.Recovery, 0.5), Longest: quantile(r.Recovery, 1),
+		Killed: kills(run.Kills),
 	}
 	for _, i := range r.Invariants {
 		if len(i.Examples) > 0 {

@@ -15,6 +15,8 @@ type jsonReport struct {
 	Calls          int                          `json:"calls"`
 	Faults         map[string]int               `json:"faults"`
 	Invariants     map[check.Name]jsonInvariant `json:"invariants"`
+	Kills          map[string]int               `json:"kills,omitempty"`
+	Missing        map[string]string            `json:"missing,omitempty"`
 	Mode           string                       `json:"mode,omitempty"`
 	Seed           uint64                       `json:"seed,omitempty"`
 	Command        string                       `json:"command,omitempty"`
@@ -53,7 +55,7 @@ func JSON(w io.Writer, run Run) error {
 	r := run.Report
 	out := jsonReport{
 		Verdict: r.Verdict, Calls: r.Calls, Faults: orEmpty(r.Faults), Invariants: map[check.Name]jsonInvariant{},
-		Mode: run.Mode, Seed: run.Seed, Command: run.Command, DurationS: r.Duration.Seconds(), OK: r.Succeeded,
+		Kills: kills(run.Kills), Missing: run.Missing, Mode: run.Mode, Seed: run.Seed, Command: run.Command, DurationS: r.Duration.Seconds(), OK: r.Succeeded,
 		Errors: orEmpty(r.Errors), Effects: r.Effects, Resolved: r.Resolved, Events: r.Events,
 		RecoveryP50ms: milliseconds(quantile(r.Recovery, 0.5)), RecoveryMaxMs: milliseconds(quantile(r.Recovery, 1)),
 		ClockSkewMs: milliseconds(r.ClockSkew), Visualisations: r.Visualisations,

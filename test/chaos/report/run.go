@@ -19,6 +19,10 @@ type Run struct {
 	Mode string
 	// Seed is what makes the same faults again; 0 if there was none.
 	Seed uint64
+	// Kills is at which crash point processes died how often; "" is any other time.
+	Kills map[string]int
+	// Missing says of kinds of fault why there were none.
+	Missing map[string]string
 	// Command repeats the run; may be empty.
 	Command string
 	// Started is when it began; may be zero.
@@ -35,6 +39,16 @@ func counts(m map[string]int) string {
 		parts[i] = fmt.Sprintf("%d %s", m[name], name)
 	}
 	return strings.Join(parts, ", ")
+}
+
+// kills names those that were at no crash point.
+func kills(m map[string]int) map[string]int {
+	named := maps.Clone(m)
+	if n, ok := named[""]; ok {
+		delete(named, "")
+		named["any_time"] = n
+	}
+	return named
 }
 
 // state is how an invariant fared, in a word.

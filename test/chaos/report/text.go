@@ -3,6 +3,8 @@ package report
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -35,6 +37,12 @@ func Text(w io.Writer, run Run) error {
 	row("resolved", "%d", r.Resolved)
 	if len(r.Faults) > 0 {
 		row("faults", "%s", counts(r.Faults))
+	}
+	if len(run.Kills) > 0 {
+		row("killed at", "%s", counts(kills(run.Kills)))
+	}
+	for _, name := range slices.Sorted(maps.Keys(run.Missing)) {
+		row("missing", "%s: %s", name, run.Missing[name])
 	}
 	if len(r.Recovery) > 0 {
 		row("recovery", "median %v, at most %v", quantile(r.Recovery, 0.5).Round(time.Millisecond), quantile(r.Recovery, 1).Round(time.Millisecond))

@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -17,13 +18,8 @@ import (
 
 // Clients make calls until they are stopped: each worker one after the other.
 type Clients struct {
-	log     *history.Log
-	record  *history.Recorder
-	clients []*client.Client
-	mode    server.Mode
-	timeout time.Duration
-	seed    uint64
-	began   time.Time
+	cfg    ClientsConfig
+	record *history.Recorder
 
 	Calls, Succeeded, Failed atomic.Int64 // so far
 
@@ -33,6 +29,7 @@ type Clients struct {
 
 	mu      sync.Mutex
 	unknown []doubt
+	recent  *history.Call // one that a stranger may make, too
 }
 
 // doubt is a call whose outcome is unknown.
@@ -47,15 +44,26 @@ type ClientsConfig struct {
 	Clients []*client.Client
 	Mode    server.Mode
 	Timeout time.Duration // of each call
+	Start   time.Time     // of the run
 	Seed    uint64
+	// Method is what is called. Default: this package's.
+	Method string
+	// Request makes the body of a call of that method, which is sent as JSON. Nil: the
+	// operations of this package.
+	Request func(rng *rand.Rand) any
 }
+
+// own reports whether the operations are this package's.
+func (c *Clients) own() bool { return c.cfg.Request == nil }
 
 // NewClients returns clients that call once Start is called.
 func NewClients(cfg ClientsConfig) *Clients {
-	return &Clients{
-		log: cfg.Log, record: history.NewRecorder(cfg.Log, Read), clients: cfg.Clients, mode: cfg.Mode,
-		timeout: cfg.Timeout, seed: cfg.Seed, began: time.Now(), stop: make(chan struct{}),
+	read := Read
+	if cfg.Request != nil {
+		read = nil // nobody knows what its answers mean
 	}
+	cfg.Method = cmp.Or(cfg.Method, Method)
+	return &Clients{cfg: cfg, record: history.NewRecorder(cfg.Log, read), stop: make(chan struct{})}
 }
 
 // Start has that many workers call.
@@ -82,9 +90,9 @@ func Accounts() []string {
 
 // work makes calls one after the other.
 func (c *Clients) work(ctx context.Context, number int) {
-	rng := rand.New(rand.NewPCG(c.seed, uint64(number)))
+	rng := rand.New(rand.NewPCG(c.cfg.Seed, uint64(number)))
 	name := fmt.Sprintf("worker-%d", number)
-	through := c.clients[number%len(c.clients)]
+	through := c.cfg.Clients[number%len(c.cfg.Clients)]
 	seen := map[string]string{} // what this worker last found in registers
 	for {
 		select {
@@ -94,9 +102,9 @@ func (c *Clients) work(ctx context.Context, number int) {
 			return
 		default:
 		}
-		op := c.draw(rng, seen)
-		call := history.Call{Client: name, Method: Method, Mode: c.mode.String(), Op: op, Timeout: c.timeout}
-		reply, err := c.call(ctx, through, call)
+		op, body := c.draw(rng, seen)
+		call := history.Call{Client: name, Method: c.cfg.Method, Mode: c.cfg.Mode.String(), Op: op, Timeout: c.cfg.Timeout}
+		reply, err := c.call(ctx, through, call, body)
 		switch {
 		case err == nil:
 			if op.Name != history.OpTransfer && op.Key != "" {
@@ -106,9 +114,14 @@ func (c *Clients) work(ctx context.Context, number int) {
 					seen[op.Key] = op.New
 				}
 			}
+			call.CallID = reply.CallID
 			if rng.IntN(20) == 0 {
-				call.CallID = reply.CallID
-				_, _ = c.call(ctx, through, call) // recorded; it must be replayed
+				_, _ = c.call(ctx, through, call, body) // recorded; it must be replayed
+			}
+			if op.Name == OpAppend {
+				c.mu.Lock()
+				c.recent = &call
+				c.mu.Unlock()
 			}
 		case rng.IntN(3) == 0:
 			c.resolve(ctx, through, c.take(err))
@@ -132,16 +145,27 @@ func sleep(ctx context.Context, d time.Duration) {
 }
 
 // call makes a call and notes it if it may or may not have been executed.
-func (c *Clients) call(ctx context.Context, through *client.Client, call history.Call) (*warren.Reply, error) {
-	body, err := json.Marshal(call.Op)
+func (c *Clients) call(ctx context.Context, through *client.Client, call history.Call, body any) (*warren.Reply, error) {
+	return c.make(ctx, call, func(ctx context.Context, callID string) (*warren.Reply, error) {
+		return c.send(ctx, through, callID, body)
+	})
+}
+
+// send is the call itself.
+func (c *Clients) send(ctx context.Context, through *client.Client, callID string, body any) (*warren.Reply, error) {
+	text, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
+	return through.Call(ctx, c.cfg.Method, text, client.WithCallID(callID), client.WithContentType("application/json"),
+		client.Idempotent(), client.WaitForServer())
+}
+
+func (c *Clients) make(
+	ctx context.Context, call history.Call, do func(ctx context.Context, callID string) (*warren.Reply, error),
+) (*warren.Reply, error) {
 	c.Calls.Add(1)
-	reply, err := c.record.Do(ctx, call, func(ctx context.Context, callID string) (*warren.Reply, error) {
-		return through.Call(ctx, Method, body, client.WithCallID(callID), client.WithContentType("application/json"),
-			client.Idempotent(), client.WaitForServer())
-	})
+	reply, err := c.record.Do(ctx, call, do)
 	if err == nil {
 		c.Succeeded.Add(1)
 		return reply, nil
@@ -178,8 +202,8 @@ func (c *Clients) resolve(ctx context.Context, through *client.Client, d *doubt)
 	if d == nil {
 		return
 	}
-	r, err := c.record.Resolve(ctx, Method, d.callID, func(ctx context.Context) (*client.Resolution, error) {
-		return through.Resolve(ctx, Method, d.callID, client.IssuedAt(d.issued), client.ResolveTimeout(c.timeout))
+	r, err := c.record.Resolve(ctx, c.cfg.Method, d.callID, func(ctx context.Context) (*client.Resolution, error) {
+		return through.Resolve(ctx, c.cfg.Method, d.callID, client.IssuedAt(d.issued), client.ResolveTimeout(c.cfg.Timeout))
 	})
 	if err != nil || r.State == client.InProgress {
 		c.mu.Lock()
@@ -205,7 +229,7 @@ func (c *Clients) ResolveAll(ctx context.Context) int {
 			asking.Go(func() {
 				limit <- struct{}{}
 				defer func() { <-limit }()
-				c.resolve(ctx, c.clients[i%len(c.clients)], &d)
+				c.resolve(ctx, c.cfg.Clients[i%len(c.cfg.Clients)], &d)
 			})
 		}
 		asking.Wait()
@@ -218,13 +242,21 @@ func (c *Clients) ResolveAll(ctx context.Context) int {
 // registerSpan is how long a register is in use: short histories are decided soon.
 const registerSpan = 2 * time.Second
 
-// draw makes up an operation.
-func (c *Clients) draw(rng *rand.Rand, seen map[string]string) history.Op {
-	if c.mode != server.Transactional {
+// draw makes up an operation, and its body.
+func (c *Clients) draw(rng *rand.Rand, seen map[string]string) (history.Op, any) {
+	if !c.own() {
+		return history.Op{Name: c.cfg.Method}, c.cfg.Request(rng)
+	}
+	op := c.operation(rng, seen)
+	return op, op
+}
+
+func (c *Clients) operation(rng *rand.Rand, seen map[string]string) history.Op {
+	if c.cfg.Mode != server.Transactional {
 		return history.Op{Name: OpAppend}
 	}
-	key := fmt.Sprintf("register-%d-%d", time.Since(c.began)/registerSpan, rng.IntN(4))
-	next := fmt.Sprintf("v%d", c.written.Add(1))
+	key := fmt.Sprintf("register-%d-%d", time.Since(c.cfg.Start)/registerSpan, rng.IntN(4))
+	next := fmt.Sprintf("%s/%d", c.cfg.Log.Process(), c.written.Add(1))
 	switch n := rng.IntN(20); {
 	case n < 8:
 		return history.Op{Name: OpAppend}
@@ -245,8 +277,59 @@ func (c *Clients) draw(rng *rand.Rand, seen map[string]string) history.Op {
 // Poison makes a call that kills every server which begins it, and returns when it
 // has ended.
 func (c *Clients) Poison(ctx context.Context, number int, timeout time.Duration) {
-	_, _ = c.call(ctx, c.clients[0], history.Call{
-		Client: fmt.Sprintf("poisoner-%d", number), Method: Method, Mode: c.mode.String(), Op: history.Op{Name: OpPoison},
-		Timeout: timeout, Poison: true,
+	op := history.Op{Name: OpPoison}
+	_, _ = c.call(ctx, c.cfg.Clients[0], history.Call{
+		Client: fmt.Sprintf("poisoner-%d", number), Method: c.cfg.Method, Mode: c.cfg.Mode.String(), Op: op, Timeout: timeout, Poison: true,
+	}, op)
+}
+
+// Nobody makes a call of a method that nobody serves.
+func (c *Clients) Nobody(ctx context.Context, timeout time.Duration) {
+	_, _ = c.record.Do(ctx, history.Call{
+		Client: "prober", Method: Unserved, Mode: c.cfg.Mode.String(), Op: history.Op{Name: OpNobody}, Timeout: timeout, Unserved: true,
+	}, func(ctx context.Context, callID string) (*warren.Reply, error) {
+		return c.cfg.Clients[0].Call(ctx, Unserved, nil, client.WithCallID(callID), client.FailWithoutServer())
 	})
+}
+
+// strange names a stranger's call in the history.
+func strange(callID string) string { return Stranger + ":" + callID }
+
+// Strange has a stranger, another user of the broker, make a call that another
+// client has made, with its ID and all. It is another call.
+func (c *Clients) Strange(ctx context.Context, stranger *client.Client) {
+	c.mu.Lock()
+	call := c.recent
+	c.mu.Unlock()
+	if call == nil {
+		return
+	}
+	mine := *call
+	mine.Client, mine.CallID = Stranger, strange(call.CallID)
+	_, _ = c.record.Do(ctx, mine, func(ctx context.Context, _ string) (*warren.Reply, error) {
+		return c.send(ctx, stranger, call.CallID, call.Op)
+	})
+}
+
+// Adopt has those calls of processes that have died, which have no end, asked
+// about by ResolveAll.
+func (c *Clients) Adopt(events history.Events) error {
+	open := map[string]doubt{}
+	for e, err := range events {
+		switch {
+		case err != nil:
+			return err
+		case !history.IsProcess(e.Process, Caller):
+		case e.Kind == history.KindCall:
+			open[e.CallID] = doubt{e.CallID, e.Wall}
+		case e.Kind == history.KindEnd:
+			delete(open, e.CallID)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, d := range open {
+		c.unknown = append(c.unknown, d)
+	}
+	return nil
 }

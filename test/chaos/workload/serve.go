@@ -8,8 +8,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"time"
+
+	"go.etcd.io/bbolt"
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/server"
@@ -18,65 +19,107 @@ import (
 	"github.com/warren-rpc/warren/test/chaos/proc"
 )
 
-// Spec says what a server process of a run is to do. It travels in the
-// environment.
+// Spec says what a process of a run is to do. It travels in the environment.
 type Spec struct {
 	URLs   []string    `json:"urls"`
-	Folder string      `json:"folder"` // of the run's logs, and of the store's file
+	Folder string      `json:"folder"` // of the run's logs
+	Store  string      `json:"store"`  // the file of the server's store
 	Start  time.Time   `json:"start"`  // of the run
 	Mode   server.Mode `json:"mode"`
+
+	// Of a process that calls.
+	Workers int           `json:"workers,omitempty"`
+	Timeout time.Duration `json:"timeout,omitempty"`
+	Seed    uint64        `json:"seed,omitempty"`
 }
 
-// Env is the environment variable with the Spec of a server process, in JSON.
-const Env = "WARREN_CHAOS_SERVER"
+// Env is the environment variable with the Spec of a process, in JSON.
+const Env = "WARREN_CHAOS_SPEC"
 
-// Ready is the line by which a server process says that it serves.
+// Ready is the line by which a process says that it serves, or calls.
 const Ready = "ready"
 
 // Heartbeat is that of all connections of a run: what is half open must be found
 // out in seconds.
 const Heartbeat = 2 * time.Second
 
-// Environ returns the environment variable that makes a process a server.
+// Environ returns the environment variable that makes a process one of the run's.
 func (s Spec) Environ() (string, error) {
 	text, err := json.Marshal(s)
 	return Env + "=" + string(text), err
 }
 
-// StorePath is the file of the server's store.
-func (s Spec) StorePath() string { return filepath.Join(s.Folder, "store.db") }
+// StoreName is the name of a store's file in the folder that it is in.
+const StoreName = "store.db"
 
-// Serve is what a server process does: it serves [Method] as the environment says,
-// until ctx ends, or it is killed.
-func Serve(ctx context.Context, stdout, stderr io.Writer) (err error) {
-	control, err := proc.Child()
+// child is what every process of a run has.
+type child struct {
+	control *proc.Control
+	spec    Spec
+	log     *history.Log
+	logger  *slog.Logger
+}
+
+// begin reads the environment and opens the process's log.
+func begin(name string, stderr io.Writer) (c child, err error) {
+	if c.control, err = proc.Child(); err != nil {
+		return c, err
+	}
+	if err := json.Unmarshal([]byte(os.Getenv(Env)), &c.spec); err != nil {
+		return c, fmt.Errorf("chaos: %s: %w", Env, err)
+	}
+	c.logger = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	c.log, err = history.Open(c.spec.Folder, name, c.spec.Start)
+	return c, err
+}
+
+// Worker is a server's process, as the code that adds methods to the server sees
+// it. All methods are safe for concurrent use.
+type Worker struct {
+	// Mode is that of the run, which the methods should have.
+	Mode server.Mode
+
+	log *history.Log
+}
+
+// Effect records that the call whose context this is has its effect now: once for
+// each time that a handler runs, after what it did is done and will last. It
+// returns when that is on disk.
+func (w *Worker) Effect(ctx context.Context) error {
+	req := warren.RequestFromContext(ctx)
+	return w.log.Append(effect(w.log, req, history.Op{Name: req.Method}))
+}
+
+// EffectIn records it in the transaction of a method in transactional mode.
+func (w *Worker) EffectIn(ctx context.Context, tx *bbolt.Tx) error {
+	req := warren.RequestFromContext(ctx)
+	return state{tx}.note(effect(w.log, req, history.Op{Name: req.Method}))
+}
+
+// Serve is what a server's process does: it makes a server with a store as the
+// run says, has methods add its methods, and serves until ctx ends or it is
+// killed. Nil adds [Method].
+func Serve(ctx context.Context, stdout, stderr io.Writer, methods func(*server.Server, *Worker) error) (err error) {
+	c, err := begin("server", stderr)
 	if err != nil {
 		return err
 	}
-	var spec Spec
-	if err := json.Unmarshal([]byte(os.Getenv(Env)), &spec); err != nil {
-		return fmt.Errorf("chaos: %s: %w", Env, err)
-	}
-	log, err := history.Open(spec.Folder, "server", spec.Start)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, log.Close()) }()
-	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	st, err := boltstore.Open(spec.StorePath(), boltstore.Options{Now: control.Now, Logger: logger})
+	defer func() { err = errors.Join(err, c.log.Close()) }()
+	st, err := boltstore.Open(c.spec.Store, boltstore.Options{Now: c.control.Now, Logger: c.logger})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
 	s, err := server.New(server.Config{
-		Broker: warren.Broker{URLs: spec.URLs, Name: "chaos server", Heartbeat: Heartbeat}, Logger: logger, Store: st,
+		Broker: warren.Broker{URLs: c.spec.URLs, Name: "chaos server", Heartbeat: Heartbeat}, Logger: c.logger, Store: st,
 	})
 	if err != nil {
 		return err
 	}
-	// Few at a time, so that a kill meets handlers and not only lines in front of them.
-	err = Register(s, server.Method{Concurrency: 16, Dedupe: server.Dedupe{Mode: spec.Mode}}, log)
-	if err != nil {
+	if methods == nil {
+		methods = register
+	}
+	if err := methods(s, &Worker{Mode: c.spec.Mode, log: c.log}); err != nil {
 		return err
 	}
 	if err := s.Start(ctx); err != nil {

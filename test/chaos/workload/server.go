@@ -19,10 +19,14 @@ import (
 // Method is the method that does all operations.
 const Method = "chaos.work"
 
+// Unserved is a method that nobody serves.
+const Unserved = "chaos.unserved"
+
 // Names of operations beside those of package history.
 const (
 	OpAppend = "append"
 	OpPoison = "poison"
+	OpNobody = "nobody"
 )
 
 // Answer is what the server replies.
@@ -44,22 +48,18 @@ func Read(r *warren.Reply) history.Answer {
 	return history.Answer{Echo: a.Echo, Value: a.Value, NoEffect: a.NoEffect}
 }
 
-// Register adds the method to a server, whose store it works in if the mode is
-// transactional. log is the server's, and gets the effects in the other modes.
-func Register(s *server.Server, m server.Method, log *history.Log) error {
-	m.Name = Method
-	if m.Dedupe.Mode == server.Transactional {
-		return server.HandleTx(s, m, func(ctx context.Context, tx *bbolt.Tx, op history.Op) (Answer, error) {
-			return inTransaction(ctx, tx, log, op)
-		})
+// register adds the method to a server.
+func register(s *server.Server, w *Worker) error {
+	// Few at a time, so that a kill meets handlers and not only lines in front of them.
+	m := server.Method{Name: Method, Concurrency: 16, Dedupe: server.Dedupe{Mode: w.Mode, ByCaller: true}}
+	if w.Mode == server.Transactional {
+		return server.HandleTx(s, m, w.inTransaction)
 	}
-	return server.Handle(s, m, func(ctx context.Context, op history.Op) (Answer, error) {
-		return outside(ctx, log, op)
-	})
+	return server.Handle(s, m, w.outside)
 }
 
 // outside does an operation whose effect is in no transaction.
-func outside(ctx context.Context, log *history.Log, op history.Op) (Answer, error) {
+func (w *Worker) outside(ctx context.Context, op history.Op) (Answer, error) {
 	req := warren.RequestFromContext(ctx)
 	switch op.Name {
 	case OpPoison:
@@ -68,14 +68,23 @@ func outside(ctx context.Context, log *history.Log, op history.Op) (Answer, erro
 	default:
 		return Answer{}, warren.Errorf(warren.CodeUnimplemented, "the operation %.40q needs a transaction", op.Name)
 	}
-	if err := log.Append(effect(log, req, op)); err != nil {
+	if err := w.log.Append(effect(w.log, req, op)); err != nil {
 		return Answer{}, err
 	}
-	return Answer{Echo: req.CallID}, nil
+	return Answer{Echo: identity(req)}, nil
+}
+
+// identity names a call in the history: a stranger's is not the one whose ID it
+// bears.
+func identity(req *warren.Request) string {
+	if req.UserID == Stranger {
+		return strange(req.CallID)
+	}
+	return req.CallID
 }
 
 func effect(log *history.Log, req *warren.Request, op history.Op) history.Event {
-	e := history.Event{Kind: history.KindEffect, CallID: req.CallID, Method: req.Method, Attempt: req.Attempt, Op: &op}
+	e := history.Event{Kind: history.KindEffect, CallID: identity(req), Method: req.Method, Attempt: req.Attempt, Op: &op}
 	e.At, e.Wall = log.Now()
 	return e
 }
@@ -94,9 +103,9 @@ var (
 )
 
 // inTransaction does an operation in the store's transaction.
-func inTransaction(ctx context.Context, tx *bbolt.Tx, log *history.Log, op history.Op) (Answer, error) {
+func (w *Worker) inTransaction(ctx context.Context, tx *bbolt.Tx, op history.Op) (Answer, error) {
 	req := warren.RequestFromContext(ctx)
-	a := Answer{Echo: req.CallID}
+	a := Answer{Echo: identity(req)}
 	state := state{tx}
 	var err error
 	switch op.Name {
@@ -124,7 +133,7 @@ func inTransaction(ctx context.Context, tx *bbolt.Tx, log *history.Log, op histo
 	if err != nil {
 		return Answer{}, err
 	}
-	return a, state.note(effect(log, req, op))
+	return a, state.note(effect(w.log, req, op))
 }
 
 // state is the application's part of the file.

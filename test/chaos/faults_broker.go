@@ -1,0 +1,90 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/warren-rpc/warren/test/chaos/history"
+)
+
+func (r *run) killBroker(ctx context.Context, rng *rand.Rand) error {
+	return r.withBroker(func() error {
+		node := one(rng, r.nodes)
+		return r.lasting(ctx, history.Fault{Name: "broker-kill", Target: "broker"}, upTo(rng, 2*time.Second), func() error {
+			node.Kill()
+			return nil
+		}, func() error {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rejoin)
+			defer cancel()
+			if err := node.Restart(ctx); err != nil {
+				return err
+			}
+			return r.whole(ctx)
+		})
+	})
+}
+
+// rejoin is how long a node may take to come back.
+const rejoin = 2 * time.Minute
+
+// whole waits until the method's queue has all its members again: a cluster that
+// loses another node before that has lost its majority.
+func (r *run) whole(ctx context.Context) error {
+	if len(r.nodes) == 1 {
+		return nil
+	}
+	for {
+		// There is none while it is deleted.
+		members, online, err := r.cluster.Members(ctx, "/", r.method())
+		if err != nil || members == online {
+			return nil //nolint:nilerr // see above
+		}
+		if err := pause(ctx, 200*time.Millisecond); err != nil {
+			return fmt.Errorf("chaos: %d of %d members of the queue are back: %w", online, members, err)
+		}
+	}
+}
+
+func (r *run) freezeBroker(ctx context.Context, rng *rand.Rand) error {
+	return r.withBroker(func() error {
+		node := one(rng, r.nodes)
+		f := history.Fault{Name: "broker-freeze", Target: "broker"}
+		return r.lasting(ctx, f, upTo(rng, 3*time.Second), node.Freeze, node.Thaw)
+	})
+}
+
+func (r *run) closeConnections(ctx context.Context, rng *rand.Rand) error {
+	return r.withBroker(func() error {
+		if err := r.strike("close-connections", "broker", ""); err != nil {
+			return err
+		}
+		return one(rng, r.nodes).CloseConnections(ctx, "chaos")
+	})
+}
+
+func (r *run) alarm(ctx context.Context, rng *rand.Rand) error {
+	return r.withBroker(func() error {
+		node := one(rng, r.nodes)
+		set, what := node.MemoryAlarm, "memory"
+		if rng.IntN(2) == 0 {
+			set, what = node.DiskAlarm, "disk"
+		}
+		f := history.Fault{Name: "alarm", Target: "broker", Detail: what}
+		return r.lasting(ctx, f, upTo(rng, 2*time.Second),
+			func() error { return set(ctx, true) }, func() error { return set(context.WithoutCancel(ctx), false) })
+	})
+}
+
+func (r *run) deleteQueue(ctx context.Context, _ *rand.Rand) error {
+	return r.withBroker(func() error {
+		if err := r.strike("delete-queue", "broker", ""); err != nil {
+			return err
+		}
+		if _, err := r.depth(ctx); err != nil {
+			return nil //nolint:nilerr // it is not there, as the one before deleted it and nobody serves
+		}
+		return r.nodes[0].DeleteQueue(ctx, "/", r.method())
+	})
+}

@@ -1,0 +1,224 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/warren-rpc/warren/test/chaos/disk"
+	"github.com/warren-rpc/warren/test/chaos/netns"
+	"github.com/warren-rpc/warren/test/chaos/proc"
+	"github.com/warren-rpc/warren/test/chaos/proxy"
+	"github.com/warren-rpc/warren/test/chaos/workload"
+	"github.com/warren-rpc/warren/test/rabbit"
+)
+
+// stage is all that is started to be broken.
+type stage struct {
+	cluster *rabbit.Cluster
+	nodes   []*rabbit.Node
+	broker  sync.Mutex // held by who does something to a node
+	thief   sync.Mutex // held by who does something to messages
+
+	near, far gate // the clients' way to the broker, and the server's
+	wire      *netns.Pair
+	disk      *disk.Disk
+	storage   sync.Mutex // held by who does something to the disk
+
+	spec           workload.Spec
+	server, caller *proc.Process
+}
+
+// gate is a way to the broker: a proxy for each node.
+type gate struct {
+	nodes   []*rabbit.Node
+	proxies []*proxy.Proxy
+}
+
+// urls are the addresses of all nodes, as a user, beginning with one of them.
+func (g gate) urls(user string, first int) []string {
+	urls := make([]string, len(g.nodes))
+	for i := range urls {
+		n := (first + i) % len(urls)
+		urls[i] = g.proxies[n].URL(g.nodes[n].URLAs(user, user, "/"))
+	}
+	return urls
+}
+
+// setUp starts the broker, the proxies and the processes, and returns the kinds of
+// fault that can be had.
+func (r *run) setUp(ctx context.Context, chosen []kind) (had []kind, err error) {
+	if r.cluster, err = rabbit.StartCluster(ctx, rabbit.ClusterOptions{Nodes: r.cfg.Nodes}); err != nil {
+		return nil, err
+	}
+	r.nodes = r.cluster.Nodes()
+	all := ".*"
+	if err := r.nodes[0].AddUser(ctx, workload.Stranger, workload.Stranger, "/", all, all, all); err != nil {
+		return nil, err
+	}
+	for _, k := range chosen {
+		if err := r.provide(k.needs); err != nil {
+			if len(r.cfg.Faults) > 0 {
+				return nil, fmt.Errorf("chaos: there is no %s here: %w", k.name, err)
+			}
+			r.missing[k.name] = err.Error()
+			continue
+		}
+		had = append(had, k)
+	}
+	if r.near, err = r.openGate(nil); err != nil {
+		return nil, err
+	}
+	if r.far, err = r.openGate(r.wire); err != nil {
+		return nil, err
+	}
+	return had, r.startProcesses(ctx)
+}
+
+// need is what a kind of fault takes beside a broker.
+type need int
+
+const (
+	nothing need = iota
+	aCaller
+	ownOperations
+	aWire
+	aDisk
+)
+
+// diskSize is that of the disk for the store. Only what is written takes room.
+const diskSize = 4 << 30
+
+// provide sees to it that there is what a kind of fault needs.
+func (r *run) provide(n need) (err error) {
+	switch n {
+	case aCaller:
+		if len(r.cfg.Caller) == 0 {
+			return errors.New("Config.Caller is not set")
+		}
+	case ownOperations:
+		if r.cfg.Request != nil {
+			return errors.New("the method must be workload.Method")
+		}
+	case aWire:
+		if r.wire == nil {
+			r.wire, err = netns.New()
+		}
+	case aDisk:
+		if r.disk == nil {
+			r.disk, err = disk.New(disk.Options{Size: diskSize, Kind: disk.Ext4})
+		}
+	}
+	return err
+}
+
+// openGate makes the proxies, on the far side of the wire if there is one.
+func (r *run) openGate(wire *netns.Pair) (g gate, err error) {
+	g.nodes = r.nodes
+	for i, node := range r.nodes {
+		options := proxy.Options{Seed: r.cfg.Seed + uint64(2*i)}
+		if wire != nil {
+			options.Seed++
+			if options.Listener, err = wire.B.Listen("tcp", wire.B.Addr()+":0"); err != nil {
+				return g, err
+			}
+		}
+		p, err := proxy.New(node.Addr(), options)
+		if err != nil {
+			return g, err
+		}
+		g.proxies = append(g.proxies, p)
+	}
+	return g, nil
+}
+
+// startProcesses starts the server and, if there is one, the client.
+func (r *run) startProcesses(ctx context.Context) (err error) {
+	r.spec = workload.Spec{
+		URLs: r.far.urls(workload.User, 0), Folder: r.cfg.Folder, Store: r.book(), Start: r.began, Mode: r.cfg.Mode,
+	}
+	options := proc.Options{}
+	if r.disk != nil {
+		r.spec.Store = filepath.Join(r.disk.Path(), workload.StoreName)
+	}
+	if r.wire != nil {
+		options.Enter = r.wire.A.Do
+	}
+	if r.server, err = r.startProcess(ctx, r.cfg.Server, r.spec, options, "server.log"); err != nil || len(r.cfg.Caller) == 0 {
+		return err
+	}
+	spec := r.spec
+	spec.URLs = r.near.urls(workload.User, 1)
+	spec.Workers, spec.Timeout, spec.Seed = max(1, r.cfg.Workers/4), r.cfg.Timeout, r.cfg.Seed
+	r.caller, err = r.startProcess(ctx, r.cfg.Caller, spec, proc.Options{}, "caller.log")
+	return err
+}
+
+func (r *run) startProcess(
+	ctx context.Context, program []string, spec workload.Spec, options proc.Options, log string,
+) (*proc.Process, error) {
+	env, err := spec.Environ()
+	if err != nil {
+		return nil, err
+	}
+	options.Path, options.Args, options.Env = program[0], program[1:], []string{env}
+	options.Log, options.Seed = filepath.Join(r.cfg.Folder, log), r.cfg.Seed
+	options.Ready, options.ReadyWithin = workload.Ready, time.Minute
+	return proc.Start(ctx, options)
+}
+
+// book is where the store's file is when all is over.
+func (r *run) book() string { return filepath.Join(r.cfg.Folder, workload.StoreName) }
+
+// tearDown ends what setUp has started.
+func (r *run) tearDown() (err error) {
+	for _, p := range []*proc.Process{r.caller, r.server} {
+		if p != nil {
+			err = errors.Join(err, p.Close())
+		}
+	}
+	for _, p := range slices.Concat(r.near.proxies, r.far.proxies) {
+		err = errors.Join(err, p.Close())
+	}
+	if r.wire != nil {
+		err = errors.Join(err, r.wire.Close())
+	}
+	if r.cluster != nil {
+		err = errors.Join(err, r.cluster.Close())
+	}
+	if r.disk != nil {
+		if r.server != nil {
+			err = errors.Join(err, copyFile(r.book(), r.spec.Store))
+		}
+		err = errors.Join(err, r.disk.Close())
+	}
+	return err
+}
+
+func copyFile(to, from string) (err error) {
+	source, err := os.Open(from) //nolint:gosec // the run's own
+	if err != nil {
+		return fmt.Errorf("chaos: keep the store: %w", err)
+	}
+	defer func() { _ = source.Close() }()
+	target, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // in the run's folder
+	if err != nil {
+		return fmt.Errorf("chaos: keep the store: %w", err)
+	}
+	_, err = io.Copy(target, source)
+	return errors.Join(err, target.Close())
+}
+
+func (r *run) withBroker(do func() error) error { return with(&r.broker, do) }
+
+func with(turn *sync.Mutex, do func() error) error {
+	turn.Lock()
+	defer turn.Unlock()
+	return do()
+}
