@@ -97,7 +97,6 @@ func runChaos(ctx context.Context, cmd *cli.Command) error {
 		out.note("%4.0fs %-10s %7d calls, %7d succeeded, %6d failed, %4d faults",
 			p.Elapsed.Seconds(), p.Phase, p.Calls, p.Succeeded, p.Failed, p.Faults)
 	}
-	began := time.Now()
 	result, err := chaos.Run(ctx, cfg)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -105,10 +104,8 @@ func runChaos(ctx context.Context, cmd *cli.Command) error {
 		}
 		return exit(exitInternal, "%w", err)
 	}
-	run := chaosreport.Run{
-		Report: result.Report, Mode: cfg.Mode.String(), Seed: cfg.Seed, Started: began, Kills: result.Kills, Missing: result.Missing,
-		Command: fmt.Sprintf("warren chaos --duration %v --mode %v --seed %d", cfg.Duration, cfg.Mode, cfg.Seed),
-	}
+	run := result.Run()
+	run.Command = fmt.Sprintf("warren chaos --duration %v --mode %v --seed %d", cfg.Duration, cfg.Mode, cfg.Seed)
 	if cfg.Nodes > 1 {
 		run.Command += fmt.Sprintf(" --nodes %d", cfg.Nodes)
 	}

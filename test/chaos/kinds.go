@@ -25,17 +25,17 @@ type kind struct {
 
 // kinds are all there are, in the order of `warren chaos --help`.
 var kinds = []kind{
-	{"kill-server", 1800 * time.Millisecond, nothing, "SIGKILL, at a named crash point or at any time", (*run).killServer},
+	{"kill-server", 1400 * time.Millisecond, nothing, "SIGKILL, at a named crash point or at any time", (*run).killServer},
 	{"freeze-server", 25 * time.Second, nothing, "SIGSTOP for up to 3 s", (*run).freezeServer},
 	{"kill-client", 8 * time.Second, aCaller, "SIGKILL of a process that calls, at a crash point or at any time", (*run).killClient},
-	{"cut", 5 * time.Second, nothing, "the clients' or the server's connections are cut", (*run).cut},
+	{"cut", 4 * time.Second, nothing, "the clients' or the server's connections are cut", (*run).cut},
 	{"half-open", 20 * time.Second, nothing, "the broker's side of connections closes, the other is not told", network(proxy.HalfOpen)},
 	{"stall", 20 * time.Second, nothing, "nothing is forwarded for up to 3 s", network(proxy.Stall)},
 	{"drop", 25 * time.Second, nothing, "one direction is lost", network(proxy.Drop)},
 	{"delay", 30 * time.Second, nothing, "everything is late", network(proxy.Delay)},
 	{"slice", 30 * time.Second, nothing, "a few bytes at a time", network(proxy.Slice)},
 	{"partition", 30 * time.Second, aWire, "packets between server and broker vanish for up to 5 s (needs root)", (*run).partition},
-	{"broker-kill", 50 * time.Second, nothing, "SIGKILL of a broker's node, which is started again", (*run).killBroker},
+	{"broker-kill", 45 * time.Second, nothing, "SIGKILL of a broker's node, which is started again", (*run).killBroker},
 	{"broker-freeze", 60 * time.Second, nothing, "SIGSTOP of a broker's node for up to 3 s", (*run).freezeBroker},
 	{"close-connections", 30 * time.Second, nothing, "the broker closes all connections of a node", (*run).closeConnections},
 	{"alarm", 40 * time.Second, nothing, "the broker blocks publishers for up to 2 s: memory or disk", (*run).alarm},

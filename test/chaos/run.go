@@ -16,6 +16,7 @@ import (
 	"github.com/warren-rpc/warren/test/chaos/check"
 	"github.com/warren-rpc/warren/test/chaos/history"
 	"github.com/warren-rpc/warren/test/chaos/proc"
+	"github.com/warren-rpc/warren/test/chaos/report"
 	"github.com/warren-rpc/warren/test/chaos/workload"
 )
 
@@ -71,12 +72,20 @@ type Progress struct {
 // Result is what came of a run.
 type Result struct {
 	*check.Report
-	Config Config
+	Config  Config
+	Started time.Time
 	// Kills is at which crash point servers and clients died how often; "" is any
 	// other time.
 	Kills map[string]int
 	// Missing says of kinds of fault that were not chosen by name why there were none.
 	Missing map[string]string
+}
+
+// Run is what package report writes: report.Text(os.Stderr, result.Run()).
+func (r *Result) Run() report.Run {
+	return report.Run{
+		Report: r.Report, Mode: r.Config.Mode.String(), Seed: r.Config.Seed, Started: r.Started, Kills: r.Kills, Missing: r.Missing,
+	}
 }
 
 // run is a run that is under way.
@@ -149,13 +158,13 @@ func Run(ctx context.Context, cfg Config) (result *Result, err error) {
 		return nil, err
 	}
 	r.enter("judging")
-	report, err := check.Check(history.ReadFolder(cfg.Folder), check.Options{
+	found, err := check.Check(history.ReadFolder(cfg.Folder), check.Options{
 		Mode: cfg.Mode, Grace: cfg.Grace, Recovery: cfg.Recovery, Visualise: cfg.Folder, Require: r.required(),
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &Result{Report: report, Config: cfg, Kills: r.kills, Missing: r.missing}, nil
+	return &Result{Report: found, Config: cfg, Started: r.began, Kills: r.kills, Missing: r.missing}, nil
 }
 
 // required are the invariants that say nothing if they were never checked.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"go/format"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -42,22 +43,27 @@ func TestReadmeProgramsPrintWhatTheReadmeShows(t *testing.T) {
 	}
 }
 
-// The README's tests pass.
-func TestReadmeTestsPass(t *testing.T) {
+// Tests that documents show pass.
+func TestTestsOfDocumentsPass(t *testing.T) {
 	t.Parallel()
-	played := 0
-	for _, b := range blocks(t, "README.md", "go") {
-		if !strings.HasSuffix(b.name(), "_test.go") {
-			continue
-		}
-		played++
-		goTest := exec.CommandContext(t.Context(), "go", "test", "-race", "-v", writeFile(t, b.name(), b.text))
-		if out, err := goTest.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS") {
-			t.Errorf("%s: %v\n%s", b.where(), err, out)
-		}
-	}
-	if played != 1 {
-		t.Errorf("README.md has %d tests; want 1", played)
+	for _, file := range []string{"README.md", "docs/chaos.md"} {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			t.Parallel()
+			played := 0
+			for _, b := range blocks(t, file, "go") {
+				if !strings.HasSuffix(b.name(), "_test.go") {
+					continue
+				}
+				played++
+				goTest := exec.CommandContext(t.Context(), "go", "test", "-race", "-v", writeFile(t, b.name(), b.text))
+				if out, err := goTest.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS") {
+					t.Errorf("%s: %v\n%s", b.where(), err, out)
+				}
+			}
+			if played != 1 {
+				t.Errorf("%s has %d tests; want 1", file, played)
+			}
+		})
 	}
 }
 
