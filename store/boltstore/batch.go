@@ -20,9 +20,15 @@ type batch struct {
 	used  int64 // bytes, with what the batch has added so far
 	dirty bool  // there is something to commit
 	txid  uint64
+	known *journal // as it was committed: the batch does not change it
+	draft *draft   // what the batch changes in it
+
+	lastRead  uint64 // the chunk of the journal that was read last
+	lastChunk []byte
 }
 
-func newBatch(tx *bbolt.Tx, opts Options, used int64) (*batch, error) {
+// newBatch returns a batch that may only read.
+func newBatch(tx *bbolt.Tx, opts Options, known *journal) (*batch, error) {
 	t, err := tableOf(tx)
 	if err != nil {
 		return nil, err
@@ -31,16 +37,22 @@ func newBatch(tx *bbolt.Tx, opts Options, used int64) (*batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &batch{table: t, head: h, opts: opts, used: used, now: opts.Now().UTC().Round(0)}, nil
+	return &batch{table: t, head: h, opts: opts, now: opts.Now().UTC().Round(0), known: known, draft: &draft{}}, nil
 }
 
-// finish writes the counts.
-func (b *batch) finish() error { return b.root.Put(headKey, b.encode()) }
+// finish writes what changes with each batch.
+func (b *batch) finish() error {
+	if err := b.settleSurplus(); err != nil {
+		return err
+	}
+	return b.root.Put(headKey, b.encode())
+}
 
 // entry is a record as the methods see it.
 type entry struct {
 	stored
-	place place
+	home  place // where the settled version lies, if there is one
+	noted bool  // the journal has a version, or says that the record has moved
 	// there says that a record is in the file, and was is the state under which it
 	// is counted; the record itself is absent if its retention is over.
 	there bool
@@ -50,8 +62,7 @@ type entry struct {
 
 // load returns the record as it is now: with its owner dead, or past its retention.
 func (b *batch) load(key store.Key) (e entry, err error) {
-	e.stored, e.place, e.there, err = b.find(key)
-	if err != nil {
+	if err := b.lookUp(key, &e); err != nil {
 		return e, err
 	}
 	if !e.there {
@@ -66,6 +77,29 @@ func (b *batch) load(key store.Key) (e entry, err error) {
 	}
 	b.present(&e.stored)
 	return e, nil
+}
+
+// lookUp finds the latest version of a record.
+func (b *batch) lookUp(key store.Key, e *entry) (err error) {
+	s, ok := b.spotOf(key)
+	if !ok {
+		e.stored, e.home, e.there, err = b.find(key)
+		return err
+	}
+	v, err := b.read(s)
+	if err != nil {
+		return err
+	}
+	e.home, e.noted, e.there = v.home, true, true
+	if v.moved() {
+		e.stored, err = b.at(v.home)
+	} else {
+		e.stored, err = v.decode()
+	}
+	if err == nil && (e.Key != key || keyOf(v.body) != key) {
+		err = damaged("the journal has record %v for %v", e.Key, key)
+	}
+	return err
 }
 
 // effective is the state under which a stored record is counted.
@@ -98,15 +132,27 @@ func (b *batch) save(e *entry) (err error) {
 	if e.there {
 		b.counts[e.was]--
 		b.floor = max(b.floor, e.last)
-		err = b.update(e.place, &e.stored)
-	} else {
-		var size int
-		size, err = b.insert(&e.stored)
-		b.used += int64(size)
 	}
 	b.counts[e.State]++
+	size, err := b.write(e)
+	if !e.there {
+		b.used += int64(size)
+	}
 	b.present(&e.stored)
 	return err
+}
+
+// write writes a version of a record and returns its length: to the journal or, if it
+// is large, to where it stays.
+func (b *batch) write(e *entry) (size int, err error) {
+	if len(e.Method)+len(e.CallID)+len(e.Payload) < largest {
+		return b.noteRecord(&e.stored, e.home)
+	}
+	value := encodeRecord(place{}, &e.stored)
+	if e.home, err = b.settle(e.home, minuteOf(e.Expires), value); err == nil && e.noted {
+		err = b.noteMoved(e.Key, e.home)
+	}
+	return len(value), err
 }
 
 // create makes e a new record of a call.
@@ -220,8 +266,8 @@ func (b *batch) bury(c store.Claim) (store.Record, error) {
 	return before, b.save(&e)
 }
 
-// sweep looks at the records from place on, as many as one commit may, and deletes
-// those that are past their retention. It returns where to go on; more is false at
+// sweep looks at the settled records from place on, as many as one commit may, and
+// deletes those that are past their retention, unless the journal has a later version. It returns where to go on; more is false at
 // the end.
 func (b *batch) sweep(from place) (deleted int, next place, more bool, err error) {
 	type victim struct {
@@ -247,7 +293,7 @@ func (b *batch) sweep(from place) (deleted int, next place, more bool, err error
 			break
 		}
 		looked++
-		if b.expired(&r) {
+		if _, noted := b.spotOf(r.Key); !noted && b.expired(&r) {
 			victims = append(victims, victim{r.Key, at, b.effective(&r), r.Token})
 		}
 	}

@@ -109,30 +109,45 @@ func checkDatabase(tx *bbolt.Tx, report *Report) (err error) {
 	return err
 }
 
-// checkRecords compares records, index and counts.
+// checkRecords compares records, index, journal and counts.
 func checkRecords(ctx context.Context, tx *bbolt.Tx, report *Report) error {
-	b, err := newBatch(tx, Options{Now: timeless}, 0)
+	known, err := journalIn(tx, report.add)
+	if err != nil {
+		return err
+	}
+	b, err := newBatch(tx, Options{Now: timeless}, known)
 	if err != nil {
 		return err
 	}
 	counts := b.counts
 	var counted [states]uint64
+	settled, entries := 0, 0
+	count := func(r *stored, err error) error {
+		if err != nil {
+			return report.add(err)
+		}
+		report.Records++
+		counted[b.effective(r)]++
+		return nil
+	}
 	c := b.records.Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		r, err := b.checkRecord(k, v)
-		if err != nil {
-			if err := report.add(err); err != nil {
-				return err
-			}
+		later := false
+		if err == nil {
+			settled++
+			later, err = b.superseded(r.Key)
+		}
+		if later && err == nil {
 			continue
 		}
-		report.Records++
-		counted[b.effective(&r)]++
+		if err := count(&r, err); err != nil {
+			return err
+		}
 	}
-	entries := 0
 	c = b.index.Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
 		if err := ctx.Err(); err != nil {
@@ -149,8 +164,17 @@ func checkRecords(ctx context.Context, tx *bbolt.Tx, report *Report) error {
 			}
 		}
 	}
-	if entries != report.Records {
-		if err := report.add(damaged("the index has %d entries, and there are %d records", entries, report.Records)); err != nil {
+	if entries != settled {
+		if err := report.add(damaged("the index has %d entries, and there are %d records", entries, settled)); err != nil {
+			return err
+		}
+	}
+	for _, s := range known.inOrder() {
+		r, moved, err := b.checkRevision(s)
+		if moved && err == nil {
+			continue
+		}
+		if err := count(&r, err); err != nil {
 			return err
 		}
 	}
@@ -158,6 +182,29 @@ func checkRecords(ctx context.Context, tx *bbolt.Tx, report *Report) error {
 		return report.add(damaged("the head counts %v records by state, and there are %v", counts, counted))
 	}
 	return nil
+}
+
+// checkRevision decodes the latest version of a record in the journal and finds what
+// was settled of it.
+func (b *batch) checkRevision(s spot) (r stored, moved bool, err error) {
+	v, err := b.read(s)
+	if err != nil {
+		return r, false, err
+	}
+	if !v.moved() {
+		if r, err = v.decode(); err != nil {
+			return r, false, err
+		}
+	}
+	if r.epoch > b.epoch {
+		return r, false, s.damaged("it has an owner of a later epoch")
+	}
+	key := keyOf(v.body)
+	_, p, found, err := b.find(key)
+	if err == nil && (found != (v.home != place{}) || p != v.home) {
+		err = s.damaged("it has another place than the index")
+	}
+	return r, v.moved(), err
 }
 
 // checkRecord decodes a record and finds it by its key.

@@ -154,9 +154,16 @@ func (s *Store) attempt(ops []*op) (culprit int, err error) {
 }
 
 func (s *Store) apply(tx *bbolt.Tx, ops []*op) (b *batch, culprit int, err error) {
-	if b, err = newBatch(tx, s.opts, s.figures.Load().used()); err != nil {
+	if b, err = newBatch(tx, s.opts, s.known); err != nil {
 		return b, -1, err
 	}
+	b.txid = uint64(tx.ID())
+	if b.txid <= s.durable.Load() {
+		return b, -1, damaged("the last commit is not there any more")
+	}
+	b.used = s.figures.Load().used()
+	s.draft.reset()
+	b.draft = &s.draft
 	for i, o := range ops {
 		o.own = o.apply(b)
 		if errors.Is(o.own, errSpoiled) {
@@ -169,7 +176,6 @@ func (s *Store) apply(tx *bbolt.Tx, ops []*op) (b *batch, culprit int, err error
 	if !b.dirty {
 		return b, -1, errNothing
 	}
-	b.txid = uint64(tx.ID())
 	return b, -1, b.finish()
 }
 
@@ -182,8 +188,11 @@ func harmless(err error) bool {
 // committed makes a batch what readers may see.
 func (s *Store) committed(b *batch) {
 	size := s.figures.Load().size
-	if m, err := s.file.meta(); err == nil {
+	if m, err := s.file.metaOf(b.txid, int64(s.db.Info().PageSize)); err == nil {
 		size = m.size()
 	}
+	s.shown.Lock()
+	defer s.shown.Unlock()
+	s.known.commit(b.draft, b.first)
 	s.publish(b.head, size, b.txid)
 }

@@ -11,11 +11,20 @@ import (
 	"github.com/warren-rpc/warren/store/storetest"
 )
 
+// openShort opens stores whose journals are settled all the time.
+func openShort(t testing.TB, dir string, now func() time.Time, o storetest.Options) store.Store {
+	t.Helper()
+	return openFor(t, dir, Options{Now: now, MaxPayload: o.MaxPayload, SizeLimit: o.SizeLimit, SweepEvery: -1, journal: 3})
+}
+
 func openForSuite(t testing.TB, dir string, now func() time.Time, o storetest.Options) store.Store {
 	t.Helper()
-	s, err := Open(filepath.Join(dir, "store.db"), Options{
-		Now: now, MaxPayload: o.MaxPayload, SizeLimit: o.SizeLimit, SweepEvery: -1,
-	})
+	return openFor(t, dir, Options{Now: now, MaxPayload: o.MaxPayload, SizeLimit: o.SizeLimit, SweepEvery: -1})
+}
+
+func openFor(t testing.TB, dir string, o Options) store.Store {
+	t.Helper()
+	s, err := Open(filepath.Join(dir, "store.db"), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,6 +35,10 @@ func openForSuite(t testing.TB, dir string, now func() time.Time, o storetest.Op
 // many more of them.
 func TestStoreKeepsItsContract(t *testing.T) {
 	storetest.Run(t, openForSuite, storetest.Features{SizeLimit: 4 << 20, Keys: 20_000})
+}
+
+func TestStoreWithAShortJournalKeepsItsContract(t *testing.T) {
+	storetest.Run(t, openShort, storetest.Features{SizeLimit: 4 << 20, Keys: 20_000})
 }
 
 func TestTransactionsKeepTheirContract(t *testing.T) {

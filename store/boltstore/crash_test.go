@@ -63,7 +63,7 @@ func crashWork(path string) {
 	if _, err := f.WriteString("\n"); err != nil {
 		panic(err)
 	}
-	s, err := Open(path, Options{SweepEvery: -1})
+	s, err := Open(path, Options{SweepEvery: -1, journal: 20}) // so that it is settled often
 	if err != nil {
 		panic(err)
 	}

@@ -18,7 +18,8 @@ import (
 
 const damagedRecords = 150
 
-// sample returns a file with records in all states, some of them swept.
+// sample returns a file with records in the journal, settled records, and some of which
+// there is a later version in the journal, or of which it says where they are.
 func sample(t *testing.T) (path string, content []byte) {
 	t.Helper()
 	path = newPath(t)
@@ -30,7 +31,20 @@ func sample(t *testing.T) (path string, content []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fill(t, s, damagedRecords)
+	fill(t, s, 0, damagedRecords/3)
+	var claimed []store.Record
+	for i := damagedRecords / 3; i < damagedRecords*2/3; i++ {
+		claimed = append(claimed, must(t, s, numbered(i)))
+	}
+	if n, err := s.Sweep(t.Context()); err != nil || n != 0 || s.known.versions != 0 {
+		t.Fatalf("Sweep: %d, error %v; the journal has %+v", n, err, s.known)
+	}
+	for i := 0; i < len(claimed); i += 2 {
+		if err := s.Complete(t.Context(), claimed[i].Key, claimed[i].Token, resultOf(i), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill(t, s, damagedRecords*2/3, damagedRecords)
 	shut(t, s)
 	content, err = os.ReadFile(path)
 	if err != nil {
@@ -39,14 +53,20 @@ func sample(t *testing.T) (path string, content []byte) {
 	return path, content
 }
 
-// fill makes n records, every second of them completed.
-func fill(t testing.TB, s *Store, n int) {
+// resultOf is the end of a record: some need pages of their own, and some are too
+// large for the journal.
+func resultOf(i int) store.Result {
+	return store.Result{State: store.Completed, Payload: []byte(strings.Repeat("reply ", 20+i%7*500))}
+}
+
+// fill makes records, every second of them completed.
+func fill(t testing.TB, s *Store, from, to int) {
 	t.Helper()
-	each(n, func(i int) {
+	each(to-from, func(i int) {
+		i += from
 		r, won, err := s.Claim(context.Background(), claimOf(numbered(i)))
 		if err == nil && won && i%2 == 0 {
-			payload := []byte(strings.Repeat("reply ", 20+i%7*300)) // some need pages of their own
-			err = s.Complete(context.Background(), r.Key, r.Token, store.Result{State: store.Completed, Payload: payload}, time.Hour)
+			err = s.Complete(context.Background(), r.Key, r.Token, resultOf(i), time.Hour)
 		}
 		if err != nil || !won {
 			t.Errorf("record %d: won %v, error %v", i, won, err)
@@ -249,6 +269,14 @@ func TestFileThatIsDamagedWhileItIsOpen(t *testing.T) {
 		"cut in half":    func(f *os.File, size int64) error { return f.Truncate(size / 2) },
 		"overwritten": func(f *os.File, size int64) error {
 			_, err := f.WriteAt(make([]byte, size-8192), 8192)
+			return err
+		},
+		"without the last meta page": func(f *os.File, _ int64) error {
+			m, err := readMeta(f)
+			if err != nil {
+				return err
+			}
+			_, err = f.WriteAt(make([]byte, m.pageSize), int64(m.txid%metaPages)*m.pageSize)
 			return err
 		},
 		"without meta pages": func(f *os.File, _ int64) error {

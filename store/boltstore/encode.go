@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -11,41 +12,61 @@ import (
 	"github.com/warren-rpc/warren/store"
 )
 
-// The file has three buckets:
+// The file has four buckets:
 //
-//	warren.store          "head" → the format version, the epoch and the counts
+//	warren.store          "head" → the format version, the epoch, the counts and the bounds of the journal
+//	warren.store.journal  number → a chunk: the records of one commit, one after the other
 //	warren.store.index    key    → place, checksum
 //	warren.store.records  place  → checksum, record
+//
+// What changes is written to the journal, at its end: a commit writes one value there
+// however many records it has. When the journal is long enough, its oldest chunks are
+// settled: of each record that has not changed since, the latest version goes to the
+// records, and if it is new, to the index. A record that is claimed and ends soon is
+// so written there once, with its end. See journal.go.
 //
 // A place is the minute in which the record expires and a number from a sequence.
 // Keys are hashes, so their order is random, and a commit of many records would
 // rewrite as many pages if the records lay in it. In the order of places, what is
-// claimed and completed at about the same time shares pages, and what expires first
-// lies first: the index by expiry is the order of the records itself. Only the index
-// by key, whose entries are small, is met at random, and only when a record is made,
-// is deleted, or moves to another minute. BenchmarkLayouts compares.
+// settled at about the same time shares pages, and what expires first lies first: the
+// index by expiry is the order of the records itself. Only the index by key, whose
+// entries are small, is met at random, and only when a record is settled for the
+// first time, is deleted, or moves to another minute. BenchmarkLayouts compares.
 
-// version is the format of files that this package writes, and the latest that it
-// reads.
-const version = 1
+// version is the format of files that this package writes and reads. Files of format
+// 1, which had no journal, were never released.
+const version = 2
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // place is where a record lies.
 type place [12]byte
 
-func placeOf(expires time.Time, sequence uint64) (p place) {
-	binary.BigEndian.PutUint32(p[:4], minuteOf(expires))
+// placeOf returns the place of a number above 0: the zero place is none.
+func placeOf(minute uint32, sequence uint64) (p place) {
+	binary.BigEndian.PutUint32(p[:4], minute)
 	binary.BigEndian.PutUint64(p[4:], sequence)
 	return p
 }
 
 func (p place) minute() uint32 { return binary.BigEndian.Uint32(p[:4]) }
 
+// minuteIn is the minute of a key that may be no place.
+func minuteIn(key []byte) uint32 {
+	var p place
+	copy(p[:], key)
+	return p.minute()
+}
+
+// endOfPlaces comes after all places.
+var endOfPlaces = place(bytes.Repeat([]byte{0xff}, len(place{})))
+
 // minuteOf returns the minutes since 1970, as far as 32 bits can say them.
 func minuteOf(t time.Time) uint32 {
 	return uint32(min(max(t.Unix()/60, 0), math.MaxUint32))
 }
+
+const sumLength = 4
 
 // sum is the checksum of a value and the key under which it lies, which makes a
 // value in another's place a damaged one.
@@ -56,13 +77,19 @@ func sum(key, value []byte) uint32 {
 // errDamaged says that bytes are not what was written.
 var errDamaged = errors.New("its checksum is wrong")
 
+// entryLength is the length of an entry of the index.
+const entryLength = len(place{}) + sumLength
+
+func appendEntry(b []byte, key store.Key, p place) []byte {
+	return binary.BigEndian.AppendUint32(append(b, p[:]...), sum(key[:], p[:]))
+}
+
 func encodeEntry(key store.Key, p place) []byte {
-	b := append(make([]byte, 0, len(p)+4), p[:]...)
-	return binary.BigEndian.AppendUint32(b, sum(key[:], p[:]))
+	return appendEntry(make([]byte, 0, entryLength), key, p)
 }
 
 func decodeEntry(key, b []byte) (p place, err error) {
-	if len(key) != len(store.Key{}) || len(b) != len(p)+4 || binary.BigEndian.Uint32(b[len(p):]) != sum(key, b[:len(p)]) {
+	if len(key) != len(store.Key{}) || len(b) != entryLength || binary.BigEndian.Uint32(b[len(p):]) != sum(key, b[:len(p)]) {
 		return p, errDamaged
 	}
 	return place(b[:len(p)]), nil
@@ -76,9 +103,12 @@ type stored struct {
 
 const retainedFlag = 1
 
-// encodeRecord needs one allocation: commits of many records are busy with this.
-func encodeRecord(p place, r *stored) []byte {
-	b := make([]byte, 4, 4+2+4*len(r.Key)+8*binary.MaxVarintLen64+len(r.Method)+len(r.CallID)+len(r.Payload))
+// bodyBound is how long the body of a record is at most, without its strings and
+// payload.
+const bodyBound = 2 + 3*len(store.Key{}) + 9*binary.MaxVarintLen64
+
+// appendBody writes a record without the checksum, which depends on where it lies.
+func appendBody(b []byte, r *stored) []byte {
 	var flags byte
 	if r.Retained {
 		flags |= retainedFlag
@@ -89,7 +119,7 @@ func encodeRecord(p place, r *stored) []byte {
 	b = binary.AppendUvarint(b, r.Token)
 	b = binary.AppendUvarint(b, uint64(r.Attempts))
 	b = binary.AppendUvarint(b, r.epoch)
-	for _, t := range []time.Time{r.Created, r.Updated, r.Expires} {
+	for _, t := range [...]time.Time{r.Created, r.Updated, r.Expires} {
 		b = binary.AppendVarint(b, t.UnixNano())
 	}
 	b = binary.AppendUvarint(b, uint64(len(r.Method)))
@@ -101,16 +131,15 @@ func encodeRecord(p place, r *stored) []byte {
 		b = append(b, r.Digest[:]...)
 		b = append(b, r.Payload...)
 	}
-	binary.BigEndian.PutUint32(b, sum(p[:], b[4:]))
 	return b
 }
 
-// decodeRecord returns what encodeRecord was given. Nothing of the result is in b.
-func decodeRecord(p place, b []byte) (r stored, err error) {
-	if len(b) < 4 || binary.BigEndian.Uint32(b) != sum(p[:], b[4:]) {
-		return r, errDamaged
-	}
-	d := decoder{b: b[4:]}
+// keyOf returns the key in a body.
+func keyOf(body []byte) store.Key { return store.Key(body[2:]) }
+
+// decodeBody returns what appendBody was given. Nothing of the result is in b.
+func decodeBody(b []byte) (r stored, err error) {
+	d := decoder{b: b}
 	head := d.take(2)
 	copy(r.Key[:], d.take(len(r.Key)))
 	copy(r.Fingerprint[:], d.take(len(r.Fingerprint)))
@@ -133,6 +162,35 @@ func decodeRecord(p place, b []byte) (r stored, err error) {
 		return stored{}, errors.New("it is not a record")
 	}
 	return r, nil
+}
+
+// encodeRecord returns the value of a record that lies at p.
+func encodeRecord(p place, r *stored) []byte {
+	b := make([]byte, sumLength, sumLength+bodyBound+len(r.Method)+len(r.CallID)+len(r.Payload))
+	return seal(p[:], appendBody(b, r))
+}
+
+// seal sets the checksum of a value, which is its first bytes.
+func seal(key, value []byte) []byte {
+	binary.BigEndian.PutUint32(value, sum(key, value[sumLength:]))
+	return value
+}
+
+// unseal returns a value without its checksum, if that is right.
+func unseal(key, value []byte) ([]byte, error) {
+	if len(value) < sumLength || binary.BigEndian.Uint32(value) != sum(key, value[sumLength:]) {
+		return nil, errDamaged
+	}
+	return value[sumLength:], nil
+}
+
+// decodeRecord returns what encodeRecord was given. Nothing of the result is in b.
+func decodeRecord(p place, b []byte) (stored, error) {
+	body, err := unseal(p[:], b)
+	if err != nil {
+		return stored{}, err
+	}
+	return decodeBody(body)
 }
 
 // decoder reads from b until b has ended, and is bad from then on.
@@ -178,27 +236,31 @@ type head struct {
 	// ones begin above it: who has one of a forgotten record does not own the next.
 	floor  uint64
 	counts [states]uint64
+	// first is the number of the journal's oldest chunk, next that of the next one.
+	first, next uint64
 }
 
 func (h *head) encode() []byte {
-	b := binary.BigEndian.AppendUint32(make([]byte, 0, 4+(3+states)*binary.MaxVarintLen64+4), version)
+	b := binary.BigEndian.AppendUint32(make([]byte, 0, 4+(5+states)*binary.MaxVarintLen64+4), version)
 	b = binary.AppendVarint(b, h.created.UnixNano())
 	b = binary.AppendUvarint(b, h.epoch)
 	b = binary.AppendUvarint(b, h.floor)
 	for _, n := range h.counts {
 		b = binary.AppendUvarint(b, n)
 	}
+	b = binary.AppendUvarint(b, h.first)
+	b = binary.AppendUvarint(b, h.next)
 	return binary.BigEndian.AppendUint32(b, sum(headKey, b))
 }
 
 // decodeHead returns the head and its format version. All versions begin with their
-// number and end with the checksum; a later one is not read further.
+// number and end with the checksum; no other than this one is read further.
 func decodeHead(b []byte) (h head, have int, err error) {
 	if len(b) < 8 || binary.BigEndian.Uint32(b[len(b)-4:]) != sum(headKey, b[:len(b)-4]) {
 		return h, 0, errDamaged
 	}
 	have = int(binary.BigEndian.Uint32(b))
-	if have > version {
+	if have != version {
 		return h, have, nil
 	}
 	d := decoder{b: b[4 : len(b)-4]}
@@ -206,8 +268,9 @@ func decodeHead(b []byte) (h head, have int, err error) {
 	for i := range h.counts {
 		h.counts[i] = d.uvarint()
 	}
-	if d.bad {
-		return h, have, errors.New("it is too short")
+	h.first, h.next = d.uvarint(), d.uvarint()
+	if d.bad || h.first > h.next {
+		return h, have, errors.New("it is not a head")
 	}
 	return h, have, nil
 }

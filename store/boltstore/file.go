@@ -107,6 +107,19 @@ func readMeta(r io.ReaderAt) (m meta, err error) {
 	return m, err
 }
 
+// metaOf returns the meta page that a transaction has written.
+func (f *file) metaOf(txid uint64, pageSize int64) (m meta, err error) {
+	var b [metaFieldsRead]byte
+	if _, err := f.f.Load().ReadAt(b[:], int64(txid%metaPages)*pageSize); err != nil {
+		return m, err
+	}
+	m, ok := parseMeta(b[:])
+	if !ok || m.txid != txid {
+		return m, damaged("the meta page of transaction %d", txid)
+	}
+	return m, nil
+}
+
 // meta returns the meta page that counts, in a file that is as long as it says.
 func (f *file) meta() (meta, error) {
 	h := f.f.Load()

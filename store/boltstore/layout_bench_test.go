@@ -28,7 +28,7 @@ func byKey(tx *bbolt.Tx, i int, fresh bool, value []byte) error {
 // byTime is the store's: the records under minute and number, and an index by key.
 func byTime(tx *bbolt.Tx, i int, fresh bool, value []byte) error {
 	key := numbered(i)
-	p := placeOf(time.Unix(int64(i/10_000)*60, 0), uint64(i))
+	p := placeOf(uint32(i/10_000), uint64(i))
 	records := tx.Bucket(recordsKey)
 	records.FillPercent = 0.9
 	err := records.Put(p[:], value)

@@ -159,7 +159,7 @@ func openError(path string, err error) error {
 		return corrupt(path, damaged("it is not a database, or its first pages are damaged: %v", err))
 	case errors.As(err, &damage):
 		return corrupt(path, err)
-	case errors.As(err, &newer), errors.Is(err, errForeign):
+	case errors.As(err, &newer), errors.Is(err, errForeign), errors.Is(err, errEarlier):
 		return err
 	}
 	return &store.UnavailableError{Op: "open", Cause: err}
@@ -167,6 +167,9 @@ func openError(path string, err error) error {
 
 // errForeign is the error of a database that is not a store.
 var errForeign = errors.New("boltstore: the file is a bbolt database, but not a store")
+
+// errEarlier is the error of a store whose format was never released.
+var errEarlier = errors.New("boltstore: the store is of a format from before the first release")
 
 // inspect verifies a file that is there, reading it only, before it is opened in
 // earnest: opening it has bbolt believe it, and changes it.
@@ -180,7 +183,13 @@ func inspect(path string) (err error) {
 	if err := verify(f, false, firstDamage); err != nil {
 		return openError(path, err)
 	}
-	return openError(path, f.in(db.View, func(tx *bbolt.Tx) error { return recognise(tx, path) }))
+	return openError(path, f.in(db.View, func(tx *bbolt.Tx) error {
+		if err := recognise(tx, path); err != nil || tx.Bucket(bucketKey) == nil {
+			return err
+		}
+		_, err := journalIn(tx, firstDamage)
+		return err
+	}))
 }
 
 // recognise returns an error if the database is neither empty nor a store that this
@@ -199,6 +208,8 @@ func recognise(tx *bbolt.Tx, path string) error {
 		return damaged("the head of the file: %v", err)
 	case have > version:
 		return &store.VersionError{Path: path, Have: have, Known: version}
+	case have < version:
+		return fmt.Errorf("%w: %s has format version %d, and this program reads version %d", errEarlier, path, have, version)
 	}
 	_, err = tableOf(tx)
 	return err
@@ -210,7 +221,7 @@ func (s *Store) begin() error {
 	var txid uint64
 	err := s.file.in(s.db.Update, func(tx *bbolt.Tx) (err error) {
 		txid = uint64(tx.ID())
-		if h, err = enter(tx, s.path, s.opts); err != nil {
+		if h, s.known, err = enter(tx, s.path, s.opts); err != nil {
 			return err
 		}
 		return tx.Bucket(bucketKey).Put(headKey, h.encode())
@@ -227,27 +238,40 @@ func (s *Store) begin() error {
 	return nil
 }
 
-// enter returns the head of a new epoch, of an empty database too.
-func enter(tx *bbolt.Tx, path string, opts Options) (h head, err error) {
+// enter returns the head of a new epoch, of an empty database too, and its journal.
+func enter(tx *bbolt.Tx, path string, opts Options) (h head, known *journal, err error) {
 	if err := recognise(tx, path); err != nil {
-		return h, err
+		return h, nil, err
 	}
 	if tx.Bucket(bucketKey) == nil {
-		if err := createTable(tx); err != nil {
-			return h, err
-		}
 		h.created = opts.Now().UTC().Round(0)
+		err = createTable(tx)
 	} else {
-		t, err := tableOf(tx)
-		if err != nil {
-			return h, err
-		}
-		if h, err = t.head(); err != nil {
-			return h, err
-		}
+		h, _, err = decodeHead(tx.Bucket(bucketKey).Get(headKey))
+	}
+	if err != nil {
+		return h, nil, err
+	}
+	t, err := tableOf(tx)
+	if err != nil {
+		return h, nil, err
 	}
 	h.reopen()
-	return h, nil
+	known, err = t.readJournal(&h, firstDamage)
+	return h, known, err
+}
+
+// journalIn reads the journal of a store.
+func journalIn(tx *bbolt.Tx, report func(error) error) (*journal, error) {
+	t, err := tableOf(tx)
+	if err != nil {
+		return nil, err
+	}
+	h, err := t.head()
+	if err != nil {
+		return nil, err
+	}
+	return t.readJournal(&h, report)
 }
 
 // mend brings the database back to work after a commit that failed. bbolt takes a
@@ -287,13 +311,20 @@ func (s *Store) confirm() error {
 		return err
 	}
 	return s.file.in(s.db.View, func(tx *bbolt.Tx) error {
-		b, err := newBatch(tx, s.opts, 0)
+		b, err := newBatch(tx, s.opts, nil)
 		if err != nil {
 			return err
 		}
 		if b.epoch != s.epoch {
 			return &store.HeldError{Path: s.path, Holder: readHolder(s.path)}
 		}
+		known, err := b.readJournal(&b.head, firstDamage)
+		if err != nil {
+			return err
+		}
+		s.shown.Lock()
+		defer s.shown.Unlock()
+		s.known = known
 		s.publish(b.head, tx.Size(), uint64(tx.ID()))
 		return nil
 	})

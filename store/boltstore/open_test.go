@@ -100,7 +100,16 @@ func TestWhatIsNotAStoreIsRefusedAndLeftAlone(t *testing.T) {
 				b := []byte{0, 0, 0, version + 1, 'n', 'e', 'w'}
 				return tx.Bucket(bucketKey).Put(headKey, binary.BigEndian.AppendUint32(b, sum(headKey, b)))
 			})
-		}, func(err error) bool { return errors.As(err, &newer) && newer.Have == 2 && newer.Known == 1 }},
+		}, func(err error) bool {
+			return errors.As(err, &newer) && newer.Have == version+1 && newer.Known == version
+		}},
+		{"an earlier version", func(path string) {
+			makeDatabase(t, path, func(tx *bbolt.Tx) error {
+				bucket, err := tx.CreateBucket(bucketKey)
+				b := []byte{0, 0, 0, 1, 'o', 'l', 'd'}
+				return errors.Join(err, bucket.Put(headKey, binary.BigEndian.AppendUint32(b, sum(headKey, b))))
+			})
+		}, func(err error) bool { return errors.Is(err, errEarlier) && strings.Contains(err.Error(), "version 1") }},
 		{"below a file", func(path string) {
 			if err := os.WriteFile(filepath.Dir(path)+"/plain", nil, 0o600); err != nil {
 				t.Fatal(err)

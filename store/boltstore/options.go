@@ -34,6 +34,8 @@ type Options struct {
 	// Get or Stats needs, but the next commit waits for it: it must not call a method
 	// that changes the store.
 	OnCommit func(Commit)
+
+	journal int // how many versions the journal holds between commits, at most
 }
 
 // Commit says how one group of changes was written.
@@ -56,6 +58,9 @@ const (
 	maxOps       = 1024     // operations of one commit
 	maxWeight    = 32 << 20 // bytes of payload of one commit, unless one operation has more
 	maxWidth     = 256      // application functions of one commit
+
+	defaultJournal  = 4096
+	maxJournalBytes = 2 << 20
 )
 
 // complete returns o with its defaults, or what is wrong with it.
@@ -71,6 +76,9 @@ func (o Options) complete() (Options, error) {
 	}
 	if o.SweepBatch == 0 {
 		o.SweepBatch = 256
+	}
+	if o.journal == 0 {
+		o.journal = defaultJournal
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -91,6 +99,10 @@ func (o Options) complete() (Options, error) {
 
 // full reports whether new records are refused with that many bytes in use.
 func (o Options) full(used int64) bool { return used >= o.SizeLimit/100*80 }
+
+// journalBytes is how many bytes the journal holds between commits, at most: a small
+// part of what the file may.
+func (o Options) journalBytes() int { return int(min(maxJournalBytes, o.SizeLimit/16)) }
 
 // retryAfter is when a sweep may have made room.
 func (o Options) retryAfter() time.Duration {

@@ -1,7 +1,10 @@
 package boltstore
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -14,9 +17,10 @@ import (
 // Interrupted. Several may read a file at the same time; a store cannot be opened
 // meanwhile. Its methods are safe for concurrent use, but for Close.
 type Reader struct {
-	path string
-	db   *bbolt.DB
-	file *file
+	path  string
+	db    *bbolt.DB
+	file  *file
+	known *journal
 }
 
 // OpenReadOnly opens a file for reading. The errors are those of [Open]; a file that
@@ -33,17 +37,31 @@ func OpenReadOnly(path string) (*Reader, error) {
 	if r.db, err = openDB(r.file, true); err != nil {
 		return nil, err
 	}
+	err = r.view(func(tx *bbolt.Tx) (err error) {
+		r.known, err = journalIn(tx, firstDamage)
+		return err
+	})
+	if err != nil {
+		return nil, errors.Join(openError(path, err), r.Close())
+	}
 	return r, nil
+}
+
+// view calls fn with a transaction, if the database is not empty.
+func (r *Reader) view(fn func(tx *bbolt.Tx) error) error {
+	return r.file.in(r.db.View, func(tx *bbolt.Tx) error {
+		if tx.Bucket(bucketKey) == nil {
+			return nil
+		}
+		return fn(tx)
+	})
 }
 
 // read calls fn with the records as the next epoch will have them. A database that
 // is empty has none, and fn is not called.
 func (r *Reader) read(fn func(b *batch) error) error {
-	return corrupt(r.path, r.file.in(r.db.View, func(tx *bbolt.Tx) error {
-		if tx.Bucket(bucketKey) == nil {
-			return nil
-		}
-		b, err := newBatch(tx, Options{Now: time.Now}, 0)
+	return corrupt(r.path, r.view(func(tx *bbolt.Tx) error {
+		b, err := newBatch(tx, Options{Now: time.Now}, r.known)
 		if err != nil {
 			return err
 		}
@@ -60,9 +78,10 @@ func (r *Reader) Get(ctx context.Context, key store.Key) (store.Record, error) {
 		return record, err
 	}
 	err := r.read(func(b *batch) error {
-		e, _, found, err := b.find(key)
-		if err == nil && found {
-			b.present(&e)
+		var e entry
+		err := b.lookUp(key, &e)
+		if err == nil && e.there {
+			b.present(&e.stored)
 			record = e.Record
 		}
 		return err
@@ -74,25 +93,40 @@ func (r *Reader) Get(ctx context.Context, key store.Key) (store.Record, error) {
 // their retention among them, until fn returns an error or ctx ends: it returns
 // that error. fn may keep the record.
 func (r *Reader) All(ctx context.Context, fn func(store.Record) error) error {
-	var from place
-	for more := true; more; {
+	at := &position{}
+	err := r.read(func(b *batch) (err error) {
+		at.more = true
+		at.noted, err = b.notedByExpiry()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for at.more {
 		var page []store.Record
 		err := r.read(func(b *batch) (err error) {
-			page, from, more, err = b.page(from)
+			page, err = b.page(at)
 			return err
 		})
+		if err == nil {
+			err = hand(ctx, page, fn)
+		}
 		if err != nil {
 			return err
 		}
-		for _, record := range page {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if err := fn(record); err != nil {
-				return err
-			}
+	}
+	return ctx.Err()
+}
+
+// hand calls fn with the records of a page.
+func hand(ctx context.Context, page []store.Record, fn func(store.Record) error) error {
+	for _, record := range page {
+		if err := ctx.Err(); err != nil {
+			return err
 		}
-		more = more && len(page) > 0
+		if err := fn(record); err != nil {
+			return err
+		}
 	}
 	return ctx.Err()
 }
@@ -100,23 +134,89 @@ func (r *Reader) All(ctx context.Context, fn func(store.Record) error) error {
 // pageWeight is about how many bytes of records [Reader.All] holds.
 const pageWeight = 1 << 20
 
-// page returns some records from place on, and where to go on.
-func (b *batch) page(from place) (page []store.Record, next place, more bool, err error) {
-	weight := 0
-	c := b.records.Cursor()
-	for k, v := c.Seek(from[:]); k != nil; k, v = c.Next() {
-		at, r, err := decodeAt(k, v)
+// position is how far [Reader.All] has come.
+type position struct {
+	settled place   // the next one
+	noted   []noted // the next ones of the journal
+	more    bool
+}
+
+// noted is a record that the journal has.
+type noted struct {
+	spot
+	minute uint32
+}
+
+// notedByExpiry returns the records that the journal has, in the order in which they
+// expire.
+func (b *batch) notedByExpiry() (list []noted, err error) {
+	for _, s := range b.known.inOrder() {
+		v, err := b.read(s)
 		if err != nil {
-			return nil, at, false, err
+			return nil, err
 		}
-		if weight >= pageWeight {
-			return page, at, true, nil
+		if !v.moved() {
+			list = append(list, noted{s, v.minute})
 		}
-		weight += len(v)
-		b.present(&r)
-		page = append(page, r.Record)
 	}
-	return page, next, false, nil
+	slices.SortStableFunc(list, func(x, y noted) int { return cmp.Compare(x.minute, y.minute) })
+	return list, nil
+}
+
+// page returns the records that follow, some of them, and moves the position behind
+// them.
+func (b *batch) page(at *position) (page []store.Record, err error) {
+	c := b.records.Cursor()
+	k, v := c.Seek(at.settled[:])
+	for weight := 0; weight < pageWeight; {
+		var r stored
+		var later bool
+		switch {
+		case len(at.noted) > 0 && (k == nil || at.noted[0].minute < minuteIn(k)):
+			r, err = b.atSpot(at.noted[0].spot)
+			at.noted = at.noted[1:]
+		case k != nil:
+			if _, r, err = decodeAt(k, v); err == nil {
+				later, err = b.superseded(r.Key)
+			}
+			if k, v = c.Next(); k != nil {
+				copy(at.settled[:], k)
+			} else {
+				at.settled = endOfPlaces
+			}
+		default:
+			at.more = false
+			return page, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !later {
+			weight += bodyBound + len(r.Payload)
+			b.present(&r)
+			page = append(page, r.Record)
+		}
+	}
+	return page, nil
+}
+
+// superseded reports whether the journal has a later version of a settled record.
+func (b *batch) superseded(key store.Key) (bool, error) {
+	s, ok := b.spotOf(key)
+	if !ok {
+		return false, nil
+	}
+	v, err := b.read(s)
+	return err == nil && !v.moved(), err
+}
+
+// atSpot returns a record of the journal that has not moved.
+func (b *batch) atSpot(s spot) (stored, error) {
+	v, err := b.read(s)
+	if err != nil {
+		return stored{}, err
+	}
+	return v.decode()
 }
 
 // Stats returns what [Store.Stats] would. Limit is 0, as the file does not know it.

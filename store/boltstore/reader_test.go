@@ -18,7 +18,7 @@ func TestReaderHasWhatTheStoreHad(t *testing.T) {
 	path := newPath(t)
 	s := open(t, path, Options{SweepEvery: -1})
 	const records = 300
-	fill(t, s, records)
+	fill(t, s, 0, records)
 	want := make(map[store.Key]store.Record)
 	for i := range records {
 		r, err := s.Get(t.Context(), numbered(i))
@@ -109,7 +109,7 @@ func TestCompactKeepsAllAndIsSmaller(t *testing.T) {
 	path := newPath(t)
 	now := time.Now()
 	s := open(t, path, Options{SweepEvery: -1, Now: func() time.Time { return now }})
-	fill(t, s, 1000)
+	fill(t, s, 0, 1000)
 	if err := s.db.Update(func(tx *bbolt.Tx) error { return effect(tx, numbered(8)) }); err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,11 @@ func TestCheckComparesRecordsIndexAndCounts(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
 	s := open(t, path, Options{SweepEvery: -1})
-	fill(t, s, 20)
+	fill(t, s, 0, 20)
+	if _, err := s.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	complete(t, s, must(t, s, numbered(100)))
 	r, p := stored{}, place{}
 	err := s.db.View(func(tx *bbolt.Tx) error {
 		table, err := tableOf(tx)
@@ -158,7 +162,7 @@ func TestCheckComparesRecordsIndexAndCounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	shut(t, s)
-	if report, err := Check(t.Context(), path); err != nil || len(report.Findings) > 0 || report.Records != 20 {
+	if report, err := Check(t.Context(), path); err != nil || len(report.Findings) > 0 || report.Records != 21 {
 		t.Fatalf("Check: %+v, error %v", report, err)
 	}
 	content, err := os.ReadFile(path)
@@ -186,6 +190,31 @@ func TestCheckComparesRecordsIndexAndCounts(t *testing.T) {
 		},
 		"has no place":         func(t table) error { return t.records.Put([]byte("nowhere"), nil) },
 		"the head of the file": func(t table) error { return t.root.Put(headKey, []byte("off with its head")) },
+		"there is 0000": func(t table) error { // the first chunk is gone
+			k, _ := t.journal.Cursor().First()
+			return t.journal.Delete(k)
+		},
+		"it ends before chunk": func(t table) error {
+			k, _ := t.journal.Cursor().Last()
+			return t.journal.Delete(k)
+		},
+		"the header of chunk": func(t table) error { // one version less
+			k, v := t.journal.Cursor().First()
+			return t.journal.Put(k, append([]byte{}, v[:chunkHeader]...))
+		},
+		"the version at 12": func(t table) error {
+			k, v := t.journal.Cursor().First()
+			v = append([]byte{}, v...)
+			v[len(v)-1]++
+			return t.journal.Put(k, v)
+		},
+		"another place than the index": func(t table) error {
+			h, err := t.head()
+			late := r
+			b := &batch{table: t, head: h, known: &journal{}, draft: &draft{spots: make(map[store.Key]spot)}}
+			_, noted := b.noteRecord(&late, place{9})
+			return errors.Join(err, noted, b.flush(), t.root.Put(headKey, b.encode()))
+		},
 		"a bucket of the store": func(t table) error {
 			return t.tx.DeleteBucket(indexKey)
 		},

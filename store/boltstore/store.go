@@ -32,7 +32,13 @@ type Store struct {
 	db   *bbolt.DB    // whoever commits, and may replace it, reads it without
 	file *file
 
+	// shown is held to read by readers, and to write when a commit becomes what they
+	// may see.
+	shown sync.RWMutex
+	known *journal
+
 	committing sync.Mutex // held by whoever commits
+	draft      draft      // of the commit that is being made
 	doubt      bool       // the last commit failed
 	operations int        // of the last commit
 	width      int        // how many functions of the application the next one runs, at most
@@ -87,6 +93,8 @@ func (s *Store) Get(ctx context.Context, key store.Key) (r store.Record, err err
 func (s *Store) peek(key store.Key) (r store.Record, settled bool, err error) {
 	s.gate.RLock()
 	defer s.gate.RUnlock()
+	s.shown.RLock()
+	defer s.shown.RUnlock()
 	if err := s.refusal(); err != nil {
 		return r, false, err
 	}
@@ -94,7 +102,10 @@ func (s *Store) peek(key store.Key) (r store.Record, settled bool, err error) {
 		if settled = uint64(tx.ID()) <= s.durable.Load(); !settled {
 			return nil
 		}
-		b, err := newBatch(tx, s.opts, 0)
+		if uint64(tx.ID()) < s.durable.Load() {
+			return damaged("the last commit is not there any more")
+		}
+		b, err := newBatch(tx, s.opts, s.known)
 		if err != nil {
 			return err
 		}
@@ -170,15 +181,24 @@ func (s *Store) Bury(ctx context.Context, c store.Claim) (before store.Record, e
 	return before, err
 }
 
-// Sweep implements store.Store. It makes as many commits as it needs to look at no
-// more than Options.SweepBatch records in each; other changes get in between. With
-// an error it returns how many records it has forgotten before.
+// Sweep implements store.Store. It settles the journal, as it was when the sweep
+// began, and then looks at the settled records. It makes as many commits as it needs to
+// do so with about Options.SweepBatch records in each; other changes get in between.
+// With an error it returns how many records it has forgotten before.
 func (s *Store) Sweep(ctx context.Context) (swept int, err error) {
 	var from place
+	var end uint64 // of the chunks that were there
 	for more := true; more; {
 		var deleted int
 		var next place
 		err := s.do(ctx, &op{name: "sweep", apply: func(b *batch) (err error) {
+			deleted, next, more = 0, from, true
+			if end == 0 {
+				end = b.next + 1 // with the chunk that this batch may have begun
+			}
+			if left, err := b.settleBefore(end, b.opts.SweepBatch); err != nil || left {
+				return err
+			}
 			deleted, next, more, err = b.sweep(from)
 			return err
 		}})

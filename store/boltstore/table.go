@@ -19,6 +19,7 @@ var (
 	bucketKey  = []byte(Bucket)
 	indexKey   = []byte(Bucket + ".index")
 	recordsKey = []byte(Bucket + ".records")
+	journalKey = []byte(Bucket + ".journal")
 	headKey    = []byte("head")
 )
 
@@ -33,28 +34,36 @@ func damaged(format string, args ...any) error { return &damage{fmt.Sprintf(form
 
 // table is the store's part of one transaction.
 type table struct {
-	tx                   *bbolt.Tx
-	root, index, records *bbolt.Bucket
+	tx                            *bbolt.Tx
+	root, index, records, journal *bbolt.Bucket
+	// seeker is a cursor of the index, for one use at a time.
+	seeker *bbolt.Cursor
 }
 
 func tableOf(tx *bbolt.Tx) (t table, err error) {
-	t = table{tx: tx, root: tx.Bucket(bucketKey), index: tx.Bucket(indexKey), records: tx.Bucket(recordsKey)}
-	if t.root == nil || t.index == nil || t.records == nil {
+	t = table{
+		tx: tx, root: tx.Bucket(bucketKey), index: tx.Bucket(indexKey), records: tx.Bucket(recordsKey),
+		journal: tx.Bucket(journalKey),
+	}
+	if t.root == nil || t.index == nil || t.records == nil || t.journal == nil {
 		return t, damaged("a bucket of the store is not there")
 	}
+	t.seeker = t.index.Cursor()
 	// Most records are made at the end: pages that are split in the middle there
 	// would stay half empty.
 	t.records.FillPercent = 0.9
+	t.journal.FillPercent = 1
 	return t, nil
 }
 
 // whole reports whether the buckets of the store are those that they were.
 func (t table) whole() bool {
-	return t.tx.Bucket(bucketKey) == t.root && t.tx.Bucket(indexKey) == t.index && t.tx.Bucket(recordsKey) == t.records
+	return t.tx.Bucket(bucketKey) == t.root && t.tx.Bucket(indexKey) == t.index &&
+		t.tx.Bucket(recordsKey) == t.records && t.tx.Bucket(journalKey) == t.journal
 }
 
 func createTable(tx *bbolt.Tx) error {
-	for _, name := range [][]byte{bucketKey, indexKey, recordsKey} {
+	for _, name := range [][]byte{bucketKey, indexKey, recordsKey, journalKey} {
 		if _, err := tx.CreateBucket(name); err != nil {
 			return err
 		}
@@ -67,15 +76,15 @@ func (t table) head() (head, error) {
 	switch {
 	case err != nil:
 		return h, damaged("the head of the file: %v", err)
-	case have > version:
+	case have != version:
 		return h, damaged("the head of the file has changed to version %d", have)
 	}
 	return h, nil
 }
 
-// find returns the record and where it lies; found is false if there is none.
+// find returns the settled record and where it lies; found is false if there is none.
 func (t table) find(key store.Key) (r stored, p place, found bool, err error) {
-	c := t.index.Cursor()
+	c := t.seeker
 	k, v := c.Seek(key[:])
 	if !bytes.Equal(k, key[:]) {
 		return stored{}, place{}, false, proveGap(c, key[:], k, v)
@@ -131,32 +140,30 @@ func decodeAt(k, v []byte) (p place, r stored, err error) {
 	return p, r, nil
 }
 
-// insert writes a record that is not there.
-func (t table) insert(r *stored) (size int, err error) {
-	sequence, err := t.records.NextSequence()
-	if err != nil {
-		return 0, err
+// settle writes a record, given the value that it is to have, with room for the
+// checksum and for an entry of the index behind it. home is where it lies, and zero if
+// it is new. settle returns where it lies from now on: it moves if it expires in
+// another minute.
+func (t table) settle(home place, minute uint32, value []byte) (place, error) {
+	p := home
+	if home == (place{}) || home.minute() != minute {
+		if home != (place{}) {
+			if err := t.records.Delete(home[:]); err != nil {
+				return p, err
+			}
+		}
+		sequence, err := t.records.NextSequence()
+		if err != nil {
+			return p, err
+		}
+		p = placeOf(minute, sequence)
+		key := keyOf(value[sumLength:])
+		entry := appendEntry(value[len(value):], key, p)
+		if err := t.index.Put(key[:], entry); err != nil {
+			return p, err
+		}
 	}
-	p := placeOf(r.Expires, sequence)
-	value := encodeRecord(p, r)
-	if err := t.records.Put(p[:], value); err != nil {
-		return 0, err
-	}
-	entry := encodeEntry(r.Key, p)
-	return len(p) + len(value) + len(r.Key) + len(entry), t.index.Put(r.Key[:], entry)
-}
-
-// update writes a record that lies at p, and moves it if it expires in another
-// minute now.
-func (t table) update(p place, r *stored) (err error) {
-	if p.minute() == minuteOf(r.Expires) {
-		return t.records.Put(p[:], encodeRecord(p, r))
-	}
-	if err := t.records.Delete(p[:]); err != nil {
-		return err
-	}
-	_, err = t.insert(r)
-	return err
+	return p, t.records.Put(p[:], seal(p[:], value))
 }
 
 func (t table) delete(p place, key store.Key) error {

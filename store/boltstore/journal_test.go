@@ -1,0 +1,160 @@
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"reflect"
+	"sync"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/warren-rpc/warren/store"
+)
+
+// sameJournal compares what the store knows of its journal with the file.
+func sameJournal(t *testing.T, s *Store) {
+	t.Helper()
+	s.committing.Lock()
+	defer s.committing.Unlock()
+	err := s.db.View(func(tx *bbolt.Tx) error {
+		read, err := journalIn(tx, firstDamage)
+		if err == nil && !reflect.DeepEqual(read, s.known) {
+			t.Errorf("the journal has %d keys, %d versions and %d bytes; the store knows of %d, %d and %d",
+				len(read.spots), read.versions, read.bytes, len(s.known.spots), s.known.versions, s.known.bytes)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Whatever becomes of records, what is known of the journal is what the file has, and
+// it stays short.
+func TestJournalIsKnownAndStaysShort(t *testing.T) {
+	t.Parallel()
+	const limit, keys, workers, rounds = 40, 60, 8, 15
+	path := newPath(t)
+	s := open(t, path, Options{SweepEvery: -1, SweepBatch: 7, journal: limit})
+	for range rounds {
+		var group sync.WaitGroup
+		for w := range workers {
+			random := rand.New(rand.NewPCG(uint64(w), uint64(s.epoch)))
+			group.Go(func() {
+				for range 12 {
+					if err := step(s, random, numbered(random.IntN(keys))); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		group.Wait()
+		sameJournal(t, s)
+		if s.known.versions > limit {
+			t.Errorf("the journal has %d versions", s.known.versions)
+		}
+	}
+	shut(t, s)
+	if report, err := Check(t.Context(), path); err != nil || len(report.Findings) > 0 {
+		t.Errorf("Check: %v, error %v", report.Findings, err)
+	}
+	sameJournal(t, open(t, path, Options{SweepEvery: -1}))
+}
+
+// step does something to a record, whatever its state.
+func step(s *Store, random *rand.Rand, key store.Key) error {
+	ctx := context.Background()
+	switch random.IntN(6) {
+	case 0:
+		_, err := s.Bury(ctx, claimOf(key))
+		return err
+	case 1:
+		_, err := s.Sweep(ctx)
+		return err
+	}
+	c := claimOf(key)
+	c.Unpark, c.Retention = true, time.Duration(1+random.IntN(3))*time.Hour
+	if random.IntN(4) == 0 {
+		c.Retention = time.Nanosecond
+	}
+	r, won, err := s.Claim(ctx, c)
+	if err != nil || !won {
+		return err
+	}
+	result := store.Result{State: store.Parked, Payload: make([]byte, random.IntN(2)*largest+random.IntN(100))}
+	switch random.IntN(5) {
+	case 0:
+		return s.Abandon(ctx, key, r.Token, random.IntN(2) == 0)
+	case 1:
+		err := s.Transact(ctx, key, r.Token, time.Hour, func(*bbolt.Tx) (store.Result, error) { return result, errOwn })
+		if !errors.Is(err, errOwn) {
+			return errors.Join(err, errors.New("it should have failed"))
+		}
+		return s.Abandon(ctx, key, r.Token, true)
+	case 2:
+		return s.Transact(ctx, key, r.Token, time.Nanosecond, func(*bbolt.Tx) (store.Result, error) { return result, nil })
+	}
+	return s.Complete(ctx, key, r.Token, result, time.Duration(1+random.IntN(3))*time.Hour)
+}
+
+// Each version that a record has is found, wherever it is by then: in the journal, where
+// it was settled, or where it is since it is large.
+func TestRecordIsFoundWhereverItIs(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	s := open(t, path, Options{SweepEvery: -1})
+	large := store.Result{State: store.Parked, Payload: make([]byte, largest)}
+	unpark := claimOf(numbered(1))
+	unpark.Unpark = true
+	token := uint64(0)
+	settle := func() {
+		if n, err := s.Sweep(t.Context()); err != nil || n != 0 || s.known.versions != 0 {
+			t.Fatalf("Sweep: %d, error %v; the journal has %d versions", n, err, s.known.versions)
+		}
+	}
+	look := func(when string, state store.State, size int) {
+		t.Helper()
+		r, err := s.Get(t.Context(), numbered(1))
+		if err != nil || r.State != state || r.Token != token || len(r.Payload) != size {
+			t.Errorf("%s it is %v with token %d and %d bytes, error %v; want %v, %d, %d",
+				when, r.State, r.Token, len(r.Payload), err, state, token, size)
+		}
+		sameJournal(t, s)
+	}
+	claim := func() {
+		r, won, err := s.Claim(t.Context(), unpark)
+		if err != nil || !won || r.Token != token+1 {
+			t.Fatalf("Claim: %+v, won %v, error %v", r, won, err)
+		}
+		token = r.Token
+	}
+	end := func(result store.Result) {
+		if err := s.Complete(t.Context(), numbered(1), token, result, 2*time.Hour); err != nil {
+			t.Fatal(err)
+		}
+	}
+	small := store.Result{State: store.Parked, Payload: []byte("too many attempts")}
+	claim()
+	look("claimed", store.InProgress, 0)
+	end(large)
+	look("moved out of the journal", store.Parked, largest)
+	claim()
+	look("back in the journal", store.InProgress, 0)
+	settle()
+	look("settled", store.InProgress, 0)
+	end(small)
+	look("ended after it was settled", store.Parked, len(small.Payload))
+	settle()
+	look("settled again, in another minute", store.Parked, len(small.Payload))
+	claim()
+	settle()
+	end(large)
+	look("large, and not in the journal before", store.Parked, largest)
+	settle()
+	shut(t, s)
+	s = open(t, path, Options{SweepEvery: -1})
+	look("in another epoch", store.Parked, largest)
+}
