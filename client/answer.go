@@ -8,33 +8,63 @@ import (
 )
 
 // again publishes the call once more after an attempt that ended in err, if the
-// policy has it, and reports whether there is another attempt. If not, a call
-// waits on: the request may have arrived, and then a reply comes. a is nil if all
-// attempts are concerned.
-func (cl *call) again(a *attempt, err *warren.Error) bool {
+// policy has it, and returns what was decided: to retry if there is another attempt
+// already. If not, a call waits on: the request may have arrived, and then a reply
+// comes.
+func (cl *call) again(a *attempt, err *warren.Error) reliability.Decision {
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
 	if err.Reason != "" {
 		cl.hint = err.Reason
 	}
-	if a != nil && a.failed {
-		return true // what follows from it has been decided
+	if a.failed {
+		return reliability.Decision{Retry: true} // what follows from it has been decided
 	}
-	for _, b := range cl.made {
-		if b != nil && (a == nil || a == b) {
-			b.failed = true
+	a.failed = true
+	return cl.follow(err)
+}
+
+// replyQueueLost publishes the call again, or ends it, if the reply to one of its
+// attempts was to come to that queue. One that is still in line gets the new name
+// when it is written.
+func (cl *call) replyQueueLost(queue string) {
+	err := &warren.Error{
+		Code: warren.CodeUnavailable, Reason: warren.ReasonReplyQueueLost, Outcome: warren.Unknown,
+		Message: "the queue that the reply was to come to is gone",
+	}
+	cl.mu.Lock()
+	waits := true
+	for a := cl.current; a != nil; a = a.before {
+		if !a.written.IsZero() && a.publish.Msg.ReplyTo == queue {
+			a.failed, waits = true, false
 		}
 	}
-	if cl.ended || cl.onItsWay || cl.open() {
-		return true
+	if !waits {
+		cl.hint = err.Reason
+		waits = cl.follow(err).Retry
 	}
-	d := cl.tries.Failed(time.Now(), err)
+	cl.mu.Unlock()
+	if !waits {
+		cl.finish(nil, err)
+	}
+}
+
+// follow decides what follows an attempt that ended in err. The caller holds mu.
+func (cl *call) follow(err *warren.Error) reliability.Decision {
+	if cl.ended || cl.onItsWay || cl.open() {
+		return reliability.Decision{Retry: true}
+	}
+	ended := cl.tries.Failed
+	if err.Reason == warren.ReasonNacked {
+		ended = cl.tries.Refused
+	}
+	d := ended(time.Now(), err)
 	if d.Retry {
 		cl.repeat(d)
 	} else if d.Why == reliability.WhyBudget && cl.hint == "" {
 		cl.hint = warren.ReasonBudgetExhausted
 	}
-	return d.Retry
+	return d
 }
 
 // repeat has the call published again after a pause. The caller holds mu.
@@ -92,8 +122,8 @@ func (cl *call) answered(reply *warren.Reply, err *warren.Error) {
 // open reports whether an attempt that was made is still waited for. The caller
 // holds mu.
 func (cl *call) open() bool {
-	for _, a := range cl.made {
-		if a != nil && !a.failed {
+	for a := cl.current; a != nil; a = a.before {
+		if !a.failed {
 			return true
 		}
 	}
@@ -104,14 +134,17 @@ func (cl *call) open() bool {
 // that was written if a server does not tell, and nil if none was. The caller
 // holds mu.
 func (cl *call) numbered(number int) *attempt {
-	switch {
-	case cl.attempts == 0:
-		return nil
-	case number < 1 || number > cl.attempts:
-		return cl.made[cl.attempts-1]
-	default:
-		return cl.made[number-1]
+	if number < 1 || number > cl.attempts {
+		number = cl.attempts
 	}
+	if number == 0 {
+		return nil
+	}
+	a := cl.current
+	for a.number > number {
+		a = a.before
+	}
+	return a
 }
 
 // prove notes that the attempt is known not to have been executed. The caller
@@ -163,10 +196,10 @@ func (cl *call) succeed(a *attempt, reply *warren.Reply) {
 // nothing of the others.
 func (cl *call) finishBy(a *attempt, reply *warren.Reply, err *warren.Error) {
 	cl.mu.Lock()
-	made := cl.made
+	last := cl.current
 	cl.mu.Unlock()
-	for _, b := range made {
-		if b != nil && b != a {
+	for b := last; b != nil; b = b.before {
+		if b != a {
 			b.judge(reliability.Ignored)
 		}
 	}

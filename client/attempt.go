@@ -2,7 +2,6 @@ package client
 
 import (
 	"errors"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +16,8 @@ import (
 type attempt struct {
 	call    *call
 	publish broker.Publishing
+	before  *attempt    // of the same call, nil if this is the first
+	number  int         // from 1, in the order in which they are made and written
 	beside  bool        // the one before is still waited for
 	judged  atomic.Bool // the breaker has been told of its end
 
@@ -38,19 +39,21 @@ func (cl *call) publish() {
 		return
 	}
 	cl.mu.Lock()
-	n := slices.Index(cl.made[:], nil)
-	if cl.ended || n < 0 {
+	if cl.ended {
 		cl.mu.Unlock()
 		cl.method.Breaker.Done(ticket, time.Now(), reliability.Ignored)
 		return
 	}
 	a := &cl.first
-	if n > 0 {
-		a = &attempt{publish: broker.Publishing{Msg: cl.first.publish.Msg}, beside: cl.open()}
+	a.number = 1
+	if last := cl.current; last != nil {
+		a = &attempt{
+			publish: broker.Publishing{Msg: cl.first.publish.Msg}, before: last, number: last.number + 1, beside: cl.open(),
+		}
 	}
 	a.call, a.ticket = cl, ticket
 	a.publish.Key, a.publish.Mandatory, a.publish.Sink = cl.queue(), true, a
-	cl.made[n], cl.current = a, a
+	cl.current = a
 	cl.mu.Unlock()
 	switch err := cl.c.publisher.Publish(&a.publish); {
 	case err == nil:
@@ -83,8 +86,8 @@ func (a *attempt) refuseBlocked() {
 	a.judge(reliability.Ignored)
 	cl.mu.Lock()
 	out := cl.attempts > 0
-	if n := slices.Index(cl.made[:], a); out && n > 0 && !cl.ended {
-		cl.made[n], cl.current = nil, cl.made[n-1]
+	if out && a.before != nil && !cl.ended {
+		cl.current = a.before
 		cl.onItsWay, cl.hint = false, warren.ReasonBlocked
 	}
 	cl.mu.Unlock()
@@ -182,8 +185,11 @@ func (a *attempt) Settled(result broker.Result, reason error) {
 		cl.finish(nil, errNoRoute())
 	case broker.Nacked:
 		c.counters.nacked.Add(1)
-		a.judge(reliability.Failure)
-		a.unconfirmed(warren.ReasonNacked)
+		result := reliability.Failure
+		if a.unconfirmed(warren.ReasonNacked).Ignored {
+			result = reliability.Ignored
+		}
+		a.judge(result)
 	case broker.Lost:
 		c.counters.lost.Add(1)
 		a.judge(reliability.Ignored)
@@ -205,14 +211,16 @@ func (a *attempt) Settled(result broker.Result, reason error) {
 
 // unconfirmed follows a publish that may or may not have arrived. A notification
 // has nothing to wait for.
-func (a *attempt) unconfirmed(reason string) {
+func (a *attempt) unconfirmed(reason string) reliability.Decision {
 	err := &warren.Error{
 		Code: warren.CodeUnavailable, Reason: reason, Outcome: warren.Unknown,
 		Message: "the broker did not confirm the request",
 	}
-	if !a.call.again(a, err) && a.call.settings.oneWay {
+	d := a.call.again(a, err)
+	if !d.Retry && a.call.settings.oneWay {
 		a.call.finish(nil, err)
 	}
+	return d
 }
 
 // judge tells the breaker how the attempt ended, once. Slowness counts as little

@@ -30,14 +30,13 @@ type call struct {
 	reply    *warren.Reply
 	err      *warren.Error
 	tries    reliability.Attempts
-	made     [maxAttempts]*attempt // in the order of publishing
-	current  *attempt              // the last of them
-	attempts int                   // handed to a connection
-	proven   int                   // of these, proven not to have been executed
-	executed bool                  // one of them is known to have been
-	hint     string                // the reason of the last attempt whose fate is unknown
-	retry    *time.Timer           // the next one, while it waits
-	onItsWay bool                  // a repetition waits, or is in line: whatever else is lost, it is enough
+	current  *attempt    // the last that was made; each knows the one before
+	attempts int         // handed to a connection
+	proven   int         // of these, proven not to have been executed
+	executed bool        // one of them is known to have been
+	hint     string      // the reason of the last attempt whose fate is unknown
+	retry    *time.Timer // the next one, while it waits
+	onItsWay bool        // a repetition waits, or is in line: whatever else is lost, it is enough
 }
 
 // newCall returns a call that is not under way.
@@ -191,7 +190,7 @@ func (cl *call) finish(reply *warren.Reply, err *warren.Error) {
 		return
 	}
 	cl.ended = true
-	current, made := cl.current, cl.made
+	current := cl.current
 	if cl.retry != nil {
 		cl.retry.Stop()
 	}
@@ -210,10 +209,7 @@ func (cl *call) finish(reply *warren.Reply, err *warren.Error) {
 		cl.c.publisher.Withdraw(&current.publish)
 	}
 	close(cl.done)
-	for _, a := range made {
-		if a == nil {
-			break
-		}
+	for a := current; a != nil; a = a.before {
 		a.end(err)
 	}
 }

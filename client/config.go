@@ -141,9 +141,6 @@ func (c *Config) validate() error {
 	)
 }
 
-// maxAttempts is the most that a policy allows.
-const maxAttempts = 5
-
 func within[T int | time.Duration](field string, value, least, most T) error {
 	if value < least || value > most {
 		return fmt.Errorf("warren: client.Config.%s is %v; it must be from %v to %v", field, value, least, most)

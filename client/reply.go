@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/broker"
 	"github.com/warren-rpc/warren/internal/lifecycle"
 	"github.com/warren-rpc/warren/internal/wire"
@@ -91,8 +90,9 @@ func (r *replyQueue) name() string {
 // is gone took its replies with it: calls must not wait for them.
 func (r *replyQueue) declare(s *broker.Session) (string, error) {
 	r.mu.Lock()
-	queue, declaredBefore := r.queue, r.session != nil
+	before, declaredBefore := r.queue, r.session != nil
 	r.mu.Unlock()
+	queue := before
 	exclusive := r.c.cfg.ReplyQueue.Exclusive
 	lost := false
 	if declaredBefore {
@@ -128,39 +128,20 @@ func (r *replyQueue) declare(s *broker.Session) (string, error) {
 	default:
 	}
 	if lost {
-		r.lost()
+		r.lost(before)
 	}
 	return queue, nil
 }
 
 // lost deals with the calls whose replies went to a queue that is gone.
-func (r *replyQueue) lost() {
+func (r *replyQueue) lost(queue string) {
 	calls := r.c.pending.all()
 	if len(calls) > 0 {
 		r.c.cfg.Logger.Warn("the reply queue is gone; calls in flight are sent again if they may be", "calls", len(calls))
 	}
 	for _, cl := range calls {
-		cl.replyQueueLost()
+		cl.replyQueueLost(queue)
 	}
-}
-
-// replyQueueLost publishes the call again, or ends it, if an attempt has gone
-// out; one that is still in line gets the new name when it is written.
-func (cl *call) replyQueueLost() {
-	cl.mu.Lock()
-	out := cl.attempts > 0
-	cl.mu.Unlock()
-	if !out {
-		return
-	}
-	err := &warren.Error{
-		Code: warren.CodeUnavailable, Reason: warren.ReasonReplyQueueLost, Outcome: warren.Unknown,
-		Message: "the queue that the reply was to come to is gone",
-	}
-	if cl.again(nil, err) {
-		return
-	}
-	cl.finish(nil, err)
 }
 
 // handle ends the call that a reply is for. A reply that nobody waits for is

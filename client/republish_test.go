@@ -98,20 +98,21 @@ func TestPublishesOfACallAreBounded(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
 		r.Serve(rig.Named("echo"), rig.Echo)
 		c := r.Ready()
+		const refusals = 10 // that do not count
 		for want, opts := range map[int][]client.CallOption{
-			3: {client.Idempotent()},
-			1: {client.Idempotent(), client.WithAttempts(0)},
-			2: {client.Idempotent(), client.WithAttempts(2)},
-			5: {client.Idempotent(), client.WithAttempts(100)},
+			refusals + 3: {client.Idempotent()},
+			1:            {client.Idempotent(), client.WithAttempts(0)},
+			refusals + 2: {client.Idempotent(), client.WithAttempts(2)},
+			refusals + 5: {client.Idempotent(), client.WithAttempts(100)},
 		} {
-			_, err := c.Call(r.T.Context(), "echo", nil, opts...)
+			_, err := c.Call(r.T.Context(), "echo", nil, append(opts, client.WithTimeout(time.Minute))...)
 			if e := rig.WantError(r.T, err, warren.CodeDeadlineExceeded, warren.ReasonNacked, warren.Unknown); e.Attempts != want {
 				r.T.Errorf("error is %+v; want %d attempts", e, want)
 			}
 		}
 		twice := r.Client(policy(reliability.Spec{Retry: reliability.RetrySpec{Attempts: new(2)}}))
-		_, err := twice.Call(r.T.Context(), "echo", nil, client.Idempotent())
-		if e := rig.WantError(r.T, err, warren.CodeDeadlineExceeded, warren.ReasonNacked, warren.Unknown); e.Attempts != 2 {
+		_, err := twice.Call(r.T.Context(), "echo", nil, client.Idempotent(), client.WithTimeout(time.Minute))
+		if e := rig.WantError(r.T, err, warren.CodeDeadlineExceeded, warren.ReasonNacked, warren.Unknown); e.Attempts != refusals+2 {
 			r.T.Errorf("error is %+v", e)
 		}
 	}, amqptest.Rule{When: publishesTo("echo"), Do: amqptest.Nack(), Times: amqptest.Always})

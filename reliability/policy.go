@@ -33,9 +33,16 @@ type Policy struct {
 // RetryPolicy says when an attempt is followed by another. Attempts that are
 // proven not to have been executed may be repeated whatever the method; others
 // only if it is idempotent.
+//
+// An attempt that the broker refuses (unavailable/nacked), as all are while a
+// queue of a cluster elects its leader, reaches no server, though that is not
+// proven. If it may be repeated it is, beside Attempts and without a token of the
+// budget, as long as the deadline has room for the wait: 10 times at most, and
+// after 250 ms that double up to 2 s, or First and Most if they are longer. Each of
+// these waits is drawn from half to one and a half of that.
 type RetryPolicy struct {
-	// Attempts is how many there are in all, the first included. Default: 3; 1, for
-	// no retry, to 5.
+	// Attempts is how many there are in all, the first included, but for those that
+	// the broker refuses. Default: 3; 1, for no retry whatever happens, to 5.
 	Attempts int
 	// First and Most bound the wait before the first retry and before any: the n-th
 	// wait, from 0, is at most min(Most, First·2ⁿ). Default: 100 ms and 2 s; 1 ms to

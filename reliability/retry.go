@@ -12,8 +12,8 @@ import (
 // Attempts is the state of one call's attempts: which number the next one has,
 // how long it is waited for, and whether an error is followed by another. It
 // reads no clock and starts nothing. Whoever makes the call tells it: Next when
-// an attempt starts, then Succeeded or Failed when it has ended, and Next again
-// only after a Decision to retry. It is made by [Policy.Begin], is not safe for
+// an attempt starts, then Succeeded, Failed or Refused when it has ended, and Next
+// again only after a Decision to retry. It is made by [Policy.Begin], is not safe for
 // concurrent use, and allocates nothing before the first retry.
 type Attempts struct {
 	policy     *Policy
@@ -23,6 +23,8 @@ type Attempts struct {
 	each       time.Duration
 	number     int
 	most       int
+	refused    int            // of number, those that the broker refused and that do not count
+	random     func() float64 // nil is the process's source
 	idempotent bool
 }
 
@@ -77,7 +79,7 @@ func (p *Policy) Begin(now, deadline time.Time, budget *Budget, opts ...BeginOpt
 // call's deadline: an attempt that is given up on may yet be executed.
 func (a *Attempts) Next(now time.Time) (number int, deadline time.Time) {
 	a.number++
-	return a.number, AttemptDeadline(now, a.deadline, a.each, a.number >= a.most || !a.idempotent)
+	return a.number, AttemptDeadline(now, a.deadline, a.each, a.Left() == 0 || !a.idempotent)
 }
 
 // Succeeded ends the call with a success, which the budget gets its part of.
@@ -100,7 +102,7 @@ func (a *Attempts) Failed(now time.Time, err *warren.Error) Decision {
 	switch {
 	case err.RetryAfter < 0:
 		return Decision{Why: WhyPushback}
-	case a.number >= a.most:
+	case a.Left() == 0:
 		return Decision{Why: WhyAttempts}
 	case left <= MinAttempt:
 		return Decision{Why: WhyDeadline}
@@ -120,8 +122,9 @@ func (a *Attempts) Failed(now time.Time, err *warren.Error) Decision {
 // Number returns how many attempts have been started.
 func (a *Attempts) Number() int { return a.number }
 
-// Left returns how many attempts may still be started.
-func (a *Attempts) Left() int { return max(a.most-a.number, 0) }
+// Left returns how many attempts may still be started, but for those that follow
+// one that the broker will have refused.
+func (a *Attempts) Left() int { return max(a.most-(a.number-a.refused), 0) }
 
 // Deadline returns when the call must have ended.
 func (a *Attempts) Deadline() time.Time { return a.deadline }

@@ -51,9 +51,10 @@ func TestACallKeepsItsBounds(t *testing.T) {
 		}
 		now, deadline := epoch, epoch.Add(p.Timeout)
 		a := p.Begin(now, time.Time{}, budget)
+		refused := 0 // attempts that do not count
 		for n := 1; ; n++ {
 			number, until := a.Next(now)
-			if number != n || n > p.Retry.Attempts || a.Left() != p.Retry.Attempts-n {
+			if number != n+refused || n > p.Retry.Attempts || a.Left() != p.Retry.Attempts-n {
 				t.Fatalf("attempt %d is called %d, of %d", n, number, p.Retry.Attempts)
 			}
 			if until.After(deadline) || until.Sub(now) <= 0 {
@@ -64,12 +65,32 @@ func TestACallKeepsItsBounds(t *testing.T) {
 			}
 			now = now.Add(drawDuration(t, "took", 0, until.Sub(now)))
 			err := drawError(t)
-			d := a.Failed(now, err)
+			ended := a.Failed
+			if err.Reason == warren.ReasonNacked && rapid.Bool().Draw(t, "refused") {
+				ended = a.Refused
+			}
+			d := ended(now, err)
 			if !d.Retry {
 				if d.Wait != 0 || d.Why == reliability.WhyBackoff {
 					t.Fatalf("%+v", d)
 				}
 				return
+			}
+			most := max(bound(p.Retry.First, p.Retry.Most, n-1), err.RetryAfter)
+			least := most
+			if p.Retry.Jitter {
+				least = 0
+			}
+			if d.Why == reliability.WhyRefused {
+				most = bound(max(p.Retry.First, 250*time.Millisecond), max(p.Retry.Most, 2*time.Second), refused)
+				least = most
+				if p.Retry.Jitter {
+					least, most = most/2, most+most/2
+				}
+				if refused++; refused > 10 || p.Retry.Attempts == 1 || err.Reason != warren.ReasonNacked {
+					t.Fatalf("refusal %d of a call of %d attempts does not count: %v", refused, p.Retry.Attempts, err)
+				}
+				n--
 			}
 			switch {
 			case !p.Idempotent && err.Outcome != warren.NotExecuted:
@@ -78,11 +99,9 @@ func TestACallKeepsItsBounds(t *testing.T) {
 				t.Fatalf("repeated: %v", err)
 			case err.RetryAfter < 0 || d.Wait < err.RetryAfter:
 				t.Fatalf("told %v, and repeated after %v", err.RetryAfter, d.Wait)
-			case d.Wait < 0 || d.Wait > max(bound(p.Retry.First, p.Retry.Most, n-1), err.RetryAfter):
-				t.Fatalf("wait %d is %v", n-1, d.Wait)
-			case !p.Retry.Jitter && d.Wait < bound(p.Retry.First, p.Retry.Most, n-1)-time.Microsecond:
-				t.Fatalf("wait %d is %v, without jitter", n-1, d.Wait)
-			case !budget.Allow():
+			case d.Wait < least-time.Microsecond || d.Wait > most:
+				t.Fatalf("wait %d is %v; want %v to %v", number, d.Wait, least, most)
+			case d.Why != reliability.WhyRefused && !budget.Allow():
 				t.Fatal("repeated without a budget")
 			}
 			now = now.Add(d.Wait)

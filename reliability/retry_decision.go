@@ -17,6 +17,9 @@ type Decision struct {
 	Wait time.Duration
 	// Why says what decided: where Wait comes from, or what stands against a retry.
 	Why Why
+	// Ignored says that a breaker is not told of the failed attempt: the broker has
+	// refused it, and not for long enough to be more than an election.
+	Ignored bool
 }
 
 // Why says what decided about a retry.
@@ -31,11 +34,13 @@ const (
 	WhyNotIdempotent            // the attempt may have been executed, and the method is not idempotent
 	WhyCode                     // the policy does not name the error's code
 	WhyReason                   // the error's reason is one of NeverRepeated
+	WhyRefused                  // it is made, as the broker refused the last one, which is not counted
 )
 
 var whyNames = [...]string{
 	WhyBackoff: "backoff", WhyPushback: "pushback", WhyAttempts: "attempts", WhyDeadline: "deadline", WhyBudget: "budget",
 	WhyNotIdempotent: "not_idempotent", WhyCode: "code", WhyReason: "reason",
+	WhyRefused: "refused",
 }
 
 // String returns one word, for example "not_idempotent".

@@ -17,7 +17,7 @@ func (a *Attempts) DrawFrom(random func() float64) {
 	}
 	bounds := a.policy.Retry
 	bounds.Jitter = false
-	a.backoff = drawnBackOff{bounds.backOff(), random}
+	a.backoff, a.random = drawnBackOff{bounds.backOff(), random}, random
 }
 
 // drawnBackOff is full jitter over the bounds that its BackOff tells.

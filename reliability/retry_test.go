@@ -43,6 +43,7 @@ func TestWhatFollowsAFailedAttempt(t *testing.T) {
 			reliability.WhyReason, false},
 		{"another reason", true, unsafe.WithReason(warren.ReasonConnectionLost), reliability.WhyBackoff, true},
 		{"a reason of the handler's", true, unsafe.WithReason("busy"), reliability.WhyBackoff, true},
+		{"refused, by its reason alone", true, unsafe.WithReason(warren.ReasonNacked), reliability.WhyBackoff, true},
 		{"told when", false, safe.WithRetryAfter(5 * time.Second), reliability.WhyPushback, true},
 		{"told never", true, safe.WithRetryAfter(-1), reliability.WhyPushback, false},
 		{"told when it is too late", true, safe.WithRetryAfter(10 * time.Second), reliability.WhyDeadline, false},
@@ -237,7 +238,7 @@ func TestOptionsOfACall(t *testing.T) {
 func TestWhyHasAName(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
-	for why := reliability.WhyBackoff; why <= reliability.WhyReason; why++ {
+	for why := reliability.WhyBackoff; why <= reliability.WhyRefused; why++ {
 		if name := why.String(); name == "" || seen[name] {
 			t.Errorf("%d is called %q", why, name)
 		}

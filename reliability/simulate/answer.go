@@ -6,24 +6,29 @@ import (
 )
 
 // again makes another attempt after one that ended in err, if the policy has it.
-// If not, the call waits on.
-func (cl *call) again(a *attempt, err *warren.Error) {
+// If not, the call waits on. It returns what was decided.
+func (cl *call) again(a *attempt, err *warren.Error) reliability.Decision {
 	if err.Reason != "" {
 		cl.hint = err.Reason
 	}
 	if a.failed {
-		return
+		return reliability.Decision{Retry: true}
 	}
 	a.failed = true
 	if cl.ended || cl.onItsWay || cl.open() {
-		return
+		return reliability.Decision{Retry: true}
 	}
-	d := cl.tries.Failed(cl.now, err)
+	ended := cl.tries.Failed
+	if err.Reason == warren.ReasonNacked {
+		ended = cl.tries.Refused
+	}
+	d := ended(cl.now, err)
 	if d.Retry {
 		cl.repeat(d)
 	} else if d.Why == reliability.WhyBudget && cl.hint == "" {
 		cl.hint = warren.ReasonBudgetExhausted
 	}
+	return d
 }
 
 func (cl *call) repeat(d reliability.Decision) {
@@ -81,7 +86,7 @@ func (cl *call) answered(a *attempt, err *warren.Error) {
 // open reports whether an attempt that was made is still waited for.
 func (cl *call) open() bool {
 	for _, a := range cl.made {
-		if a != nil && !a.failed {
+		if !a.failed {
 			return true
 		}
 	}
@@ -115,7 +120,7 @@ func (cl *call) final(err *warren.Error) bool {
 // nothing of the others.
 func (cl *call) finishBy(a *attempt, err *warren.Error) {
 	for _, b := range cl.made {
-		if b != nil && b != a {
+		if b != a {
 			b.judge(reliability.Ignored)
 		}
 	}

@@ -77,10 +77,14 @@ func (a *attempt) returned() {
 
 // nacked is what follows if the broker refuses the request.
 func (a *attempt) nacked() {
-	a.judge(reliability.Failure)
-	a.call.again(a, &warren.Error{
+	d := a.call.again(a, &warren.Error{
 		Code: warren.CodeUnavailable, Reason: warren.ReasonNacked, Outcome: warren.Unknown,
 	})
+	result := reliability.Failure
+	if d.Ignored {
+		result = reliability.Ignored
+	}
+	a.judge(result)
 }
 
 // judge tells the breaker how the attempt ended, once.

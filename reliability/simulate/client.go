@@ -1,7 +1,6 @@
 package simulate
 
 import (
-	"slices"
 	"time"
 
 	"github.com/warren-rpc/warren"
@@ -86,7 +85,7 @@ type call struct {
 	expiry   *event
 	retry    *event
 
-	made     [5]*attempt
+	made     []*attempt
 	current  *attempt
 	attempts int
 	proven   int
@@ -120,13 +119,12 @@ func (cl *call) publish() {
 		cl.refuse(refusal)
 		return
 	}
-	n := slices.Index(cl.made[:], nil)
-	if cl.ended || n < 0 {
+	if cl.ended {
 		cl.state.Breaker.Done(ticket, cl.now, reliability.Ignored)
 		return
 	}
 	a := &attempt{call: cl, ticket: ticket, beside: cl.open()}
-	cl.made[n], cl.current = a, a
+	cl.made, cl.current = append(cl.made, a), a
 	cl.line = append(cl.line, a)
 	cl.pace.Arrived()
 	cl.client.write()
@@ -163,9 +161,6 @@ func (cl *call) finish(err *warren.Error) {
 		err.Outcome = cl.outcome(err)
 	}
 	for _, a := range cl.made {
-		if a == nil {
-			break
-		}
 		a.end(err)
 	}
 	cl.state.Bulkhead.Release()

@@ -138,7 +138,11 @@ func TestEveryCallEndsOnceAndInTime(t *testing.T) {
 			t.Fatalf("of %d calls %d succeeded and %d failed; by second %d began, %d ended, in %d of %d attempts",
 				r.Calls, r.Successes, failed, begun, ended, made, r.Attempts)
 		}
-		if r.Attempts > attempts*r.Calls || r.Latency.MaxMS > 4000 {
+		most := attempts
+		if attempts > 1 {
+			most += 10 // that the broker refuses, as the queue is full
+		}
+		if r.Attempts > most*r.Calls || r.Latency.MaxMS > 4000 {
 			t.Fatalf("%d attempts of %d calls; the longest took %v ms", r.Attempts, r.Calls, r.Latency.MaxMS)
 		}
 	})
