@@ -183,8 +183,8 @@ func (g *gate) begin(ctx context.Context, a *answer, r *run, b body, rec *store.
 	if !g.company.enter(ctx, last) {
 		return nil, g.late(ctx, a)
 	}
-	defer g.company.leave()
-	at := &attempt{gate: g, a: a, run: r}
+	at := &attempt{gate: g, a: a, run: r, in: true}
+	defer at.leaveCompany()
 	if d.Mode == AtMostOnce {
 		// What is claimed and not begun, when the server dies, is never begun: hence a
 		// place first.
@@ -231,6 +231,7 @@ func (g *gate) begin(ctx context.Context, a *answer, r *run, b body, rec *store.
 	switch {
 	case d.Park > 0 && claimed.Attempts > d.Park:
 		a.notBegun()
+		at.leaveCompany() // the queue of dead ones may be long in coming
 		return at.park(claimed.Attempts - 1)
 	case d.Park > 0 && claimed.Attempts == d.Park && !last:
 		// Others have begun it since it was looked at: this attempt must run alone.

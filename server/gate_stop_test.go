@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -263,5 +264,57 @@ func TestOwnersQueueIsOneConnections(t *testing.T) {
 		if q := r.Queue("warren.owner.m"); !q.Exclusive {
 			r.T.Errorf("%+v", q)
 		}
+	})
+}
+
+// The connection that had it lives on, and nobody tells it.
+func TestOwnersQueueThatIsGoneIsMadeAgain(t *testing.T) {
+	rig.Bubble(t, func(r *rig.Rig) {
+		var runs atomic.Int32
+		s := serve(r, alone(r, memstore.Options{}), in(server.AtLeastOnce), counting(&runs))
+		if err := r.Broker.DeleteQueue("/", "warren.owner.m"); err != nil {
+			r.T.Fatal(err)
+		}
+		time.Sleep(6 * time.Second)
+		if q := r.Queue("warren.owner.m"); !q.Exclusive {
+			r.T.Errorf("%+v", q)
+		}
+		want(r, "told", ask(r, "k", "x"), "1")
+		if n := s.Stats().Reconnects; n != 0 {
+			r.T.Errorf("%d reconnects", n)
+		}
+	})
+}
+
+// A server that has lost its method to another must not go on with it.
+func TestServerWhoseMethodIsTakenLetsItGo(t *testing.T) {
+	rig.Bubble(t, func(r *rig.Rig) {
+		var runs, others atomic.Int32
+		first := serve(r, alone(r, memstore.Options{}), in(server.AtLeastOnce), counting(&runs))
+		if err := r.Broker.DeleteQueue("/", "warren.owner.m"); err != nil {
+			r.T.Fatal(err)
+		}
+		second := serve(r, alone(r, memstore.Options{}), in(server.AtLeastOnce), counting(&others))
+		time.Sleep(10 * time.Second)
+		if q := r.Queue("m"); q.Consumers != 1 || first.Stats().Reconnects == 0 || second.Stats().Reconnects != 0 {
+			r.T.Errorf("%+v; %+v, %+v", q, first.Stats(), second.Stats())
+		}
+		for n := range 10 {
+			want(r, "told", ask(r, fmt.Sprint(n), "x"), fmt.Sprint(n+1))
+		}
+		if runs.Load() != 0 || others.Load() != 10 {
+			r.T.Errorf("%d calls at the first server, %d at the second", runs.Load(), others.Load())
+		}
+		// It comes back to it when the other has gone, and not before: a minute later it
+		// is no nearer to it, and serves none.
+		time.Sleep(time.Minute)
+		if q := r.Queue("m"); q.Consumers != 1 {
+			r.T.Errorf("%+v", q)
+		}
+		if err := second.Stop(r.T.Context()); err != nil {
+			r.T.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		want(r, "told by the first", ask(r, "k", "x"), "1")
 	})
 }

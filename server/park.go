@@ -2,7 +2,9 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"time"
 
@@ -22,12 +24,15 @@ type parking struct {
 	poisoned *warren.Error
 	done     func(told *warren.Error, err error)
 	tries    int
+	missing  bool // the last publish of it came back
 }
 
 // park moves the request to the dead ones after that many attempts that did not
 // end; done is told, once, what its caller is to be told, or that it cannot be
 // parked here, as the request is another server's or this one stops. A publish that
-// the broker does not confirm is repeated. Dying in between parks it twice.
+// the broker does not confirm is repeated, and so is one that came back, if the
+// queue is there after all, or is away with its node. Dying in between parks it
+// twice.
 func (a *answer) park(attempts int, done func(told *warren.Error, err error)) {
 	p := &parking{a: a, done: done, poisoned: &warren.Error{
 		Code: warren.CodeInternal, Reason: warren.ReasonPoisoned, Outcome: warren.Unknown, Incident: uuid.NewString(),
@@ -42,18 +47,44 @@ func (a *answer) park(attempts int, done func(told *warren.Error, err error)) {
 }
 
 func (p *parking) put() {
+	if p.missing && !p.found() {
+		return
+	}
 	if err := p.a.s.publisher.Publish(&p.publish); err != nil {
 		p.done(nil, err)
 	}
 }
 
+// found makes the queue exist that a publish came back from, and reports whether
+// the call can be parked there now. If it never can the call is given up.
+func (p *parking) found() bool {
+	a := p.a
+	_, err := a.m.dead.Declare(a.d.Session())
+	switch {
+	case err == nil:
+		return true
+	case broker.IsPermanent(err):
+		p.log().Error("a call was given up: its attempts begin and do not end, and there is no queue to park it in",
+			"queue", p.publish.Key, "error", err)
+		p.done(p.poisoned, nil)
+	default:
+		p.again(err)
+	}
+	return false
+}
+
+func (p *parking) log() *slog.Logger {
+	return p.a.s.cfg.Logger.With("method", p.a.m.Name, "call_id", clip(p.a.req.CallID), "incident", p.poisoned.Incident)
+}
+
 // again publishes it once more, while the request is this server's.
 func (p *parking) again(reason error) {
-	if !p.a.d.Live() || p.a.s.handlers.Err() != nil {
+	p.log().Warn("a call cannot be parked now", "queue", p.publish.Key, "error", reason)
+	if !p.a.d.Live() || p.a.s.isStopping() {
 		p.done(nil, reason)
 		return
 	}
-	next := &parking{a: p.a, poisoned: p.poisoned, done: p.done, tries: p.tries + 1}
+	next := &parking{a: p.a, poisoned: p.poisoned, done: p.done, tries: p.tries + 1, missing: p.missing}
 	next.publish = broker.Publishing{Key: p.publish.Key, Mandatory: true, Sink: next, Msg: p.publish.Msg}
 	pause := min(replyPause<<min(p.tries, 10), replyPauseMost)
 	time.AfterFunc(time.Duration(rand.Int64N(int64(pause))), next.put)
@@ -64,20 +95,20 @@ func (p *parking) Writing(time.Time, *wire.Message) bool { return true }
 
 // Settled implements broker.Sink.
 func (p *parking) Settled(result broker.Result, reason error) {
-	a := p.a
-	log := a.s.cfg.Logger.With("method", a.m.Name, "call_id", clip(a.req.CallID), "incident", p.poisoned.Incident)
 	switch result {
 	case broker.Acked:
-		a.s.counters.parked.Add(1)
-		log.Error("a call was parked: its attempts begin and do not end", "queue", p.publish.Key)
+		p.a.s.counters.parked.Add(1)
+		p.log().Error("a call was parked: its attempts begin and do not end", "queue", p.publish.Key)
 		p.done(p.poisoned, nil)
 	case broker.Returned:
-		log.Error("a call was given up: its attempts begin and do not end, and there is no queue to park it in",
-			"queue", p.publish.Key)
-		p.done(p.poisoned, nil)
+		p.missing = true
+		p.again(errors.New("warren: there is no such queue"))
 	case broker.Nacked, broker.Lost, broker.Unsent:
-		log.Warn("a call cannot be parked now", "queue", p.publish.Key, "result", result.String(), "error", reason)
-		p.again(fmt.Errorf("warren: the publish is %v", result))
+		err := fmt.Errorf("warren: the publish is %v", result)
+		if reason != nil {
+			err = fmt.Errorf("%w: %w", err, reason)
+		}
+		p.again(err)
 	}
 }
 
@@ -112,25 +143,29 @@ func (at *attempt) park(attempts int) (*warren.Reply, error) {
 	return at.record(context.Background(), store.Parked, wire.EncodeStored(nil, e.told), nil, e.told)
 }
 
-// declare makes a method's queues exist, each time that it is consumed.
-func (s *Server) declare(m *method, own *broker.Declarer) func(*broker.Session) (string, error) {
-	if m.Dedupe.Park <= 0 && m.gate == nil {
-		return own.Declare
-	}
+// newDead returns what declares the method's queue of dead ones, or looks it up if
+// the method's own queue is somebody else's too.
+func (s *Server) newDead(m *Method) *broker.Declarer {
 	// Classic: looking at dead ones puts them back, which a quorum queue counts, and
 	// at last drops.
-	dead := &broker.Declarer{Logger: s.cfg.Logger, Queue: broker.Queue{
-		Name: wire.DeadQueue(m.Name), Type: broker.Classic, Durable: true,
-	}}
+	q := broker.Queue{Name: wire.DeadQueue(m.Name), Type: broker.Classic, Durable: true}
+	if m.Queue.Type == Existing {
+		q.Type = broker.Existing
+	}
+	return &broker.Declarer{Logger: s.cfg.Logger, Queue: q}
+}
+
+// declare makes a method's queues exist, each time that it is consumed.
+func (s *Server) declare(m *method, own *broker.Declarer) func(*broker.Session) (string, error) {
 	made := false
 	return func(session *broker.Session) (string, error) {
-		if m.gate != nil && !s.cfg.Store.Traits().Shared {
-			if err := holdOwner(session, m.Name); err != nil {
+		if m.owner != nil {
+			if err := m.owner.hold(session); err != nil {
 				return "", err
 			}
 		}
 		if m.Dedupe.Park > 0 && m.Queue.Type != Existing {
-			_, err := dead.Declare(session)
+			_, err := m.dead.Declare(session)
 			switch {
 			case err == nil:
 				made = true
@@ -138,24 +173,10 @@ func (s *Server) declare(m *method, own *broker.Declarer) func(*broker.Session) 
 				return "", err
 			default:
 				// It lives on one node of the cluster, and the method is served without it.
-				s.cfg.Logger.Error("the queue of parked calls is out of reach; a call that is to be parked meanwhile is given up",
-					"method", m.Name, "queue", dead.Queue.Name, "error", err)
+				s.cfg.Logger.Error("the queue of parked calls is out of reach; a call that is to be parked waits for it",
+					"method", m.Name, "queue", m.dead.Queue.Name, "error", err)
 			}
 		}
 		return own.Declare(session)
 	}
-}
-
-// holdOwner makes this server the one that serves the method, by a queue that one
-// connection can have: its store would not know of calls that another has handled.
-func holdOwner(session *broker.Session, method string) error {
-	owner := broker.Queue{Name: "warren.owner." + method, Type: broker.Classic, Exclusive: true}
-	if _, err := (&broker.Declarer{Queue: owner}).Declare(session); err != nil {
-		if broker.IsLocked(err) {
-			return fmt.Errorf("warren: another server of %s has a store of its own, and this one cannot know what that remembers: "+
-				"share a store, or stop the other: %w", method, err)
-		}
-		return err
-	}
-	return nil
 }

@@ -23,6 +23,7 @@ type attempt struct {
 	run   *run
 	token uint64
 	slot  bool // it has one of the places for handlers
+	in    bool // it is in the method's company
 }
 
 // execute runs the handler and records its end before that is told.
@@ -65,6 +66,13 @@ func (at *attempt) freeSlot() {
 	if at.slot {
 		at.slot = false
 		<-at.slots
+	}
+}
+
+func (at *attempt) leaveCompany() {
+	if at.in {
+		at.in = false
+		at.company.leave()
 	}
 }
 

@@ -60,6 +60,8 @@ type method struct {
 	lines    *lines      // nil without admission
 	kill     *killSwitch // nil without
 	gate     *gate       // nil without records
+	owner    *owner      // nil if the records are those of all servers
+	dead     *broker.Declarer
 }
 
 // New returns a server without methods. The error names the field of cfg that
@@ -127,6 +129,11 @@ func (s *Server) register(m Method, t transactor, p prepare) error {
 		workers, innermost = m.Prefetch, reg.gate.guard(p)
 	}
 	reg.handler = warren.Chain(warren.Chain(innermost, m.Interceptors...), s.cfg.Interceptors...)
+	reg.dead = s.newDead(&m)
+	if reg.gate != nil && !s.cfg.Store.Traits().Shared {
+		reg.owner = &owner{method: m.Name, logger: s.cfg.Logger}
+		s.consuming.Add(reg.owner)
+	}
 	own := &broker.Declarer{Queue: m.queue(), Logger: s.cfg.Logger}
 	reg.consumer = broker.NewConsumer(broker.ConsumerConfig{
 		Name: m.Name, Declare: s.declare(reg, own), Consumed: own.Consumed, Prefetch: m.Prefetch, Workers: workers,
@@ -282,6 +289,13 @@ func (s *Server) Stop(ctx context.Context) error {
 	s.publisher.Close()
 	s.direct.Close()
 	return errors.Join(err, linkErr)
+}
+
+// isStopping reports whether Stop has been called.
+func (s *Server) isStopping() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state == stopping
 }
 
 // directPublisher publishes direct replies.

@@ -38,6 +38,9 @@ func (d *Delivery) Return() {
 	d.acker.abandon()
 }
 
+// Session is the one that the message came by.
+func (d *Delivery) Session() *Session { return d.acker.s }
+
 // Live reports whether the message can still be acknowledged.
 func (d *Delivery) Live() bool { return d.acker.s.Err() == nil && !d.acker.ch.IsClosed() }
 
