@@ -65,7 +65,8 @@ func Idempotent() CallOption {
 }
 
 // WithAttempts bounds how often the call is published in all, 1 to 5, instead of
-// the method's policy.
+// the method's policy. With 2 or more, what the broker refuses is not counted: see
+// [reliability.RetryPolicy].
 func WithAttempts(n int) CallOption {
 	return func(s *callSettings) { s.attempts = reliability.OfAttempts(n) }
 }

@@ -29,7 +29,7 @@ var fields = []Field{
 		func(s *Spec) **bool { return &s.Idempotent }, func(p *Policy) *bool { return &p.Idempotent }),
 
 	whole("retry.attempts", bounded{1, 5}, "",
-		"How many attempts there are in all, the first included; 1 is no retry.",
+		"How many attempts there are in all, the first included, but for those that the broker refuses; 1 is no retry.",
 		func(s *Spec) **int { return &s.Retry.Attempts }, func(p *Policy) *int { return &p.Retry.Attempts }),
 	duration("retry.first", bounded{millisecond, float64(time.Minute)}, "",
 		"The longest wait before the first retry; it doubles with each.",

@@ -188,11 +188,15 @@ func TestRefusedPublishIsTriedAgainIfIdempotentAndUnknown(t *testing.T) {
 	c := newClient(t, client.Config{Broker: brokerAt(url), NoServer: client.Wait})
 	waitFor(t, "the queue is full", func() bool { err = c.Notify(withPatience(t), "full", nil); return err != nil })
 	wantError(t, err, warren.CodeUnavailable, warren.ReasonNacked, warren.Unknown)
-	for attempts, opts := range map[int][]client.CallOption{1: nil, 3: {client.Idempotent()}} {
+	for least, opts := range map[int][]client.CallOption{1: nil, 3: {client.Idempotent()}} {
 		_, err := c.Call(withPatience(t), "full", nil, append(opts, client.WithTimeout(time.Second))...)
 		wantError(t, err, warren.CodeDeadlineExceeded, warren.ReasonNacked, warren.Unknown)
-		if e, _ := warren.AsError(err); e.Attempts != attempts {
-			t.Errorf("%d attempts; want %d", e.Attempts, attempts)
+		most := least
+		if least > 1 {
+			most += 10 // refusals, as far as there is time to wait them out
+		}
+		if e, _ := warren.AsError(err); e.Attempts < least || e.Attempts > most {
+			t.Errorf("%d attempts; want %d to %d", e.Attempts, least, most)
 		}
 	}
 }
