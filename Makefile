@@ -19,7 +19,7 @@ INTEROP_MODULES := $(INTEROP_PACKAGE:%/package.json=%/node_modules/.package-lock
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: deps-broker ## Calls, kills and their count on one machine; installs a broker if there is none
@@ -30,9 +30,19 @@ test: deps $(INTEROP_MODULES) ## go vet and every test, with the race detector a
 	go vet $(ALL)
 	CGO_ENABLED=1 go test -race -vet=off -timeout 10m $(ALL)
 
+# What cannot be installed fails its own tests, with the command that gets it, and no others.
+.PHONY: test-interop
+test-interop: GO_ON := yes
+test-interop: deps $(INTEROP_MODULES) ## Every AMQP library as client and as server, and a table of what was found
+	cd test/interop && go test -count=1 -timeout 10m -run 'TestEvery|TestCallsOfAmqpTools' -args -results
+
 .PHONY: bench
 bench: deps-broker ## Calls per second and latency, side by side with plain AMQP
 	@go run ./cmd/warren bench $(ARGS)
+
+.PHONY: mutants
+mutants: deps-broker ## Break the framework in known ways, and have chaos runs find each: about 15 minutes
+	WARREN_MUTANTS=all go test -count=1 -v -timeout 60m -run Caught ./test/chaos/mutants
 
 .PHONY: fuzz
 fuzz: ## Each fuzz function for FUZZTIME (10s)
@@ -55,7 +65,7 @@ lint: ## golangci-lint, and govulncheck where its database can be reached
 
 .PHONY: deps
 deps: ## Install what demo, test and bench need (apt, root or sudo); does nothing if all is there
-	@sh scripts/deps.sh
+	@sh scripts/deps.sh || [ -n "$(GO_ON)" ]
 
 .PHONY: deps-broker
 deps-broker:
@@ -63,5 +73,4 @@ deps-broker:
 
 # npm writes the hidden lock file last, so its age tells whether node_modules is current.
 test/interop/node_modules/.package-lock.json: test/interop/package.json test/interop/package-lock.json | deps
-	cd test/interop && npm ci --no-audit --no-fund --ignore-scripts >&2
-	@touch $@
+	cd test/interop && npm ci --no-audit --no-fund --ignore-scripts >&2 && touch $(@:test/interop/%=%) || [ -n "$(GO_ON)" ]

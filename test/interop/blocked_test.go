@@ -44,8 +44,8 @@ func TestBlockedPublisherIsToldAndGoesOnOnceUnblocked(t *testing.T) {
 			t.Parallel()
 			broker := start(t)
 			publishers := []*plainServer{
-				serveByScript(t, pythonWithPika, "pika/blocked.py", broker.url),
-				serveByScript(t, nodeWithAmqplib, "amqplib/blocked.js", broker.url),
+				pika.report(t, "blocked", broker.url),
+				amqplib.report(t, "blocked", broker.url),
 				publishByGo(t, broker.url),
 			}
 			broker.alarm(t, true)

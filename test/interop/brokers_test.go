@@ -18,8 +18,15 @@ func onEachBroker(t *testing.T, test func(t *testing.T, url string)) {
 	})
 	t.Run("amqptest", func(t *testing.T) {
 		t.Parallel()
-		test(t, amqptest.New(t, amqptest.Options{}).URL())
+		test(t, brokerForTests(t))
 	})
+}
+
+// brokerForTests starts one and returns its address, with the virtual host's name
+// in full: libraries differ in what an empty one is to them.
+func brokerForTests(t *testing.T) (url string) {
+	t.Helper()
+	return amqptest.New(t, amqptest.Options{}).URLAs("guest", "guest", "/")
 }
 
 // withEachPlainServer runs a test on each broker for each library that serves.

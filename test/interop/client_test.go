@@ -208,7 +208,7 @@ func TestBodyThatCrashesPlainServersIsGoneAfterItsDeadline(t *testing.T) {
 		wantError(t, err, warren.CodeDeadlineExceeded, "", warren.Unknown)
 		waitClosed(t, crashed.ended, "the server has crashed")
 
-		survivor := startPika(t, url, serverOptions{queue: "rpc_queue"})
+		survivor := pika.serve(t, url, serverOptions{queue: "rpc_queue"})
 		reply, err := caller.Call(withPatience(t), "rpc_queue", []byte("30"))
 		if err != nil {
 			t.Fatal(err)

@@ -33,11 +33,11 @@ func TestCarefulPeersMeetTheSameOnBothBrokers(t *testing.T) {
 	clients := map[string]func(t *testing.T, url, queue string) string{
 		"pika": func(t *testing.T, url, queue string) string {
 			t.Helper()
-			return printed(t, pythonWithPika, "pika/guarded.py", url, queue)
+			return printed(t, pika, "guarded", url, queue)
 		},
 		"amqplib": func(t *testing.T, url, queue string) string {
 			t.Helper()
-			return printed(t, nodeWithAmqplib, "amqplib/guarded.js", url, queue)
+			return printed(t, amqplib, "guarded", url, queue)
 		},
 		"amqp091-go": guardedByGo,
 	}
@@ -61,16 +61,16 @@ func TestCarefulPeersMeetTheSameOnBothBrokers(t *testing.T) {
 	})
 }
 
-// printed runs a script to its end and returns what it printed.
-func printed(t *testing.T, find func() (string, error), script string, args ...string) string {
+// printed runs a program to its end and returns what it printed.
+func printed(t *testing.T, l *library, program string, args ...string) string {
 	t.Helper()
-	p := startScript(t, find, script, args...)
+	p := l.start(t, program, args...)
 	out, err := p.wait(t)
 	if err != nil {
-		t.Errorf("%s ended: %v", script, err)
+		t.Errorf("%s ended: %v", p.name, err)
 	}
 	if complaint := p.stderr.bytes(); len(complaint) > 0 {
-		t.Errorf("%s complains: %s", script, complaint)
+		t.Errorf("%s complains: %s", p.name, complaint)
 	}
 	return string(out)
 }

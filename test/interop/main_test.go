@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"testing"
@@ -15,12 +16,21 @@ var toolFolder string
 
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
-func testMain(m *testing.M) int {
+func testMain(m *testing.M) (code int) {
 	var err error
 	if toolFolder, err = os.MkdirTemp("", "warren-interop-"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(toolFolder) }()
+	flag.Parse()
+	if *printResults {
+		defer func() {
+			if err := found.print(os.Stdout); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				code = 1
+			}
+		}()
+	}
 	return rabbit.Main(m, func() error { return goleak.Find() })
 }

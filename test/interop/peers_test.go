@@ -50,53 +50,44 @@ func (c plainClient) call(t *testing.T, url string, req plainRequest) plainReply
 	return c.begin(t, url, req)()
 }
 
-func plainClients() []plainClient {
-	return []plainClient{
-		{"pika", func(t *testing.T, url string, req plainRequest) func() plainReply {
-			t.Helper()
-			return callByScript(t, pythonWithPika, "pika/client.py", url, req)
-		}},
-		{"amqplib", func(t *testing.T, url string, req plainRequest) func() plainReply {
-			t.Helper()
-			return callByScript(t, nodeWithAmqplib, "amqplib/client.js", url, req)
-		}},
-		{"amqp091-go", callByGo},
+// plainClients are those of the detailed libraries and of amqp091-go.
+func plainClients() []plainClient { return clientsOf(detailed()) }
+
+// everyPlainClient is in the order of everyPlainServerKind.
+func everyPlainClient() []plainClient { return clientsOf(libraries()) }
+
+func clientsOf(libraries []*library) []plainClient {
+	clients := []plainClient{{amqp091Go.name, callByGo}}
+	for _, l := range libraries {
+		clients = append(clients, plainClient{l.name, l.call})
 	}
+	return clients
 }
 
-func callByScript(t *testing.T, find func() (string, error), script, url string, req plainRequest) func() plainReply {
+// call runs the library's client.
+func (l *library) call(t *testing.T, url string, req plainRequest) func() plainReply {
 	t.Helper()
-	args := []string{"--json", "--url=" + url, "--queue=" + req.queue}
-	if len(req.body) <= 1024 {
-		args = append(args, "--body="+string(req.body))
-	} else {
-		file := filepath.Join(t.TempDir(), "body")
-		if err := os.WriteFile(file, req.body, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		args = append(args, "--body-file="+file)
-	}
 	id := req.id()
-	args = append(args, "--correlation-id="+id)
+	args := []string{"--url=" + url, "--queue=" + req.queue, "--body-file=" + bodyFile(t, req.body), "--correlation-id=" + id}
 	if req.direct {
 		args = append(args, "--direct-reply-to")
 	}
-	p := startScript(t, find, script, args...)
+	p := l.start(t, "client", args...)
 	return func() plainReply {
 		t.Helper()
 		var reply plainReply
 		out, err := p.wait(t)
 		if err != nil {
-			t.Fatalf("%s ended: %v", script, err)
+			t.Fatalf("%s ended: %v", p.name, err)
 		}
 		if err := json.Unmarshal(out, &reply); err != nil {
-			t.Fatalf("%s printed %q: %v", script, out, err)
+			t.Fatalf("%s printed %q: %v", p.name, out, err)
 		}
 		if reply.CorrelationID != id {
-			t.Errorf("%s got a reply to %q for its call %q", script, reply.CorrelationID, id)
+			t.Errorf("%s got a reply to %q for its call %q", p.name, reply.CorrelationID, id)
 		}
 		if complaint := p.stderr.bytes(); len(complaint) > 0 {
-			t.Errorf("%s complains: %s", script, complaint)
+			t.Errorf("%s complains: %s", p.name, complaint)
 		}
 		return reply
 	}
@@ -106,7 +97,7 @@ func callByScript(t *testing.T, find func() (string, error), script, url string,
 // returns what it printed, a line per number.
 func callByTutorial(t *testing.T, url, queue string, numbers ...string) (await func() string) {
 	t.Helper()
-	p := startScript(t, pythonWithPika, "pika/tutorial_client.py", append([]string{url, queue}, numbers...)...)
+	p := pika.start(t, "tutorial_client", append([]string{url, queue}, numbers...)...)
 	return func() string {
 		t.Helper()
 		out, err := p.wait(t)
@@ -121,7 +112,7 @@ func callByTutorial(t *testing.T, url, queue string, numbers ...string) (await f
 type serverOptions struct {
 	queue     string
 	queueType string // quorum if empty, classic, transient
-	mode      string // fib if empty, echo
+	mode      string // fib if empty, echo, email
 	replies   int    // how often each request is answered; 0 is once
 	hold      string // never if empty; before-reply, before-ack: stops there with the first request
 	confirm   bool   // replies are mandatory and confirmed before the request is acknowledged
@@ -203,36 +194,38 @@ type plainServerKind struct {
 	start func(t *testing.T, url string, opts serverOptions) *plainServer
 }
 
-// plainServerKinds are started by their start function, which returns once they
-// consume.
-func plainServerKinds() []plainServerKind {
-	return []plainServerKind{
-		{"pika", startPika},
-		{"amqplib", startAmqplib},
-		{"amqp091-go", serveByGo},
+// plainServerKinds are those of the detailed libraries and of amqp091-go. They are
+// started by their start function, which returns once they consume.
+func plainServerKinds() []plainServerKind { return serversOf(detailed()) }
+
+func everyPlainServerKind() []plainServerKind { return serversOf(libraries()) }
+
+func serversOf(libraries []*library) []plainServerKind {
+	kinds := []plainServerKind{{amqp091Go.name, serveByGo}}
+	for _, l := range libraries {
+		kinds = append(kinds, plainServerKind{l.name, l.serve})
 	}
+	return kinds
 }
 
-func startPika(t *testing.T, url string, opts serverOptions) *plainServer {
+// serve runs the library's server.
+func (l *library) serve(t *testing.T, url string, opts serverOptions) *plainServer {
 	t.Helper()
-	return serveByScript(t, pythonWithPika, "pika/server.py", opts.flags(url)...)
-}
-
-func startAmqplib(t *testing.T, url string, opts serverOptions) *plainServer {
-	t.Helper()
-	return serveByScript(t, nodeWithAmqplib, "amqplib/server.js", opts.flags(url)...)
+	return l.report(t, "server", opts.flags(url)...)
 }
 
 // startTutorial starts the server that has no options and no guard.
 func startTutorial(t *testing.T, url, queue string) *plainServer {
 	t.Helper()
-	return serveByScript(t, pythonWithPika, "pika/tutorial_server.py", url, queue)
+	return pika.report(t, "tutorial_server", url, queue)
 }
 
-func serveByScript(t *testing.T, find func() (string, error), script string, args ...string) *plainServer {
+// report runs a program of the library's that reports events, the first of them
+// ready.
+func (l *library) report(t *testing.T, program string, args ...string) *plainServer {
 	t.Helper()
-	p := startScript(t, find, script, args...)
-	s := &plainServer{name: script, events: &p.stdout, ended: p.done, kill: p.kill}
+	p := l.start(t, program, args...)
+	s := &plainServer{name: p.name, events: &p.stdout, ended: p.done, kill: p.kill}
 	s.await(t, "ready", 1)
 	return s
 }
@@ -263,4 +256,14 @@ func (o serverOptions) withDefaults() serverOptions {
 		o.replies = 1
 	}
 	return o
+}
+
+// bodyFile returns a file that holds a request's body.
+func bodyFile(t *testing.T, body []byte) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "body")
+	if err := os.WriteFile(name, body, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
 }

@@ -3,10 +3,8 @@ package interop
 import (
 	"bytes"
 	"context"
-	"errors"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -19,6 +17,7 @@ const patience = 30 * time.Second
 // program is a running peer. It is killed when its test ends, with everything
 // that it has started.
 type program struct {
+	name   string
 	cmd    *exec.Cmd
 	cancel context.CancelFunc
 	stdout output
@@ -27,14 +26,24 @@ type program struct {
 	err    error         // how it ended; valid once done is closed
 }
 
-// start runs a program. If the test fails, its standard error is shown.
-func start(t *testing.T, name string, args ...string) *program {
+// start runs a program, which messages call by its name. If the test fails, its
+// standard error is shown.
+func start(t *testing.T, name, path string, args ...string) *program {
+	t.Helper()
+	return startReading(t, nil, name, path, args...)
+}
+
+// startReading is start, with a file, or nil, for the program's standard input.
+func startReading(t *testing.T, in *os.File, name, path string, args ...string) *program {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &program{cmd: exec.CommandContext(ctx, name, args...), cancel: cancel, done: make(chan struct{})}
+	p := &program{name: name, cmd: exec.CommandContext(ctx, path, args...), cancel: cancel, done: make(chan struct{})}
 	p.cmd.SysProcAttr = ownGroup()
 	p.cmd.Cancel = func() error { return killGroup(p.cmd.Process) }
 	p.cmd.WaitDelay = time.Second // for a grandchild that keeps the pipes open
+	if in != nil {
+		p.cmd.Stdin = in
+	}
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	if err := p.cmd.Start(); err != nil {
 		cancel()
@@ -47,7 +56,7 @@ func start(t *testing.T, name string, args ...string) *program {
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {
-			t.Logf("%s %s ended: %v; its standard error:\n%s", name, filepath.Base(args[0]), p.err, p.stderr.bytes())
+			t.Logf("%s ended: %v; its standard error:\n%s", name, p.err, p.stderr.bytes())
 		}
 	})
 	return p
@@ -66,7 +75,7 @@ func (p *program) wait(t *testing.T) ([]byte, error) {
 	case <-p.done:
 		return p.stdout.bytes(), p.err
 	case <-time.After(patience):
-		t.Fatalf("%s still runs after %v", filepath.Base(p.cmd.Args[1]), patience)
+		t.Fatalf("%s still runs after %v", p.name, patience)
 		return nil, nil
 	}
 }
@@ -102,38 +111,6 @@ func (o *output) read() ([]byte, <-chan struct{}) {
 		o.changed = make(chan struct{})
 	}
 	return bytes.Clone(o.buf.Bytes()), o.changed
-}
-
-// pythonWithPika finds an interpreter that has pika: Debian's pika belongs to
-// Debian's Python, and another one may come first in PATH.
-var pythonWithPika = sync.OnceValues(func() (string, error) {
-	for _, python := range []string{"python3", "/usr/bin/python3"} {
-		if exec.Command(python, "-c", "import pika").Run() == nil {
-			return python, nil
-		}
-	}
-	return "", errors.New("no python3 has pika; to get it, run scripts/deps.sh in the repository's root")
-})
-
-var nodeWithAmqplib = sync.OnceValues(func() (string, error) {
-	node, err := exec.LookPath("node")
-	if err != nil {
-		return "", errors.New("no node in PATH; to get it, run scripts/deps.sh in the repository's root")
-	}
-	if _, err := os.Stat(filepath.Join("node_modules", "amqplib")); err != nil {
-		return "", errors.New("amqplib is missing; to get it, run: (cd test/interop && npm ci)")
-	}
-	return node, nil
-})
-
-// startScript runs a program of peers/ by the interpreter that find returns.
-func startScript(t *testing.T, find func() (string, error), script string, args ...string) *program {
-	t.Helper()
-	interpreter, err := find()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return start(t, interpreter, append([]string{filepath.Join("peers", script)}, args...)...)
 }
 
 // waitClosed waits for a channel to be closed.

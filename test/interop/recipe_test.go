@@ -79,7 +79,7 @@ func TestTutorialClientEndsOnWhatItDoesNotExpect(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				p := startScript(t, pythonWithPika, "pika/tutorial_client.py", url, "rpc_queue", "30")
+				p := pika.start(t, "tutorial_client", url, "rpc_queue", "30")
 				request := <-requests
 				answer := amqp.Publishing{CorrelationId: request.CorrelationId, Body: []byte(reply.body)}
 				if reply.id != "" {
@@ -106,7 +106,7 @@ func TestTutorialServerEndsOnABodyThatIsNotANumber(t *testing.T) {
 		waitClosed(t, server.ended, "the server has ended")
 
 		// It has not acknowledged: the request is there for the next server.
-		next := startPika(t, url, serverOptions{queue: "rpc_queue", mode: "echo"})
+		next := pika.serve(t, url, serverOptions{queue: "rpc_queue", mode: "echo"})
 		if request := next.await(t, "request", 1); !request.Redelivered {
 			t.Errorf("the request came back without the redelivered flag: %+v", request)
 		}

@@ -39,8 +39,8 @@ func TestPeersAreToldWhyTheyAreNotLetIn(t *testing.T) {
 		noVHost.Path = "/nowhere"
 		urls := []string{wrongPassword.String(), noVHost.String()}
 		for name, text := range map[string]string{
-			"pika":       printed(t, pythonWithPika, "pika/refused.py", urls...),
-			"amqplib":    printed(t, nodeWithAmqplib, "amqplib/refused.js", urls...),
+			"pika":       printed(t, pika, "refused", urls...),
+			"amqplib":    printed(t, amqplib, "refused", urls...),
 			"amqp091-go": refusedByGo(urls),
 		} {
 			lines := strings.Split(strings.TrimSpace(text), "\n")

@@ -3,6 +3,7 @@ package interop
 import (
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -26,24 +27,53 @@ var tool = sync.OnceValues(func() (string, error) {
 // startTool starts the tool; if it cannot be built the test fails.
 func startTool(t *testing.T, args ...string) *program {
 	t.Helper()
+	return startToolReading(t, nil, args...)
+}
+
+func startToolReading(t *testing.T, in *os.File, args ...string) *program {
+	t.Helper()
 	binary, err := tool()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return start(t, binary, args...)
+	return startReading(t, in, "warren "+args[0], binary, args...)
 }
 
-func TestTutorialClientIsServedByTheTool(t *testing.T) {
-	t.Parallel()
-	url := rabbit.VHost(t)
+// serveByTool starts `warren serve` on a virtual host of the test's own and
+// returns the address once it serves.
+func serveByTool(t *testing.T) (url string) {
+	t.Helper()
+	url = rabbit.VHost(t)
 	serve := startTool(t, "serve", "--url", url, "--json")
 	for {
 		out, more := serve.stdout.read()
 		if strings.HasPrefix(string(out), `{"ready":true`) {
-			break
+			return url
 		}
 		waitClosed(t, more, "the line that says that the tool serves")
 	}
+}
+
+// callByTool makes a call by `warren call`, which reads the body from its
+// standard input, and returns what it printed.
+func callByTool(t *testing.T, url, method string, body []byte) []byte {
+	t.Helper()
+	in, err := os.Open(bodyFile(t, body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = in.Close() }()
+	p := startToolReading(t, in, "call", "--url", url, "--timeout", patience.String(), method, "-")
+	out, err := p.wait(t)
+	if err != nil {
+		t.Errorf("warren call %s ended: %v\n%s", method, err, p.stderr.bytes())
+	}
+	return out
+}
+
+func TestTutorialClientIsServedByTheTool(t *testing.T) {
+	t.Parallel()
+	url := serveByTool(t)
 	if got := callByTutorial(t, url, "rpc_queue", "0", "30", "92")(); got != "0\n832040\n7540113804746346429\n" {
 		t.Errorf("the client printed %q", got)
 	}

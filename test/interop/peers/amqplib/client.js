@@ -1,8 +1,7 @@
-// A recipe client: makes one call and prints the reply's body as it came.
+// A recipe client: makes one call and prints the reply as one JSON object, its body in base64.
 'use strict';
 
-const { randomUUID } = require('node:crypto');
-const { readFileSync, writeSync } = require('node:fs');
+const { readFileSync } = require('node:fs');
 const { parseArgs } = require('node:util');
 const amqplib = require('amqplib');
 
@@ -10,12 +9,9 @@ const { values: options } = parseArgs({
   options: {
     url: { type: 'string' },
     queue: { type: 'string' },
-    body: { type: 'string' },
     'body-file': { type: 'string' },
-    'correlation-id': { type: 'string', default: randomUUID() },
+    'correlation-id': { type: 'string' },
     'direct-reply-to': { type: 'boolean', default: false },
-    // Print the reply's properties too, as one JSON object; the body in base64.
-    json: { type: 'boolean', default: false },
   },
 });
 
@@ -40,26 +36,20 @@ async function call(connection, body) {
 }
 
 function show({ content, properties }) {
-  const output = options.json
-    ? Buffer.from(
-        JSON.stringify({
-          type: properties.type,
-          content_type: properties.contentType,
-          correlation_id: properties.correlationId,
-          headers: properties.headers,
-          body: content.toString('base64'),
-        }),
-      )
-    : content;
-  for (let written = 0; written < output.length; ) {
-    written += writeSync(1, output, written);
-  }
+  console.log(
+    JSON.stringify({
+      type: properties.type,
+      content_type: properties.contentType,
+      correlation_id: properties.correlationId,
+      headers: properties.headers,
+      body: content.toString('base64'),
+    }),
+  );
 }
 
 async function main() {
-  const body = options['body-file'] ? readFileSync(options['body-file']) : Buffer.from(options.body);
   const connection = await amqplib.connect(options.url);
-  show(await call(connection, body));
+  show(await call(connection, readFileSync(options['body-file'])));
   await connection.close();
 }
 

@@ -1,7 +1,7 @@
 // A recipe server.
 //
 // It reports what happens as one JSON object per line: ready, request (with the request's
-// properties), returned, replied, acked. A body that is not a number ends it in fib mode.
+// properties), returned, replied, acked. A body that is not a number ends it in the modes fib and email.
 'use strict';
 
 const { parseArgs } = require('node:util');
@@ -13,7 +13,7 @@ const { values: options } = parseArgs({
     queue: { type: 'string' },
     // quorum, classic (durable) or transient.
     'queue-type': { type: 'string', default: 'quorum' },
-    // fib or echo.
+    // fib, echo or email.
     mode: { type: 'string', default: 'fib' },
     // How often each request is answered.
     replies: { type: 'string', default: '1' },
@@ -23,6 +23,11 @@ const { values: options } = parseArgs({
     confirm: { type: 'boolean', default: false },
   },
 });
+
+const addresses = {
+  1: 'ada@example.org', 2: 'blaise@example.org', 3: 'charles@example.org',
+  4: 'donald@example.org', 5: 'edsger@example.org',
+};
 
 function report(event, details) {
   console.log(JSON.stringify({ event, ...details }));
@@ -44,7 +49,9 @@ function fib(n) {
 }
 
 function result(body) {
-  return options.mode === 'echo' ? body : Buffer.from(String(fib(BigInt(body.toString()))));
+  if (options.mode === 'echo') return body;
+  const n = BigInt(body.toString());
+  return Buffer.from(options.mode === 'email' ? addresses[n] ?? '' : String(fib(n)));
 }
 
 async function onRequest(channel, message) {

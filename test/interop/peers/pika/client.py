@@ -1,10 +1,9 @@
-"""A recipe client with options: makes one call and prints the reply's body as it came."""
+"""A recipe client: makes one call and prints the reply as one JSON object, its body in base64."""
 
 import argparse
 import base64
 import json
 import sys
-import uuid
 
 import pika
 
@@ -15,19 +14,13 @@ def options():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", required=True)
     parser.add_argument("--queue", required=True)
-    body = parser.add_mutually_exclusive_group(required=True)
-    body.add_argument("--body", help="the request's body")
-    body.add_argument("--body-file", help="a file that holds the request's body")
-    parser.add_argument("--correlation-id", default=str(uuid.uuid4()))
+    parser.add_argument("--body-file", required=True, help="a file that holds the request's body")
+    parser.add_argument("--correlation-id", required=True)
     parser.add_argument("--direct-reply-to", action="store_true", help="no reply queue of its own")
-    parser.add_argument("--json", action="store_true",
-                        help="print the reply's properties too, as one JSON object; the body in base64")
     return parser.parse_args()
 
 
 def read_body(opts):
-    if opts.body is not None:
-        return opts.body.encode()
     with open(opts.body_file, "rb") as file:
         return file.read()
 
@@ -54,10 +47,7 @@ def call(connection, opts):
     return answers[0]
 
 
-def show(properties, body, as_json):
-    if not as_json:
-        sys.stdout.buffer.write(body)
-        return
+def show(properties, body):
     json.dump({
         "type": properties.type,
         "content_type": properties.content_type,
@@ -70,7 +60,7 @@ def show(properties, body, as_json):
 def main():
     opts = options()
     connection = pika.BlockingConnection(pika.URLParameters(opts.url))
-    show(*call(connection, opts), opts.json)
+    show(*call(connection, opts))
     connection.close()
 
 

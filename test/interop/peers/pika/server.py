@@ -1,7 +1,8 @@
 """A recipe server with options.
 
 It reports what happens as one JSON object per line: ready, request (with the request's properties),
-returned, replied, acked. A body that is not a number ends it in fib mode, as it ends the recipe's server.
+returned, replied, acked. A body that is not a number ends it in the modes fib and email, as it ends the
+recipe's server.
 """
 
 import argparse
@@ -11,13 +12,18 @@ import signal
 import pika
 import pika.exceptions
 
+ADDRESSES = {
+    1: "ada@example.org", 2: "blaise@example.org", 3: "charles@example.org",
+    4: "donald@example.org", 5: "edsger@example.org",
+}
+
 
 def options():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", required=True)
     parser.add_argument("--queue", required=True)
     parser.add_argument("--queue-type", choices=["quorum", "classic", "transient"], default="quorum")
-    parser.add_argument("--mode", choices=["fib", "echo"], default="fib")
+    parser.add_argument("--mode", choices=["fib", "echo", "email"], default="fib")
     parser.add_argument("--replies", type=int, default=1, help="how often each request is answered")
     parser.add_argument("--hold", choices=["before-reply", "before-ack"],
                         help="stop there with the first request, until killed")
@@ -43,7 +49,11 @@ def fib(n):
 
 
 def result(mode, body):
-    return body if mode == "echo" else str(fib(int(body))).encode()
+    if mode == "echo":
+        return body
+    if mode == "email":
+        return ADDRESSES.get(int(body), "").encode()
+    return str(fib(int(body))).encode()
 
 
 def serve(channel, opts):
