@@ -39,7 +39,7 @@ Examples:
    warren chaos --duration 10m --mode at-most-once --faults kill-server,cut,broker-kill --seed 7`,
 		Flags: append([]cli.Flag{
 			&cli.DurationFlag{Name: "duration", Value: time.Minute, Usage: "for how long things are broken; 1 s to 24 h"},
-			&cli.StringFlag{Name: "faults", Usage: "kinds of `FAULT`, separated by commas", DefaultText: "all"},
+			&cli.StringFlag{Name: "faults", Usage: "kinds of `FAULT`, separated by commas; cut:clients and cut:server strike one side", DefaultText: "all"},
 			&cli.StringFlag{Name: "mode", Value: "transactional", Usage: "at-least-once, at-most-once or transactional"},
 			&cli.Uint64Flag{Name: "seed", Usage: "draws the faults", DefaultText: "by chance"},
 			&cli.IntFlag{Name: "nodes", Value: 1, Usage: "of the broker, 1 to 7"},
@@ -171,10 +171,8 @@ func chaosConfig(cmd *cli.Command) (chaos.Config, error) {
 	}
 	if names := cmd.String("faults"); names != "" {
 		cfg.Faults = strings.Split(names, ",")
-		for _, name := range cfg.Faults {
-			if !slices.Contains(chaos.Faults(), name) {
-				return cfg, usageError(cmd, "--faults: there is no fault %.60q", name)
-			}
+		if err := chaos.Check(cfg.Faults); err != nil {
+			return cfg, usageError(cmd, "--faults: %s", strings.TrimPrefix(err.Error(), "chaos: "))
 		}
 	}
 	if !cmd.IsSet("seed") {

@@ -3,13 +3,12 @@ package chaos
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/warren-rpc/warren/test/chaos/history"
 )
 
-func (r *run) killBroker(ctx context.Context, rng *rand.Rand) error {
+func (r *run) killBroker(ctx context.Context, rng chance) error {
 	return r.withBroker(func() error {
 		node := one(rng, r.nodes)
 		return r.lasting(ctx, history.Fault{Name: "broker-kill", Target: "broker"}, upTo(rng, 2*time.Second), func() error {
@@ -47,7 +46,7 @@ func (r *run) whole(ctx context.Context) error {
 	}
 }
 
-func (r *run) freezeBroker(ctx context.Context, rng *rand.Rand) error {
+func (r *run) freezeBroker(ctx context.Context, rng chance) error {
 	return r.withBroker(func() error {
 		node := one(rng, r.nodes)
 		f := history.Fault{Name: "broker-freeze", Target: "broker"}
@@ -55,7 +54,7 @@ func (r *run) freezeBroker(ctx context.Context, rng *rand.Rand) error {
 	})
 }
 
-func (r *run) closeConnections(ctx context.Context, rng *rand.Rand) error {
+func (r *run) closeConnections(ctx context.Context, rng chance) error {
 	return r.withBroker(func() error {
 		if err := r.strike("close-connections", "broker", ""); err != nil {
 			return err
@@ -64,7 +63,7 @@ func (r *run) closeConnections(ctx context.Context, rng *rand.Rand) error {
 	})
 }
 
-func (r *run) alarm(ctx context.Context, rng *rand.Rand) error {
+func (r *run) alarm(ctx context.Context, rng chance) error {
 	return r.withBroker(func() error {
 		node := one(rng, r.nodes)
 		set, what := node.MemoryAlarm, "memory"
@@ -77,7 +76,7 @@ func (r *run) alarm(ctx context.Context, rng *rand.Rand) error {
 	})
 }
 
-func (r *run) deleteQueue(ctx context.Context, _ *rand.Rand) error {
+func (r *run) deleteQueue(ctx context.Context, _ chance) error {
 	return r.withBroker(func() error {
 		if err := r.strike("delete-queue", "broker", ""); err != nil {
 			return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"time"
 
@@ -17,13 +16,13 @@ import (
 // poisonPatience is how long a poisonous call may take to be parked.
 const poisonPatience = 90 * time.Second
 
-func (r *run) poison(ctx context.Context, _ *rand.Rand) error {
+func (r *run) poison(ctx context.Context, _ chance) error {
 	number := int(r.poisons.Add(1))
 	r.asides.Go(func() { r.clients.Poison(context.WithoutCancel(ctx), number, poisonPatience) })
 	return r.strike("poison", "server", "")
 }
 
-func (r *run) strange(ctx context.Context, _ *rand.Rand) error {
+func (r *run) strange(ctx context.Context, _ chance) error {
 	r.asides.Go(func() { r.clients.Strange(context.WithoutCancel(ctx), r.stranger) })
 	return r.strike("stranger", "", "")
 }
@@ -31,7 +30,7 @@ func (r *run) strange(ctx context.Context, _ *rand.Rand) error {
 // unservedPatience is how long a call of a method that nobody serves may take.
 const unservedPatience = 2 * time.Second
 
-func (r *run) nobody(ctx context.Context, _ *rand.Rand) error {
+func (r *run) nobody(ctx context.Context, _ chance) error {
 	r.asides.Go(func() { r.clients.Nobody(context.WithoutCancel(ctx), unservedPatience) })
 	return r.strike("unserved", "", "")
 }
@@ -53,7 +52,7 @@ type thief struct {
 // steal takes some requests, does something with them, and leaves: what it has not
 // acknowledged goes back to the queue. That the broker is away, or goes, is no
 // failure: the fault has not come about then.
-func (r *run) steal(ctx context.Context, name, target string, rng *rand.Rand, do func(*thief) error) error {
+func (r *run) steal(ctx context.Context, name, target string, rng chance, do func(*thief) error) error {
 	return with(&r.thief, func() error {
 		if err := r.strike(name, target, ""); err != nil {
 			return err
@@ -142,7 +141,7 @@ func copied(d *amqp.Delivery) amqp.Publishing {
 
 // duplicate sends each request that it takes again, once or twice, and gives back
 // the one that it took.
-func (r *run) duplicate(ctx context.Context, rng *rand.Rand) error {
+func (r *run) duplicate(ctx context.Context, rng chance) error {
 	return r.steal(ctx, "duplicate", "messages", rng, func(t *thief) error {
 		for i := range t.taken {
 			for range 1 + rng.IntN(2) {
@@ -161,7 +160,7 @@ func (r *run) duplicate(ctx context.Context, rng *rand.Rand) error {
 }
 
 // reorder gives requests back out of order, those that it can as new ones.
-func (r *run) reorder(ctx context.Context, rng *rand.Rand) error {
+func (r *run) reorder(ctx context.Context, rng chance) error {
 	return r.steal(ctx, "reorder", "messages", rng, func(t *thief) error {
 		rng.Shuffle(len(t.taken), func(i, j int) { t.taken[i], t.taken[j] = t.taken[j], t.taken[i] })
 		for i := range t.taken {
@@ -190,7 +189,7 @@ func (r *run) reorder(ctx context.Context, rng *rand.Rand) error {
 
 // forge answers requests that it has seen with what a client can tell from its
 // server's answers: those of another call, or none that can be read.
-func (r *run) forge(ctx context.Context, rng *rand.Rand) error {
+func (r *run) forge(ctx context.Context, rng chance) error {
 	return r.steal(ctx, "forge", "messages", rng, func(t *thief) error {
 		past := time.Now().Add(-time.Minute).UnixMilli()
 		for i := range t.taken {

@@ -2,7 +2,6 @@ package chaos
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
 
 	"github.com/warren-rpc/warren/test/chaos/history"
@@ -11,14 +10,18 @@ import (
 )
 
 // side draws whose way to which node is struck.
-func (r *run) side(rng *rand.Rand) (*proxy.Proxy, string) {
-	if rng.IntN(2) == 0 {
-		return one(rng, r.near.proxies), "clients"
+func (r *run) side(rng chance) (*proxy.Proxy, string) {
+	near := rng.IntN(2) == 0
+	if rng.only != "" {
+		near = rng.only == nearSide
 	}
-	return one(rng, r.far.proxies), "server"
+	if near {
+		return one(rng, r.near.proxies), nearSide
+	}
+	return one(rng, r.far.proxies), farSide
 }
 
-func (r *run) cut(_ context.Context, rng *rand.Rand) error {
+func (r *run) cut(_ context.Context, rng chance) error {
 	p, who := r.side(rng)
 	how, name := proxy.RST, "reset"
 	if rng.IntN(2) == 0 {
@@ -40,8 +43,8 @@ func (r *run) cut(_ context.Context, rng *rand.Rand) error {
 }
 
 // network makes a fault of a proxy's kind that lasts.
-func network(kind proxy.Kind) func(*run, context.Context, *rand.Rand) error {
-	return func(r *run, ctx context.Context, rng *rand.Rand) error {
+func network(kind proxy.Kind) func(*run, context.Context, chance) error {
+	return func(r *run, ctx context.Context, rng chance) error {
 		p, who := r.side(rng)
 		f := proxy.Random(rng.Uint64(), 1, time.Second, kind)[0]
 		var end func()
@@ -56,7 +59,7 @@ func network(kind proxy.Kind) func(*run, context.Context, *rand.Rand) error {
 	}
 }
 
-func (r *run) partition(ctx context.Context, rng *rand.Rand) error {
+func (r *run) partition(ctx context.Context, rng chance) error {
 	direction := one(rng, []netns.Direction{netns.AToB, netns.BToA, netns.Both})
 	return r.lasting(ctx, history.Fault{Name: "partition", Target: "server"}, upTo(rng, 5*time.Second),
 		func() error { return r.wire.Partition(direction) }, func() error { return r.wire.Heal(netns.Both) })

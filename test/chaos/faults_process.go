@@ -3,7 +3,6 @@ package chaos
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -19,20 +18,20 @@ func points() (client, server []string) {
 }
 
 // killServer has the server die. Who follows it records that, and starts it again.
-func (r *run) killServer(ctx context.Context, rng *rand.Rand) error {
+func (r *run) killServer(ctx context.Context, rng chance) error {
 	_, points := points()
 	kill(ctx, rng, r.server, points)
 	return nil
 }
 
-func (r *run) killClient(ctx context.Context, rng *rand.Rand) error {
+func (r *run) killClient(ctx context.Context, rng chance) error {
 	points, _ := points()
 	kill(ctx, rng, r.caller, points)
 	return nil
 }
 
 // kill has a process die: mostly at a crash point that it passes soon, else at once.
-func kill(ctx context.Context, rng *rand.Rand, p *proc.Process, points []string) {
+func kill(ctx context.Context, rng chance, p *proc.Process, points []string) {
 	n := rng.IntN(len(points) + 1)
 	if n == len(points) {
 		p.Kill()
@@ -44,7 +43,7 @@ func kill(ctx context.Context, rng *rand.Rand, p *proc.Process, points []string)
 	_ = p.Arm(order, proc.Plan(fmt.Sprintf("%s:%d", points[n], 1+rng.IntN(8))))
 }
 
-func (r *run) freezeServer(ctx context.Context, rng *rand.Rand) error {
+func (r *run) freezeServer(ctx context.Context, rng chance) error {
 	d := upTo(rng, 3*time.Second)
 	return r.lasting(ctx, history.Fault{Name: "freeze-server", Target: "server"}, d, func() error {
 		_ = r.server.Freeze(ctx) // it may have ended
@@ -55,7 +54,7 @@ func (r *run) freezeServer(ctx context.Context, rng *rand.Rand) error {
 	})
 }
 
-func (r *run) clock(ctx context.Context, rng *rand.Rand) error {
+func (r *run) clock(ctx context.Context, rng chance) error {
 	off := time.Hour
 	if rng.IntN(2) == 0 {
 		off = -off
@@ -70,14 +69,14 @@ func (r *run) clock(ctx context.Context, rng *rand.Rand) error {
 	return r.lasting(ctx, f, upTo(rng, 5*time.Second), func() error { return step(off) }, func() error { return step(0) })
 }
 
-func (r *run) fillDisk(ctx context.Context, rng *rand.Rand) error {
+func (r *run) fillDisk(ctx context.Context, rng chance) error {
 	return with(&r.storage, func() error {
 		f := history.Fault{Name: "disk-full", Target: "server"}
 		return r.lasting(ctx, f, upTo(rng, 3*time.Second), func() error { return r.disk.Fill(0) }, r.disk.Empty)
 	})
 }
 
-func (r *run) slowDisk(ctx context.Context, rng *rand.Rand) error {
+func (r *run) slowDisk(ctx context.Context, rng chance) error {
 	return with(&r.storage, func() error {
 		f := history.Fault{Name: "disk-slow", Target: "server", Detail: "stopped"}
 		begin := r.disk.Stall

@@ -20,7 +20,21 @@ type kind struct {
 	every time.Duration
 	needs need
 	usage string
-	do    func(r *run, ctx context.Context, rng *rand.Rand) error
+	do    func(r *run, ctx context.Context, rng chance) error
+}
+
+// choice is a kind that a run has.
+type choice struct {
+	kind
+
+	only string // whose connections are struck: "clients" or "server", or either
+}
+
+// chance is what a kind's faults are drawn by.
+type chance struct {
+	*rand.Rand
+
+	only string // the kind's
 }
 
 // kinds are all there are, in the order of `warren chaos --help`.
@@ -71,25 +85,46 @@ func Describe(name string) string {
 }
 
 // choose returns the kinds of those names, all for none.
-func choose(names []string) ([]kind, error) {
+func choose(names []string) (chosen []choice, err error) {
 	if len(names) == 0 {
-		return kinds, nil
+		names = Faults()
 	}
-	var chosen []kind
-	for _, name := range names {
+	for _, full := range names {
+		name, only, limited := strings.Cut(full, ":")
 		i := slices.IndexFunc(kinds, func(k kind) bool { return k.name == name })
 		if i < 0 {
 			return nil, fmt.Errorf("chaos: there is no fault %.40q; there are %s", name, strings.Join(Faults(), ", "))
 		}
-		chosen = append(chosen, kinds[i])
+		k := choice{kinds[i], only}
+		if limited && (only != nearSide && only != farSide || !k.sided()) {
+			return nil, fmt.Errorf("chaos: there is no fault %.40q: only what strikes connections takes :%s or :%s", full, nearSide, farSide)
+		}
+		chosen = append(chosen, k)
 	}
 	return chosen, nil
 }
 
+// Check says what is wrong with a list of faults, as [Config] has it.
+func Check(faults []string) error {
+	_, err := choose(faults)
+	return err
+}
+
+// The sides whose connections can be struck.
+const (
+	nearSide = "clients"
+	farSide  = "server"
+)
+
+// sided reports whether faults of the kind strike one side's connections.
+func (k kind) sided() bool {
+	return slices.Contains([]string{"cut", "half-open", "stall", "drop", "delay", "slice"}, k.name)
+}
+
 // breaks has faults of one kind happen until ctx ends. Each kind has its own
 // source of chance, so that the seed alone says what it does and when.
-func (r *run) breaks(ctx context.Context, k kind, n int) {
-	rng := rand.New(rand.NewPCG(r.cfg.Seed, uint64(1000+n)))
+func (r *run) breaks(ctx context.Context, k choice, n int) {
+	rng := chance{rand.New(rand.NewPCG(r.cfg.Seed, uint64(1000+n))), k.only}
 	// Each kind comes at least three times, also in a short run.
 	every := min(k.every, r.cfg.Duration/4)
 	for {
@@ -135,9 +170,9 @@ func (r *run) strike(name, target, detail string) error {
 	return r.log.Strike(history.Fault{Name: name, Target: target, Detail: detail})
 }
 
-func upTo(rng *rand.Rand, most time.Duration) time.Duration {
+func upTo(rng chance, most time.Duration) time.Duration {
 	return most/10 + time.Duration(rng.Int64N(int64(most-most/10)))
 }
 
 // one draws one of several.
-func one[T any](rng *rand.Rand, of []T) T { return of[rng.IntN(len(of))] }
+func one[T any](rng chance, of []T) T { return of[rng.IntN(len(of))] }

@@ -24,7 +24,9 @@ import (
 type Config struct {
 	// Duration is for how long calls are made while faults happen. At least 1 s.
 	Duration time.Duration
-	// Faults are the kinds of fault, of [Faults]. Default: all.
+	// Faults are the kinds of fault, of [Faults]; "cut:clients" and "cut:server" strike
+	// only those connections, and likewise the other kinds that strike connections.
+	// Default: all.
 	Faults []string
 	// Mode is the method's. Default: at-least-once.
 	Mode server.Mode
@@ -177,7 +179,7 @@ func (r *run) required() []check.Name {
 }
 
 // drive is the run but for its judgement.
-func (r *run) drive(ctx context.Context, chosen []kind) (err error) {
+func (r *run) drive(ctx context.Context, chosen []choice) (err error) {
 	r.enter("starting")
 	if err := r.sampleSelf(history.PhaseBegin); err != nil {
 		return err
@@ -224,7 +226,7 @@ func (r *run) connect(ctx context.Context) (clients []*client.Client, err error)
 }
 
 // breakThings makes calls while faults happen, and then until all is well again.
-func (r *run) breakThings(ctx context.Context, clients []*client.Client, chosen []kind) error {
+func (r *run) breakThings(ctx context.Context, clients []*client.Client, chosen []choice) error {
 	last := len(clients) - 1
 	r.mu.Lock()
 	r.stranger = clients[last]

@@ -53,7 +53,7 @@ func (g gate) urls(user string, first int) []string {
 
 // setUp starts the broker, the proxies and the processes, and returns the kinds of
 // fault that can be had.
-func (r *run) setUp(ctx context.Context, chosen []kind) (had []kind, err error) {
+func (r *run) setUp(ctx context.Context, chosen []choice) (had []choice, err error) {
 	if r.cluster, err = rabbit.StartCluster(ctx, rabbit.ClusterOptions{Nodes: r.cfg.Nodes}); err != nil {
 		return nil, err
 	}

@@ -19,6 +19,7 @@ func (j *judge) calls(g *gathered) {
 			j.effects(c)
 			j.answers(c)
 			j.unserved(g, c)
+			j.answered(g, c)
 			j.parked(g, c)
 		}
 		j.origin(c)
@@ -213,12 +214,9 @@ func (j *judge) belongs(c *call, echoed, astray bool, d digest) {
 func (j *judge) unserved(g *gathered, c *call) {
 	for i := range c.invocations {
 		v := &c.invocations[i]
-		excused := slices.ContainsFunc(g.faults.spans, func(s Span) bool {
-			struck := s.Fault.Target == "broker" || s.Fault.Target == "clients" ||
-				s.Fault.Class == history.Freezes && s.To-s.From > unsettled/10
-			return struck && s.To >= v.at-unsettled && s.From <= v.ended
-		})
-		if !v.unserved || v.ends == 0 || excused {
+		if !v.unserved || v.ends == 0 || g.excused(v, func(s Span) bool {
+			return s.Fault.Target == "broker" || s.Fault.Target == "clients"
+		}) {
 			continue
 		}
 		j.holds(UnservedIsTold, !v.ok && v.outcome == warren.NotExecuted, c.id, func() string {
@@ -227,8 +225,36 @@ func (j *judge) unserved(g *gathered, c *call) {
 	}
 }
 
-// unsettled is for how long after a fault of the broker or the network a client may
-// not yet know how things stand.
+// harmless are faults that a call must survive: those of servers, which come back
+// at once, and those that should make no difference.
+var harmless = []string{"kill-server", "cut", "kill-client", "stranger", "unserved", "duplicate", "forge"}
+
+// answered judges calls that ended without a word.
+func (j *judge) answered(g *gathered, c *call) {
+	for i := range c.invocations {
+		v := &c.invocations[i]
+		if v.unserved || c.poison || v.calls == 0 || v.ends == 0 || v.timedOut && (v.deadline-v.at < patience || g.excused(v, func(s Span) bool {
+			return s.Fault.Target == "clients" || s.Fault.Class == "" && !slices.Contains(harmless, s.Fault.Name)
+		})) {
+			continue
+		}
+		j.holds(Answered, !v.timedOut, c.id, func() string { return "nothing was heard of it" })
+	}
+}
+
+// patience is the least time for a call whose server dies a few times.
+const patience = 5 * time.Second
+
+// excused reports whether a fault that matters, or a machine that stood still,
+// befell an invocation or came shortly before.
+func (g *gathered) excused(v *invocation, matters func(Span) bool) bool {
+	return slices.ContainsFunc(g.faults.spans, func(s Span) bool {
+		stood := s.Fault.Class == history.Freezes && s.To-s.From > unsettled/10
+		return (stood || matters(s)) && s.To >= v.at-unsettled && s.From <= v.ended
+	})
+}
+
+// unsettled is for how long after a fault things may not yet be in order.
 const unsettled = 3 * time.Second
 
 func (j *judge) parked(g *gathered, c *call) {

@@ -81,6 +81,9 @@ var mutants = []struct {
 	{"killed with two effects", UnknownAtMostOne, modes[1:], all(effectOf("ki-0"), effectOf("ki-0"))},
 	{"nobody serves it, and it is not told", UnservedIsTold, nil, changed(history.KindEnd, "ns-0", 0, func(e *history.Event) { e.Outcome = warren.Unknown })},
 	{"nobody serves it, and only a server was cut off", UnservedIsTold, nil, faultChanged("cut", func(f *history.Fault) { f.Target = "server" })},
+	{"nothing is heard of a call", Answered, nil, changed(history.KindEnd, "an-0", 0, func(e *history.Event) {
+		e.Code, e.Reason, e.Outcome = "deadline_exceeded", "", warren.Unknown
+	})},
 	{"completed without effect", ResolveAgrees, nil, without(history.KindEffect, "re-0", 0)},
 	{"canceled with an effect", ResolveAgrees, nil, effectOf("rc-0")},
 	{"canceled, and an effect later", ResolveAgrees, modes[2:], changed(history.KindEffect, "rx-0", 0, func(e *history.Event) {

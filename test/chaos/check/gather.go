@@ -53,7 +53,7 @@ type invocation struct {
 	at, deadline, ended time.Duration
 	ok, replayed        bool
 	noEffect, astray    bool // astray: the reply says that it is another call's
-	unserved            bool
+	unserved, timedOut  bool
 	echoed              bool
 	outcome             warren.Outcome
 	digest              digest
@@ -217,6 +217,7 @@ func (g *gathered) ended(e *history.Event) {
 	v.ends++
 	v.ended, v.ok, v.outcome = e.At, e.OK, e.Outcome
 	v.replayed, v.noEffect = e.Replayed, e.NoEffect
+	v.timedOut = !e.OK && !e.Remote && e.Outcome == warren.Unknown && e.Code == warren.CodeDeadlineExceeded.String()
 	v.digest, v.value = digestOf(e.Digest), e.Value
 	v.echoed, v.astray = e.Echo != "", e.Echo != "" && e.Echo != e.CallID
 	if e.OK {

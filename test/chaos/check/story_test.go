@@ -51,9 +51,13 @@ func digestFor(id string) string {
 // begin makes a call and returns its number.
 func (s *story) begin(process, id string, op history.Op) uint64 {
 	s.number++
+	within := allowed
+	if id == "an-0" {
+		within = 20 * allowed
+	}
 	s.add(process, s.now, history.Event{
 		Kind: history.KindCall, Client: "a", CallID: id, Number: s.number, Method: "work", Mode: s.mode.String(), Op: &op,
-		Deadline: s.now + allowed, Poison: strings.HasPrefix(id, "po"), Unserved: strings.HasPrefix(id, "ns"),
+		Deadline: s.now + within, Poison: strings.HasPrefix(id, "po"), Unserved: strings.HasPrefix(id, "ns"),
 	})
 	return s.number
 }
@@ -237,6 +241,7 @@ func tell(t *rapid.T, mode server.Mode) []history.Event {
 	s.fault(history.Fault{Name: "kill-server", Target: "server"}, func() {
 		some()
 		s.call("ns-0", appends, notExecuted, false)
+		s.call("an-0", appends, notExecuted, false)
 	})
 	s.fault(history.Fault{Name: "cut", Target: "clients"}, func() { s.call("ns-1", appends, unknown, false) })
 	s.call("rp-0", appends, ok, true)

@@ -26,6 +26,7 @@ type Clients struct {
 	stop    chan struct{}
 	workers sync.WaitGroup
 	written atomic.Int64 // makes values of registers differ
+	nobody  atomic.Int64 // calls that nobody serves
 
 	mu      sync.Mutex
 	unknown []doubt
@@ -94,6 +95,10 @@ func (c *Clients) work(ctx context.Context, number int) {
 	name := fmt.Sprintf("worker-%d", number)
 	through := c.cfg.Clients[number%len(c.cfg.Clients)]
 	seen := map[string]string{} // what this worker last found in registers
+	var options []client.CallOption
+	if number%4 == 3 {
+		options = append(options, client.WithAttempts(1)) // what is lost stays lost
+	}
 	for {
 		select {
 		case <-c.stop:
@@ -104,7 +109,7 @@ func (c *Clients) work(ctx context.Context, number int) {
 		}
 		op, body := c.draw(rng, seen)
 		call := history.Call{Client: name, Method: c.cfg.Method, Mode: c.cfg.Mode.String(), Op: op, Timeout: c.cfg.Timeout}
-		reply, err := c.call(ctx, through, call, body)
+		reply, err := c.call(ctx, through, call, body, options...)
 		switch {
 		case err == nil:
 			if op.Name != history.OpTransfer && op.Key != "" {
@@ -145,20 +150,25 @@ func sleep(ctx context.Context, d time.Duration) {
 }
 
 // call makes a call and notes it if it may or may not have been executed.
-func (c *Clients) call(ctx context.Context, through *client.Client, call history.Call, body any) (*warren.Reply, error) {
+func (c *Clients) call(
+	ctx context.Context, through *client.Client, call history.Call, body any, options ...client.CallOption,
+) (*warren.Reply, error) {
 	return c.make(ctx, call, func(ctx context.Context, callID string) (*warren.Reply, error) {
-		return c.send(ctx, through, callID, body)
+		return c.send(ctx, through, callID, body, options...)
 	})
 }
 
 // send is the call itself.
-func (c *Clients) send(ctx context.Context, through *client.Client, callID string, body any) (*warren.Reply, error) {
+func (c *Clients) send(
+	ctx context.Context, through *client.Client, callID string, body any, options ...client.CallOption,
+) (*warren.Reply, error) {
 	text, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
-	return through.Call(ctx, c.cfg.Method, text, client.WithCallID(callID), client.WithContentType("application/json"),
+	options = append(options, client.WithCallID(callID), client.WithContentType("application/json"),
 		client.Idempotent(), client.WaitForServer())
+	return through.Call(ctx, c.cfg.Method, text, options...)
 }
 
 func (c *Clients) make(
@@ -283,12 +293,17 @@ func (c *Clients) Poison(ctx context.Context, number int, timeout time.Duration)
 	}, op)
 }
 
-// Nobody makes a call of a method that nobody serves.
+// Nobody makes a call of a method that nobody serves: one that looks before, or
+// one that has only the broker's word.
 func (c *Clients) Nobody(ctx context.Context, timeout time.Duration) {
+	looks := client.WaitForServer()
+	if c.nobody.Add(1)%2 == 0 {
+		looks = client.FailWithoutServer()
+	}
 	_, _ = c.record.Do(ctx, history.Call{
 		Client: "prober", Method: Unserved, Mode: c.cfg.Mode.String(), Op: history.Op{Name: OpNobody}, Timeout: timeout, Unserved: true,
 	}, func(ctx context.Context, callID string) (*warren.Reply, error) {
-		return c.cfg.Clients[0].Call(ctx, Unserved, nil, client.WithCallID(callID), client.FailWithoutServer())
+		return c.cfg.Clients[0].Call(ctx, Unserved, nil, client.WithCallID(callID), looks)
 	})
 }
 

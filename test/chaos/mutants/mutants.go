@@ -1,0 +1,89 @@
+package mutants
+
+import "github.com/warren-rpc/warren/test/chaos/check"
+
+// mutant is a change of the source, and the run that must find it.
+type mutant struct {
+	name string
+	// edits are applied to files of the repository. What they replace must be there
+	// once.
+	edits []edit
+	// mode, faults and duration are the run's.
+	mode, faults, duration string
+	breaks                 check.Name
+	quick                  bool // it is run by go test, too
+}
+
+type edit struct{ file, old, new string }
+
+const (
+	kills      = "kill-server"
+	cutServer  = "cut:server,cut:server,cut:server,cut:server"
+	cutClients = "cut:clients,cut:clients,cut:clients,cut:clients"
+)
+
+var mutants = []mutant{
+	{
+		name: "a request is acknowledged before its handler has run",
+		edits: []edit{{
+			"server/dispatch.go", "	s, req := a.s, a.req\n	returned := false\n",
+			"	s, req := a.s, a.req\n	a.acknowledge()\n	returned := false\n",
+		}},
+		mode: "at-least-once", faults: kills, duration: "20s", breaks: check.Answered,
+	},
+	{
+		name: "a reply goes out before the transaction commits",
+		edits: []edit{{
+			"server/transact.go", "	err := at.transact(ctx, a.id.key, at.token, at.m.Dedupe.Retention, once)\n",
+			`	early, commit := make(chan error, 2), once
+	once = func(tx any) (store.Result, error) {
+		result, err := commit(tx)
+		early <- err
+		return result, err
+	}
+	go func() { early <- at.transact(ctx, a.id.key, at.token, at.m.Dedupe.Retention, once) }()
+	err := <-early
+`,
+		}},
+		mode: "transactional", faults: kills, duration: "20s", breaks: check.SuccessHasEffect,
+	},
+	{
+		name: "a call whose server died is begun again, at most once or not",
+		edits: []edit{
+			{"server/gate.go", "case rec.State == store.Interrupted && g.m.Dedupe.Mode == AtMostOnce:", "case false:"},
+			{"server/gate.go", "Once: unseen || d.Mode == AtMostOnce,", "Once: unseen,"},
+		},
+		mode: "at-most-once", faults: kills, duration: "20s", breaks: check.SuccessHasEffect,
+	},
+	{
+		name: "a channel that ends counts for a confirm of all that was open on it",
+		edits: []edit{
+			{"internal/broker/confirm.go", "		c.spoil()\n		item.settle(Lost, c.refusal())\n", "		c.spoil()\n		item.settle(Acked, nil)\n"},
+			{"internal/broker/confirm.go", "		for _, item := range left {\n			item.settle(Lost, c.refusal())\n", "		for _, item := range left {\n			item.settle(Acked, nil)\n"},
+		},
+		mode: "at-least-once", faults: cutServer, duration: "30s", breaks: check.Answered,
+	},
+	{
+		name: "a channel that ends proves that what was open on it was not taken",
+		edits: []edit{{
+			"client/attempt.go", "	case broker.Lost:\n",
+			"	case broker.Lost:\n		cl.mu.Lock()\n		cl.prove(a)\n		cl.mu.Unlock()\n",
+		}},
+		mode: "at-least-once", faults: cutClients, duration: "30s", breaks: check.NotExecutedHasNone,
+	},
+	{
+		name:  "callers are not told apart",
+		edits: []edit{{"server/dedupe.go", "		scope.Caller = req.UserID\n", ""}},
+		mode:  "at-least-once", faults: "stranger", duration: "8s", breaks: check.ReplyBelongs, quick: true,
+	},
+	{
+		name:  "requests are not mandatory",
+		edits: []edit{{"client/attempt.go", "a.publish.Mandatory, a.publish.Sink = cl.queue(), true, a", "a.publish.Mandatory, a.publish.Sink = cl.queue(), false, a"}},
+		mode:  "at-least-once", faults: "unserved", duration: "8s", breaks: check.UnservedIsTold, quick: true,
+	},
+	{
+		name:  "a reply to an earlier call of the same ID is taken",
+		edits: []edit{{"internal/wire/reply.go", "meta.Issued.UnixMilli() != issued.UnixMilli()", "false"}},
+		mode:  "at-least-once", faults: "forge", duration: "10s", breaks: check.ReplyBelongs,
+	},
+}
