@@ -27,6 +27,8 @@ type schema struct {
 	Enum               []any
 	AnyOf              []*schema
 	Pattern            string
+	MinLength          int
+	MinProperties      int
 	Minimum            *float64
 	ExclusiveMinimum   *float64
 	Maximum            *float64
@@ -104,6 +106,7 @@ func (v *validator) check(s *schema, value any, path string) {
 	}), path, "anyOf")
 	switch value := value.(type) {
 	case string:
+		v.refuse(len(value) < s.MinLength, path, "minLength")
 		v.refuse(s.Pattern != "" && !regexp.MustCompile(s.Pattern).MatchString(value), path, "pattern")
 	case float64:
 		v.refuse(s.Minimum != nil && value < *s.Minimum, path, "minimum")
@@ -122,6 +125,7 @@ func (v *validator) check(s *schema, value any, path string) {
 }
 
 func (v *validator) object(s *schema, value map[string]any, path string) {
+	v.refuse(len(value) < s.MinProperties, path, "minProperties")
 	for _, name := range s.Required {
 		_, there := value[name]
 		v.refuse(!there, path, "required")

@@ -1,0 +1,118 @@
+package gatewayfile
+
+import (
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/warren-rpc/warren/client/gateway"
+	"github.com/warren-rpc/warren/internal/configfile"
+)
+
+// place is what has a position: a field of a route, or of the file if the route is
+// empty; the route itself if the field is.
+type place struct{ route, field string }
+
+type decoder struct {
+	configfile.Decoder
+
+	file   File
+	places map[place]configfile.Position
+}
+
+func newDecoder(name string, data []byte) *decoder {
+	return &decoder{
+		Decoder: configfile.Decoder{
+			File: name, Data: data, Must: "routes", NoMerge: "say what routes share at the top of the file",
+		},
+		places: map[place]configfile.Position{},
+	}
+}
+
+// locate returns where a field is said, or else its part, or else the route.
+func (d *decoder) locate(route, field string) configfile.Position {
+	part, _, _ := strings.Cut(field, ".")
+	for _, name := range []string{field, part, ""} {
+		if at, ok := d.places[place{route, name}]; ok {
+			return at
+		}
+	}
+	return configfile.Position{}
+}
+
+func (d *decoder) decode() {
+	root := d.Document()
+	if root == nil {
+		return
+	}
+	known := append(names(topFields), "routes")
+	var routes bool
+	d.Each(root, root, "", func(key string, at, node *yaml.Node) {
+		d.places[place{"", key}] = configfile.At(at)
+		switch key {
+		case "$schema": // for editors
+		case "routes":
+			routes = true
+			d.Each(at, node, "routes", d.route)
+		default:
+			decodeField(d, &d.file, topFields, known, "", "", key, at, node)
+		}
+	})
+	if !routes && len(d.Findings) == 0 {
+		d.Missing()
+	}
+}
+
+func (d *decoder) route(pattern string, at, node *yaml.Node) {
+	d.places[place{pattern, ""}] = configfile.At(at)
+	r, path := gateway.Route{Pattern: pattern}, configfile.Join("routes", pattern)
+	d.Each(at, node, path, func(key string, at, node *yaml.Node) {
+		decodeField(d, &r, routeFields, names(routeFields), pattern, path, key, at, node)
+	})
+	d.file.Gateway.Routes = append(d.file.Gateway.Routes, r)
+}
+
+// decodeField reads what stands after a key. known are the names that may stand there.
+func decodeField[T any](
+	d *decoder, target *T, fields []field[T], known []string, route, path, key string, at, node *yaml.Node,
+) {
+	full := configfile.Join(path, key)
+	var f *field[T]
+	for i := range fields {
+		if fields[i].name == key {
+			f = &fields[i]
+		}
+	}
+	if f == nil {
+		d.Refuse(at, full, "is not known%s", suggest(key, known))
+		return
+	}
+	d.places[place{route, strings.TrimPrefix(fieldName(route, full), ".")}] = configfile.At(at)
+	if f.kind == kindPart {
+		d.Each(at, node, full, func(key string, at, node *yaml.Node) {
+			decodeField(d, target, f.part, names(f.part), route, full, key, at, node)
+		})
+		return
+	}
+	v, wrong := read(f.kind, configfile.Resolve(node))
+	if wrong != "" {
+		d.Refuse(at, full, "%s", wrong)
+		return
+	}
+	f.set(target, v)
+}
+
+// fieldName is the path of a field without that of its route.
+func fieldName(route, path string) string {
+	if route == "" {
+		return path
+	}
+	return strings.TrimPrefix(path, configfile.Join("routes", route))
+}
+
+func suggest(name string, known []string) string {
+	if near := configfile.Nearest(name, known); near != "" {
+		return "; did you mean " + near + "?"
+	}
+	return "; it may have " + strings.Join(known, ", ")
+}

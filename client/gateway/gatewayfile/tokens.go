@@ -1,0 +1,59 @@
+package gatewayfile
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/warren-rpc/warren/internal/configfile"
+	"github.com/warren-rpc/warren/reliability"
+)
+
+// LoadTokens reads a file of bearer tokens, for [gateway.BearerTokens]: on each line
+// a subject, blanks, and the SHA-256 of the subject's token in hex. Empty lines, and
+// those that begin with #, say nothing. A subject may have several tokens. The error
+// is an [*Error] if the file could be read; it does not repeat what the file has.
+func LoadTokens(path string) (map[[sha256.Size]byte]string, error) {
+	data, err := configfile.Read(path)
+	if err != nil {
+		return nil, fmt.Errorf("gatewayfile: %w", err)
+	}
+	d := configfile.Decoder{File: path}
+	if len(data) > MaxSize {
+		d.Add(configfile.Position{}, reliability.LevelError, "", "is over %d bytes long", MaxSize)
+	}
+	subjects := map[[sha256.Size]byte]string{}
+	for i, line := range bytes.Split(data, []byte("\n")) {
+		at := configfile.Position{Line: i + 1, Column: 1}
+		text := strings.TrimSpace(string(line))
+		if text == "" || text[0] == '#' || len(d.Findings) > 0 {
+			continue
+		}
+		words := strings.Fields(text)
+		var sum [sha256.Size]byte
+		switch {
+		case len(words) != 2 || len(words[1]) != hex.EncodedLen(len(sum)):
+			d.Add(at, reliability.LevelError, "", "must be a subject, a blank, and 64 digits of hex: the SHA-256 of its token")
+			continue
+		default:
+			if _, err := hex.Decode(sum[:], []byte(words[1])); err != nil {
+				d.Add(at, reliability.LevelError, "", "the second word is not hex")
+				continue
+			}
+		}
+		if other, there := subjects[sum]; there && other != words[0] {
+			d.Add(at, reliability.LevelError, "", "two subjects have the same token")
+			continue
+		}
+		subjects[sum] = words[0]
+	}
+	if len(subjects) == 0 && len(d.Findings) == 0 {
+		d.Add(configfile.Position{}, reliability.LevelError, "", "has no tokens: nobody could call")
+	}
+	if err := configfile.Refusal(d.Findings); err != nil {
+		return nil, err
+	}
+	return subjects, nil
+}
