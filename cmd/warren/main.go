@@ -65,7 +65,7 @@ func rootCommand(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
 		OnUsageError:   onUsageError,
 		Commands: []*cli.Command{
 			serveCommand(), callCommand(), pingCommand(), brokerCommand(), demoCommand(), benchCommand(),
-			policyCommand(), resolveCommand(), storeCommand(), deadCommand(),
+			policyCommand(), resolveCommand(), storeCommand(), deadCommand(), gatewayCommand(),
 			chaosCommand(), demoServerCommand(), benchWorkerCommand(), chaosServerCommand(), chaosClientCommand(),
 		},
 	}
@@ -102,7 +102,7 @@ func noSuchCommand(_ context.Context, cmd *cli.Command) error {
 	if name := cmd.Args().First(); name != "" {
 		return usageError(cmd, "there is no command %.60q", name)
 	}
-	return usageError(cmd, "a command is missing: serve, call, resolve, ping, broker, policy, store, dead, demo or bench")
+	return usageError(cmd, "a command is missing: serve, call, resolve, ping, broker, policy, store, dead, gateway, demo or bench")
 }
 
 func version() string {

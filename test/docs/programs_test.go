@@ -146,12 +146,15 @@ import (
 	"encoding/binary"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/http"
 	"time"
 
 	"go.etcd.io/bbolt"
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
+	"github.com/warren-rpc/warren/client/gateway"
 	"github.com/warren-rpc/warren/reliability"
 	"github.com/warren-rpc/warren/reliability/policyfile"
 	"github.com/warren-rpc/warren/server"
@@ -167,6 +170,9 @@ var (
 	_ *server.Server
 	_ reliability.Rules
 	_ policyfile.File
+	_ net.Listener
+	_ http.Handler
+	_ gateway.Config
 
 	ctx     context.Context
 	c       *client.Client
@@ -174,6 +180,8 @@ var (
 	orderID string
 	urls    []string
 	logger  *slog.Logger
+
+	sessions map[string]string
 )
 
 func retryLater(time.Duration) error { return nil }

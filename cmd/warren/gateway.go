@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"path/filepath"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/warren-rpc/warren/client"
+	"github.com/warren-rpc/warren/client/gateway"
+	"github.com/warren-rpc/warren/client/gateway/gatewayfile"
+	"github.com/warren-rpc/warren/reliability"
+	"github.com/warren-rpc/warren/reliability/policyfile"
+)
+
+const gatewayDescription = `Answers HTTP requests by calling methods, as the file says: which method and path
+becomes a call of what, with which parameters, headers and limits. docs/gateway.md
+has the mapping, docs/examples/gateway.yaml is a file to copy.
+
+It serves until SIGINT or SIGTERM. Then /readyz says so, no more connections are
+accepted, requests at work are answered, and it exits with 0; a second signal ends
+it at once. The access log goes to standard error, one line for each request.
+
+With --policies the client's policies are those of that file, which is read again
+when it changes: retries, breakers, timeouts.
+
+Examples:
+   warren gateway --config docs/examples/gateway.yaml
+   warren gateway --config gateway.yaml --listen :8443 --tls-cert cert.pem --tls-key key.pem
+   warren gateway --config gateway.yaml --policies policy.yaml --quiet --json`
+
+func gatewayCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "gateway",
+		Usage:       "answer HTTP requests by calling methods",
+		Description: gatewayDescription,
+		Flags: append([]cli.Flag{
+			&cli.StringFlag{Name: "config", Usage: "`FILE` of the routes, YAML or JSON"},
+			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:8080", Usage: "`ADDRESS` to accept connections on, host:port; port 0 is any that is free"},
+			&cli.StringFlag{Name: "tls-cert", Usage: "`FILE` of the certificate, PEM; HTTPS and HTTP/2 are spoken then"},
+			&cli.StringFlag{Name: "tls-key", Usage: "`FILE` of the certificate's key, PEM"},
+			&cli.StringFlag{Name: "policies", Usage: "`FILE` of policies; see warren policy"},
+			&cli.StringFlag{Name: "user-id", Usage: "have the broker vouch for this `USER`, who must be that of the URL, in each request"},
+			&cli.DurationFlag{Name: "connect-timeout", Value: 10 * time.Second, Usage: "how long to try to connect at the start; 0 is for ever"},
+		}, brokerFlags(defaultURL)...),
+		Action: runGateway,
+	}
+}
+
+func runGateway(ctx context.Context, cmd *cli.Command) error {
+	out := newOutput(cmd)
+	file, policies, err := gatewaySettings(cmd, out)
+	if err != nil {
+		return err
+	}
+	settings, err := brokerSettings(cmd)
+	if err != nil {
+		return err
+	}
+	c, err := client.New(client.Config{
+		Broker: settings, Caller: "warren gateway", UserID: cmd.String("user-id"), Logger: out.logger(), Policies: policies,
+	})
+	if err != nil {
+		return usageError(cmd, "%v", err)
+	}
+	defer closeSoon(c)
+	g, err := gateway.New(c, file.Gateway)
+	if err != nil {
+		return exit(exitUsage, "%w", err) // no file that was read has such a mistake
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cmd.String("listen"))
+	if err != nil {
+		return exit(exitUsage, "--listen: %w", err)
+	}
+	if err := awaitBroker(ctx, cmd, c); err != nil {
+		_ = l.Close()
+		return err
+	}
+	if err := announceGateway(out, file, l.Addr().String()); err != nil {
+		_ = l.Close()
+		return err
+	}
+	watching := watchPolicies(ctx, cmd, out, c)
+	defer watching()
+	if err := gateway.Serve(ctx, l, g, file.Server); err != nil {
+		return exit(exitInternal, "%w", err)
+	}
+	return nil
+}
+
+// gatewaySettings reads what the command line names.
+func gatewaySettings(cmd *cli.Command, out *output) (file gatewayfile.File, policies reliability.Rules, err error) {
+	if _, err := arguments(cmd, 0, 0); err != nil {
+		return file, policies, err
+	}
+	path := cmd.String("config")
+	if path == "" {
+		return file, policies, usageError(cmd, "--config is missing: the file of the routes")
+	}
+	if err := within(cmd, "connect-timeout", cmd.Duration("connect-timeout"), 0, 24*time.Hour); err != nil {
+		return file, policies, err
+	}
+	if file, err = gatewayfile.Load(path); err != nil {
+		return file, policies, fileError(err)
+	}
+	if tokens := file.Tokens; tokens != "" {
+		if !filepath.IsAbs(tokens) {
+			tokens = filepath.Join(filepath.Dir(path), tokens)
+		}
+		subjects, err := gatewayfile.LoadTokens(tokens)
+		if err != nil {
+			return file, policies, fileError(err)
+		}
+		file.Gateway.Authenticate = gateway.BearerTokens(subjects)
+	}
+	if path := cmd.String("policies"); path != "" {
+		loaded, _, err := loadPolicies(path)
+		if err != nil {
+			return file, policies, err
+		}
+		policies = loaded.Rules
+	}
+	if !out.quiet {
+		file.Gateway.AccessLog = out.logger()
+	}
+	file.Gateway.Logger, file.Server.Logger = out.logger(), out.logger()
+	file.Server.TLS, err = gatewayTLS(cmd)
+	return file, policies, err
+}
+
+// fileError takes the package's name from errors about files.
+func fileError(err error) error {
+	var refused *gatewayfile.Error
+	if inner := errors.Unwrap(err); inner != nil && !errors.As(err, &refused) {
+		err = inner
+	}
+	return exit(exitUsage, "%w", err)
+}
+
+func gatewayTLS(cmd *cli.Command) (*tls.Config, error) {
+	cert, key := cmd.String("tls-cert"), cmd.String("tls-key")
+	switch {
+	case cert == "" && key == "":
+		return nil, nil
+	case cert == "" || key == "":
+		return nil, usageError(cmd, "--tls-cert and --tls-key go together")
+	}
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		return nil, exit(exitUsage, "--tls-cert: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+}
+
+// awaitBroker waits until the client is connected.
+func awaitBroker(ctx context.Context, cmd *cli.Command, c *client.Client) error {
+	first, cancel := ctx, context.CancelFunc(func() {})
+	if patience := cmd.Duration("connect-timeout"); patience > 0 {
+		first, cancel = context.WithTimeout(ctx, patience)
+	}
+	defer cancel()
+	err := c.Ready(first)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return interrupted()
+	default:
+		return exit(exitBroker, "%s", message(err))
+	}
+}
+
+func announceGateway(out *output, file gatewayfile.File, listen string) error {
+	if out.json {
+		return out.object(struct {
+			Ready  bool   `json:"ready"`
+			Listen string `json:"listen"`
+		}{true, listen})
+	}
+	scheme := "http"
+	if file.Server.TLS != nil {
+		scheme = "https"
+	}
+	return out.printf("serving %d routes at %s://%s\n", len(file.Gateway.Routes), scheme, listen)
+}
+
+// watchPolicies has the client's policies follow their file, until the function that
+// it returns is called.
+func watchPolicies(ctx context.Context, cmd *cli.Command, out *output, c *client.Client) (stop func()) {
+	path := cmd.String("policies")
+	if path == "" {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	w := policyfile.Watcher{Path: path, Hangup: true, OnLoad: func(rules reliability.Rules) {
+		table, err := reliability.NewTable(rules)
+		if err != nil {
+			out.note("the policies stay as they were: %v", err) // the watcher has checked them
+			return
+		}
+		c.Policies().Reload(table)
+	}, OnError: func(err error) { out.note("the policies stay as they were: %v", unprefixed(err)) }}
+	go func() {
+		defer close(done)
+		w.Run(ctx)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
