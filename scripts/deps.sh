@@ -67,6 +67,7 @@ missing() {
     have_pika || echo python3-pika
     have node || echo nodejs
     have npm || echo npm
+    have hey || echo hey
     have_bunny || echo ruby-bunny
     have_php_amqplib || echo php-cli php-amqplib
     have_anyevent_rabbitmq || echo libanyevent-rabbitmq-perl
