@@ -58,14 +58,15 @@ func TestEveryPlainClientIsServedByTheTool(t *testing.T) {
 
 func TestEveryPlainServerServesTheTool(t *testing.T) {
 	t.Parallel()
+	url := rabbit.VHost(t)
 	for _, kind := range everyPlainServerKind() {
 		t.Run(kind.name, func(t *testing.T) {
 			t.Parallel()
 			score(t, kind.name, asServer, inBodies)
-			url := rabbit.VHost(t)
-			peer := kind.start(t, url, serverOptions{queue: "echo", mode: "echo"})
+			queue := "echo." + kind.name
+			peer := kind.start(t, url, serverOptions{queue: queue, mode: "echo"})
 			for _, body := range [][]byte{[]byte(inUTF8), largeBody()} {
-				if got := callByTool(t, url, "echo", body); !bytes.Equal(got, body) {
+				if got := callByTool(t, url, queue, body); !bytes.Equal(got, body) {
 					t.Errorf("%d bytes, %.60q, came back as %d, %.60q", len(body), body, len(got), got)
 				}
 			}

@@ -17,6 +17,10 @@ var toolFolder string
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
 func testMain(m *testing.M) (code int) {
+	if url := os.Getenv(envServe); url != "" {
+		fmt.Fprintln(os.Stderr, serveUntilKilled(url))
+		return 1
+	}
 	var err error
 	if toolFolder, err = os.MkdirTemp("", "warren-interop-"); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -36,7 +36,7 @@ var columns = []struct {
 	{inErrors, "is told of an error by a line of text and a type"},
 	{inBodies, "carries UTF-8, and 900 KiB of any bytes"},
 	{inLookUps, "asks users.email of warren serve, and answers it"},
-	{inRepeats, "is killed between reply and ack; another one replies again, and the caller sees one reply"},
+	{inRepeats, "a server is killed between reply and ack, the next one replies again, and the caller sees one reply"},
 	{onAmqptest, "calls itself over the broker for tests"},
 }
 

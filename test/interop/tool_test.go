@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 
@@ -45,13 +44,8 @@ func serveByTool(t *testing.T) (url string) {
 	t.Helper()
 	url = rabbit.VHost(t)
 	serve := startTool(t, "serve", "--url", url, "--json")
-	for {
-		out, more := serve.stdout.read()
-		if strings.HasPrefix(string(out), `{"ready":true`) {
-			return url
-		}
-		waitClosed(t, more, "the line that says that the tool serves")
-	}
+	awaitLine(t, serve, `{"ready":true`)
+	return url
 }
 
 // callByTool makes a call by `warren call`, which reads the body from its
