@@ -38,7 +38,7 @@ type exchange struct {
 // serve answers the request.
 func (x *exchange) serve() *problem {
 	x.w.Header().Set("X-Content-Type-Options", "nosniff")
-	if x.g.draining.Load() {
+	if x.g.draining.Load() || ambiguous(x.r) {
 		x.w.Header().Set("Connection", "close")
 	}
 	x.route = x.g.routes.find(x.r)
@@ -71,6 +71,13 @@ func (x *exchange) serve() *problem {
 	}
 	defer x.route.slots.free()
 	return x.call()
+}
+
+// ambiguous reports whether a request may have said two lengths, which [http.Server]
+// does not tell: what follows it on its connection may be meant as a part of it by
+// whoever sent it, and must not be taken for a request.
+func ambiguous(r *http.Request) bool {
+	return r.ProtoMajor == 1 && (len(r.TransferEncoding) > 0 || r.ProtoMinor == 0)
 }
 
 // lost answers a request that has no route.
