@@ -152,13 +152,16 @@ func pause(ctx context.Context, d time.Duration) error {
 // lasting records a fault that is begun now, waits, ends it, and records that. A
 // fault that has begun is ended whatever happens.
 func (r *run) lasting(ctx context.Context, f history.Fault, d time.Duration, begin, end func() error) error {
+	if ctx.Err() != nil {
+		return nil // it waited for its turn until all was over
+	}
 	ended, err := r.log.Begin(f)
 	if err != nil {
 		return err
 	}
 	r.count()
 	if err := begin(); err != nil {
-		return errors.Join(err, ended())
+		return errors.Join(err, end(), ended()) // it may have begun all the same
 	}
 	_ = pause(ctx, d)
 	return errors.Join(end(), ended())

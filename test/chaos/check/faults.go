@@ -115,10 +115,12 @@ func (j *judge) recovers(g *gathered) {
 	}
 }
 
-// disturbed reports whether another fault than that at index i was there in the time.
+// disturbed reports whether another fault than that at index i was there in the
+// time. That the machine stood still for a moment is none.
 func disturbed(spans []Span, i int, from, to time.Duration) bool {
 	for n, s := range spans {
-		if n != i && s.To > from && s.From < to {
+		moment := s.Fault.Class == history.Freezes && s.To-s.From < unsettled/10
+		if n != i && !moment && s.To > from && s.From < to {
 			return true
 		}
 	}
