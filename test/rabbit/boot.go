@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -61,7 +62,11 @@ func (n *Node) prepare() error {
 	if n.watchdog, err = startWatchdog(dir, n.options.Keep); err != nil {
 		return err
 	}
-	for _, p := range []**port{&n.amqp, &n.dist} {
+	ports := []**port{&n.amqp, &n.dist}
+	if slices.Contains(n.options.Plugins, ManagementPlugin) {
+		ports = append(ports, &n.management)
+	}
+	for _, p := range ports {
 		if *p, err = reservePort(); err != nil {
 			return err
 		}
@@ -70,10 +75,13 @@ func (n *Node) prepare() error {
 		return err
 	}
 	config := append([]string{"listeners.tcp.local = " + n.Addr()}, n.family.discovery(n)...)
+	if n.management != nil {
+		config = append(config, "management.tcp.ip = 127.0.0.1", "management.tcp.port = "+n.management.String())
+	}
 	config = append(config, n.options.Config...)
 	files := map[string][]byte{
 		"rabbitmq.conf":   []byte(strings.Join(config, "\n") + "\n"),
-		"enabled_plugins": []byte("[].\n"),
+		"enabled_plugins": []byte("[" + strings.Join(n.options.Plugins, ",") + "].\n"),
 		"env.conf":        nil,
 		"advanced.config": []byte("[].\n"),
 		"control.erl":     controlScript,
@@ -179,12 +187,19 @@ func (n *Node) boot(ctx context.Context) error {
 }
 
 // ready reports whether the broker has finished its boot: its control socket,
-// opened last of all, says so, and it greets an AMQP client. In this order,
-// since every greeting that is not answered is a warning in the broker's log.
+// opened last of all, says so, the management API, if there is one, accepts
+// connections, and it greets an AMQP client. In this order, since every greeting that is not answered is a warning in the broker's log.
 func (n *Node) ready(ctx context.Context) bool {
 	answer, err := n.control.eval(ctx, "rabbit:is_running().")
 	if err != nil || string(answer) != "true" {
 		return false
+	}
+	if n.management != nil {
+		conn, err := net.Dial("tcp", n.management.addr())
+		if err != nil {
+			return false
+		}
+		_ = conn.Close()
 	}
 	conn, err := net.Dial("tcp", n.Addr())
 	if err != nil {

@@ -24,6 +24,11 @@ type Options struct {
 	// Start fail, since it waits on the port that it chose.
 	Config []string
 
+	// Plugins are the plugins that run besides those that they depend on.
+	// ManagementPlugin listens on a loopback port of the node's own, which
+	// ManagementURL tells; others that listen need a port in Config. Default: none.
+	Plugins []string
+
 	// Server is the path of a rabbitmq-server script. It must keep its environment
 	// and working directory, as Debian's in /usr/lib/rabbitmq/bin does and the one
 	// in /usr/sbin does not.
@@ -57,6 +62,7 @@ type Node struct {
 	dir     string
 
 	amqp, dist *port
+	management *port // nil without the plugin
 	family     *family
 
 	watchdog *watchdog
@@ -146,6 +152,20 @@ func (n *Node) URL() string { return "amqp://guest:guest@" + n.Addr() + "/" }
 // Addr is the loopback host and port that the node accepts AMQP on.
 func (n *Node) Addr() string { return n.amqp.addr() }
 
+// ManagementPlugin is RabbitMQ's plugin for Options.Plugins that serves the
+// management API.
+const ManagementPlugin = "rabbitmq_management"
+
+// ManagementURL is the address of the management API with guest's credentials. It
+// stays the same for the life of the node, and is empty if ManagementPlugin is not
+// among the options' plugins.
+func (n *Node) ManagementURL() string {
+	if n.management == nil {
+		return ""
+	}
+	return "http://guest:guest@" + n.management.addr() + "/"
+}
+
 // PID is the process ID of the broker's Erlang VM, or 0 while it is down.
 func (n *Node) PID() int {
 	if p := n.process(); p.running() {
@@ -188,7 +208,7 @@ func (n *Node) close() error {
 	// The watchdog killed them; this reaps them.
 	n.process().wait()
 	n.family.leave(n)
-	for _, p := range []*port{n.amqp, n.dist} {
+	for _, p := range []*port{n.amqp, n.dist, n.management} {
 		if p != nil {
 			p.release()
 		}

@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -223,5 +225,27 @@ func TestNodeDiesWithItsProcess(t *testing.T) {
 				return err == nil && len(left) == 0 && len(processesIn(t, temp)) == 0
 			})
 		})
+	}
+}
+
+func TestManagementPluginListensOnAPortOfItsOwn(t *testing.T) {
+	t.Parallel()
+	if url := Shared(t).ManagementURL(); url != "" {
+		t.Errorf("a node without the plugin has it at %q", url)
+	}
+	n := New(t, Options{Plugins: []string{ManagementPlugin}})
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, n.ManagementURL()+"api/whoami", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := (&http.Client{Transport: transport}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(string(body), `"guest"`) {
+		t.Errorf("%v, %d: %s", err, resp.StatusCode, body)
 	}
 }
