@@ -277,6 +277,9 @@ func (b *batch) sweep(from place) (deleted int, next place, more bool, err error
 		token uint64
 	}
 	var victims []victim
+	if err := b.open(); err != nil {
+		return 0, next, false, err
+	}
 	c := b.records.Cursor()
 	looked := 0
 	for k, v := c.Seek(from[:]); k != nil; k, v = c.Next() {

@@ -116,40 +116,66 @@ func checkRecords(ctx context.Context, tx *bbolt.Tx, report *Report) error {
 		return err
 	}
 	b, err := newBatch(tx, Options{Now: timeless}, known)
+	if err == nil {
+		err = b.open()
+	}
 	if err != nil {
 		return err
 	}
-	counts := b.counts
-	var counted [states]uint64
-	settled, entries := 0, 0
-	count := func(r *stored, err error) error {
-		if err != nil {
-			return report.add(err)
-		}
-		report.Records++
-		counted[b.effective(r)]++
-		return nil
+	c := census{batch: b, report: report}
+	if err := c.countSettled(ctx); err != nil {
+		return err
 	}
-	c := b.records.Cursor()
-	for k, v := c.First(); k != nil; k, v = c.Next() {
+	if err := c.countNoted(ctx); err != nil {
+		return err
+	}
+	if c.counts != b.counts {
+		return report.add(damaged("the head counts %v records by state, and there are %v", b.counts, c.counts))
+	}
+	return nil
+}
+
+// census counts the records of a file.
+type census struct {
+	batch  *batch
+	report *Report
+	counts [states]uint64
+}
+
+// count counts a record, or reports what is wrong with it.
+func (c *census) count(r *stored, err error) error {
+	if err != nil {
+		return c.report.add(err)
+	}
+	c.report.Records++
+	c.counts[c.batch.effective(r)]++
+	return nil
+}
+
+// countSettled counts the settled records of which there is no later version, and
+// compares all with the index.
+func (c *census) countSettled(ctx context.Context) error {
+	b := c.batch
+	records, entries := 0, 0
+	cursor := b.records.Cursor()
+	for k, v := cursor.First(); k != nil; k, v = cursor.Next() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		r, err := b.checkRecord(k, v)
-		later := false
 		if err == nil {
-			settled++
-			later, err = b.superseded(r.Key)
+			records++
+			var later bool
+			if later, err = b.superseded(r.Key); later {
+				continue
+			}
 		}
-		if later && err == nil {
-			continue
-		}
-		if err := count(&r, err); err != nil {
+		if err := c.count(&r, err); err != nil {
 			return err
 		}
 	}
-	c = b.index.Cursor()
-	for k, v := c.First(); k != nil; k, v = c.Next() {
+	cursor = b.index.Cursor()
+	for k, v := cursor.First(); k != nil; k, v = cursor.Next() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -159,27 +185,30 @@ func checkRecords(ctx context.Context, tx *bbolt.Tx, report *Report) error {
 			err = errors.New("there is no such record")
 		}
 		if err != nil {
-			if err := report.add(damaged("the index entry of %x: %v", k, err)); err != nil {
+			if err := c.report.add(damaged("the index entry of %x: %v", k, err)); err != nil {
 				return err
 			}
 		}
 	}
-	if entries != settled {
-		if err := report.add(damaged("the index has %d entries, and there are %d records", entries, settled)); err != nil {
+	if entries != records {
+		return c.report.add(damaged("the index has %d entries, and there are %d records", entries, records))
+	}
+	return nil
+}
+
+// countNoted counts the records of which the journal has the latest version.
+func (c *census) countNoted(ctx context.Context) error {
+	for _, s := range c.batch.known.inOrder() {
+		if err := ctx.Err(); err != nil {
 			return err
 		}
-	}
-	for _, s := range known.inOrder() {
-		r, moved, err := b.checkRevision(s)
+		r, moved, err := c.batch.checkRevision(s)
 		if moved && err == nil {
 			continue
 		}
-		if err := count(&r, err); err != nil {
+		if err := c.count(&r, err); err != nil {
 			return err
 		}
-	}
-	if counted != counts {
-		return report.add(damaged("the head counts %v records by state, and there are %v", counts, counted))
 	}
 	return nil
 }

@@ -69,7 +69,7 @@ func (s *Store) group() {
 	}
 	if s.opts.OnCommit != nil {
 		s.opts.OnCommit(Commit{
-			Operations: s.operations, Waiting: waiting, Took: time.Since(began), Size: s.figures.Load().used(), Err: err,
+			Operations: s.operations, Waiting: waiting, Took: time.Since(began), Size: s.used(), Err: err,
 		})
 	}
 }
@@ -161,8 +161,8 @@ func (s *Store) apply(tx *bbolt.Tx, ops []*op) (b *batch, culprit int, err error
 	if b.txid <= s.durable.Load() {
 		return b, -1, damaged("the last commit is not there any more")
 	}
-	b.used = s.figures.Load().used()
-	s.draft.reset()
+	b.used = tx.Size() - s.free()
+	s.draft.reset(s.known)
 	b.draft = &s.draft
 	for i, o := range ops {
 		o.own = o.apply(b)
@@ -187,12 +187,8 @@ func harmless(err error) bool {
 
 // committed makes a batch what readers may see.
 func (s *Store) committed(b *batch) {
-	size := s.figures.Load().size
-	if m, err := s.file.metaOf(b.txid, int64(s.db.Info().PageSize)); err == nil {
-		size = m.size()
-	}
 	s.shown.Lock()
 	defer s.shown.Unlock()
-	s.known.commit(b.draft, b.first)
-	s.publish(b.head, size, b.txid)
+	s.known.commit(b.draft, &b.head)
+	s.publish(b.head, b.txid)
 }

@@ -17,6 +17,12 @@
 // change whose method has returned nil is on the disk. Get does not show a change
 // before it is there.
 //
+// What changes is written to a journal in the file first, one value at its end for each
+// commit, and later, together with others, to where it stays: settled. The journal has
+// 4096 versions of records at most between two commits, and 2 MiB. Where they are is
+// kept in memory, and read when the file is opened. Records of more than 16 KiB are
+// settled at once.
+//
 // # Transactions of the application
 //
 // The function given to [Store.Transact] has the whole file but the top-level
@@ -47,9 +53,10 @@
 //
 // # Damage
 //
-// Each record has a checksum, and a record counts as absent only if its neighbours
-// in the index are whole and in order. Branch pages, the free list and the length
-// of the file are verified when it is opened. What is found wrong, then or later,
+// Each record has a checksum, and a record counts as absent only if the journal, which
+// is whole, does not have it, and its neighbours in the index are whole and in order.
+// Branch pages, the free list, the length of the file and the whole journal are verified
+// when it is opened. What is found wrong, then or later,
 // fails closed: the method, and all after it, return *store.CorruptError, and the
 // file is left as it is. Damage to the pages of the application's own buckets may
 // be met by the application first, as a panic of bbolt. A leaf page whose header
@@ -58,4 +65,10 @@
 // A change that the disk refuses is a *store.UnavailableError, and may have been
 // made. The store tries again with the next change, and shows nothing before the
 // disk has confirmed it.
+//
+// # Versions of the format
+//
+// The file holds the version of its format. A later one than this package knows is a
+// *store.VersionError. Files of versions before 2 were never released: they are refused,
+// and not converted.
 package boltstore

@@ -23,7 +23,7 @@ import (
 // however many records it has. When the journal is long enough, its oldest chunks are
 // settled: of each record that has not changed since, the latest version goes to the
 // records, and if it is new, to the index. A record that is claimed and ends soon is
-// so written there once, with its end. See journal.go.
+// so written there once, with its end. See journal.go and draft.go.
 //
 // A place is the minute in which the record expires and a number from a sequence.
 // Keys are hashes, so their order is random, and a commit of many records would

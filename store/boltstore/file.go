@@ -16,6 +16,9 @@ import (
 type file struct {
 	path string
 	f    atomic.Pointer[os.File]
+	// last is the last transaction that is known to be whole, and pageSize the size of
+	// its pages; 0 if nobody knows.
+	last, pageSize atomic.Int64
 	// stuck says that bbolt has been left locked, and cannot be closed.
 	stuck atomic.Bool
 }
@@ -107,19 +110,6 @@ func readMeta(r io.ReaderAt) (m meta, err error) {
 	return m, err
 }
 
-// metaOf returns the meta page that a transaction has written.
-func (f *file) metaOf(txid uint64, pageSize int64) (m meta, err error) {
-	var b [metaFieldsRead]byte
-	if _, err := f.f.Load().ReadAt(b[:], int64(txid%metaPages)*pageSize); err != nil {
-		return m, err
-	}
-	m, ok := parseMeta(b[:])
-	if !ok || m.txid != txid {
-		return m, damaged("the meta page of transaction %d", txid)
-	}
-	return m, nil
-}
-
 // meta returns the meta page that counts, in a file that is as long as it says.
 func (f *file) meta() (meta, error) {
 	h := f.f.Load()
@@ -127,19 +117,39 @@ func (f *file) meta() (meta, error) {
 	if err != nil {
 		return m, err
 	}
-	info, err := h.Stat()
-	if err != nil {
-		return m, err
-	}
-	if info.Size() < m.size() {
-		return m, damaged("the file has been truncated: it has %d of %d bytes", info.Size(), m.size())
-	}
-	return m, nil
+	return m, longEnough(h, m)
 }
 
 // intact returns a damage if bbolt could not begin a transaction.
 func (f *file) intact() error {
+	if txid := f.last.Load(); txid > 0 {
+		if m, err := f.metaOf(uint64(txid)); err == nil && longEnough(f.f.Load(), m) == nil {
+			return nil
+		}
+	}
 	_, err := f.meta()
+	return err
+}
+
+// metaOf returns the meta page that a transaction has written.
+func (f *file) metaOf(txid uint64) (m meta, err error) {
+	var b [metaFieldsRead]byte
+	if _, err := f.f.Load().ReadAt(b[:], int64(txid%metaPages)*f.pageSize.Load()); err != nil {
+		return m, err
+	}
+	m, ok := parseMeta(b[:])
+	if !ok || m.txid != txid {
+		return m, damaged("the meta page of transaction %d is not whole", txid)
+	}
+	return m, nil
+}
+
+// longEnough returns a damage if a file is shorter than its meta page says.
+func longEnough(h *os.File, m meta) error {
+	info, err := h.Stat()
+	if err == nil && info.Size() < m.size() {
+		err = damaged("the file has been truncated: it has %d of %d bytes", info.Size(), m.size())
+	}
 	return err
 }
 

@@ -29,9 +29,13 @@ const (
 	chunkHeader   = sumLength + 4 + 4
 	versionHeader = sumLength + 4 + 4 + len(place{})
 	markerBody    = 2 + len(store.Key{})
-	// fullChunk is the length from which a chunk takes no more: so that two of them
-	// make a page of some 16 KiB, which a commit rewrites if it is the last one.
+	// fullChunk is the length from which a chunk takes no more, so that two of them
+	// make a page of some 16 KiB, which is rewritten while it is the last one.
 	fullChunk = 8 << 10
+	// shortChunk is the length up to which a later commit goes on with the last chunk:
+	// commits of single changes would else make many. Five that are just longer make a
+	// page of 4 KiB, which is the fewest that bbolt splits pages for.
+	shortChunk = 500
 	// largest is the length of the strings and the payload of a record from which it
 	// is not written to the journal: to write it twice would cost more than the pages
 	// that are spared.
@@ -61,6 +65,7 @@ type journal struct {
 	spots    map[store.Key]spot // of the latest versions
 	versions int                // in all chunks, those that are not the latest too
 	bytes    int                // of all chunks
+	tail     int                // bytes of the last chunk
 }
 
 // inOrder returns where the latest versions are, in the order in which they came.
@@ -123,15 +128,21 @@ func sealChunk(chunk uint64, b []byte, versions uint32) {
 	seal(chunkKey(chunk), b[:chunkHeader])
 }
 
+// chunkVersions returns how many versions a chunk has, by its header.
+func chunkVersions(chunk uint64, b []byte) (uint32, error) {
+	header, err := unseal(chunkKey(chunk), b[:min(chunkHeader, len(b))])
+	if err != nil || len(b) < chunkHeader || int64(binary.BigEndian.Uint32(header[4:])) != int64(len(b)) {
+		return 0, damaged("the journal: the header of chunk %d is wrong", chunk)
+	}
+	return binary.BigEndian.Uint32(header), nil
+}
+
 // eachRevision calls fn with the versions of a chunk and, if one is damaged, with what
 // is wrong with it; and report with that, and with what fn returns. It goes on as long as report returns nil, and then returns what report did.
 func eachRevision(chunk uint64, b []byte, report func(error) error, fn func(revision, error) error) (versions int, err error) {
-	if len(b) < chunkHeader {
-		return 0, report(damaged("the journal: chunk %d is too short", chunk))
-	}
-	header, err := unseal(chunkKey(chunk), b[:chunkHeader])
-	if err != nil || int64(binary.BigEndian.Uint32(header[4:])) != int64(len(b)) {
-		return 0, report(damaged("the journal: the header of chunk %d is wrong", chunk))
+	said, err := chunkVersions(chunk, b)
+	if err != nil {
+		return 0, report(err)
 	}
 	for at := uint32(chunkHeader); int(at) < len(b); versions++ {
 		v, next, err := revisionAt(spot{chunk, at}, b)
@@ -146,7 +157,7 @@ func eachRevision(chunk uint64, b []byte, report func(error) error, fn func(revi
 		}
 		at = next
 	}
-	if versions != int(binary.BigEndian.Uint32(header)) {
+	if versions != int(said) {
 		return versions, report(damaged("the journal: chunk %d has %d versions", chunk, versions))
 	}
 	return versions, nil
@@ -177,206 +188,11 @@ func (t table) readJournal(h *head, report func(error) error) (*journal, error) 
 		}
 		j.versions += n
 		j.bytes += len(b)
+		j.tail = len(b)
 		next++
 	}
 	if next != h.next {
 		return j, report(damaged("the journal: it ends before chunk %d of %d", next, h.next))
 	}
 	return j, nil
-}
-
-// draft is what a batch changes in the journal. Its memory is used again by the next
-// one.
-type draft struct {
-	buffer   []byte // holds what the batch has written: bbolt copies it when it commits
-	begin    int    // of the chunk that is not full yet
-	open     uint32 // versions in it
-	spots    map[store.Key]spot
-	gone     []store.Key // that had versions in chunks that were settled
-	versions int         // added, and less those that were settled
-	bytes    int
-}
-
-// keptBuffer is how much of a draft's memory is kept.
-const keptBuffer = 4 << 20
-
-func (d *draft) reset() {
-	if d.spots == nil {
-		d.spots = make(map[store.Key]spot)
-	}
-	clear(d.spots)
-	if cap(d.buffer) > keptBuffer {
-		d.buffer = nil
-	}
-	*d = draft{buffer: d.buffer[:0], spots: d.spots, gone: d.gone[:0]}
-}
-
-// commit makes what a batch has changed part of the journal.
-func (j *journal) commit(d *draft, first uint64) {
-	for _, key := range d.gone {
-		if j.spots[key].chunk < first {
-			delete(j.spots, key)
-		}
-	}
-	for key, s := range d.spots {
-		if s.chunk >= first {
-			j.spots[key] = s
-		} else {
-			delete(j.spots, key)
-		}
-	}
-	j.versions += d.versions
-	j.bytes += d.bytes
-}
-
-// spotOf returns where the journal has the latest version of a record, if it does.
-func (b *batch) spotOf(key store.Key) (s spot, ok bool) {
-	if s, ok = b.draft.spots[key]; !ok {
-		s, ok = b.known.spots[key]
-	}
-	return s, ok && s.chunk >= b.first
-}
-
-// read returns a version of the journal.
-func (b *batch) read(s spot) (v revision, err error) {
-	var chunk []byte
-	switch {
-	case s.chunk == b.next:
-		chunk = b.draft.buffer[b.draft.begin:]
-	case s.chunk == b.lastRead && b.lastChunk != nil:
-		chunk = b.lastChunk
-	default:
-		key := spot{chunk: s.chunk}.key()
-		chunk = b.journal.Get(key[:8])
-		b.lastRead, b.lastChunk = s.chunk, chunk
-	}
-	v, _, err = revisionAt(s, chunk)
-	return v, err
-}
-
-// note writes a version to the journal and returns its length.
-func (b *batch) note(key store.Key, minute uint32, home place, body func([]byte) []byte) (int, error) {
-	d := b.draft
-	if d.open == 0 {
-		d.begin = len(d.buffer)
-		d.buffer = append(d.buffer, make([]byte, chunkHeader)...)
-	}
-	s := spot{b.next, uint32(len(d.buffer) - d.begin)}
-	begin := len(d.buffer)
-	d.buffer = append(d.buffer, make([]byte, versionHeader)...)
-	d.buffer = body(d.buffer)
-	v := d.buffer[begin:]
-	binary.BigEndian.PutUint32(v[sumLength:], uint32(len(v)))
-	binary.BigEndian.PutUint32(v[sumLength+4:], minute)
-	copy(v[sumLength+8:], home[:])
-	position := s.key()
-	seal(position[:], v)
-	d.open++
-	d.versions++
-	d.spots[key] = s
-	if len(d.buffer)-d.begin >= fullChunk {
-		return len(v), b.flush()
-	}
-	return len(v), nil
-}
-
-// noteRecord writes a record to the journal.
-func (b *batch) noteRecord(r *stored, home place) (int, error) {
-	return b.note(r.Key, minuteOf(r.Expires), home, func(to []byte) []byte { return appendBody(to, r) })
-}
-
-// noteMoved says in the journal that a record is at home.
-func (b *batch) noteMoved(key store.Key, home place) error {
-	_, err := b.note(key, home.minute(), home, func(to []byte) []byte {
-		return append(append(to, byte(store.Absent), 0), key[:]...)
-	})
-	return err
-}
-
-// flush writes the chunk that is not full yet.
-func (b *batch) flush() error {
-	d := b.draft
-	if d.open == 0 {
-		return nil
-	}
-	chunk := d.buffer[d.begin:len(d.buffer):len(d.buffer)]
-	sealChunk(b.next, chunk, d.open)
-	d.bytes += len(chunk)
-	d.open = 0
-	b.next++
-	return b.journal.Put(chunkKey(b.next-1), chunk)
-}
-
-// settleBefore settles chunks, of those before the number end, until they had so many
-// versions, and reports whether some are left.
-func (b *batch) settleBefore(end uint64, versions int) (left bool, err error) {
-	if err := b.flush(); err != nil {
-		return false, err
-	}
-	end = min(end, b.next)
-	for settled := 0; b.first < end && settled < versions; {
-		n, err := b.settleFirst()
-		if err != nil {
-			return false, err
-		}
-		settled += n
-	}
-	return b.first < end, nil
-}
-
-// settleFirst settles the oldest chunk of the journal.
-func (b *batch) settleFirst() (versions int, err error) {
-	b.dirty = true
-	key := chunkKey(b.first)
-	chunk := b.journal.Get(key)
-	versions, err = eachRevision(b.first, chunk, firstDamage, func(v revision, err error) error {
-		if err != nil {
-			return err
-		}
-		key := keyOf(v.body)
-		if s, ok := b.spotOf(key); !ok || s != v.spot {
-			return nil // there is a later version
-		}
-		b.draft.gone = append(b.draft.gone, key)
-		if v.moved() {
-			return nil
-		}
-		_, err = b.settle(v.home, v.minute, b.draft.value(v.body))
-		return err
-	})
-	if err != nil {
-		return versions, err
-	}
-	b.draft.versions -= versions
-	b.draft.bytes -= len(chunk)
-	b.first++
-	return versions, b.journal.Delete(key)
-}
-
-// value returns a copy of a body with room for its checksum, and for an entry of the
-// index.
-func (d *draft) value(body []byte) []byte {
-	begin := len(d.buffer)
-	d.buffer = append(d.buffer, 0, 0, 0, 0)
-	d.buffer = append(d.buffer, body...)
-	end := len(d.buffer)
-	d.buffer = append(d.buffer, make([]byte, entryLength)...)
-	return d.buffer[begin:end:len(d.buffer)]
-}
-
-// settleSurplus keeps the journal short.
-func (b *batch) settleSurplus() error {
-	if err := b.flush(); err != nil {
-		return err
-	}
-	limit := b.opts.journalBytes()
-	if b.known.versions+b.draft.versions <= b.opts.journal && b.known.bytes+b.draft.bytes <= limit {
-		return nil
-	}
-	for b.first < b.next && (b.known.versions+b.draft.versions > b.opts.journal/2 || b.known.bytes+b.draft.bytes > limit/2) {
-		if _, err := b.settleFirst(); err != nil {
-			return err
-		}
-	}
-	return nil
 }

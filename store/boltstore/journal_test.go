@@ -42,7 +42,7 @@ func TestJournalIsKnownAndStaysShort(t *testing.T) {
 	for range rounds {
 		var group sync.WaitGroup
 		for w := range workers {
-			random := rand.New(rand.NewPCG(uint64(w), uint64(s.epoch)))
+			random := rand.New(rand.NewPCG(uint64(w), s.epoch))
 			group.Go(func() {
 				for range 12 {
 					if err := step(s, random, numbered(random.IntN(keys))); err != nil {

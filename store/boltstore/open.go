@@ -23,7 +23,7 @@ const lockWait = 500 * time.Millisecond
 // Interrupted from here on.
 //
 // Errors are *store.HeldError if it is open already, here or in another process;
-// *store.VersionError; *store.CorruptError; *store.UnavailableError if the file
+// *store.VersionError for a later format; *store.CorruptError; *store.UnavailableError if the file
 // cannot be made, read or written; and others if opts are out of bounds or path is
 // something else than a store. None changes what is there.
 func Open(path string, opts Options) (*Store, error) {
@@ -105,11 +105,12 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// openDB opens bbolt's database. The errors are those of Open.
+// openDB opens bbolt's database. The errors are those of Open. The free list is an array:
+// each commit writes it in order, for which the map would be sorted each time.
 func openDB(f *file, readOnly bool) (db *bbolt.DB, err error) {
 	err = guard(func() (err error) {
 		db, err = bbolt.Open(f.path, 0o600, &bbolt.Options{
-			Timeout: lockWait, ReadOnly: readOnly, FreelistType: bbolt.FreelistMapType, OpenFile: f.open,
+			Timeout: lockWait, ReadOnly: readOnly, FreelistType: bbolt.FreelistArrayType, OpenFile: f.open,
 		})
 		return err
 	})
@@ -211,7 +212,10 @@ func recognise(tx *bbolt.Tx, path string) error {
 	case have < version:
 		return fmt.Errorf("%w: %s has format version %d, and this program reads version %d", errEarlier, path, have, version)
 	}
-	_, err = tableOf(tx)
+	t, err := tableOf(tx)
+	if err == nil {
+		err = t.open()
+	}
 	return err
 }
 
@@ -234,7 +238,8 @@ func (s *Store) begin() error {
 		return err
 	}
 	s.epoch = h.epoch
-	s.publish(h, m.size(), txid)
+	s.file.pageSize.Store(m.pageSize)
+	s.publish(h, txid)
 	return nil
 }
 
@@ -325,7 +330,7 @@ func (s *Store) confirm() error {
 		s.shown.Lock()
 		defer s.shown.Unlock()
 		s.known = known
-		s.publish(b.head, tx.Size(), uint64(tx.ID()))
+		s.publish(b.head, uint64(tx.ID()))
 		return nil
 	})
 }

@@ -59,8 +59,11 @@ const (
 	maxWeight    = 32 << 20 // bytes of payload of one commit, unless one operation has more
 	maxWidth     = 256      // application functions of one commit
 
+	// The journal is bounded so that it is read in some milliseconds. Few chunks need
+	// few pages that lead to them.
 	defaultJournal  = 4096
 	maxJournalBytes = 2 << 20
+	maxChunks       = 256
 )
 
 // complete returns o with its defaults, or what is wrong with it.

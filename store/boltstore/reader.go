@@ -166,6 +166,9 @@ func (b *batch) notedByExpiry() (list []noted, err error) {
 // page returns the records that follow, some of them, and moves the position behind
 // them.
 func (b *batch) page(at *position) (page []store.Record, err error) {
+	if err := b.open(); err != nil {
+		return nil, err
+	}
 	c := b.records.Cursor()
 	k, v := c.Seek(at.settled[:])
 	for weight := 0; weight < pageWeight; {

@@ -19,12 +19,13 @@ import (
 // two goroutines of its own: one commits what callers do not commit themselves, one
 // sweeps.
 type Store struct {
-	path    string
-	opts    Options
-	epoch   uint64
-	line    *line
-	runner  lifecycle.Runner
-	figures atomic.Pointer[figures]
+	path   string
+	opts   Options
+	epoch  uint64
+	line   *line
+	runner lifecycle.Runner
+	head   atomic.Pointer[head] // of the last commit
+	size   atomic.Int64         // in use, when somebody last looked
 	// durable is the last transaction that the disk is known to have.
 	durable atomic.Uint64
 
@@ -47,21 +48,29 @@ type Store struct {
 	closeErr error
 }
 
-// figures are of the last commit.
-type figures struct {
-	head head
-	size int64 // of the file, as far as it was ever used
-	free int64
+// publish makes a commit the last one that is known, with the head that it has
+// written.
+func (s *Store) publish(h head, txid uint64) {
+	s.head.Store(&h)
+	s.durable.Store(txid)
+	s.file.last.Store(int64(txid))
 }
 
-func (f *figures) used() int64 { return f.size - f.free }
-
-// publish sets what is known of the file after transaction txid.
-func (s *Store) publish(h head, size int64, txid uint64) {
+// free is how many bytes of the file the last commit has left free.
+func (s *Store) free() int64 {
 	stats := s.db.Stats()
-	free := int64(stats.FreePageN+stats.PendingPageN) * int64(s.db.Info().PageSize)
-	s.figures.Store(&figures{head: h, size: size, free: free})
-	s.durable.Store(txid)
+	return int64(stats.FreePageN+stats.PendingPageN) * s.file.pageSize.Load()
+}
+
+// used is how many bytes of the file are in use.
+func (s *Store) used() int64 {
+	m, err := s.file.metaOf(s.durable.Load())
+	if err != nil {
+		return s.size.Load() // the next change will say what is wrong
+	}
+	used := m.size() - s.free()
+	s.size.Store(used)
+	return used
 }
 
 // Owner implements store.Store: "epoch 7" for the seventh opening of the file.
@@ -232,8 +241,10 @@ func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
 	if err := errors.Join(ctx.Err(), s.refusal()); err != nil {
 		return store.Stats{}, err
 	}
-	f := s.figures.Load()
-	return store.Stats{Created: f.head.created, Records: f.head.byState(), Size: f.used(), Limit: s.opts.SizeLimit}, nil
+	s.gate.RLock()
+	defer s.gate.RUnlock()
+	h := s.head.Load()
+	return store.Stats{Created: h.created, Records: h.byState(), Size: s.used(), Limit: s.opts.SizeLimit}, nil
 }
 
 // Close implements store.Store. What is being committed ends; what waits ends with

@@ -34,29 +34,42 @@ func damaged(format string, args ...any) error { return &damage{fmt.Sprintf(form
 
 // table is the store's part of one transaction.
 type table struct {
-	tx                            *bbolt.Tx
-	root, index, records, journal *bbolt.Bucket
+	tx            *bbolt.Tx
+	root, journal *bbolt.Bucket
+	// Those are nil until they are needed: what has changed lately is in the journal.
+	index, records *bbolt.Bucket
 	// seeker is a cursor of the index, for one use at a time.
 	seeker *bbolt.Cursor
 }
 
 func tableOf(tx *bbolt.Tx) (t table, err error) {
-	t = table{
-		tx: tx, root: tx.Bucket(bucketKey), index: tx.Bucket(indexKey), records: tx.Bucket(recordsKey),
-		journal: tx.Bucket(journalKey),
+	t = table{tx: tx, root: tx.Bucket(bucketKey), journal: tx.Bucket(journalKey)}
+	if t.root == nil || t.journal == nil {
+		return t, errNoBucket
 	}
-	if t.root == nil || t.index == nil || t.records == nil || t.journal == nil {
-		return t, damaged("a bucket of the store is not there")
+	t.journal.FillPercent = 1
+	return t, nil
+}
+
+var errNoBucket = damaged("a bucket of the store is not there")
+
+// open opens the buckets of what is settled.
+func (t *table) open() error {
+	if t.seeker != nil {
+		return nil
+	}
+	if t.index, t.records = t.tx.Bucket(indexKey), t.tx.Bucket(recordsKey); t.index == nil || t.records == nil {
+		return errNoBucket
 	}
 	t.seeker = t.index.Cursor()
 	// Most records are made at the end: pages that are split in the middle there
 	// would stay half empty.
 	t.records.FillPercent = 0.9
-	t.journal.FillPercent = 1
-	return t, nil
+	return nil
 }
 
-// whole reports whether the buckets of the store are those that they were.
+// whole reports whether the buckets of the store, which are open, are those that they
+// were.
 func (t table) whole() bool {
 	return t.tx.Bucket(bucketKey) == t.root && t.tx.Bucket(indexKey) == t.index &&
 		t.tx.Bucket(recordsKey) == t.records && t.tx.Bucket(journalKey) == t.journal
@@ -83,7 +96,10 @@ func (t table) head() (head, error) {
 }
 
 // find returns the settled record and where it lies; found is false if there is none.
-func (t table) find(key store.Key) (r stored, p place, found bool, err error) {
+func (t *table) find(key store.Key) (r stored, p place, found bool, err error) {
+	if err := t.open(); err != nil {
+		return r, p, false, err
+	}
 	c := t.seeker
 	k, v := c.Seek(key[:])
 	if !bytes.Equal(k, key[:]) {
@@ -119,7 +135,10 @@ func proveGap(c *bbolt.Cursor, key, k, v []byte) error {
 }
 
 // at returns the record of a place that must have one.
-func (t table) at(p place) (stored, error) {
+func (t *table) at(p place) (stored, error) {
+	if err := t.open(); err != nil {
+		return stored{}, err
+	}
 	b := t.records.Get(p[:])
 	if b == nil {
 		return stored{}, damaged("the record at %x is not there", p)
@@ -144,7 +163,10 @@ func decodeAt(k, v []byte) (p place, r stored, err error) {
 // checksum and for an entry of the index behind it. home is where it lies, and zero if
 // it is new. settle returns where it lies from now on: it moves if it expires in
 // another minute.
-func (t table) settle(home place, minute uint32, value []byte) (place, error) {
+func (t *table) settle(home place, minute uint32, value []byte) (place, error) {
+	if err := t.open(); err != nil {
+		return place{}, err
+	}
 	p := home
 	if home == (place{}) || home.minute() != minute {
 		if home != (place{}) {

@@ -39,6 +39,9 @@ func (s *Store) Transact(
 		if _, err := b.owned(key, token); err != nil {
 			return err
 		}
+		if err := b.open(); err != nil {
+			return err
+		}
 		b.dirty = true
 		o.turn <- b.tx
 		v := <-o.ended
