@@ -14,8 +14,8 @@ import (
 	"github.com/warren-rpc/warren"
 )
 
-// Mistake is something wrong with a [Config].
-type Mistake struct {
+// FieldError is something wrong with a [Config].
+type FieldError struct {
 	// Route is the pattern of the route that it is about, or empty.
 	Route string
 	// Field is what is wrong, as files call it: "timeout", "headers.in", "cors.origins".
@@ -24,8 +24,8 @@ type Mistake struct {
 	Message string
 }
 
-// Error returns the mistake on one line.
-func (m Mistake) Error() string {
+// Error returns it on one line.
+func (m FieldError) Error() string {
 	text := m.Message
 	if m.Field != "" {
 		text = m.Field + ": " + text
@@ -37,7 +37,7 @@ func (m Mistake) Error() string {
 }
 
 // Check returns what is wrong with cfg: nothing if [New] takes it.
-func Check(cfg Config) []Mistake {
+func Check(cfg Config) []FieldError {
 	c := checker{cfg: cfg.withDefaults()}
 	c.top()
 	c.cors()
@@ -52,11 +52,11 @@ func Check(cfg Config) []Mistake {
 
 type checker struct {
 	cfg   Config
-	found []Mistake
+	found []FieldError
 }
 
 func (c *checker) add(route, field, format string, args ...any) {
-	c.found = append(c.found, Mistake{route, field, fmt.Sprintf(format, args...)})
+	c.found = append(c.found, FieldError{route, field, fmt.Sprintf(format, args...)})
 }
 
 func within[T int | float64 | time.Duration](c *checker, route, field string, value, least, most T) {

@@ -31,12 +31,12 @@ func TestConfigThatCannotWorkIsRefusedByField(t *testing.T) {
 		`gateway: cors.credentials: cannot go with the origin "*": every page could act as its reader`: func(c *gateway.Config) {
 			c.CORS = gateway.CORS{Origins: []string{"*"}, Credentials: true}
 		},
-		`gateway: cors.origins: there are none, and so the rest says nothing`:                              func(c *gateway.Config) { c.CORS.Headers = []string{"X-A"} },
-		`gateway: schemas.a b: has a name that is not made of [A-Za-z0-9._-]`:                              func(c *gateway.Config) { c.Schemas = map[string]json.RawMessage{"a b": []byte("{}")} },
-		`gateway: route GET /m: method: method name "a b": byte 1 is not one of [A-Za-z0-9._-]`:            func(c *gateway.Config) { c.Routes[0].Method = "a b" },
-		`gateway: route GET /m: timeout: is 25h0m0s; it must be from 0s to 24h0m0s`:                        func(c *gateway.Config) { c.Routes[0].Timeout = 25 * time.Hour },
-		`gateway: route GET /m: max_body: is 134217729; it must be from -1 to 134217728`: func(c *gateway.Config) { c.Routes[0].MaxBody = 1<<27 + 1 },
-		`gateway: route GET /m: rate.per_second: is not there, and so the burst says nothing`:              func(c *gateway.Config) { c.Routes[0].Rate.Burst = 1 },
+		`gateway: cors.origins: there are none, and so the rest says nothing`:                   func(c *gateway.Config) { c.CORS.Headers = []string{"X-A"} },
+		`gateway: schemas.a b: has a name that is not made of [A-Za-z0-9._-]`:                   func(c *gateway.Config) { c.Schemas = map[string]json.RawMessage{"a b": []byte("{}")} },
+		`gateway: route GET /m: method: method name "a b": byte 1 is not one of [A-Za-z0-9._-]`: func(c *gateway.Config) { c.Routes[0].Method = "a b" },
+		`gateway: route GET /m: timeout: is 25h0m0s; it must be from 0s to 24h0m0s`:             func(c *gateway.Config) { c.Routes[0].Timeout = 25 * time.Hour },
+		`gateway: route GET /m: max_body: is 134217729; it must be from -1 to 134217728`:        func(c *gateway.Config) { c.Routes[0].MaxBody = 1<<27 + 1 },
+		`gateway: route GET /m: rate.per_second: is not there, and so the burst says nothing`:   func(c *gateway.Config) { c.Routes[0].Rate.Burst = 1 },
 		`gateway: route GET /m: query: "a b" cannot be a parameter: its name must be 1 to 64 bytes of printable ASCII without blanks`: func(c *gateway.Config) {
 			c.Routes[0].Query = []string{"a b"}
 		},

@@ -27,7 +27,7 @@ type Gateway struct {
 	requests atomic.Uint64
 }
 
-// New returns a gateway over a client. The error is the first [Mistake] of cfg, and
+// New returns a gateway over a client. The error is the first [FieldError] of cfg, and
 // says how many more there are.
 func New(c *client.Client, cfg Config) (*Gateway, error) {
 	if c == nil {

@@ -92,9 +92,9 @@ func TestRequestsWithOneKeyJoinWhileTheFirstIsUnderWay(t *testing.T) {
 		gate := rig.NewGate()
 		r.Serve(rig.Named("m"), gate.Handle)
 		g := newGateway(r, routes(gateway.Route{Pattern: "POST /m", Method: "m"}))
-		done := make(chan *http.Response, 2)
+		done := make(chan response, 2)
 		for range 2 {
-			go func() { done <- ask(r.T.Context(), g, "POST", "/m", "x", head{"Idempotency-Key": "k"}) }() //nolint:bodyclose // closed below
+			go func() { done <- ask(r.T.Context(), g, "POST", "/m", "x", head{"Idempotency-Key": "k"}) }()
 			synctest.Wait()
 		}
 		<-gate.Entered
@@ -172,7 +172,7 @@ func TestCallerWhoGoesAwayCancelsTheCallAndFreesItsPlace(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			_ = ask(ctx, g, "GET", "/m", "", nil).Body.Close()
+			ask(ctx, g, "GET", "/m", "", nil)
 		}()
 		<-gate.Entered
 		if g.Stats().AtWork != 1 || c.Stats().Pending != 1 {

@@ -34,8 +34,15 @@ func routes(list ...gateway.Route) gateway.Config { return gateway.Config{Routes
 // head is the headers of a request.
 type head map[string]string
 
+// response is what a request got.
+type response struct {
+	StatusCode int
+	Header     http.Header
+	Body       string
+}
+
 // ask makes a request without a connection.
-func ask(ctx context.Context, g http.Handler, method, target, body string, headers head) *http.Response {
+func ask(ctx context.Context, g http.Handler, method, target, body string, headers head) response {
 	var reader io.Reader
 	if body != "" {
 		reader = strings.NewReader(body)
@@ -46,7 +53,10 @@ func ask(ctx context.Context, g http.Handler, method, target, body string, heade
 	}
 	w := httptest.NewRecorder()
 	g.ServeHTTP(w, req)
-	return w.Result() //nolint:bodyclose // of a recorder
+	sent := w.Result()
+	defer sent.Body.Close()
+	text, _ := io.ReadAll(sent.Body) // of a recorder
+	return response{sent.StatusCode, sent.Header, string(text)}
 }
 
 // problem is the body of an error.
@@ -59,7 +69,7 @@ type problem struct {
 }
 
 // wantProblem demands an error that is told as RFC 9457 has it.
-func wantProblem(t testing.TB, resp *http.Response, status int, code, reason, outcome string) problem {
+func wantProblem(t testing.TB, resp response, status int, code, reason, outcome string) problem {
 	t.Helper()
 	text := wantStatus(t, resp, status)
 	var p problem
@@ -73,14 +83,12 @@ func wantProblem(t testing.TB, resp *http.Response, status int, code, reason, ou
 }
 
 // wantStatus demands a status and returns the body.
-func wantStatus(t testing.TB, resp *http.Response, status int) string {
+func wantStatus(t testing.TB, resp response, status int) string {
 	t.Helper()
-	body, err := io.ReadAll(resp.Body)
-	_ = resp.Body.Close()
-	if err != nil || resp.StatusCode != status {
-		t.Fatalf("status %d, %v; want %d: %.500s", resp.StatusCode, err, status, body)
+	if resp.StatusCode != status {
+		t.Fatalf("status %d; want %d: %.500s", resp.StatusCode, status, resp.Body)
 	}
-	return string(body)
+	return resp.Body
 }
 
 // mirror answers with what it was asked, as JSON.
@@ -97,7 +105,7 @@ type mirrored struct {
 	Type, Encoding, Body, ID string
 }
 
-func wantMirrored(t testing.TB, resp *http.Response) mirrored {
+func wantMirrored(t testing.TB, resp response) mirrored {
 	t.Helper()
 	var m mirrored
 	if err := json.Unmarshal([]byte(wantStatus(t, resp, http.StatusOK)), &m); err != nil {

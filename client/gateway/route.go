@@ -106,18 +106,18 @@ type routes struct {
 
 // compile returns the routes of a Config that has been checked but for conflicts
 // of its patterns.
-func compile(cfg Config) (*routes, []Mistake) {
+func compile(cfg Config) (*routes, []FieldError) {
 	rs := &routes{mux: http.NewServeMux()}
 	for path, page := range pages {
 		e := &endpoint{Route: Route{Pattern: "GET " + path}, page: page}
 		rs.mux.Handle(e.Pattern, e)
 	}
 	rs.methods = []string{http.MethodGet, http.MethodHead}
-	var found []Mistake
+	var found []FieldError
 	for _, r := range cfg.Routes {
 		e := newEndpoint(cfg, r)
 		if err := try(func() { rs.mux.Handle(r.Pattern, e) }); err != nil {
-			found = append(found, Mistake{Route: r.Pattern, Message: rs.conflict(r.Pattern)})
+			found = append(found, FieldError{Route: r.Pattern, Message: rs.conflict(r.Pattern)})
 			continue
 		}
 		rs.list = append(rs.list, e)

@@ -50,7 +50,7 @@ func (c ServerConfig) withDefaults() ServerConfig {
 }
 
 // CheckServer returns what is wrong with cfg: nothing if [NewServer] takes it.
-func CheckServer(cfg ServerConfig) []Mistake {
+func CheckServer(cfg ServerConfig) []FieldError {
 	cfg = cfg.withDefaults()
 	var c checker
 	within(&c, "", "server.header_timeout", cfg.HeaderTimeout, time.Millisecond, time.Hour)
@@ -130,6 +130,6 @@ func Serve(ctx context.Context, l net.Listener, g *Gateway, cfg ServerConfig) er
 		err = fmt.Errorf("gateway: requests at work were cut off: %w", err)
 	}
 	err = cmp.Or(err, s.Close())
-	<-ended
+	_ = <-ended // that it was closed
 	return err
 }

@@ -216,7 +216,7 @@ func TestHTTP2IsSpokenOverTLSAndByOptionWithout(t *testing.T) {
 	}
 	pool := x509.NewCertPool()
 	pool.AddCert(cert)
-	secure := run(t, gateway.ServerConfig{TLS: &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}}) //nolint:gosec // the server raises the version
+	secure := run(t, gateway.ServerConfig{TLS: &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}})
 	bare := run(t, gateway.ServerConfig{H2C: true})
 	for _, c := range []struct {
 		url       string
@@ -230,16 +230,21 @@ func TestHTTP2IsSpokenOverTLSAndByOptionWithout(t *testing.T) {
 		protocols.SetHTTP2(true)
 		protocols.SetUnencryptedHTTP2(c.cleartext)
 		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, Protocols: protocols}
-		resp, err := (&http.Client{Transport: transport}).Post(c.url+"/m", "text/plain", strings.NewReader("x")) //nolint:noctx // short
+		resp, err := (&http.Client{Transport: transport}).Post(c.url+"/m", "text/plain", strings.NewReader("x"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if m := wantMirrored(t, resp); m.Body != "x" || resp.Proto != c.proto {
+		text, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m := wantMirrored(t, response{resp.StatusCode, resp.Header, string(text)}); m.Body != "x" || resp.Proto != c.proto {
 			t.Errorf("%s: %s, %+v", c.url, resp.Proto, m)
 		}
 		transport.CloseIdleConnections()
 	}
-	old := &tls.Config{RootCAs: pool, MaxVersion: tls.VersionTLS11} //nolint:gosec // that is the test
+	old := &tls.Config{RootCAs: pool, MaxVersion: tls.VersionTLS11}
 	if conn, err := tls.Dial("tcp", secure.addr, old); err == nil {
 		_ = conn.Close()
 		t.Error("TLS 1.1 is spoken")
@@ -254,7 +259,7 @@ func TestServerConfigOutOfBoundsIsRefused(t *testing.T) {
 		"gateway: server.max_header_bytes: is 1; it must be from 4096 to 1048576":  {MaxHeaderBytes: 1},
 		"gateway: server.drain_delay: is 1h0m0s; it must be from 0s to 10m0s":      {DrainDelay: time.Hour},
 		"gateway: server.drain_timeout: is 1ns; it must be from 1ms to 1h0m0s":     {DrainTimeout: 1},
-		"gateway: server.tls: has no certificate":                                  {TLS: &tls.Config{}}, //nolint:gosec // it is refused
+		"gateway: server.tls: has no certificate":                                  {TLS: &tls.Config{}},
 	} {
 		if s, err := gateway.NewServer(http.NotFoundHandler(), cfg); err == nil || err.Error() != want || s != nil {
 			t.Errorf("%v; want %s", err, want)

@@ -61,6 +61,11 @@ func runGateway(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cmd.String("listen"))
+	if err != nil {
+		return exit(exitUsage, "--listen: %w", err)
+	}
+	defer l.Close()
 	c, err := client.New(client.Config{
 		Broker: settings, Caller: "warren gateway", UserID: cmd.String("user-id"), Logger: out.logger(), Policies: policies,
 	})
@@ -72,16 +77,10 @@ func runGateway(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return exit(exitUsage, "%w", err) // no file that was read has such a mistake
 	}
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cmd.String("listen"))
-	if err != nil {
-		return exit(exitUsage, "--listen: %w", err)
-	}
 	if err := awaitBroker(ctx, cmd, c); err != nil {
-		_ = l.Close()
 		return err
 	}
 	if err := announceGateway(out, file, l.Addr().String()); err != nil {
-		_ = l.Close()
 		return err
 	}
 	watching := watchPolicies(ctx, cmd, out, c)
