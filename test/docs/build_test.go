@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 )
 
@@ -21,6 +23,30 @@ func build(t *testing.T, what string) (executable string) {
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("go build %s: %v\n%s", what, err, out)
+	}
+	return executable
+}
+
+// toolFolder is where the tool is, for as long as the tests run.
+var toolFolder string
+
+var buildTool = sync.OnceValues(func() (string, error) {
+	executable := filepath.Join(toolFolder, "warren")
+	args := append([]string{"build"}, raceFlags...)
+	cmd := exec.Command("go", append(args, "-o", executable, "./cmd/warren")...)
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build ./cmd/warren: %w\n%s", err, out)
+	}
+	return executable, nil
+})
+
+// tool returns Warren's tool, which is built once.
+func tool(t *testing.T) (executable string) {
+	t.Helper()
+	executable, err := buildTool()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return executable
 }

@@ -1,23 +1,104 @@
 package docs
 
 import (
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
+	"github.com/warren-rpc/warren/test/chaos"
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
-// aptLine is what a machine without make needs.
-const aptLine = "apt-get update && apt-get install -y make"
-
-func TestReadmeCommandsExist(t *testing.T) {
+// Each command of each document is one that there is: the tool's are read by the
+// tool, and others are known here.
+func TestCommandsOfDocumentsExist(t *testing.T) {
 	t.Parallel()
-	url := rabbit.VHost(t)
-	tool := build(t, "./cmd/warren")
-	startDaemon(t, url, tool, "serve")
+	exe, makefile := tool(t), read(t, "Makefile")
+	parsed := 0
+	for _, file := range documents(t) {
+		for _, c := range commands(t, file) {
+			if args, ok := c.tool(); ok {
+				parsed++
+				checkTool(t, exe, c, args)
+				continue
+			}
+			line := strings.Join(c.words, " ")
+			switch {
+			case c.words[0] == "make" && len(c.words) == 2:
+				if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(c.words[1]) + `:`).MatchString(makefile) {
+					t.Errorf("%v: the Makefile has no such target", c)
+				}
+			case c.words[0] == "export":
+				if settings := (warren.Broker{URLs: []string{strings.TrimPrefix(c.words[1], "WARREN_URL=")}}); settings.Validate() != nil {
+					t.Errorf("%v: %v", c, settings.Validate())
+				}
+			case c.words[0] == "rabbitmqctl", c.words[0] == "curl": // played elsewhere
+			case strings.HasPrefix(line, "go run ../"), strings.HasPrefix(line, "python3 ../"): // likewise
+			case line == "apt-get update", line == "apt-get install -y make":
+			case line == goReplace, line == "go mod tidy":
+			case file == "docs/tool.md": // has what belongs to shells
+			default:
+				t.Errorf("%v: this test does not know the command", c)
+			}
+		}
+	}
+	if parsed < 40 {
+		t.Errorf("the documents have %d commands of the tool; want 40 or more", parsed)
+	}
+}
+
+// checkTool has the tool read a command, without doing it.
+func checkTool(t *testing.T, exe string, c command, args []string) {
+	t.Helper()
+	for i, arg := range args {
+		if strings.HasPrefix(arg, "docs/") && !strings.HasSuffix(arg, ".svg") {
+			if _, err := os.Stat(filepath.Join(root, arg)); err != nil {
+				t.Errorf("%v: %v", c, err)
+			}
+			args[i] = filepath.Join(root, arg)
+		}
+		if arg == "--faults" {
+			if err := chaos.Check(strings.Split(args[i+1], ",")); err != nil {
+				t.Errorf("%v: %v", c, err)
+			}
+		}
+	}
+	switch {
+	case args[0] == "help", args[0] == "policy" && args[1] != "simulate": // cost nothing
+		if out, complaint, code := run(t, "", exe, args...); code != 0 {
+			t.Errorf("%v: the tool ends with %d: %s%s", c, code, out, complaint)
+		}
+		return
+	}
+	if i := slices.Index(args, "--"); i >= 0 {
+		args = args[:i]
+	}
+	path := args[:1]
+	if slices.Contains([]string{"dead", "policy", "store"}, args[0]) {
+		path = args[:2]
+	}
+	if out, complaint, code := run(t, "", exe, append(slices.Clone(path), "--help")...); code != 0 {
+		t.Errorf("%v: the tool has no such command, and ends with %d: %s%s", c, code, out, complaint)
+		return
+	}
+	// With arguments the tool looks for help on the first of them, once it has read the
+	// flags, and finds none.
+	if _, complaint, code := run(t, "", exe, append(slices.Clone(args), "--help")...); code != 0 && !strings.Contains(complaint, "No help topic for") {
+		t.Errorf("%v: the tool ends with %d: %s", c, code, complaint)
+	}
+}
+
+// Of the README's commands those that take no time do what their comments say, and
+// all commands of the tool are there.
+func TestReadmeShowsWhatTheToolDoes(t *testing.T) {
+	t.Parallel()
+	url, exe := rabbit.VHost(t), tool(t)
+	startDaemon(t, url, exe, "serve")
 	c := newClient(t, client.Config{Broker: brokerAt(url)})
 	waitFor(t, "the sample services are served", func() bool {
 		for _, method := range []string{"rpc_queue", "users.email", "sample.echo"} {
@@ -27,71 +108,33 @@ func TestReadmeCommandsExist(t *testing.T) {
 		}
 		return true
 	})
-	makefile := read(t, "Makefile")
 	var seen []string
-	for _, b := range blocks(t, "README.md", "sh") {
-		for line := range strings.Lines(b.text) {
-			command, comment, _ := strings.Cut(line, "#")
-			command, comment = strings.TrimSpace(command), strings.TrimSpace(comment)
-			words := strings.Fields(command)
-			switch {
-			case command == aptLine:
-				continue
-			case len(words) == 2 && words[0] == "make":
-				if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(words[1]) + `:`).MatchString(makefile) {
-					t.Errorf("%s: the Makefile has no target %s", b.where(), words[1])
-				}
-			case len(words) > 3 && strings.HasPrefix(command, "go run ./cmd/warren "):
-				seen = append(seen, words[3])
-				toolCommand{t, tool, url}.check(b, words[3:], comment)
-			default:
-				t.Errorf("%s: this test does not know the command %q", b.where(), command)
-			}
+	for _, c := range commands(t, "README.md") {
+		args, ok := c.tool()
+		if !ok {
+			continue
+		}
+		seen = append(seen, args[0])
+		if args[0] != "call" && args[0] != "ping" {
+			continue
+		}
+		out, complaint, code := run(t, url, exe, args...)
+		const fromServer = 5 // there is no user 7
+		if code != 0 && code != fromServer {
+			t.Errorf("%v ended with %d: %s%s", c, code, out, complaint)
+		}
+		if result := regexp.MustCompile(`^\d+`).FindString(c.comment); result != "" && strings.TrimSpace(out) != result {
+			t.Errorf("%v printed %q", c, out)
 		}
 	}
-	help, _, _ := run(t, url, tool, "help")
-	_, commands, _ := strings.Cut(help, "COMMANDS:\n")
-	commands, _, _ = strings.Cut(commands, "\n\n")
-	for line := range strings.Lines(commands) {
+	help, _, _ := run(t, url, exe, "help")
+	_, list, _ := strings.Cut(help, "COMMANDS:\n")
+	list, _, _ = strings.Cut(list, "\n\n")
+	for line := range strings.Lines(list) {
 		name := strings.Trim(strings.Fields(line)[0], ",")
 		if !slices.Contains(seen, name) {
 			t.Errorf("README.md does not show the command %s", name)
 		}
-	}
-}
-
-type toolCommand struct {
-	t         *testing.T
-	tool, url string
-}
-
-// check demands that the command and its flags are known, and, of one that takes
-// no time, that it does what its comment says.
-func (c toolCommand) check(b block, args []string, comment string) {
-	c.t.Helper()
-	help, _, code := run(c.t, c.url, c.tool, "help", args[0])
-	if args[0] == "help" {
-		help, _, code = run(c.t, c.url, c.tool, args...)
-	}
-	if code != 0 {
-		c.t.Errorf("%s: the tool has no command %s", b.where(), args[0])
-		return
-	}
-	for _, arg := range args {
-		if strings.HasPrefix(arg, "--") && !strings.Contains(help, arg+" ") {
-			c.t.Errorf("%s: %s has no flag %s", b.where(), args[0], arg)
-		}
-	}
-	if args[0] != "call" && args[0] != "ping" {
-		return
-	}
-	out, complaint, code := run(c.t, c.url, c.tool, args...)
-	const fromServer = 5 // there is no user 7
-	if code != 0 && code != fromServer {
-		c.t.Errorf("%s: warren %s ended with %d: %s%s", b.where(), strings.Join(args, " "), code, out, complaint)
-	}
-	if result := regexp.MustCompile(`^\d+`).FindString(comment); result != "" && strings.TrimSpace(out) != result {
-		c.t.Errorf("%s: warren %s printed %q", b.where(), strings.Join(args, " "), out)
 	}
 }
 

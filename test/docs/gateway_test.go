@@ -25,12 +25,12 @@ const shownAddress = "127.0.0.1:8080"
 // The document's commands are played with the tool and the example's routes.
 func TestGatewayCommandsPrintWhatTheDocumentShows(t *testing.T) {
 	t.Parallel()
-	url, tool, address := rabbit.VHost(t), build(t, "./cmd/warren"), freeAddress(t)
+	url, exe, address := rabbit.VHost(t), tool(t), freeAddress(t)
 	played := 0
 	for _, b := range blocks(t, gatewayDoc, "console") {
 		for _, scene := range strings.Split("\n"+b.text, "\n$ ")[1:] {
 			line, want, _ := strings.Cut(scene, "\n")
-			got := playGateway(t, b, url, tool, address, strings.Fields(strings.ReplaceAll(line, shownAddress, address)))
+			got := playGateway(t, b, url, exe, address, strings.Fields(strings.ReplaceAll(line, shownAddress, address)))
 			if strings.TrimSpace(got) != strings.TrimSpace(want) {
 				t.Errorf("%s: %s printed\n%s\nnot\n%s", b.where(), line, got, want)
 			}
@@ -42,7 +42,7 @@ func TestGatewayCommandsPrintWhatTheDocumentShows(t *testing.T) {
 	}
 }
 
-func playGateway(t *testing.T, b block, url, tool, address string, words []string) string {
+func playGateway(t *testing.T, b block, url, exe, address string, words []string) string {
 	t.Helper()
 	switch background := words[len(words)-1] == "&"; {
 	case words[0] == "warren" && background:
@@ -52,7 +52,7 @@ func playGateway(t *testing.T, b block, url, tool, address string, words []strin
 				args[i] = filepath.Join(root, arg)
 			}
 		}
-		startDaemon(t, url, tool, args...)
+		startDaemon(t, url, exe, args...)
 		if args[0] == "serve" {
 			c := newClient(t, client.Config{Broker: brokerAt(url)})
 			waitFor(t, "the samples are served", func() bool {
@@ -75,7 +75,7 @@ func playGateway(t *testing.T, b block, url, tool, address string, words []strin
 			file = writeFile(t, "wrong.yaml", wrong.text)
 		}
 		words[len(words)-1] = file
-		_, complaint, code := run(t, url, tool, words[1:]...)
+		_, complaint, code := run(t, url, exe, words[1:]...)
 		if code != 2 {
 			t.Errorf("%s: exit code %d", b.where(), code)
 		}

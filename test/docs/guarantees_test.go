@@ -25,9 +25,11 @@ import (
 
 func serveEcho(t *testing.T, url, name string) {
 	t.Helper()
-	serve(t, server.Config{Broker: brokerAt(url)}, name, func(_ context.Context, req *warren.Request) (*warren.Reply, error) {
-		return &warren.Reply{Body: req.Body}, nil
-	})
+	serve(t, server.Config{Broker: brokerAt(url)}, name, echo)
+}
+
+func echo(_ context.Context, req *warren.Request) (*warren.Reply, error) {
+	return &warren.Reply{Body: req.Body}, nil
 }
 
 // faults makes connections that can be made deaf (nothing more is read), mute

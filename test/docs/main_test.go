@@ -2,6 +2,7 @@ package docs
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/url"
 	"os"
@@ -18,7 +19,15 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(rabbit.Main(m, func() error { return goleak.Find() }))
+	folder, err := os.MkdirTemp("", "warren-docs-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	toolFolder = folder
+	code := rabbit.Main(m, func() error { return goleak.Find() })
+	_ = os.RemoveAll(folder)
+	os.Exit(code)
 }
 
 // root is the repository's, relative to the folder in which tests run.
@@ -57,12 +66,17 @@ func newClient(t *testing.T, cfg client.Config) *client.Client {
 // serve runs a server with one method until the test has ended.
 func serve(t *testing.T, cfg server.Config, name string, h warren.Handler) {
 	t.Helper()
+	serveMethod(t, cfg, server.Method{Name: name}, h)
+}
+
+func serveMethod(t *testing.T, cfg server.Config, m server.Method, h warren.Handler) {
+	t.Helper()
 	cfg.Logger = logger(t)
 	s, err := server.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.HandleRaw(server.Method{Name: name}, h); err != nil {
+	if err := s.HandleRaw(m, h); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Start(withPatience(t)); err != nil {

@@ -86,3 +86,18 @@ func blocks(t *testing.T, file, lang string) []block {
 	}
 	return found
 }
+
+// prose returns a file without its fenced blocks.
+func prose(t *testing.T, file string) string {
+	t.Helper()
+	var text strings.Builder
+	inside := false
+	for line := range strings.Lines(read(t, file)) {
+		fence := strings.HasPrefix(line, "```")
+		if !fence && !inside {
+			text.WriteString(line)
+		}
+		inside = inside != fence
+	}
+	return text.String()
+}

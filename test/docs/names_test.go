@@ -70,7 +70,7 @@ func TestLinksAndPathsOfDocumentsExist(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
 	path := regexp.MustCompile("`((?:[\\w.-]+/)+[\\w.-]+\\.(?:go|md|sh|json))`")
 	for _, file := range documents(t) {
-		text := read(t, file)
+		text := prose(t, file)
 		var targets []string
 		for _, found := range link.FindAllStringSubmatch(text, -1) {
 			targets = append(targets, filepath.Join(filepath.Dir(file), found[1]))
@@ -86,39 +86,127 @@ func TestLinksAndPathsOfDocumentsExist(t *testing.T) {
 	}
 }
 
-// The README's table of errors has the codes that there are and exactly the
+// A link to a heading finds it.
+func TestHeadingsThatDocumentsLinkToExist(t *testing.T) {
+	t.Parallel()
+	files := documents(t)
+	anchors := map[string]map[string]bool{}
+	for _, file := range files {
+		anchors[file] = map[string]bool{}
+		for _, heading := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(prose(t, file), -1) {
+			anchors[file][anchor(heading[1])] = true
+		}
+	}
+	linked := 0
+	for _, file := range files {
+		for _, found := range regexp.MustCompile(`\]\(([^)#:]*)#([^)]+)\)`).FindAllStringSubmatch(prose(t, file), -1) {
+			target := file
+			if found[1] != "" {
+				target = filepath.Join(filepath.Dir(file), found[1])
+			}
+			linked++
+			if !anchors[target][found[2]] {
+				t.Errorf("%s: %s has no heading #%s", file, target, found[2])
+			}
+		}
+	}
+	if linked < 30 {
+		t.Errorf("%d links to headings; want 30 or more", linked)
+	}
+}
+
+// anchor is the name that a heading has in links.
+func anchor(heading string) string {
+	heading = regexp.MustCompile(`[^\w\- ]`).ReplaceAllString(strings.ToLower(heading), "")
+	return strings.ReplaceAll(heading, " ", "-")
+}
+
+// Each document can be reached from the index.
+func TestIndexHasEachDocument(t *testing.T) {
+	t.Parallel()
+	index := read(t, "docs/README.md")
+	for _, file := range documents(t) {
+		name, ok := strings.CutPrefix(file, "docs/")
+		if ok && !strings.Contains(name, "/") && name != "README.md" && !strings.Contains(index, "]("+name+")") {
+			t.Errorf("docs/README.md does not name %s", name)
+		}
+	}
+}
+
+// The table of errors has codes that there are and exactly the
 // reasons that the library gives today.
-func TestReasonsOfTheReadmeAreTheLibrarys(t *testing.T) {
+func TestReasonsOfErrorsAreTheLibrarys(t *testing.T) {
 	t.Parallel()
 	files := source(t)
+	used := map[string]bool{}
+	for file, text := range files {
+		library := strings.HasPrefix(file, "client/") || strings.HasPrefix(file, "server/") || strings.HasPrefix(file, "internal/") ||
+			file == "reliability/breaker.go"
+		if library && !strings.HasSuffix(file, "_test.go") {
+			for _, found := range regexp.MustCompile(`warren\.(Reason\w+)`).FindAllStringSubmatch(text, -1) {
+				used[found[1]] = true
+			}
+		}
+	}
 	given := map[string]bool{}
 	for _, found := range regexp.MustCompile(`(Reason\w+)\s+= "(\w+)"`).FindAllStringSubmatch(files["error.go"], -1) {
-		use := regexp.MustCompile(`\bwarren\.` + found[1] + `\b`)
-		for file, text := range files {
-			library := strings.HasPrefix(file, "client/") || strings.HasPrefix(file, "server/") || strings.HasPrefix(file, "internal/") ||
-				file == "reliability/breaker.go"
-			if library && !strings.HasSuffix(file, "_test.go") && use.MatchString(text) {
-				given[found[2]] = true
-			}
+		if used[found[1]] {
+			given[found[2]] = true
 		}
-	}
-	_, table, _ := strings.Cut(read(t, "README.md"), "| code | reasons that Warren gives |\n|---|---|\n")
-	table, _, ok := strings.Cut(table, "\n\n")
-	if !ok {
-		t.Fatal("README.md has no table of reasons")
 	}
 	listed := map[string]bool{}
-	for line := range strings.Lines(table) {
-		for i, found := range regexp.MustCompile("`(\\w+)`").FindAllStringSubmatch(line, -1) {
-			if _, err := warren.ParseCode(found[1]); i == 0 && err != nil {
-				t.Errorf("README.md: %v", err)
-			} else if err != nil {
-				listed[found[1]] = true
+	for code, reasons := range reasonsOfErrors(t) {
+		if _, err := warren.ParseCode(code); err != nil {
+			t.Errorf("%s: %v", errorsDoc, err)
+		}
+		for _, reason := range reasons {
+			listed[reason] = true
+		}
+	}
+	if !maps.Equal(given, listed) {
+		t.Errorf("the library gives %q\n%s lists %q", slices.Sorted(maps.Keys(given)), errorsDoc, slices.Sorted(maps.Keys(listed)))
+	}
+}
+
+const errorsDoc = "docs/errors.md"
+
+// reasonsOfErrors returns the document's table of errors: the reasons of each code.
+func reasonsOfErrors(t *testing.T) map[string][]string {
+	t.Helper()
+	reasons := map[string][]string{}
+	for _, cells := range table(t, errorsDoc, "code | reasons that Warren gives") {
+		code := strings.Trim(cells[0], "`")
+		reasons[code] = nil
+		for _, found := range regexp.MustCompile("`([a-z_]+)`").FindAllStringSubmatch(cells[1], -1) {
+			if _, err := warren.ParseCode(found[1]); err != nil {
+				reasons[code] = append(reasons[code], found[1])
 			}
 		}
 	}
-	delete(listed, "Ready")
-	if !maps.Equal(given, listed) {
-		t.Errorf("the library gives %q\nREADME.md lists %q", slices.Sorted(maps.Keys(given)), slices.Sorted(maps.Keys(listed)))
+	return reasons
+}
+
+// Where documents speak of a code and a reason, errors.md has the two together.
+func TestErrorsThatDocumentsNameExist(t *testing.T) {
+	t.Parallel()
+	reasons, named := reasonsOfErrors(t), 0
+	for _, file := range documents(t) {
+		if file == gatewayDoc || file == "docs/wire.md" {
+			continue // have vocabularies of their own
+		}
+		for _, found := range regexp.MustCompile("`([a-z_]+)/([a-z_]+)`").FindAllStringSubmatch(read(t, file), -1) {
+			packages, _ := filepath.Glob(filepath.Join(root, found[1], found[2]))
+			inner, _ := filepath.Glob(filepath.Join(root, "*", "*", found[1], found[2]))
+			if _, err := warren.ParseCode(found[1]); err != nil || len(packages)+len(inner) > 0 {
+				continue
+			}
+			named++
+			if !slices.Contains(reasons[found[1]], found[2]) {
+				t.Errorf("%s speaks of %s/%s, which %s does not list", file, found[1], found[2], errorsDoc)
+			}
+		}
+	}
+	if named < 40 {
+		t.Errorf("the documents name %d errors; want 40 or more", named)
 	}
 }

@@ -1,10 +1,9 @@
 package docs
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"go/format"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -15,38 +14,60 @@ import (
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
-// The README's console blocks are played from top to bottom with its programs.
-func TestReadmeProgramsPrintWhatTheReadmeShows(t *testing.T) {
+// The console blocks of the README, and of the recipes after it, are played from top
+// to bottom with their programs: on RabbitMQ, and on the broker that the README
+// starts.
+func TestProgramsPrintWhatDocumentsShow(t *testing.T) {
 	t.Parallel()
-	url := rabbit.VHost(t)
-	s := &stage{t: t, url: url, programs: map[string]string{}}
-	for _, b := range blocks(t, "README.md", "go") {
-		if strings.Contains(b.text, "package main\n") {
-			if b.name() == "" {
-				t.Fatalf("%s: the program's first line does not name its file", b.where())
+	programs := map[string]string{}
+	for _, file := range played {
+		for _, b := range blocks(t, file, "go") {
+			if strings.Contains(b.text, "package main\n") {
+				if b.name() == "" {
+					t.Fatalf("%s: the program's first line does not name its file", b.where())
+				}
+				programs["go run ../"+b.name()] = buildText(t, b.name(), b.text)
 			}
-			s.programs["go run ../"+b.name()] = buildText(t, b.name(), b.text)
+		}
+		for _, b := range blocks(t, file, "python") {
+			programs["python3 ../"+b.name()] = writeFile(t, b.name(), b.text)
 		}
 	}
-	for _, b := range blocks(t, "README.md", "python") {
-		s.programs["python3 ../"+b.name()] = writeFile(t, b.name(), b.text)
+	if len(programs) != 3 {
+		t.Fatalf("%q have these programs: %v", played, programs)
 	}
-	if len(s.programs) != 3 {
-		t.Fatalf("README.md has these programs: %v", s.programs)
-	}
-	played := 0
-	for _, b := range blocks(t, "README.md", "console") {
-		played += s.play(b)
-	}
-	if played != 4 {
-		t.Errorf("%d commands were played; want 4", played)
+	for name, url := range map[string]func(t *testing.T) string{
+		"RabbitMQ": func(t *testing.T) string { return rabbit.VHost(t) },
+		"warren broker": func(t *testing.T) string {
+			address := freeAddress(t)
+			startDaemon(t, "", tool(t), "broker", "--listen", address)
+			return "amqp://guest:guest@" + address + "/"
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := &stage{t: t, url: url(t), programs: programs}
+			newClient(t, client.Config{Broker: brokerAt(s.url)}) // the broker is there
+			n := 0
+			for _, file := range played {
+				for _, b := range blocks(t, file, "console") {
+					n += s.play(b)
+				}
+			}
+			if n != 4 {
+				t.Errorf("%d commands were played; want 4", n)
+			}
+		})
 	}
 }
+
+// played are the documents whose programs belong together.
+var played = []string{"README.md", "docs/recipes.md"}
 
 // Tests that documents show pass.
 func TestTestsOfDocumentsPass(t *testing.T) {
 	t.Parallel()
-	for _, file := range []string{"README.md", "docs/chaos.md"} {
+	for file, want := range map[string]int{"docs/recipes.md": 2, "docs/chaos.md": 1} {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			t.Parallel()
 			played := 0
@@ -60,8 +81,8 @@ func TestTestsOfDocumentsPass(t *testing.T) {
 					t.Errorf("%s: %v\n%s", b.where(), err, out)
 				}
 			}
-			if played != 1 {
-				t.Errorf("%s has %d tests; want 1", file, played)
+			if played != want {
+				t.Errorf("%s has %d tests; want %d", file, played, want)
 			}
 		})
 	}
@@ -143,11 +164,16 @@ const preamble = `package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/binary"
+	"errors"
+	"expvar"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -173,9 +199,15 @@ var (
 	_ net.Listener
 	_ http.Handler
 	_ gateway.Config
+	_ *tls.Config
+	_ *x509.CertPool
+	_ = errors.New
+	_ expvar.Var
+	_ *os.File
 
 	ctx     context.Context
 	c       *client.Client
+	s       *server.Server
 	body    []byte
 	orderID string
 	urls    []string
@@ -218,49 +250,38 @@ func TestFragmentsCompile(t *testing.T) {
 	buildText(t, "fragments.go", program)
 }
 
-// The table of permissions is what its users can live with, and no more.
-func TestPermissionsOfTheReadmeSuffice(t *testing.T) {
+// goReplace is how a module takes the clone for a release.
+const goReplace = "go mod edit -replace github.com/warren-rpc/warren=../warren"
+
+func TestModuleBuildsAgainstTheClone(t *testing.T) {
 	t.Parallel()
-	permissions := map[string][]string{}
-	for line := range strings.Lines(read(t, "README.md")) {
-		cells := strings.Split(strings.Trim(line, "| \n"), " | ")
-		if len(cells) == 4 && (cells[0] == "client" || cells[0] == "server") {
-			for _, cell := range cells[1:] {
-				permissions[cells[0]] = append(permissions[cells[0]], strings.Trim(cell, "`"))
-			}
-		}
-	}
-	url, node, ctx := rabbit.VHost(t), rabbit.Shared(t), withPatience(t)
-	urls := map[string]string{}
-	for _, side := range []string{"client", "server"} {
-		p := permissions[side]
-		if len(p) != 3 {
-			t.Fatalf("README.md has no permissions of a %s", side)
-		}
-		user := side + "-of-" + vhostOf(t, url) // users are the node's, not the virtual host's
-		if err := node.AddUser(ctx, user, "secret", vhostOf(t, url), p[0], p[1], p[2]); err != nil {
-			t.Fatal(err)
-		}
-		urls[side] = node.URLAs(user, "secret", vhostOf(t, url))
-	}
-	serveEcho(t, urls["server"], "orders.echo")
-	c := newClient(t, client.Config{Broker: brokerAt(urls["client"])})
-	if reply, err := c.Call(ctx, "orders.echo", []byte("x")); err != nil || string(reply.Body) != "x" {
-		t.Errorf("call: %v, %v", reply, err)
-	}
-	if n, err := c.Ping(ctx, "orders.echo"); err != nil || n != 1 {
-		t.Errorf("ping: %d, %v", n, err)
-	}
-	if err := c.Notify(ctx, "orders.echo", nil); err != nil {
-		t.Errorf("notify: %v", err)
-	}
-	// Without them the error says so at once.
-	other, err := client.New(client.Config{Broker: brokerAt(urls["server"]), Logger: logger(t)})
+	folder := t.TempDir()
+	clone, err := filepath.Abs(root)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer other.Close()
-	if err := other.Ready(ctx); err == nil || errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("a client with a server's permissions: %v", err)
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("go.mod", "module example.org/shop\n\ngo 1.26\n")
+	write("go.sum", read(t, "go.sum")) // the modules of Warren's own tests need not be loaded
+	for _, b := range blocks(t, "README.md", "go") {
+		if b.name() == "server.go" {
+			write(b.name(), b.text)
+		}
+	}
+	replace := strings.Fields(strings.Replace(goReplace, "../warren", clone, 1))
+	const version = "v0.0.0-00010101000000-000000000000" // what go mod tidy makes of a replaced module
+	for _, args := range [][]string{
+		replace[1:], {"mod", "edit", "-require", "github.com/warren-rpc/warren@" + version},
+		append([]string{"build", "-mod=mod", "-o", filepath.Join(folder, "shop")}, raceFlags...),
+	} {
+		cmd := exec.CommandContext(t.Context(), "go", args...)
+		cmd.Dir = folder
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("go %q: %v\n%s", args, err, out)
+		}
 	}
 }
