@@ -37,7 +37,7 @@ func benchCommand() *cli.Command {
 			&cli.DurationFlag{Name: "duration", Value: 3 * time.Second, Usage: "how long one measurement lasts"},
 			&cli.DurationFlag{Name: "warm-up", Value: 500 * time.Millisecond, Usage: "how long calls are made before it"},
 			&cli.StringFlag{Name: "profiles", Usage: "write CPU and allocation profiles into this `FOLDER`, which costs time"},
-		}, brokerFlags("a private broker")...),
+		}, urlFlags("a private broker")...),
 		Action: runBench,
 	}
 }

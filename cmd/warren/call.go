@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -21,7 +22,13 @@ included. A server of the plain recipe is called in the same way.
 
 With --json the result or the error is printed as one object. Its body is the
 JSON value itself if the reply says that it is JSON, a string if it is text, and
-else stands in body_base64.
+else stands in body_base64. On a terminal, JSON is laid out, and coloured unless
+NO_COLOR is set, and a body that cannot be printed is shown by its bytes.
+
+The exit code is 0 for a reply, 3 if the deadline passed, 4 if there is no queue or no
+server, 5 for an error from the server, 6 if no broker can be used, and 2 if the
+request itself is wrong. Errors are one line; a terminal shows what to do next on
+another.
 
 Examples:
    warren call rpc_queue 30
@@ -41,15 +48,16 @@ func callCommand() *cli.Command {
 		Description: callDescription,
 		// Headers may hold commas.
 		DisableSliceFlagSeparator: true,
-		Flags: append([]cli.Flag{
-			&cli.DurationFlag{Name: "timeout", Aliases: []string{"t"}, Value: 10 * time.Second, Usage: "how long to wait for the reply"},
+		Flags: connectionFlags(defaultURL,
+			timeoutFlag(),
 			&cli.StringFlag{Name: "id", Usage: "call `ID`: a key of your own that names the call", DefaultText: "a random UUID"},
 			&cli.BoolFlag{Name: "idempotent", Usage: "the handler may run more than once: send again what may have been lost"},
 			&cli.IntFlag{Name: "attempts", Value: 3, Usage: "how often an idempotent call is sent in all, 1 to 5"},
 			&cli.StringSliceFlag{Name: "header", Aliases: []string{"H"}, Usage: "application header `K=V`; may be repeated"},
 			&cli.StringFlag{Name: "content-type", Usage: "content `TYPE` of the body"},
 			&cli.BoolFlag{Name: "wait", Usage: "wait for a server if none is running"},
-		}, brokerFlags(defaultURL)...),
+			userIDFlag(),
+		),
 		Action: call,
 	}
 }
@@ -160,7 +168,11 @@ func callBody(cmd *cli.Command, arg string, most int) ([]byte, error) {
 
 func printCallError(out *output, e *warren.Error, took time.Duration) error {
 	if !out.json {
-		return &exitError{callExitCode(e), e}
+		err := error(&exitError{callExitCode(e), e})
+		if !out.quiet {
+			err = advise(err, callAdvice(e))
+		}
+		return err
 	}
 	if err := out.object(newCallFailure(e, took)); err != nil {
 		return err
@@ -172,12 +184,37 @@ func printReply(out *output, reply *warren.Reply, took time.Duration) error {
 	if out.json {
 		return out.object(newCallResult(reply, took))
 	}
-	if err := out.printf("%s", reply.Body); err != nil {
+	if !isTerminal(out.stdout) {
+		return out.printf("%s", reply.Body)
+	}
+	if err := out.printf("%s\n", shownBody(out, reply)); err != nil {
 		return err
 	}
-	if isTerminal(out.stdout) {
-		_, err := fmt.Fprintln(out.stdout)
-		return written(err)
+	if !isTerminal(out.stderr) {
+		return nil
 	}
+	text := fmt.Sprintf("answered after %v ms", milliseconds(took))
+	if reply.Attempts > 1 {
+		text += fmt.Sprintf(", by attempt %d", reply.Attempts)
+	}
+	if reply.Replayed {
+		text += "; it ran before, and this is the reply that was kept"
+	}
+	out.note("%s", text)
 	return nil
+}
+
+// shownBody is the body of a reply as a terminal shows it, and does nothing else.
+func shownBody(out *output, reply *warren.Reply) string {
+	body := bytes.ReplaceAll(reply.Body, []byte("\r\n"), []byte("\n"))
+	if !isPrintable(body) {
+		out.note("the body is not text; as it is it goes into a file or a pipe, or stands in --json")
+		return strings.Trim(bodyText(body), "\n")
+	}
+	if text := bytes.TrimSpace(body); hasColour(out.stdout) && (isJSON(reply.ContentType) || bytes.IndexAny(text, "{[") == 0) {
+		if pretty, ok := prettyJSON(text); ok {
+			return pretty
+		}
+	}
+	return strings.TrimSuffix(string(body), "\n")
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"math"
-	"time"
 
 	"github.com/urfave/cli/v3"
 
@@ -34,10 +33,7 @@ func deadCommand() *cli.Command {
 
 // deadFlags are those of all commands about a dead queue, after their own.
 func deadFlags(own ...cli.Flag) []cli.Flag {
-	own = append(own, &cli.DurationFlag{
-		Name: "timeout", Aliases: []string{"t"}, Value: 10 * time.Second, Usage: "how long to wait for each of the broker's answers",
-	})
-	return append(own, brokerFlags(defaultURL)...)
+	return connectionFlags(defaultURL, append(own, timeoutFlag())...)
 }
 
 // mostParked bounds --limit: what is listed is in memory.

@@ -48,7 +48,7 @@ func deadDrop(ctx context.Context, cmd *cli.Command) error {
 	ask := func(string) error { return nil }
 	if !cmd.Bool("yes") {
 		stdin, ok := cmd.Root().Reader.(*os.File)
-		if !ok || !isTerminal(stdin) || isNull(stdin) {
+		if !ok || !isTerminal(stdin) {
 			return usageError(cmd, "there is no terminal to ask at: give --yes")
 		}
 		ask = func(what string) error { return askToDrop(ctx, stdin, out.stderr, what) }
@@ -108,16 +108,6 @@ func dropCalls(ctx context.Context, q *deadQueue, s *deadSelection, r *deadDropR
 		}
 	}
 	return nil
-}
-
-// isNull reports whether f is the null device, which looks like a terminal.
-func isNull(f *os.File) bool {
-	null, err := os.Stat(os.DevNull)
-	if err != nil {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && os.SameFile(null, info)
 }
 
 // askToDrop returns nil if the person at the terminal says yes.

@@ -3,10 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -19,16 +16,12 @@ import (
 // out and not acknowledged returns to its place when it ends, however that happens.
 // It is for one goroutine.
 type deadQueue struct {
+	*link
+
 	method, name string
 	ready        int // how many calls were parked when it was opened
-	timeout      time.Duration
 
-	socket  net.Conn
-	conn    *amqp.Connection
-	ch      *amqp.Channel
-	closes  chan *amqp.Error
 	returns chan amqp.Return
-	late    atomic.Bool // the socket was closed because the broker had not answered
 }
 
 // openDeadQueue connects to the first broker that can be, and finds the queue.
@@ -41,56 +34,25 @@ func openDeadQueue(ctx context.Context, cmd *cli.Command, method string) (*deadQ
 	if err := within(cmd, "timeout", timeout, time.Millisecond, longestTimeout); err != nil {
 		return nil, err
 	}
-	var failures []error
-	for _, url := range settings.URLs {
-		q := &deadQueue{method: method, name: wire.DeadQueue(method), timeout: timeout}
-		if err = q.dial(ctx, url, "warren dead "+cmd.Name); err == nil {
-			if err = q.find(); err != nil {
-				q.drop()
-				return nil, err
-			}
-			return q, nil
-		}
-		if ctx.Err() != nil {
-			return nil, interrupted()
-		}
-		failures = append(failures, err)
-	}
-	return nil, exit(exitBroker, "%s", redact(errors.Join(failures...).Error()))
-}
-
-func (q *deadQueue) dial(ctx context.Context, url, name string) error {
-	properties := amqp.NewConnectionProperties()
-	properties.SetClientConnectionName(name)
-	ctx, cancel := context.WithTimeout(ctx, q.timeout)
-	defer cancel()
-	dialer := net.Dialer{}
-	conn, err := amqp.DialConfig(url, amqp.Config{
-		Properties: properties, Locale: "en_US",
-		Dial: func(network, address string) (net.Conn, error) {
-			socket, err := dialer.DialContext(ctx, network, address)
-			if err == nil {
-				q.socket = socket
-				// For the handshake; the library takes it away after.
-				err = socket.SetDeadline(time.Now().Add(q.timeout))
-			}
-			return socket, err
-		},
-	})
+	l, err := openLink(ctx, settings, "warren dead "+cmd.Name, timeout)
 	if err != nil {
-		return fmt.Errorf("connect: %w", err)
+		return nil, err
 	}
-	q.conn = conn
-	return nil
+	q := &deadQueue{link: l, method: method, name: wire.DeadQueue(method)}
+	if err := q.find(); err != nil {
+		q.drop()
+		return nil, err
+	}
+	return q, nil
 }
 
 // find opens the channel and looks the queue up.
 func (q *deadQueue) find() error {
-	return q.do("look up the queue "+q.name, func() (err error) {
-		if q.ch, err = q.conn.Channel(); err != nil {
-			return err
-		}
-		q.closes = q.ch.NotifyClose(make(chan *amqp.Error, 1))
+	what := "look up the queue " + q.name
+	if err := q.openChannel(); err != nil {
+		return q.failure(what, err)
+	}
+	return q.do(what, func() error {
 		q.returns = q.ch.NotifyReturn(make(chan amqp.Return, 1))
 		if err := q.ch.Confirm(false); err != nil {
 			return err
@@ -101,31 +63,16 @@ func (q *deadQueue) find() error {
 	})
 }
 
-// do runs methods of the library, which have no contexts, and bounds the wait for
-// their answers by closing the socket.
-func (q *deadQueue) do(what string, f func() error) error {
-	timer := time.AfterFunc(q.timeout, func() {
-		q.late.Store(true)
-		_ = q.socket.Close()
-	})
-	defer timer.Stop()
-	err := f()
-	if err == nil {
-		return nil
-	}
-	if errors.Is(err, amqp.ErrClosed) {
-		// Why it was closed is told elsewhere.
-		select {
-		case reason, ok := <-q.closes:
-			if ok && reason != nil {
-				err = reason
-			}
-		default:
-		}
-	}
+// do runs methods of the library, and says what failed.
+func (q *deadQueue) do(what string, f func() error) error { return q.failure(what, q.link.do(f)) }
+
+// failure makes an exitError of an error of the link.
+func (q *deadQueue) failure(what string, err error) error {
 	var refusal *amqp.Error
 	switch {
-	case q.late.Load():
+	case err == nil:
+		return nil
+	case errors.Is(err, errLate):
 		return exit(exitDeadline, "%s: the broker has not answered within %v", what, q.timeout)
 	case errors.As(err, &refusal) && refusal.Code == amqp.NotFound:
 		return exit(exitNoServer, "%s has no dead queue: no server parks its calls", q.method)
@@ -200,10 +147,4 @@ func (q *deadQueue) close() error {
 	err := q.do("close the channel", q.ch.Close)
 	q.drop()
 	return err
-}
-
-// drop ends the connection without waiting for much.
-func (q *deadQueue) drop() {
-	_ = q.do("close the connection", q.conn.Close)
-	_ = q.socket.Close()
 }

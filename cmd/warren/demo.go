@@ -55,7 +55,7 @@ func demoCommand() *cli.Command {
 			&cli.DurationFlag{Name: "timeout", Value: 20 * time.Second, Usage: "deadline of each call"},
 			&cli.Int64Flag{Name: "seed", Usage: "order of the points at which servers are killed", DefaultText: "another one each time"},
 			&cli.BoolFlag{Name: "rabbitmq", Usage: "without a URL: start a private RabbitMQ"},
-		}, brokerFlags(withoutURL)...),
+		}, urlFlags(withoutURL)...),
 		Action: demo,
 	}
 }

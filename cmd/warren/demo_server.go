@@ -41,7 +41,7 @@ func demoServerCommand() *cli.Command {
 		Usage:     "a server of the demo",
 		ArgsUsage: "METHOD",
 		Hidden:    true,
-		Flags:     brokerFlags(defaultURL),
+		Flags:     urlFlags(defaultURL),
 		Action:    demoServer,
 	}
 }

@@ -59,8 +59,8 @@ func onUsageError(_ context.Context, cmd *cli.Command, err error, _ bool) error 
 	return usageError(cmd, "%v", err)
 }
 
-// report prints the error that ended the tool, on one line, and returns the
-// exit code.
+// report prints the error that ended the tool, on one line, on a terminal with what
+// can be done next on another, and returns the exit code.
 func report(stderr io.Writer, err error) int {
 	if err == nil {
 		return 0
@@ -70,7 +70,14 @@ func report(stderr io.Writer, err error) int {
 		e = &exitError{exitUsage, errors.New(redact(err.Error()))}
 	}
 	if e.err != nil {
-		_, _ = fmt.Fprintf(stderr, "warren: %s\n", oneLine(strings.TrimPrefix(e.err.Error(), "warren: ")))
+		prefix := "warren:"
+		if hasColour(stderr) {
+			prefix = red.paint(prefix)
+		}
+		_, _ = fmt.Fprintf(stderr, "%s %s\n", prefix, oneLine(strings.TrimPrefix(e.err.Error(), "warren: ")))
+	}
+	if next := nextStep(err); next != "" && isTerminal(stderr) {
+		_, _ = fmt.Fprintf(stderr, "  %s\n", oneLine(next))
 	}
 	return e.code
 }

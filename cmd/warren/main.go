@@ -47,8 +47,15 @@ const rootDescription = `Exit codes: 0 answered, 1 internal error, 2 wrong usage
 damaged, 130 interrupted.
 
 Results go to standard output, everything else to standard error. The brokers'
-URLs are better kept in WARREN_URL than in --url, which others on the machine
-can read.`
+URLs are better kept in WARREN_URL, or in the file of WARREN_CONFIG, than in --url,
+which others on the machine can read. warren config shows which settings there are.
+
+Examples:
+   warren serve                       # samples, and without a broker one in memory
+   warren call rpc_queue 30
+   warren queues rpc_queue
+   WARREN_URL=amqps://broker.example/ warren ping rpc_queue
+   warren help call`
 
 func rootCommand(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
 	root := &cli.Command{
@@ -61,10 +68,12 @@ func rootCommand(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
 		ErrWriter:   stderr,
 		Action:      noSuchCommand,
 		// Errors are reported once, by run.
-		ExitErrHandler: func(context.Context, *cli.Command, error) {},
-		OnUsageError:   onUsageError,
+		ExitErrHandler:                  func(context.Context, *cli.Command, error) {},
+		OnUsageError:                    onUsageError,
+		EnableShellCompletion:           true,
+		ConfigureShellCompletionCommand: showCompletion,
 		Commands: []*cli.Command{
-			serveCommand(), callCommand(), pingCommand(), brokerCommand(), demoCommand(), benchCommand(),
+			serveCommand(), callCommand(), pingCommand(), queuesCommand(), configCommand(), brokerCommand(), demoCommand(), benchCommand(),
 			policyCommand(), resolveCommand(), storeCommand(), deadCommand(), gatewayCommand(),
 			chaosCommand(), demoServerCommand(), benchWorkerCommand(), chaosServerCommand(), chaosClientCommand(),
 		},
@@ -102,7 +111,7 @@ func noSuchCommand(_ context.Context, cmd *cli.Command) error {
 	if name := cmd.Args().First(); name != "" {
 		return usageError(cmd, "there is no command %.60q", name)
 	}
-	return usageError(cmd, "a command is missing: serve, call, resolve, ping, broker, policy, store, dead, gateway, demo or bench")
+	return usageError(cmd, "a command is missing: serve, call, resolve, ping, queues, config, broker, policy, store, dead, gateway, demo or bench")
 }
 
 func version() string {

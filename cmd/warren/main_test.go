@@ -46,7 +46,9 @@ func testMain(m *testing.M) int {
 		// A race in the tool ends it with code 66, which no test expects.
 		"GORACE": "halt_on_error=1 atexit_sleep_ms=0",
 		// That of the machine must not reach the tool.
-		"WARREN_URL": "",
+		"WARREN_URL": "", configVariable: "", "XDG_CONFIG_HOME": filepath.Join(dir, "home"),
+		"WARREN_TIMEOUT": "", "WARREN_USER_ID": "", "WARREN_MANAGEMENT_URL": "", "WARREN_BROKER_AUTH": "",
+		"WARREN_BROKER_CA": "", "WARREN_BROKER_CERT": "", "WARREN_BROKER_KEY": "", "WARREN_BROKER_SERVER_NAME": "",
 	} {
 		if err := os.Setenv(name, value); err != nil {
 			fmt.Fprintln(os.Stderr, err)

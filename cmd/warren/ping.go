@@ -24,10 +24,8 @@ func pingCommand() *cli.Command {
 		Usage:       "count the servers behind a method",
 		ArgsUsage:   "METHOD",
 		Description: pingDescription,
-		Flags: append([]cli.Flag{
-			&cli.DurationFlag{Name: "timeout", Aliases: []string{"t"}, Value: 10 * time.Second, Usage: "how long to wait for the broker's answer"},
-		}, brokerFlags(defaultURL)...),
-		Action: ping,
+		Flags:       connectionFlags(defaultURL, timeoutFlag()),
+		Action:      ping,
 	}
 }
 
@@ -94,13 +92,30 @@ func printPing(out *output, r pingResult) error {
 	switch {
 	case out.json:
 		err = out.object(r)
-	case r.Reason == warren.ReasonNoRoute:
-		err = out.printf("%s: no server, and no queue of that name (%v ms)\n", r.Method, r.MS)
 	default:
-		err = out.printf("%s: %s (%v ms)\n", r.Method, count(r.Servers, "server"), r.MS)
+		err = out.printf("%s: %s (%v ms)\n", r.Method, pingText(out, r), r.MS)
 	}
-	if err == nil && r.Servers == 0 {
-		err = &exitError{code: exitNoServer}
+	if err != nil || r.Servers > 0 {
+		return err
 	}
-	return err
+	err = &exitError{code: exitNoServer}
+	if out.json || out.quiet {
+		return err
+	}
+	return advise(err, callAdvice(&warren.Error{Method: r.Method, Reason: r.Reason}))
+}
+
+// pingText is how many servers there are, for people.
+func pingText(out *output, r pingResult) string {
+	text, c := count(r.Servers, "server"), green
+	if r.Servers == 0 {
+		c = red
+	}
+	if r.Reason == warren.ReasonNoRoute {
+		text = "no server, and no queue of that name"
+	}
+	if hasColour(out.stdout) {
+		text = c.paint(text)
+	}
+	return text
 }

@@ -35,10 +35,10 @@ func resolveCommand() *cli.Command {
 		Usage:       "learn what became of a call, or keep it from running",
 		ArgsUsage:   "METHOD CALL_ID",
 		Description: resolveDescription,
-		Flags: append([]cli.Flag{
+		Flags: connectionFlags(defaultURL,
 			&cli.StringFlag{Name: "issued", Usage: "when the call was made: `TIME` in RFC 3339, or in Unix milliseconds", DefaultText: "unknown"},
-			&cli.DurationFlag{Name: "timeout", Aliases: []string{"t"}, Value: 10 * time.Second, Usage: "how long to wait for the answer"},
-		}, brokerFlags(defaultURL)...),
+			timeoutFlag(), userIDFlag(),
+		),
 		Action: resolve,
 	}
 }

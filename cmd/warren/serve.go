@@ -48,14 +48,14 @@ func serveCommand() *cli.Command {
 		Name:        "serve",
 		Usage:       "serve sample methods",
 		Description: serveDescription,
-		Flags: append([]cli.Flag{
+		Flags: connectionFlags(withoutURL, append([]cli.Flag{
 			&cli.StringSliceFlag{Name: "method", Usage: "serve this `METHOD` alone; may be repeated", DefaultText: "all"},
 			&cli.StringFlag{Name: "queue-type", Value: server.Quorum, Usage: "quorum, classic, or existing: a queue that is there already is used as it is"},
 			&cli.IntFlag{Name: "concurrency", Value: 64, Usage: "requests handled at a time, per method"},
 			&cli.IntFlag{Name: "prefetch", Usage: "requests held by this server, per method", DefaultText: "twice the concurrency"},
 			&cli.DurationFlag{Name: "connect-timeout", Value: 10 * time.Second, Usage: "how long to try to connect at the start; 0 is for ever"},
 			&cli.DurationFlag{Name: "drain-timeout", Value: 20 * time.Second, Usage: "how long requests at work may take when the server is stopped"},
-		}, append(storeFlags(), brokerFlags(withoutURL)...)...),
+		}, storeFlags()...)...),
 		Action: serve,
 	}
 }
@@ -123,18 +123,16 @@ func serveOptions(cmd *cli.Command) (server.Method, error) {
 // serveBroker returns the broker of the command line or, if there is none, one
 // of this process.
 func serveBroker(cmd *cli.Command, out *output) (warren.Broker, *amqptest.Broker, error) {
-	urls, err := brokerURLs(cmd)
+	settings, err := namedBroker(cmd)
+	if err != nil || len(settings.URLs) > 0 {
+		return settings, nil, err
+	}
+	own, err := ownBroker(out, "")
 	if err != nil {
-		return warren.Broker{}, nil, err
+		return settings, nil, err
 	}
-	var own *amqptest.Broker
-	if len(urls) == 0 {
-		if own, err = ownBroker(out, ""); err != nil {
-			return warren.Broker{}, nil, err
-		}
-		urls = []string{own.URL()}
-	}
-	return warren.Broker{URLs: urls, Name: "warren serve"}, own, nil
+	settings.URLs, settings.Auth = []string{own.URL()}, warren.AuthPlain
+	return settings, own, nil
 }
 
 func sampleServer(

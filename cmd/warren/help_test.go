@@ -1,0 +1,89 @@
+package main
+
+import (
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/urfave/cli/v3"
+)
+
+// Each visible command has examples, and they name commands and flags that are
+// there.
+func TestHelpOfEveryVisibleCommandHasExamplesThatExist(t *testing.T) {
+	t.Parallel()
+	root := rootCommand(strings.NewReader(""), io.Discard, io.Discard)
+	if err := root.Run(t.Context(), []string{"warren", "--help"}); err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	var visit func(cmd *cli.Command)
+	visit = func(cmd *cli.Command) {
+		_, examples, ok := strings.Cut(cmd.Description, "Examples:\n")
+		if !ok {
+			t.Errorf("%s has no examples", cmd.FullName())
+		}
+		lines := 0
+		for line := range strings.Lines(examples) {
+			_, command, ok := strings.Cut(line, "warren ")
+			if !ok {
+				continue
+			}
+			lines++
+			checkExample(t, root, strings.Fields(command))
+		}
+		if ok && lines == 0 {
+			t.Errorf("%s has no example with warren", cmd.FullName())
+		}
+		seen++
+		for _, sub := range cmd.VisibleCommands() {
+			if sub.Name != "help" {
+				visit(sub)
+			}
+		}
+	}
+	visit(root)
+	if seen < 30 {
+		t.Errorf("only %d commands were seen", seen)
+	}
+}
+
+func checkExample(t *testing.T, cmd *cli.Command, words []string) {
+	t.Helper()
+	line := strings.Join(words, " ")
+	for len(words) > 0 && cmd.Command(words[0]) != nil {
+		cmd, words = cmd.Command(words[0]), words[1:]
+	}
+	if cmd.Name == "warren" {
+		t.Errorf("no command: %s", line)
+	}
+	for _, word := range words {
+		if word == "--" || strings.ContainsAny(word, "|<>;#") {
+			return
+		}
+		name, isFlag := strings.CutPrefix(word, "--")
+		name, _, _ = strings.Cut(name, "=")
+		if isFlag && !slices.ContainsFunc(cmd.Flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) }) {
+			t.Errorf("%s has no flag --%s: %s", cmd.FullName(), name, line)
+		}
+	}
+}
+
+func TestHelpSaysWhatScriptsNeed(t *testing.T) {
+	t.Parallel()
+	for command, words := range map[string][]string{
+		"":       {"Exit codes", "WARREN_URL", "WARREN_CONFIG", "warren config"},
+		"call":   {"exit code", "1ms to 24h", "default: 10s", "WARREN_TIMEOUT", "WARREN_CONFIG"},
+		"ping":   {"exit code", "default: 10s"},
+		"queues": {"exit code", "WARREN_MANAGEMENT_URL", "100ms to 1h"},
+		"config": {"exit code", "$XDG_CONFIG_HOME"},
+	} {
+		out := invoke(t, "", append(strings.Fields(command), "--help")...).want(t, 0).stdout.String()
+		for _, word := range words {
+			if !strings.Contains(out, word) {
+				t.Errorf("warren %s --help does not say %q:\n%s", command, word, out)
+			}
+		}
+	}
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warren-rpc/warren"
+)
+
+// link is a connection to a broker by the AMQP library alone, with one channel, for
+// what is no call. It is for one goroutine.
+type link struct {
+	timeout time.Duration // of each answer
+
+	socket net.Conn
+	conn   *amqp.Connection
+	ch     *amqp.Channel
+	closes chan *amqp.Error
+	late   atomic.Bool // the socket was closed because the broker had not answered
+}
+
+// errLate is why a link ended that the broker left without an answer.
+var errLate = errors.New("the broker has not answered")
+
+// openLink connects to the first broker that can be. The error is an exitError.
+func openLink(ctx context.Context, settings warren.Broker, name string, timeout time.Duration) (*link, error) {
+	var failures []error
+	for _, url := range settings.URLs {
+		l := &link{timeout: timeout}
+		err := l.dial(ctx, settings, url, name)
+		if err == nil {
+			return l, nil
+		}
+		if ctx.Err() != nil {
+			return nil, interrupted()
+		}
+		failures = append(failures, err)
+	}
+	return nil, advise(exit(exitBroker, "%s", redact(errors.Join(failures...).Error())), adviceNotConnected)
+}
+
+func (l *link) dial(ctx context.Context, settings warren.Broker, url, name string) error {
+	properties := amqp.NewConnectionProperties()
+	properties.SetClientConnectionName(name)
+	ctx, cancel := context.WithTimeout(ctx, l.timeout)
+	defer cancel()
+	dialer := net.Dialer{}
+	cfg := amqp.Config{
+		Properties: properties, Locale: "en_US",
+		TLSClientConfig: settings.TLS.Clone(), // the library changes it
+		Dial: func(network, address string) (net.Conn, error) {
+			socket, err := dialer.DialContext(ctx, network, address)
+			if err == nil {
+				l.socket = socket
+				// For the handshake; the library takes it away after.
+				err = socket.SetDeadline(time.Now().Add(l.timeout))
+			}
+			return socket, err
+		},
+	}
+	if settings.Auth == warren.AuthExternal {
+		cfg.SASL = []amqp.Authentication{&amqp.ExternalAuth{}}
+	}
+	conn, err := amqp.DialConfig(url, cfg)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	l.conn = conn
+	return nil
+}
+
+// openChannel opens the channel, for the first time or after a method that the
+// broker refused has closed it.
+func (l *link) openChannel() error {
+	return l.do(func() (err error) {
+		if l.ch, err = l.conn.Channel(); err != nil {
+			return err
+		}
+		l.closes = l.ch.NotifyClose(make(chan *amqp.Error, 1))
+		return nil
+	})
+}
+
+// do runs methods of the library, which have no contexts, and bounds the wait for
+// their answers by closing the socket. The error is errLate, an *amqp.Error that
+// says why the broker refuses, or another of the library's.
+func (l *link) do(f func() error) error {
+	timer := time.AfterFunc(l.timeout, func() {
+		l.late.Store(true)
+		_ = l.socket.Close()
+	})
+	defer timer.Stop()
+	err := f()
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, amqp.ErrClosed) {
+		// Why it was closed is told elsewhere.
+		select {
+		case reason, ok := <-l.closes:
+			if ok && reason != nil {
+				err = reason
+			}
+		default:
+		}
+	}
+	if l.late.Load() {
+		return errLate
+	}
+	return err
+}
+
+// drop ends the connection without waiting for much.
+func (l *link) drop() {
+	_ = l.do(l.conn.Close)
+	_ = l.socket.Close()
+}
