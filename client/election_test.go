@@ -29,7 +29,7 @@ func TestElectionCostsNoCall(t *testing.T) {
 	for _, test := range []struct {
 		length time.Duration
 		before int // calls that succeed before it
-	}{{100 * time.Millisecond, 0}, {800 * time.Millisecond, 0}, {3 * time.Second, 500}} {
+	}{{100 * time.Millisecond, 0}, {800 * time.Millisecond, 0}, {3 * time.Second, 300}} {
 		t.Run(test.length.String(), func(t *testing.T) {
 			rig.Bubble(t, func(r *rig.Rig) {
 				r.Serve(rig.Named("echo"), rig.Echo)
@@ -38,12 +38,12 @@ func TestElectionCostsNoCall(t *testing.T) {
 					mustCall(r, c, "echo", "")
 				}
 				election(r, "echo", test.length)
-				const calls = 200
+				const calls = 100
 				var failed atomic.Int64
 				var working sync.WaitGroup
 				for n := range calls {
 					working.Go(func() {
-						time.Sleep(time.Duration(n) * 10 * time.Millisecond)
+						time.Sleep(time.Duration(n) * 20 * time.Millisecond)
 						began := time.Now()
 						_, err := c.Call(r.T.Context(), "echo", nil, client.WithTimeout(30*time.Second))
 						if took := time.Since(began); err != nil || took > 2*test.length+3*time.Second {
