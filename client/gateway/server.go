@@ -130,6 +130,8 @@ func Serve(ctx context.Context, l net.Listener, g *Gateway, cfg ServerConfig) er
 		err = fmt.Errorf("gateway: requests at work were cut off: %w", err)
 	}
 	err = cmp.Or(err, s.Close())
-	_ = <-ended // that it was closed
+	if served := <-ended; err == nil && !errors.Is(served, http.ErrServerClosed) {
+		err = fmt.Errorf("gateway: %w", served)
+	}
 	return err
 }

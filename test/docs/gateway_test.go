@@ -1,8 +1,11 @@
 package docs
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -178,6 +181,8 @@ func TestPlainServerOfTheGatewaysDocumentAnswers(t *testing.T) {
 	})
 	g, err := gateway.New(c, gateway.Config{Routes: []gateway.Route{{
 		Pattern: "PUT /orders/{id}", Method: "orders", Headers: gateway.Headers{Out: []string{"Location"}},
+	}, {
+		Pattern: "GET /nobody", Method: "nobody",
 	}}})
 	if err != nil {
 		t.Fatal(err)
@@ -214,5 +219,19 @@ func TestPlainServerOfTheGatewaysDocumentAnswers(t *testing.T) {
 	if err != nil || resp.StatusCode != http.StatusCreated || resp.Header.Get("Location") != "/orders/7" ||
 		resp.Header.Get("Content-Type") != "application/json" || string(body) != `{"ok": true}` {
 		t.Errorf("%v, %d, %q: %s", err, resp.StatusCode, resp.Header, body)
+	}
+	var shown, got map[string]any
+	problem := curl(t, []string{"-s", "http://" + l.Addr().String() + "/nobody"})
+	for _, b := range blocks(t, gatewayDoc, "json") {
+		err = errors.Join(json.Unmarshal([]byte(b.text), &shown), json.Unmarshal([]byte(problem), &got))
+	}
+	for _, call := range []map[string]any{shown, got} {
+		if id, ok := call["call_id"].(string); !ok || len(id) != 36 {
+			t.Errorf("the call's ID is %v", call["call_id"])
+		}
+		delete(call, "call_id")
+	}
+	if err != nil || !maps.Equal(shown, got) {
+		t.Errorf("%v: the document shows the error %v; it is %v", err, shown, got)
 	}
 }
