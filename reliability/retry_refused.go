@@ -8,7 +8,7 @@ import (
 )
 
 // What the broker refuses reaches no server. It refuses all there is for a queue
-// that has no leader, while one is elected: some tenths of a second, or seconds.
+// that has no leader, while one is elected: for a second or so, as calls see it.
 // So refusals are waited out, at a pace that they cannot make a storm at, and
 // bounded by their own number.
 const (
