@@ -33,9 +33,9 @@ func configText(t *testing.T, text string) string {
 // from.
 func settingOf(t *testing.T, object map[string]any, name string) (value, from string) {
 	t.Helper()
-	for _, s := range object["settings"].([]any) {
-		if s := s.(map[string]any); s["name"] == name {
-			return s["value"].(string), s["from"].(string)
+	for _, s := range as[[]any](t, object["settings"]) {
+		if s := as[map[string]any](t, s); s["name"] == name {
+			return as[string](t, s["value"]), as[string](t, s["from"])
 		}
 	}
 	t.Fatalf("no setting %s in %v", name, object)

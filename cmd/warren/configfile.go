@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -49,14 +50,14 @@ func (f *configFile) read() error {
 	}
 	byName := f.path != ""
 	if !byName {
-		folder, err := os.UserConfigDir()
-		if err != nil {
-			return nil // without a home there is no file
+		folder, _ := os.UserConfigDir()
+		if folder == "" { // without a home there is no file
+			return nil
 		}
 		f.path = filepath.Join(folder, "warren", "config.yaml")
 	}
 	data, err := configfile.Read(f.path)
-	if !byName && errors.Is(err, fs.ErrNotExist) {
+	if !byName && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)) {
 		return nil
 	}
 	if err != nil {

@@ -160,6 +160,16 @@ func (r *tool) object(t testing.TB) map[string]any {
 	return object
 }
 
+// as demands the type of a value.
+func as[T any](t testing.TB, v any) T {
+	t.Helper()
+	value, ok := v.(T)
+	if !ok {
+		t.Fatalf("%v is a %T", v, v)
+	}
+	return value
+}
+
 // wantKeys demands the keys of an object, and returns it.
 func wantKeys(t testing.TB, object map[string]any, keys ...string) map[string]any {
 	t.Helper()

@@ -39,7 +39,7 @@ exit code is 0.
 Examples:
    warren queues rpc_queue users.email
    warren queues --policies policy.yaml --routes gateway.yaml
-   warren queues --management http://guest:guest@localhost:15672/
+   warren queues --management https://rabbit.example:15671/
    warren queues --watch 2s --json rpc_queue | jq '.queues[0].ready'`
 
 func queuesCommand() *cli.Command {
@@ -61,7 +61,7 @@ func queuesCommand() *cli.Command {
 }
 
 func managementFlag() cli.Flag {
-	return &cli.StringFlag{Name: "management", Usage: "`URL` of RabbitMQ's management API, http://user:password@host:15672/ or https"}
+	return &cli.StringFlag{Name: "management", Usage: "`URL` of RabbitMQ's management API, such as http://localhost:15672/, with user and password unless they are those of --url"}
 }
 
 // queueRow is what is known of a method, or of another queue. What one of the two ways

@@ -175,8 +175,7 @@ func (m *management) get(ctx context.Context, page int, answer any) error {
 	req.SetBasicAuth(m.user, m.password)
 	resp, err := m.http.Do(req)
 	if err != nil {
-		var failed *url.Error
-		if errors.As(err, &failed) {
+		if failed, ok := errors.AsType[*url.Error](err); ok {
 			err = failed.Err
 			if failed.Timeout() {
 				return exit(exitDeadline, "the management API at %s has not answered within %v", req.Host, m.http.Timeout)

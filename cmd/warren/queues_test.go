@@ -46,9 +46,9 @@ func enqueue(t *testing.T, url, name string, messages int) {
 func rows(t *testing.T, list map[string]any) map[string]map[string]any {
 	t.Helper()
 	found := map[string]map[string]any{}
-	for _, row := range list["queues"].([]any) {
-		row := row.(map[string]any)
-		found[row["name"].(string)] = row
+	for _, row := range as[[]any](t, list["queues"]) {
+		row := as[map[string]any](t, row)
+		found[as[string](t, row["name"])] = row
 	}
 	return found
 }
@@ -64,7 +64,7 @@ func TestQueuesTellsOfNamedMethodsOverAMQP(t *testing.T) {
 			enqueue(t, url, "orders.gone.dead", 1)
 			r := invoke(t, url, "queues", "--json", "orders.place", "rpc_queue", "orders.gone", "nosuch").want(t, exitNoServer)
 			list := wantKeys(t, r.object(t), "source", "vhost", "hidden", "queues")
-			if list["source"] != "amqp" || list["hidden"] != 0.0 || !strings.HasSuffix(url, list["vhost"].(string)) {
+			if list["source"] != "amqp" || list["hidden"] != 0.0 || !strings.HasSuffix(url, as[string](t, list["vhost"])) {
 				t.Errorf("the list is %v", list)
 			}
 			found := rows(t, list)
@@ -107,8 +107,8 @@ func TestQueuesTakesMethodsFromFilesAndSaysWhatItNeeds(t *testing.T) {
 	}
 	var names []string
 	list := invoke(t, url, "queues", "--json", "--policies", policies, "--routes", routes).want(t, 0).object(t)
-	for _, row := range list["queues"].([]any) {
-		names = append(names, row.(map[string]any)["name"].(string))
+	for _, row := range as[[]any](t, list["queues"]) {
+		names = append(names, as[string](t, as[map[string]any](t, row)["name"]))
 	}
 	if want := []string{"users.a", "users.b", "users.c"}; !slices.Equal(names, want) {
 		t.Errorf("the methods are %q, want %q", names, want)
@@ -177,16 +177,16 @@ func TestQueuesListsAVirtualHostByTheManagementAPI(t *testing.T) {
 	if names := slices.Sorted(maps.Keys(found)); !slices.Equal(names, []string{"orders.gone", "orders.place", "rpc_queue", "users.email"}) {
 		t.Errorf("the methods are %q", names)
 	}
-	if list["source"] != "management" || list["vhost"] != "a/b" || list["hidden"].(float64) < 1 {
+	if list["source"] != "management" || list["vhost"] != "a/b" || as[float64](t, list["hidden"]) < 1 {
 		t.Errorf("the list is %v", list)
 	}
 	row := found["rpc_queue"]
-	if row["type"] != "quorum" || row["state"] != "running" || !strings.HasPrefix(row["leader"].(string), "warren-") || row["memory_bytes"].(float64) <= 0 {
+	if row["type"] != "quorum" || row["state"] != "running" || !strings.HasPrefix(as[string](t, row["leader"]), "warren-") || as[float64](t, row["memory_bytes"]) <= 0 {
 		t.Errorf("rpc_queue: %v", row)
 	}
 	wantKeys(t, row, "name", "exists", "ready", "consumers", "dead", "unacked", "in_per_second", "out_per_second", "type", "state", "leader", "memory_bytes")
 	all := rows(t, look("--all"))
-	if all["with a blank"] == nil || len(all) <= len(found)+1 && list["hidden"].(float64) > 1 {
+	if all["with a blank"] == nil || len(all) <= len(found)+1 && as[float64](t, list["hidden"]) > 1 {
 		t.Errorf("with --all: %v", slices.Sorted(maps.Keys(all)))
 	}
 	r := invoke(t, url, "queues", "--management", node.ManagementURL(), "rpc_queue", "nosuch").want(t, exitNoServer)
