@@ -105,6 +105,13 @@ func TestPermissionsOfOperationsSuffice(t *testing.T) {
 		t.Fatal(err)
 	}
 	exe := tool(t)
+	for _, args := range [][]string{
+		{"call", "orders.echo", "x"}, {"ping", "orders.kept"}, {"queues", "orders.kept"}, {"resolve", "orders.kept", "1"},
+	} {
+		if out, complaint, code := run(t, urls["client"], exe, args...); code != 0 {
+			t.Errorf("the client's %q ended with %d: %s%s", args, code, out, complaint)
+		}
+	}
 	waitFor(t, "the parked call is there", func() bool {
 		out, complaint, code := run(t, urls["operator"], exe, "dead", "list", "orders.kept")
 		return code == 0 && strings.Contains(out+complaint, "7")
