@@ -101,6 +101,17 @@ func TestPermissionsOfOperationsSuffice(t *testing.T) {
 		t.Errorf("the plain client's reply is %q", d.Body)
 	}
 
+	tutorial := newPlainCaller(t, urls["tutorial-client"])
+	if d := tutorial.call(amqp.Publishing{CorrelationId: "1", Body: []byte("z")}, "orders.echo"); string(d.Body) != "z" {
+		t.Errorf("the tutorial's client's reply is %q", d.Body)
+	}
+
+	serveEcho(t, urls["service"], "orders.both")
+	both := newClient(t, client.Config{Broker: brokerAt(urls["service"])})
+	if _, err := both.Call(ctx, "orders.both", nil); err != nil {
+		t.Errorf("a service calls itself: %v", err)
+	}
+
 	if err := plainChannel(t, admin).PublishWithContext(ctx, "", "orders.kept.dead", true, false, amqp.Publishing{CorrelationId: "7"}); err != nil {
 		t.Fatal(err)
 	}
