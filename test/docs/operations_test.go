@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"path/filepath"
 	"reflect"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
+	"github.com/warren-rpc/warren/reliability"
 	"github.com/warren-rpc/warren/reliability/policyfile"
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/store"
@@ -194,6 +196,20 @@ func TestPoliciesOfRecipesAreSound(t *testing.T) {
 	rules, findings, err := policyfile.Parse(found[0].file, []byte(found[0].text))
 	if err != nil || len(findings) > 0 || len(rules.Methods) != 4 {
 		t.Errorf("%s: %v, %v, %v", found[0].where(), rules, findings, err)
+	}
+}
+
+// What recipes say of a method without a policy.
+func TestDefaultsOfRecipesAreThePolicys(t *testing.T) {
+	t.Parallel()
+	p := reliability.DefaultPolicy()
+	got := fmt.Sprintf("%v, %d attempts, breaker open for %v once %v of %d or more within %v",
+		p.Timeout, p.Retry.Attempts, p.Breaker.Open, p.Breaker.Failures, p.Breaker.Volume, p.Breaker.Window)
+	const want = "10s, 3 attempts, breaker open for 5s once 0.5 of 20 or more within 10s"
+	if text := strings.ReplaceAll(read(t, "docs/recipes.md"), "\n", " "); got != want || !strings.Contains(text,
+		"Without one a method has the defaults: 10 s, three attempts where they are safe, a retry budget, and a circuit breaker "+
+			"that refuses calls for 5 s (`breaker_open`) once half of 20 or more within 10 s found no route or no answer.") {
+		t.Errorf("the defaults are %s; docs/recipes.md says something else", got)
 	}
 }
 
