@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -40,6 +41,33 @@ func enqueue(t *testing.T, url, name string, messages int) {
 			t.Fatalf("publish to %s: %v", name, err)
 		}
 	}
+}
+
+// keepPublishing sends requests that want no answer, until the function that it
+// returns is called.
+func keepPublishing(t *testing.T, url, name string) (stop func()) {
+	t.Helper()
+	conn, err := amqp.Dial(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ch, err := conn.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for ch.Publish("", name, false, false, amqp.Publishing{Body: []byte("1")}) == nil {
+			time.Sleep(10 * time.Millisecond)
+		}
+	}()
+	stop = func() {
+		_ = conn.Close()
+		<-ended
+	}
+	t.Cleanup(stop)
+	return stop
 }
 
 // rows returns the rows of a look by their names.
@@ -165,14 +193,17 @@ func TestQueuesListsAVirtualHostByTheManagementAPI(t *testing.T) {
 	look := func(args ...string) map[string]any {
 		return invoke(t, url, append([]string{"queues", "--json", "--management", node.ManagementURL()}, args...)...).want(t, 0).object(t)
 	}
+	stop := keepPublishing(t, url, "users.email")
 	// Figures come to the API every five seconds.
 	var list map[string]any
 	eventually(t, "the API has all figures", func() bool {
 		list = look()
 		found := rows(t, list)
 		return found["orders.place"]["ready"] == 3.0 && found["orders.place"]["dead"] == 2.0 &&
-			found["rpc_queue"]["consumers"] == 1.0 && found["orders.gone"]["dead"] == 1.0
+			found["rpc_queue"]["consumers"] == 1.0 && found["orders.gone"]["dead"] == 1.0 &&
+			as[float64](t, found["users.email"]["in_per_second"]) > 0 && as[float64](t, found["users.email"]["out_per_second"]) > 0
 	})
+	stop()
 	found := rows(t, list)
 	if names := slices.Sorted(maps.Keys(found)); !slices.Equal(names, []string{"orders.gone", "orders.place", "rpc_queue", "users.email"}) {
 		t.Errorf("the methods are %q", names)
