@@ -17,8 +17,9 @@ type batch struct {
 	head
 	opts  Options
 	now   time.Time
-	used  int64 // bytes, with what the batch has added so far
-	dirty bool  // there is something to commit
+	used  int64        // bytes, with what the batch has added so far
+	dirty bool         // there is something to commit
+	room  func() error // see Store.room; nil for readers
 	txid  uint64
 	known *journal // as it was committed: the batch does not change it
 	draft *draft   // what the batch changes in it
@@ -173,6 +174,12 @@ func (b *batch) claim(c store.Claim) (store.Record, bool, error) {
 	}
 	if e.State != store.Absent && !e.Fingerprint.Matches(c.Fingerprint) {
 		return e.Record, false, store.ErrKeyReused
+	}
+	begins := e.State == store.Absent || e.State == store.Interrupted && !c.Once || e.State == store.Parked && c.Unpark
+	if begins && b.room != nil {
+		if err := b.room(); err != nil {
+			return e.Record, false, &store.UnavailableError{Op: "claim", Cause: err}
+		}
 	}
 	switch {
 	case e.State == store.Absent:

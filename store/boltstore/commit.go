@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"slices"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -139,6 +140,7 @@ func (s *Store) attempt(ops []*op) (culprit int, err error) {
 			s.opts.Logger.Error("a commit handler of the application panicked", "path", s.path, "error", err)
 		}
 		s.committed(b)
+		s.recorded(ops)
 		return -1, nil
 	case errors.Is(err, errNothing):
 		return -1, nil
@@ -150,6 +152,9 @@ func (s *Store) attempt(ops []*op) (culprit int, err error) {
 		return -1, c
 	}
 	s.doubt = true
+	if errors.Is(err, syscall.ENOSPC) {
+		s.unrecorded(ops, err)
+	}
 	return -1, err
 }
 
@@ -163,7 +168,7 @@ func (s *Store) apply(tx *bbolt.Tx, ops []*op) (b *batch, culprit int, err error
 	}
 	b.used = tx.Size() - s.free()
 	s.draft.reset(s.known)
-	b.draft = &s.draft
+	b.draft, b.room = &s.draft, s.room
 	for i, o := range ops {
 		o.own = o.apply(b)
 		if errors.Is(o.own, errSpoiled) {
@@ -182,7 +187,8 @@ func (s *Store) apply(tx *bbolt.Tx, ops []*op) (b *batch, culprit int, err error
 // harmless reports whether an operation that failed so has left the batch as it was.
 func harmless(err error) bool {
 	var full *store.FullError
-	return errors.Is(err, store.ErrStale) || errors.Is(err, store.ErrKeyReused) || errors.As(err, &full)
+	var noRoom *store.UnavailableError // see Store.room
+	return errors.Is(err, store.ErrStale) || errors.Is(err, store.ErrKeyReused) || errors.As(err, &full) || errors.As(err, &noRoom)
 }
 
 // committed makes a batch what readers may see.

@@ -14,7 +14,8 @@ import (
 // op is one operation that waits for a commit, or is part of one.
 type op struct {
 	name   string
-	weight int // bytes that it holds
+	weight int  // bytes that it holds
+	ends   bool // it records the end of a call
 	// apply does it to a batch. It may be called again, with a batch in which what
 	// it did is undone; its error is the operation's own, and not that of others.
 	apply func(*batch) error

@@ -41,6 +41,7 @@ type Store struct {
 	committing sync.Mutex // held by whoever commits
 	draft      draft      // of the commit that is being made
 	doubt      bool       // the last commit failed
+	owed       *owed      // what the disk had no room for; nil if nothing waits
 	operations int        // of the last commit
 	width      int        // how many functions of the application the next one runs, at most
 
@@ -168,7 +169,7 @@ func (s *Store) Complete(ctx context.Context, key store.Key, token uint64, r sto
 	if err := errors.Join(r.Validate(), retained(retention)); err != nil {
 		return err
 	}
-	return s.do(ctx, &op{name: "complete", weight: len(r.Payload), apply: func(b *batch) error {
+	return s.do(ctx, &op{name: "complete", ends: true, weight: len(r.Payload), apply: func(b *batch) error {
 		return b.complete(key, token, r, retention)
 	}})
 }
