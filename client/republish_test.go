@@ -192,3 +192,20 @@ func TestUserWhoMayNotPublishIsToldSoAtOnce(t *testing.T) {
 		rig.WantError(r.T, err, warren.CodePermissionDenied, warren.ReasonNotPermitted, warren.Unknown)
 	})
 }
+
+// What is wrong with a channel that swallows what is published must not be the end of
+// calls that come later.
+func TestChannelThatConfirmsNothingIsReplaced(t *testing.T) {
+	rig.Bubble(t, func(r *rig.Rig) {
+		r.Serve(rig.Named("echo"), rig.Echo)
+		c := r.Ready()
+		mustCall(r, c, "echo", "x")
+		first := r.Broker.Events(publishesTo("echo"))[0]
+		when := publishesTo("echo")
+		when.Conn, when.Channel = first.Conn, first.Channel
+		r.Broker.Inject(amqptest.Rule{When: when, Do: amqptest.Drop(), Times: amqptest.Always})
+		_, err := c.Call(r.T.Context(), "echo", nil, client.WithTimeout(10*time.Second))
+		rig.WantError(r.T, err, warren.CodeDeadlineExceeded, "", warren.Unknown)
+		mustCall(r, c, "echo", "x")
+	})
+}

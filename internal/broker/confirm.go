@@ -134,6 +134,12 @@ const outOfOrder = 20 * time.Millisecond
 // fill the window, or a server's prefetch, for good.
 const confirmPatience = 30 * time.Second
 
+// confirmDoubt is how long a publish may stay unconfirmed before others go out on
+// another channel. In a cluster a quorum queue that had been deleted and made again was
+// seen to swallow what came, without a confirm and without a nack. Whatever it was,
+// calls that come later should not share its channel.
+const confirmDoubt = 5 * time.Second
+
 // settleAll settles publishes as the broker answers, until the channel is
 // retired and owes nothing, has ended, or does not confirm what it should.
 func (c *publishChannel) settleAll() {
@@ -141,9 +147,10 @@ func (c *publishChannel) settleAll() {
 	overtake := time.NewTimer(outOfOrder)
 	defer overtake.Stop()
 	var timed *amqp.DeferredConfirmation // the head that overtake runs for
-	stuck := time.NewTimer(confirmPatience)
+	doubt, stuck := time.NewTimer(confirmDoubt), time.NewTimer(confirmPatience)
+	defer doubt.Stop()
 	defer stuck.Stop()
-	var oldest *amqp.DeferredConfirmation // the head that stuck runs for
+	var oldest *amqp.DeferredConfirmation // the head that doubt and stuck run for
 	var patience <-chan time.Time
 	for {
 		head, retired := c.head()
@@ -169,9 +176,16 @@ func (c *publishChannel) settleAll() {
 		}
 		if oldest != head {
 			oldest = head
+			doubt.Reset(confirmDoubt)
 			stuck.Reset(confirmPatience)
 		}
 		select {
+		case <-doubt.C:
+			if head != nil && !c.blocked() {
+				c.spoil() // what it still confirms counts
+			} else {
+				doubt.Reset(confirmDoubt)
+			}
 		case <-stuck.C:
 			if head != nil && !c.blocked() {
 				return

@@ -242,7 +242,7 @@ func (p *Publisher) Close() {
 }
 
 // Serve implements Component: it keeps one channel in use, a new one after each
-// nack, channel error, or publish that stayed unconfirmed for confirmPatience.
+// nack, channel error, or publish that stayed unconfirmed for confirmDoubt.
 func (p *Publisher) Serve(ctx context.Context, s *Session) {
 	var channels sync.WaitGroup
 	defer channels.Wait()
