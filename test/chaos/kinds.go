@@ -39,7 +39,7 @@ type chance struct {
 
 // kinds are all there are, in the order of `warren chaos --help`.
 var kinds = []kind{
-	{"kill-server", 1400 * time.Millisecond, nothing, "SIGKILL, at a named crash point or at any time", (*run).killServer},
+	{"kill-server", 1100 * time.Millisecond, nothing, "SIGKILL, at a named crash point or at any time", (*run).killServer},
 	{"freeze-server", 25 * time.Second, nothing, "SIGSTOP for up to 3 s", (*run).freezeServer},
 	{"kill-client", 8 * time.Second, aCaller, "SIGKILL of a process that calls, at a crash point or at any time", (*run).killClient},
 	{"cut", 4 * time.Second, nothing, "the clients' or the server's connections are cut", (*run).cut},
@@ -49,7 +49,7 @@ var kinds = []kind{
 	{"delay", 30 * time.Second, nothing, "everything is late", network(proxy.Delay)},
 	{"slice", 30 * time.Second, nothing, "a few bytes at a time", network(proxy.Slice)},
 	{"partition", 30 * time.Second, aWire, "packets between server and broker vanish for up to 5 s (needs root)", (*run).partition},
-	{"broker-kill", 45 * time.Second, nothing, "SIGKILL of a broker's node, which is started again", (*run).killBroker},
+	{"broker-kill", 36 * time.Second, nothing, "SIGKILL of a broker's node, which is started again", (*run).killBroker},
 	{"broker-freeze", 60 * time.Second, nothing, "SIGSTOP of a broker's node for up to 3 s", (*run).freezeBroker},
 	{"close-connections", 30 * time.Second, nothing, "the broker closes all connections of a node", (*run).closeConnections},
 	{"alarm", 40 * time.Second, nothing, "the broker blocks publishers for up to 2 s: memory or disk", (*run).alarm},
