@@ -16,22 +16,22 @@ import (
 // poisonPatience is how long a poisonous call may take to be parked.
 const poisonPatience = 90 * time.Second
 
-func (r *run) poison(ctx context.Context, _ chance) error {
+func (r *run) poison(context.Context, chance) error {
 	number := int(r.poisons.Add(1))
-	r.asides.Go(func() { r.clients.Poison(context.WithoutCancel(ctx), number, poisonPatience) })
+	r.aside(func(ctx context.Context) { r.clients.Poison(ctx, number, poisonPatience) })
 	return r.strike("poison", "server", "")
 }
 
-func (r *run) strange(ctx context.Context, _ chance) error {
-	r.asides.Go(func() { r.clients.Strange(context.WithoutCancel(ctx), r.stranger) })
+func (r *run) strange(context.Context, chance) error {
+	r.aside(func(ctx context.Context) { r.clients.Strange(ctx, r.stranger) })
 	return r.strike("stranger", "", "")
 }
 
 // unservedPatience is how long a call of a method that nobody serves may take.
 const unservedPatience = 2 * time.Second
 
-func (r *run) nobody(ctx context.Context, _ chance) error {
-	r.asides.Go(func() { r.clients.Nobody(context.WithoutCancel(ctx), unservedPatience) })
+func (r *run) nobody(context.Context, chance) error {
+	r.aside(func(ctx context.Context) { r.clients.Nobody(ctx, unservedPatience) })
 	return r.strike("unserved", "", "")
 }
 

@@ -101,7 +101,8 @@ type run struct {
 	stranger *client.Client
 
 	poisons atomic.Int64
-	asides  sync.WaitGroup // calls that faults make
+	asides  sync.WaitGroup // calls that faults make, by aside
+	aside   func(call func(ctx context.Context))
 
 	mu      sync.Mutex
 	faults  int
@@ -250,6 +251,7 @@ func (r *run) breakThings(ctx context.Context, clients []*client.Client, chosen 
 			r.fail(err)
 		}
 	})
+	r.aside = func(call func(ctx context.Context)) { r.asides.Go(func() { call(ctx) }) }
 	r.clients.Start(ctx, r.cfg.Workers)
 
 	r.enter("breaking")
