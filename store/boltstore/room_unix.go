@@ -10,5 +10,5 @@ func freeOn(folder string) (bytes int64, known bool) {
 	if err := syscall.Statfs(folder, &st); err != nil {
 		return 0, false
 	}
-	return int64(st.Bavail) * int64(st.Bsize), true
+	return int64(st.Bavail) * int64(st.Bsize), true //nolint:unconvert // on darwin it is a uint32
 }

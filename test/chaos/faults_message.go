@@ -59,7 +59,7 @@ func (r *run) steal(ctx context.Context, name, target string, rng chance, do fun
 		}
 		conn, err := amqp.DialConfig(one(rng, r.nodes).URL(), amqp.Config{Heartbeat: workload.Heartbeat, Dial: amqp.DefaultDial(theft)})
 		if err != nil {
-			return nil //nolint:nilerr // see above
+			return nil
 		}
 		// A close in good order would wait for a broker that is frozen.
 		defer func() { _ = conn.CloseDeadline(time.Now().Add(theft)) }()

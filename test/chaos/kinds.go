@@ -153,7 +153,7 @@ func pause(ctx context.Context, d time.Duration) error {
 // fault that has begun is ended whatever happens.
 func (r *run) lasting(ctx context.Context, f history.Fault, d time.Duration, begin, end func() error) error {
 	if ctx.Err() != nil {
-		return nil // it waited for its turn until all was over
+		return nil //nolint:nilerr // it waited for its turn until all was over
 	}
 	ended, err := r.log.Begin(f)
 	if err != nil {

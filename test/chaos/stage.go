@@ -98,6 +98,7 @@ const diskSize = 4 << 30
 // provide sees to it that there is what a kind of fault needs.
 func (r *run) provide(n need) (err error) {
 	switch n {
+	case nothing:
 	case aCaller:
 		if len(r.cfg.Caller) == 0 {
 			return errors.New("Config.Caller is not set")
@@ -202,12 +203,12 @@ func (r *run) tearDown() (err error) {
 }
 
 func copyFile(to, from string) (err error) {
-	source, err := os.Open(from) //nolint:gosec // the run's own
+	source, err := os.Open(from)
 	if err != nil {
 		return fmt.Errorf("chaos: keep the store: %w", err)
 	}
 	defer func() { _ = source.Close() }()
-	target, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // in the run's folder
+	target, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("chaos: keep the store: %w", err)
 	}
