@@ -39,6 +39,34 @@ func TestSecondCallOfTheSameIDJoinsTheFirst(t *testing.T) {
 	})
 }
 
+// A request that is made again bears a span of its own, and is the same call.
+func TestSecondCallJoinsWhateverItsTraceContext(t *testing.T) {
+	rig.Bubble(t, func(r *rig.Rig) {
+		g := rig.NewGate()
+		r.Serve(rig.Named("gate"), g.Handle)
+		c := r.Client()
+		traced := func(span string) []client.CallOption {
+			return []client.CallOption{
+				client.WithCallID("k"), client.WithHeader("h", "v"), client.WithHeader("Tracestate", "s="+span), client.WithHeader("baggage", "b="+span),
+				client.WithHeader("traceparent", "00-0af7651916cd43dd8448eb211c80319c-"+span+"-01"),
+			}
+		}
+		first := c.Go(r.T.Context(), "gate", []byte("x"), traced("b7ad6b7169203331")...)
+		<-g.Entered
+		second := c.Go(r.T.Context(), "gate", []byte("x"), traced("00f067aa0ba902b7")...)
+		synctest.Wait()
+		close(g.Release)
+		for _, f := range []*client.Future{first, second} {
+			if _, err := f.Result(); err != nil {
+				r.T.Error(err)
+			}
+		}
+		if st := c.Stats(); st.Joined != 1 || g.Runs.Load() != 1 {
+			r.T.Errorf("the handler ran %d times; %+v", g.Runs.Load(), st)
+		}
+	})
+}
+
 func TestSecondCallOfTheSameIDAndAnotherRequestIsRefused(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
 		g := rig.NewGate()
@@ -53,6 +81,9 @@ func TestSecondCallOfTheSameIDAndAnotherRequestIsRefused(t *testing.T) {
 			"method": func() (*warren.Reply, error) { return c.Call(r.T.Context(), "other", []byte("x"), id) },
 			"header": func() (*warren.Reply, error) {
 				return c.Call(r.T.Context(), "gate", []byte("x"), id, client.WithHeader("h", "v"))
+			},
+			"content encoding": func() (*warren.Reply, error) {
+				return c.Call(r.T.Context(), "gate", []byte("x"), id, client.WithContentEncoding("gzip"))
 			},
 			"content type": func() (*warren.Reply, error) {
 				return c.Call(r.T.Context(), "gate", []byte("x"), id, client.WithContentType("a/b"))

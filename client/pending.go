@@ -2,10 +2,10 @@ package client
 
 import (
 	"bytes"
-	"maps"
 	"sync"
 
 	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/wire"
 )
 
 // pending is the table of calls in flight, bounded by their number and by the
@@ -70,10 +70,16 @@ func (p *pending) join(first, second *call) (*call, bool, *warren.Error) {
 	}
 }
 
-// sameRequest compares what the fingerprint of DESIGN section 6 covers.
+// sameRequest compares what servers compare of requests that bear one call ID, by
+// [wire.Fingerprint]: a trace context of its own makes no other request. Bodies are
+// not hashed, since this is done under the lock of all calls.
 func sameRequest(a, b *warren.Request) bool {
-	return a.Method == b.Method && a.ContentType == b.ContentType && a.ContentEncoding == b.ContentEncoding &&
-		bytes.Equal(a.Body, b.Body) && maps.Equal(a.Header, b.Header)
+	if a.Method != b.Method || !bytes.Equal(a.Body, b.Body) {
+		return false
+	}
+	first, second := *a, *b
+	first.Body, second.Body = nil, nil
+	return wire.Fingerprint(&first, nil) == wire.Fingerprint(&second, nil)
 }
 
 // get returns the call that a reply is for, nil if none waits for it.
