@@ -136,6 +136,26 @@ func TestBlockedBrokerRefusesCallsAndStillDeliversReplies(t *testing.T) {
 	})
 }
 
+// An alarm is of a connection: without one it is over, whatever comes next.
+func TestBrokerThatDiesWhileItBlocksIsNotConnected(t *testing.T) {
+	rig.Bubble(t, func(r *rig.Rig) {
+		r.Serve(rig.Named("echo"), rig.Echo)
+		c := r.Ready()
+		r.Broker.Block("low on disk")
+		told := c.Go(r.T.Context(), "echo", nil) // the client is told when it publishes
+		synctest.Wait()
+		_, err := c.Call(r.T.Context(), "echo", nil)
+		rig.WantError(r.T, err, warren.CodeUnavailable, warren.ReasonBlocked, warren.NotExecuted)
+		r.Broker.Stop()
+		_, _ = told.Result()
+		_, err = c.Call(r.T.Context(), "echo", nil, client.WithTimeout(time.Second))
+		rig.WantError(r.T, err, warren.CodeDeadlineExceeded, warren.ReasonNotConnected, warren.NotExecuted)
+		r.Broker.Unblock()
+		r.Broker.Resume()
+		mustCall(r, c, "echo", "again", client.WithTimeout(time.Minute), client.WaitForServer())
+	})
+}
+
 func TestDeadPeerIsNoticedAfterOneAndAHalfHeartbeats(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
 		r.Serve(rig.Named("echo"), rig.Echo)

@@ -22,7 +22,7 @@ type Component interface {
 }
 
 // blockable components are told when the broker blocks or unblocks the link's
-// publishes, and that it is not blocked when a session begins.
+// publishes, and that it does not any more when they have left a session.
 type blockable interface {
 	setBlocked(blocked bool, reason string)
 }
@@ -121,10 +121,11 @@ func (l *Link) run(ctx context.Context) {
 			began := time.Now()
 			var number int
 			l.set(func() { l.sessions++; number = l.sessions; l.lastErr = nil; l.refused = false })
-			l.setBlocked(number, false, "")
 			l.serve(ctx, newSession(number, conn, sock, func(blocked bool, reason string) {
 				l.setBlocked(number, blocked, reason)
 			}))
+			// Without a connection nobody blocks; what this one has still to say is too late.
+			l.setBlocked(number+1, false, "")
 			// A broker that accepts and closes at once must not be hammered.
 			if time.Since(began) > reconnectMost {
 				wait.Reset()
