@@ -34,8 +34,8 @@ func connectionFlags(withoutURL string, own ...cli.Flag) []cli.Flag {
 }
 
 // brokerFlags are connectionFlags for a command that has another --config.
-func brokerFlags(withoutURL string) []cli.Flag {
-	return withSources(&configFile{}, append(addressFlags(withoutURL), outputFlags()...))
+func brokerFlags(withoutURL string, own ...cli.Flag) []cli.Flag {
+	return withSources(&configFile{}, slices.Concat(own, addressFlags(withoutURL), outputFlags()))
 }
 
 func configFlag(file *configFile) cli.Flag {

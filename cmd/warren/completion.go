@@ -40,8 +40,7 @@ func showCompletion(cmd *cli.Command) {
 	}
 	for _, shell := range cmd.Commands {
 		shell.Description = fmt.Sprintf("Examples:\n   warren completion %s", shell.Name)
-		shell.OnUsageError = onUsageError
-		shell.HideHelpCommand = true
+		polish(shell)
 		script := shell.Action
 		shell.Action = func(ctx context.Context, cmd *cli.Command) error {
 			if _, err := arguments(cmd, 0, 0); err != nil {

@@ -19,7 +19,8 @@ The file is the one of --config or WARREN_CONFIG, else config.yaml in the folder
 warren of $XDG_CONFIG_HOME (~/.config); there need not be one. It is YAML, and may
 have these keys, all of them texts:
    url          of the broker; of a cluster a list of them
-   user_id      call, resolve: the user of the URL, which the broker then vouches for
+   user_id      call, resolve, gateway: the user of the URL, which the broker then
+                vouches for
    timeout      call, ping, resolve, dead, queues: 1ms to 24h
    management   queues: the URL of RabbitMQ's management API
    auth         plain, or external: the TLS certificate says who we are

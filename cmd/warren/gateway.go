@@ -28,6 +28,10 @@ it at once. The access log goes to standard error, one line for each request.
 With --policies the client's policies are those of that file, which is read again
 when it changes: retries, breakers, timeouts.
 
+--config is the file of the routes. How the broker is reached is said by the other
+flags, their variables, or the file of WARREN_CONFIG, else
+~/.config/warren/config.yaml: see warren config.
+
 Examples:
    warren gateway --config docs/examples/gateway.yaml
    warren gateway --config gateway.yaml --listen :8443 --tls-cert cert.pem --tls-key key.pem
@@ -38,15 +42,15 @@ func gatewayCommand() *cli.Command {
 		Name:        "gateway",
 		Usage:       "answer HTTP requests by calling methods",
 		Description: gatewayDescription,
-		Flags: append([]cli.Flag{
+		Flags: brokerFlags(defaultURL,
 			&cli.StringFlag{Name: "config", Usage: "`FILE` of the routes, YAML or JSON"},
 			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:8080", Usage: "`ADDRESS` to accept connections on, host:port; port 0 is any that is free"},
 			&cli.StringFlag{Name: "tls-cert", Usage: "`FILE` of the certificate, PEM; HTTPS and HTTP/2 are spoken then"},
 			&cli.StringFlag{Name: "tls-key", Usage: "`FILE` of the certificate's key, PEM"},
 			&cli.StringFlag{Name: "policies", Usage: "`FILE` of policies; see warren policy"},
-			&cli.StringFlag{Name: "user-id", Usage: "have the broker vouch for this `USER`, who must be that of the URL, in each request"},
+			userIDFlag(),
 			&cli.DurationFlag{Name: "connect-timeout", Value: 10 * time.Second, Usage: "how long to try to connect at the start; 0 is for ever"},
-		}, brokerFlags(defaultURL)...),
+		),
 		Action: runGateway,
 	}
 }

@@ -28,7 +28,15 @@ const gatewayExample = "../../docs/examples/gateway.yaml"
 // startGateway starts `warren gateway` on a free port and returns its address.
 func startGateway(t *testing.T, url string, args ...string) (*tool, string) {
 	t.Helper()
-	r := command(url, append([]string{"gateway", "--json", "--listen", "127.0.0.1:0"}, args...)...).start(t)
+	return startGatewayIn(t, nil, url, args...)
+}
+
+// startGatewayIn is startGateway with variables of the environment.
+func startGatewayIn(t *testing.T, env []string, url string, args ...string) (*tool, string) {
+	t.Helper()
+	r := command(url, append([]string{"gateway", "--json", "--listen", "127.0.0.1:0"}, args...)...)
+	r.cmd.Env = append(r.cmd.Env, env...)
+	r.start(t)
 	eventually(t, "the gateway is ready", func() bool {
 		select {
 		case <-r.done:
@@ -130,6 +138,21 @@ func TestGatewayKnowsCallersByTheirTokensOverTLS(t *testing.T) {
 	}
 }
 
+// The broker refuses requests of whom it cannot vouch for.
+func TestGatewayCallsAsTheUserOfItsFileOrEnvironment(t *testing.T) {
+	t.Parallel()
+	url, dir := rabbit.VHost(t), t.TempDir()
+	serveSamples(t, url, "--method", "sample.echo")
+	routes := write(t, filepath.Join(dir, "gateway.yaml"), "routes:\n  GET /echo/{x}: {method: sample.echo, payload: x, timeout: 2s}\n")
+	file := "WARREN_CONFIG=" + write(t, filepath.Join(dir, "config.yaml"), "user_id: somebody\n")
+	for want, env := range map[bool][]string{false: {file}, true: {file, "WARREN_USER_ID=guest"}} {
+		_, addr := startGatewayIn(t, env, url, "--config", routes, "--quiet")
+		if status, body := get(t, "http://"+addr+"/echo/hi"); (status == 200) != want {
+			t.Errorf("%q: %d, %s", env, status, body)
+		}
+	}
+}
+
 func TestGatewayFollowsItsFileOfPolicies(t *testing.T) {
 	t.Parallel()
 	url, dir := rabbit.VHost(t), t.TempDir()
@@ -184,7 +207,7 @@ func TestGatewayRefusesWhatCannotWorkOnOneLine(t *testing.T) {
 		}
 	}
 	help := invoke(t, "", "gateway", "--help").want(t, 0).stdout.String()
-	for _, want := range []string{"warren gateway", "Examples:", "--config FILE", "--listen ADDRESS", "WARREN_URL"} {
+	for _, want := range []string{"warren gateway", "Examples:", "--config FILE", "--listen ADDRESS", "WARREN_URL", "WARREN_USER_ID", "WARREN_CONFIG"} {
 		if !strings.Contains(help, want) {
 			t.Errorf("no %q in %s", want, help)
 		}

@@ -87,3 +87,26 @@ func TestHelpSaysWhatScriptsNeed(t *testing.T) {
 		}
 	}
 }
+
+func TestHelpIsOfTheCommandHoweverItIsAskedFor(t *testing.T) {
+	t.Parallel()
+	for command, ways := range map[string][]string{
+		"call":            {"help call", "h call", "call rpc_queue --help", "call -h rpc_queue 30", "help call rpc_queue"},
+		"dead replay":     {"help dead replay", "h dead replay", "dead replay --help orders.place", "dead replay orders.place -h"},
+		"dead":            {"help dead", "dead --help"},
+		"completion bash": {"help completion bash", "completion bash --help"},
+	} {
+		want := invoke(t, "", append(strings.Fields(command), "--help")...).want(t, 0).stdout.String()
+		if !strings.HasPrefix(want, "NAME:\n   warren "+command+" ") {
+			t.Errorf("the help of %s is\n%s", command, want)
+		}
+		for _, way := range ways {
+			if got := invoke(t, "", strings.Fields(way)...).want(t, 0).stdout.String(); got != want {
+				t.Errorf("warren %s:\n%s\nwant\n%s", way, got, want)
+			}
+		}
+	}
+	for _, line := range []string{"help nosuch", "help dead nosuch", "help nosuch dead"} {
+		invoke(t, "", strings.Fields(line)...).want(t, exitUsage).wantLine(t)
+	}
+}

@@ -25,7 +25,17 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	obeySignals(cancel)
-	return report(stderr, rootCommand(stdin, stdout, stderr).Run(ctx, args))
+	return report(stderr, rootCommand(stdin, stdout, stderr).Run(ctx, helpOfDepth(args)))
+}
+
+// helpOfDepth asks a command below others for its help by its flag, since the
+// library's command help looks at one level: "help dead replay" is "dead replay
+// --help".
+func helpOfDepth(args []string) []string {
+	if len(args) < 4 || args[1] != "help" && args[1] != "h" || strings.HasPrefix(args[len(args)-1], "-") {
+		return args
+	}
+	return append(append([]string{args[0]}, args[2:]...), "--help")
 }
 
 // obeySignals ends the command at the first SIGINT or SIGTERM, and the process
@@ -79,11 +89,22 @@ func rootCommand(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
 		},
 	}
 	for _, cmd := range root.Commands {
-		cmd.OnUsageError = onUsageError
-		// Otherwise `warren call help` would not call the method help.
-		cmd.HideHelpCommand = true
+		polish(cmd)
 	}
 	return root
+}
+
+// polish is for every command of the tool.
+func polish(cmd *cli.Command) {
+	cmd.OnUsageError = onUsageError
+	// Otherwise `warren call help` would not call the method help.
+	cmd.HideHelpCommand = true
+	if len(cmd.Commands) == 0 {
+		// The library looks for help on the method in `warren call METHOD --help`.
+		cmd.CommandNotFound = func(_ context.Context, cmd *cli.Command, _ string) {
+			cli.HelpPrinter(cmd.Root().Writer, cli.CommandHelpTemplate, cmd)
+		}
+	}
 }
 
 // commandGroup is a command that stands for several.
@@ -91,8 +112,7 @@ func commandGroup(name, usage, description string, commands ...*cli.Command) *cl
 	names := make([]string, len(commands))
 	for i, sub := range commands {
 		names[i] = sub.Name
-		sub.OnUsageError = onUsageError
-		sub.HideHelpCommand = true
+		polish(sub)
 	}
 	last := len(names) - 1
 	missing := fmt.Sprintf("a command is missing: %s or %s", strings.Join(names[:last], ", "), names[last])
