@@ -5,7 +5,6 @@ import (
 	"errors"
 	"runtime"
 	"slices"
-	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -152,7 +151,7 @@ func (s *Store) attempt(ops []*op) (culprit int, err error) {
 		return -1, c
 	}
 	s.doubt = true
-	if errors.Is(err, syscall.ENOSPC) {
+	if noRoom(err) {
 		s.unrecorded(ops, err)
 	}
 	return -1, err

@@ -118,6 +118,7 @@ func (b *batch) openChunk() error {
 		return err
 	}
 	b.next--
+	b.lastChunk = nil // it may be this one, as it was
 	d.bytes -= len(chunk)
 	d.buffer = append(d.buffer, chunk...)
 	d.open = versions

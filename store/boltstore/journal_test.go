@@ -3,6 +3,7 @@ package boltstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"reflect"
 	"sync"
@@ -17,19 +18,22 @@ import (
 // sameJournal compares what the store knows of its journal with the file.
 func sameJournal(t *testing.T, s *Store) {
 	t.Helper()
+	if err := compareJournal(s); err != nil {
+		t.Error(err)
+	}
+}
+
+func compareJournal(s *Store) error {
 	s.committing.Lock()
 	defer s.committing.Unlock()
-	err := s.db.View(func(tx *bbolt.Tx) error {
+	return s.db.View(func(tx *bbolt.Tx) error {
 		read, err := journalIn(tx, firstDamage)
 		if err == nil && !reflect.DeepEqual(read, s.known) {
-			t.Errorf("the journal has %d keys, %d versions and %d bytes; the store knows of %d, %d and %d",
+			err = fmt.Errorf("the journal has %d keys, %d versions and %d bytes; the store knows of %d, %d and %d",
 				len(read.spots), read.versions, read.bytes, len(s.known.spots), s.known.versions, s.known.bytes)
 		}
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // Whatever becomes of records, what is known of the journal is what the file has, and

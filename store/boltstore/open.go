@@ -296,7 +296,10 @@ func (s *Store) mend() error {
 			return tx.Rollback()
 		}
 		_ = s.db.Close() // of what is left of it
-		s.db, err = openDB(s.file, false)
+		db, err := openDB(s.file, false)
+		if err == nil {
+			s.db = db // else the next attempt finds the closed one
+		}
 		return err
 	})
 	if err == nil {

@@ -100,6 +100,14 @@ func (o Options) complete() (Options, error) {
 	return o, nil
 }
 
+// kept is how many bytes of a payload are written.
+func (o Options) kept(payload []byte) int {
+	if len(payload) > o.MaxPayload {
+		return 0
+	}
+	return len(payload)
+}
+
 // full reports whether new records are refused with that many bytes in use.
 func (o Options) full(used int64) bool { return used >= o.SizeLimit/100*80 }
 

@@ -1,34 +1,61 @@
 package boltstore
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
 )
 
 // owed is the end of a call that the disk had no room for. Small changes find room for
 // longer than large ones: calls would go on to be begun whose ends cannot be recorded.
 type owed struct {
-	bytes int   // what it holds
-	cause error // that of the system
+	bytes int       // what it holds
+	cause error     // that of the system
+	since time.Time // the last time that it, or another one, found no room
+	had   int64     // what the disk had left then, by what it said, which may not count quotas
 }
 
-// overhead is what a commit needs beside what it holds: pages of the trees, the free
-// list.
-const overhead = 64 << 10
+const (
+	// overhead is what a commit needs beside what it holds: pages of the trees, the free
+	// list.
+	overhead = 64 << 10
+	// owedFor is how long an end is waited for that nobody tries to record again. Who has
+	// not given it up tries more often.
+	owedFor = 10 * time.Second
+)
+
+// noRoom reports whether a commit has failed since the file could not grow. Of some
+// errors of the system bbolt passes on the text alone.
+func noRoom(err error) bool {
+	for _, no := range [...]syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
+		if errors.Is(err, no) || err != nil && strings.HasSuffix(err.Error(), no.Error()) {
+			return true
+		}
+	}
+	return false
+}
 
 // unrecorded notes that the disk had no room for a commit.
 func (s *Store) unrecorded(ops []*op, cause error) {
 	for _, o := range ops {
-		if o.ends && (s.owed == nil || o.weight > s.owed.bytes) {
-			s.owed = &owed{o.weight, cause}
+		if !o.ends || o.own != nil {
+			continue
 		}
+		if s.owed == nil || o.weight > s.owed.bytes {
+			s.owed = &owed{bytes: o.weight}
+		}
+		s.owed.cause, s.owed.since = cause, time.Now()
+		s.owed.had, _ = freeOn(filepath.Dir(s.path))
 	}
 }
 
 // recorded notes that there was room for a commit.
 func (s *Store) recorded(ops []*op) {
 	for _, o := range ops {
-		if o.ends && s.owed != nil && o.weight >= s.owed.bytes {
+		if o.ends && o.own == nil && s.owed != nil && o.weight >= s.owed.bytes {
 			s.owed = nil
 		}
 	}
@@ -41,7 +68,7 @@ func (s *Store) room() error {
 		return nil
 	}
 	free, known := freeOn(filepath.Dir(s.path))
-	if !known || free >= int64(s.owed.bytes+overhead) {
+	if known && free-s.owed.had >= int64(s.owed.bytes+overhead) || time.Since(s.owed.since) > owedFor {
 		s.owed = nil
 		return nil
 	}

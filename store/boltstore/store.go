@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/warren-rpc/warren/internal/lifecycle"
 	"github.com/warren-rpc/warren/store"
@@ -41,7 +40,7 @@ type Store struct {
 	committing sync.Mutex // held by whoever commits
 	draft      draft      // of the commit that is being made
 	doubt      bool       // the last commit failed
-	owed       *owed      // what the disk had no room for; nil if nothing waits
+	owed       *owed      // what the disk had no room for, as far as that is known; nil if nothing
 	operations int        // of the last commit
 	width      int        // how many functions of the application the next one runs, at most
 
@@ -123,14 +122,13 @@ func (s *Store) peek(key store.Key) (r store.Record, settled bool, err error) {
 		r = e.Record
 		return err
 	})
-	if errors.Is(err, berrors.ErrInvalidMapping) {
-		return r, false, nil // a commit that failed has left it so; the next one mends it
-	}
 	if c := corrupt(s.path, err); final(c) {
 		s.fail(c)
 		return store.Record{}, false, c
 	}
-	return r, settled, err
+	// Other errors are those of a database that a commit has left without its file or
+	// its mapping: the next commit mends it, or says what is wrong.
+	return r, settled && err == nil, nil
 }
 
 // retained returns an error if a retention ends at once.
@@ -169,7 +167,7 @@ func (s *Store) Complete(ctx context.Context, key store.Key, token uint64, r sto
 	if err := errors.Join(r.Validate(), retained(retention)); err != nil {
 		return err
 	}
-	return s.do(ctx, &op{name: "complete", ends: true, weight: len(r.Payload), apply: func(b *batch) error {
+	return s.do(ctx, &op{name: "complete", ends: true, weight: s.opts.kept(r.Payload), apply: func(b *batch) error {
 		return b.complete(key, token, r, retention)
 	}})
 }

@@ -52,6 +52,7 @@ func (s *Store) Transact(
 			v.err = fmt.Errorf("boltstore: the function replaced or deleted a bucket %s, which is the store's", Bucket)
 		}
 		if v.err == nil {
+			o.weight = s.opts.kept(v.result.Payload)
 			v.err = b.complete(key, token, v.result, retention)
 		}
 		if v.err != nil {

@@ -1,0 +1,218 @@
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/warren-rpc/warren/store"
+)
+
+// together has operations committed as one, in that order, and returns what the last
+// one ended with.
+func together(s *Store, ops ...*op) error {
+	s.committing.Lock()
+	defer s.committing.Unlock()
+	for _, o := range ops {
+		o.done = make(chan struct{})
+		if err := s.line.add(o); err != nil {
+			return err
+		}
+	}
+	s.group()
+	last := ops[len(ops)-1]
+	<-last.done
+	return last.err
+}
+
+// A chunk that a batch has read, and then goes on with, is not the one that it has read.
+func TestChunkIsReadAgainOnceItIsLonger(t *testing.T) {
+	t.Parallel()
+	s := open(t, newPath(t), Options{SweepEvery: -1})
+	must(t, s, numbered(0))
+	claim := func(i int, want bool) *op {
+		return &op{name: "claim", apply: func(b *batch) error {
+			_, won, err := b.claim(claimOf(numbered(i)))
+			if err == nil && won != want {
+				err = fmt.Errorf("claim %d: won %v", i, won)
+			}
+			return err
+		}}
+	}
+	ops := []*op{claim(0, false)} // reads the chunk
+	for i := range 80 {
+		ops = append(ops, claim(i+1, true)) // fill it
+	}
+	if err := together(s, append(ops, claim(1, false))...); err != nil {
+		t.Error(err)
+	}
+	sameJournal(t, s)
+}
+
+// groups is what TestGroupsDoWhatTheirOperationsSay does to a store, with what it
+// expects of it.
+type groups struct {
+	*rapid.T
+	path    string
+	s       *Store
+	ahead   time.Duration              // of the clock
+	there   map[store.Key]store.Record // that were committed
+	changed map[store.Key]store.Record // by the batch that is made
+}
+
+const groupKeys = 12
+
+func (g *groups) open() {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	journal := rapid.SampledFrom([]int{1, 5, 60}).Draw(g.T, "journal")
+	s, err := Open(g.path, Options{SweepEvery: -1, journal: journal, Now: func() time.Time { return start.Add(g.ahead) }})
+	if err != nil {
+		g.Fatal(err)
+	}
+	g.s, s.db.NoSync = s, true
+}
+
+func (g *groups) reopen() {
+	if err := g.s.Close(); err != nil {
+		g.Fatal(err)
+	}
+	if report, err := Check(context.Background(), g.path); err != nil || len(report.Findings) > 0 {
+		g.Fatalf("Check: %v, error %v", report.Findings, err)
+	}
+	for key, r := range g.there {
+		if r.State == store.InProgress {
+			r.State = store.Interrupted
+			g.there[key] = r
+		}
+	}
+	g.open()
+}
+
+// differs says how a record differs from what is expected of it.
+func (g *groups) differs(when string, expected map[store.Key]store.Record, got store.Record) error {
+	want := expected[got.Key]
+	if want.State != store.InProgress && !want.Expires.After(g.s.opts.Now()) {
+		want = store.Record{}
+	}
+	if got.State != want.State || got.Attempts != want.Attempts || !got.Expires.Equal(want.Expires) || got.Digest != want.Digest ||
+		want.State != store.Absent && got.Token != want.Token || got.Retained && got.Size != len(got.Payload) {
+		return damaged("%s %v is %v with token %d, attempts %d; want %v, %d, %d", when, got.Key, got.State, got.Token, got.Attempts,
+			want.State, want.Token, want.Attempts)
+	}
+	return nil
+}
+
+// operation does something to a record that is possible in its state.
+func (g *groups) operation() *op {
+	key := numbered(rapid.IntRange(0, groupKeys-1).Draw(g.T, "key"))
+	kind := rapid.IntRange(0, 9).Draw(g.T, "kind")
+	size := rapid.SampledFrom([]int{0, 10, 400, 3000, largest}).Draw(g.T, "size")
+	retention := rapid.SampledFrom([]time.Duration{time.Nanosecond, time.Hour, 2 * time.Hour}).Draw(g.T, "retention")
+	result := store.Result{State: store.Parked, Payload: make([]byte, size)}
+	claim := claimOf(key)
+	claim.Unpark, claim.Retention = true, retention
+	o := &op{name: "step"}
+	o.apply = func(b *batch) error {
+		e, err := b.load(key)
+		if err == nil {
+			err = g.differs("before", g.changed, e.Record)
+		}
+		switch {
+		case err != nil:
+		case kind == 0:
+			return nil
+		case kind == 1:
+			if _, err = b.settleBefore(b.next+1, size); err == nil {
+				_, _, _, err = b.sweep(place{})
+			}
+		case kind == 2:
+			_, err = b.bury(claim)
+		case e.State != store.InProgress:
+			_, _, err = b.claim(claim)
+		case kind == 3:
+			err = b.abandon(key, e.Token, size > 0)
+		default:
+			err = b.complete(key, e.Token, result, retention)
+		}
+		if err == nil {
+			e, err = b.load(key)
+			g.changed[key] = e.Record
+		}
+		if err == nil && kind == 9 {
+			o.verdict, err = errOwn, errSpoiled
+		}
+		return err
+	}
+	return o
+}
+
+// group commits some operations as one, and compares all records with what they say.
+func (g *groups) group() {
+	ops := []*op{{name: "begin", apply: func(*batch) error {
+		g.changed = maps.Clone(g.there) // again, if one of the others spoils the batch
+		return nil
+	}}}
+	for range rapid.IntRange(1, 25).Draw(g.T, "operations") {
+		ops = append(ops, g.operation())
+	}
+	fails := rapid.IntRange(0, 4).Draw(g.T, "fails") == 0
+	ops = append(ops, &op{name: "end", apply: func(*batch) error {
+		if fails {
+			return errOwn
+		}
+		return nil
+	}})
+	switch err := together(g.s, ops...); {
+	case fails && errors.Is(err, errOwn):
+	case !fails && err == nil:
+		g.there = g.changed
+	default:
+		g.Fatalf("the commit: %v; it should fail: %v", err, fails)
+	}
+	for i := range groupKeys {
+		r, err := g.s.Get(context.Background(), numbered(i))
+		if err == nil {
+			err = g.differs("after", g.there, r)
+		}
+		if err != nil {
+			g.Fatal(err)
+		}
+	}
+	if err := compareJournal(g.s); err != nil {
+		g.Fatal(err)
+	}
+}
+
+// Whatever operations share a commit, in whatever order, each sees what those before it
+// did, and what is committed, and nothing else, is there after: when some spoil the
+// batch, when all are rolled back, and when the file is opened again.
+func TestGroupsDoWhatTheirOperationsSay(t *testing.T) {
+	t.Parallel()
+	dir, files := t.TempDir(), 0
+	rapid.Check(t, func(rt *rapid.T) {
+		files++
+		g := &groups{T: rt, path: filepath.Join(dir, fmt.Sprint(files)), there: make(map[store.Key]store.Record)}
+		g.open()
+		defer func() {
+			_ = g.s.Close()       // it is closed twice if it was not reopened
+			_ = os.Remove(g.path) // nothing needs it any more
+		}()
+		for range rapid.IntRange(1, 8).Draw(rt, "groups") {
+			g.group()
+			switch rapid.IntRange(0, 3).Draw(rt, "then") {
+			case 0:
+				g.ahead += 61 * time.Minute
+			case 1:
+				g.reopen()
+			}
+		}
+		g.reopen()
+	})
+}
