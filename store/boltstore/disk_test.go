@@ -95,14 +95,7 @@ func TestDatabaseThatLostItsMappingIsOpenedAgain(t *testing.T) {
 	t.Parallel()
 	s := open(t, newPath(t), Options{SweepEvery: -1})
 	r := must(t, s, numbered(1))
-	closeBelow := func() {
-		s.gate.Lock()
-		defer s.gate.Unlock()
-		if err := s.db.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	closeBelow()
+	closeBelow(t, s)
 	var unavailable *store.UnavailableError
 	if err := s.Complete(t.Context(), r.Key, r.Token, done, time.Hour); !errors.As(err, &unavailable) {
 		t.Errorf("Complete: %v", err)
@@ -113,6 +106,52 @@ func TestDatabaseThatLostItsMappingIsOpenedAgain(t *testing.T) {
 	}
 }
 
+func closeBelow(t *testing.T, s *Store) {
+	t.Helper()
+	s.gate.Lock()
+	defer s.gate.Unlock()
+	if err := s.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A database that cannot be opened again yet is tried again with each change, and does
+// no harm meanwhile.
+func TestDatabaseIsOpenedAgainAsSoonAsThatWorks(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "there")
+	away := dir + ".away"
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, filepath.Join(dir, "store.db"), Options{SweepEvery: -1})
+	r := must(t, s, numbered(1))
+	closeBelow(t, s)
+	if err := os.Rename(dir, away); err != nil {
+		t.Fatal(err)
+	}
+	var unavailable *store.UnavailableError
+	for range 3 {
+		if err := s.Complete(t.Context(), r.Key, r.Token, done, time.Hour); !errors.As(err, &unavailable) {
+			t.Errorf("Complete: %v", err)
+		}
+		if _, err := s.Get(t.Context(), r.Key); !errors.As(err, &unavailable) {
+			t.Errorf("Get: %v", err)
+		}
+		if stats, err := s.Stats(t.Context()); err != nil || stats.Total() != 1 {
+			t.Errorf("Stats: %+v, error %v", stats, err)
+		}
+	}
+	if err := os.Rename(away, dir); err != nil {
+		t.Fatal(err)
+	}
+	complete(t, s, r)
+	if state := stateOf(t, s, r.Key); state != store.Completed {
+		t.Errorf("the record is %v", state)
+	}
+	sameJournal(t, s)
+}
+
 // A store that had to open its file again, and finds that another has had it
 // meanwhile, has lost its claims, and ends.
 func TestStoreWhoseFileWasTakenEnds(t *testing.T) {
@@ -120,12 +159,7 @@ func TestStoreWhoseFileWasTakenEnds(t *testing.T) {
 	path := newPath(t)
 	s := open(t, path, Options{SweepEvery: -1})
 	r := must(t, s, numbered(1))
-	s.gate.Lock()
-	err := s.db.Close()
-	s.gate.Unlock()
-	if err != nil {
-		t.Fatal(err)
-	}
+	closeBelow(t, s)
 	shut(t, open(t, path, Options{SweepEvery: -1}))
 	if err := s.Complete(t.Context(), r.Key, r.Token, done, time.Hour); err == nil {
 		t.Error("a closed file was written")

@@ -1,0 +1,109 @@
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/warren-rpc/warren/store"
+)
+
+func TestErrorsThatSayThatTheFileCannotGrow(t *testing.T) {
+	t.Parallel()
+	for err, want := range map[error]bool{
+		&os.PathError{Op: "write", Path: "store.db", Err: syscall.ENOSPC}: true,
+		fmt.Errorf("write: %w", syscall.EDQUOT):                           true,
+		fmt.Errorf("file resize error: %s", syscall.EFBIG):                true, //nolint:errorlint // as bbolt does
+		syscall.EIO:            false,
+		errors.New("no store"): false,
+	} {
+		if noRoom(err) != want {
+			t.Errorf("%v: %v", err, !want)
+		}
+	}
+}
+
+// What waits for room keeps new calls out until it has been recorded, or the disk has
+// room that it did not have, or nobody has tried again for long: whatever the file system
+// says, that is not for ever.
+func TestCallsBeginAgainOnceTheirEndsMayFit(t *testing.T) {
+	t.Parallel()
+	s := open(t, newPath(t), Options{SweepEvery: -1})
+	small, large := &op{ends: true, weight: 10}, &op{ends: true, weight: 1000}
+	stale := &op{ends: true, weight: 5000, own: store.ErrStale}
+	refused := func(when string, want bool) {
+		t.Helper()
+		if err := s.room(); (err != nil) != want || want && !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	s.committing.Lock()
+	defer s.committing.Unlock()
+	s.unrecorded([]*op{stale, {weight: 1}}, syscall.ENOSPC)
+	refused("no end has failed", false)
+	s.unrecorded([]*op{small, large, small}, syscall.ENOSPC)
+	s.owed.had -= 1000
+	refused("on a disk that says that it has room, as it did", true)
+	s.recorded([]*op{small, stale})
+	refused("less was recorded", true)
+	s.recorded([]*op{large})
+	refused("as much was recorded", false)
+	s.unrecorded([]*op{large}, syscall.ENOSPC)
+	s.owed.had -= 1 << 30 // others may write to the same disk
+	refused("the disk has more room", false)
+	s.unrecorded([]*op{large}, syscall.ENOSPC)
+	s.owed.since = time.Now().Add(-owedFor)
+	s.unrecorded([]*op{small}, syscall.ENOSPC)
+	refused("another has tried", true)
+	s.owed.since = time.Now().Add(-owedFor)
+	refused("nobody tries again", false)
+}
+
+// What a transaction was to record counts, as far as it is kept.
+func TestEndOfATransactionWithoutRoomKeepsCallsOut(t *testing.T) {
+	t.Parallel()
+	dir := mountTmpfs(t, "size=1m")
+	s := open(t, filepath.Join(dir, "store.db"), Options{SweepEvery: -1, MaxPayload: 300_000})
+	r := must(t, s, numbered(1))
+	free, _ := freeOn(dir)
+	ballast := filepath.Join(dir, "ballast")
+	if err := os.WriteFile(ballast, make([]byte, free-150_000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	end := func(size int) error {
+		return s.Transact(t.Context(), r.Key, r.Token, time.Hour, func(*bbolt.Tx) (store.Result, error) {
+			return store.Result{State: store.Completed, Payload: make([]byte, size)}, nil
+		})
+	}
+	claim := func() error {
+		_, _, err := s.Claim(context.Background(), claimOf(numbered(2)))
+		return err
+	}
+	if err := end(300_000); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("Transact: %v", err)
+	}
+	s.committing.Lock()
+	if s.owed == nil || s.owed.bytes != 300_000 {
+		t.Errorf("what waits is %+v", s.owed)
+	}
+	s.committing.Unlock()
+	if err := claim(); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("Claim: %v", err)
+	}
+	if err := end(300_001); err != nil {
+		t.Errorf("what is too large to be kept: %v", err)
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	if err := claim(); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+}
