@@ -20,6 +20,7 @@ type batch struct {
 	used  int64        // bytes, with what the batch has added so far
 	dirty bool         // there is something to commit
 	room  func() error // see Store.room; nil for readers
+	tight bool         // see Store.tight
 	txid  uint64
 	known *journal // as it was committed: the batch does not change it
 	draft *draft   // what the batch changes in it

@@ -152,6 +152,11 @@ func (s *Store) attempt(ops []*op) (culprit int, err error) {
 	}
 	s.doubt = true
 	if noRoom(err) {
+		first := !s.isTight()
+		s.tight = time.Now()
+		if first {
+			return s.attempt(ops) // which needs fewer pages now
+		}
 		s.unrecorded(ops, err)
 	}
 	return -1, err
@@ -167,7 +172,7 @@ func (s *Store) apply(tx *bbolt.Tx, ops []*op) (b *batch, culprit int, err error
 	}
 	b.used = tx.Size() - s.free()
 	s.draft.reset(s.known)
-	b.draft, b.room = &s.draft, s.room
+	b.draft, b.room, b.tight = &s.draft, s.room, s.isTight()
 	for i, o := range ops {
 		o.own = o.apply(b)
 		if errors.Is(o.own, errSpoiled) {

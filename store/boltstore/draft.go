@@ -212,7 +212,8 @@ func (d *draft) value(body []byte) []byte {
 	return d.buffer[begin:end:len(d.buffer)]
 }
 
-// settleSurplus keeps the journal short.
+// settleSurplus keeps the journal short. It settles half of it at a time, which takes the
+// fewest pages in all, or no more than it must where the disk has no room for so many.
 func (b *batch) settleSurplus() error {
 	if err := b.flush(); err != nil {
 		return err
@@ -220,7 +221,11 @@ func (b *batch) settleSurplus() error {
 	if !b.longer(1) {
 		return nil
 	}
-	for b.first < b.next && b.longer(2) {
+	part := 2
+	if b.tight {
+		part = 1
+	}
+	for b.first < b.next && b.longer(part) {
 		if _, err := b.settleFirst(); err != nil {
 			return err
 		}

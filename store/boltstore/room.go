@@ -22,8 +22,8 @@ const (
 	// overhead is what a commit needs beside what it holds: pages of the trees, the free
 	// list.
 	overhead = 64 << 10
-	// owedFor is how long an end is waited for that nobody tries to record again. Who has
-	// not given it up tries more often.
+	// owedFor is how long an end is waited for that nobody tries to record again, and how
+	// long the disk is taken for full. Who has not given up an end tries more often.
 	owedFor = 10 * time.Second
 )
 
@@ -37,6 +37,9 @@ func noRoom(err error) bool {
 	}
 	return false
 }
+
+// isTight reports whether the disk had no room for a commit lately.
+func (s *Store) isTight() bool { return time.Since(s.tight) < owedFor }
 
 // unrecorded notes that the disk had no room for a commit.
 func (s *Store) unrecorded(ops []*op, cause error) {

@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -106,4 +107,58 @@ func TestEndOfATransactionWithoutRoomKeepsCallsOut(t *testing.T) {
 	if err := claim(); err != nil {
 		t.Errorf("with room again: %v", err)
 	}
+}
+
+// On a disk that is almost full the ends of calls are recorded, although there is no room
+// to settle much of the journal.
+func TestEndsAreRecordedWhereNotMuchCanBeSettled(t *testing.T) {
+	t.Parallel()
+	const keys, journal = 20_000, 1000
+	dir := mountTmpfs(t, "size=32m")
+	s := open(t, filepath.Join(dir, "store.db"), Options{SweepEvery: -1, journal: journal})
+	for n := 0; n < keys; {
+		var ops []*op
+		for range 500 {
+			c := claimOf(numbered(n))
+			ops = append(ops, &op{name: "claim", apply: func(b *batch) error {
+				_, _, err := b.claim(c)
+				return err
+			}})
+			n++
+		}
+		if err := together(s, ops...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	free, _ := freeOn(dir)
+	if err := os.WriteFile(filepath.Join(dir, "ballast"), make([]byte, free-200<<10), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	end := func(i int, fn func(*bbolt.Tx) error) {
+		r, err := s.Get(t.Context(), numbered(i))
+		if err == nil {
+			err = s.Transact(t.Context(), r.Key, r.Token, time.Hour, func(tx *bbolt.Tx) (store.Result, error) { return done, fn(tx) })
+		}
+		if err != nil {
+			t.Fatalf("call %d, with %d bytes free in the file: %v", i, s.free(), err)
+		}
+	}
+	i := 0
+	for ; s.free() > 700<<10; i++ {
+		end(i, func(tx *bbolt.Tx) error {
+			b, err := tx.CreateBucketIfNotExists(effects)
+			for n := range 20 {
+				err = errors.Join(err, b.Put(binary.BigEndian.AppendUint32(nil, uint32(100*i+n)), make([]byte, 3000)))
+			}
+			return err
+		})
+	}
+	for range journal {
+		end(i, func(*bbolt.Tx) error { return nil })
+		i++
+	}
+	if s.tight.IsZero() || s.owed != nil {
+		t.Errorf("there was room for all; what waits is %+v", s.owed)
+	}
+	sameJournal(t, s)
 }

@@ -41,6 +41,7 @@ type Store struct {
 	draft      draft      // of the commit that is being made
 	doubt      bool       // the last commit failed
 	owed       *owed      // what the disk had no room for, as far as that is known; nil if nothing
+	tight      time.Time  // the last time that the disk had no room for a commit
 	operations int        // of the last commit
 	width      int        // how many functions of the application the next one runs, at most
 
