@@ -70,6 +70,7 @@ func (c *checker) top() {
 		c.add("", "routes", "there are none")
 	}
 	within(c, "", "max_body", c.cfg.MaxBody, 1, 128<<20)
+	within(c, "", "max_bodies", c.cfg.MaxBodies, min(max(c.cfg.MaxBody, 1), 1<<30), 1<<30)
 	within(c, "", "concurrency", c.cfg.Concurrency, 1, 1_000_000)
 	within(c, "", "body_timeout", c.cfg.BodyTimeout, time.Millisecond, time.Hour)
 	within(c, "", "write_timeout", c.cfg.WriteTimeout, time.Millisecond, time.Hour)
@@ -89,9 +90,9 @@ func (c *checker) top() {
 func (c *checker) cors() {
 	cors := c.cfg.CORS
 	for _, origin := range cors.Origins {
-		u, err := url.Parse(origin)
-		if origin != "*" && (err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || origin != u.Scheme+"://"+u.Host) {
-			c.add("", "cors.origins", "%.60q is not an origin, such as https://shop.example", origin)
+		if origin != "*" && !validOrigin(origin) {
+			c.add("", "cors.origins", "%.60q is not an origin as browsers send it, such as https://shop.example: "+
+				"in lower case, without a path, a star or the scheme's own port", origin)
 		}
 	}
 	if cors.Credentials && slices.Contains(cors.Origins, "*") {
@@ -108,6 +109,18 @@ func (c *checker) cors() {
 	if cors.MaxAge > 24*time.Hour {
 		c.add("", "cors.max_age", "is %v; it must be at most 24h", cors.MaxAge)
 	}
+}
+
+// validOrigin reports whether a browser can send s as an Origin: one that it cannot
+// would never match.
+func validOrigin(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || s != u.Scheme+"://"+u.Host {
+		return false
+	}
+	ownPort := map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	strange := func(r rune) bool { return r == '*' || r <= ' ' || r > '~' || r >= 'A' && r <= 'Z' }
+	return ownPort != "" && u.Port() != ownPort && !strings.HasSuffix(u.Host, ":") && strings.IndexFunc(u.Host, strange) < 0
 }
 
 func (c *checker) headers(route string, h Headers) {
@@ -133,7 +146,7 @@ func (c *checker) route(r *Route) {
 		c.add(name, "method", "%s", strings.TrimPrefix(err.Error(), "warren: "))
 	}
 	within(c, name, "timeout", r.Timeout, 0, 24*time.Hour)
-	within(c, name, "max_body", r.MaxBody, -1, 128<<20)
+	within(c, name, "max_body", r.MaxBody, -1, min(128<<20, max(c.cfg.MaxBodies, 0)))
 	within(c, name, "concurrency", r.Concurrency, 0, 1_000_000)
 	within(c, name, "rate.per_second", r.Rate.PerSecond, 0, 1_000_000)
 	within(c, name, "rate.burst", r.Rate.Burst, 0, 1_000_000)

@@ -12,8 +12,12 @@ import (
 func TestConfigThatCannotWorkIsRefusedByField(t *testing.T) {
 	t.Parallel()
 	for want, change := range map[string]func(*gateway.Config){
-		`gateway: routes: there are none`:                                                                        func(c *gateway.Config) { c.Routes = nil },
-		`gateway: max_body: is -1; it must be from 1 to 134217728`:                                               func(c *gateway.Config) { c.MaxBody = -1 },
+		`gateway: routes: there are none`:                                     func(c *gateway.Config) { c.Routes = nil },
+		`gateway: max_body: is -1; it must be from 1 to 134217728`:            func(c *gateway.Config) { c.MaxBody = -1 },
+		`gateway: max_bodies: is 1024; it must be from 1048576 to 1073741824`: func(c *gateway.Config) { c.MaxBodies = 1024 },
+		`gateway: route GET /m: max_body: is 2048; it must be from -1 to 1024`: func(c *gateway.Config) {
+			c.MaxBody, c.MaxBodies, c.Routes[0].MaxBody = 1, 1024, 2048
+		},
 		`gateway: concurrency: is -1; it must be from 1 to 1000000`:                                              func(c *gateway.Config) { c.Concurrency = -1 },
 		`gateway: body_timeout: is 2h0m0s; it must be from 1ms to 1h0m0s`:                                        func(c *gateway.Config) { c.BodyTimeout = 2 * time.Hour },
 		`gateway: write_timeout: is -1ns; it must be from 1ms to 1h0m0s`:                                         func(c *gateway.Config) { c.WriteTimeout = -1 },
@@ -24,8 +28,8 @@ func TestConfigThatCannotWorkIsRefusedByField(t *testing.T) {
 		`gateway: headers.out: "Access-Control-Allow-Origin" is the gateway's own: it is mapped without being listed, or never`: func(c *gateway.Config) {
 			c.Headers.Out = []string{"Access-Control-Allow-Origin"}
 		},
-		`gateway: cors.origins: "shop.example" is not an origin, such as https://shop.example`: func(c *gateway.Config) { c.CORS.Origins = []string{"shop.example"} },
-		`gateway: cors.origins: "https://a.example/" is not an origin, such as https://shop.example`: func(c *gateway.Config) {
+		`gateway: cors.origins: "shop.example" is not an origin as browsers send it, such as https://shop.example: in lower case, without a path, a star or the scheme's own port`: func(c *gateway.Config) { c.CORS.Origins = []string{"shop.example"} },
+		`gateway: cors.origins: "https://a.example/" is not an origin as browsers send it, such as https://shop.example: in lower case, without a path, a star or the scheme's own port`: func(c *gateway.Config) {
 			c.CORS.Origins = []string{"https://a.example/"}
 		},
 		`gateway: cors.credentials: cannot go with the origin "*": every page could act as its reader`: func(c *gateway.Config) {
@@ -68,6 +72,23 @@ func TestConfigThatCannotWorkIsRefusedByField(t *testing.T) {
 		change(&cfg)
 		if found := gateway.Check(cfg); len(found) != 1 || found[0].Error() != want {
 			t.Errorf("%q\nwant\n%s", found, want)
+		}
+	}
+}
+
+// An origin that no browser sends would be refused to every page, and nobody would know why.
+func TestOriginsThatNeverMatchAreRefused(t *testing.T) {
+	t.Parallel()
+	for origin, want := range map[string]bool{
+		"https://a.example": true, "http://a.example:8080": true, "http://localhost:443": true, "https://[::1]:8443": true, "https://xn--bcher-kva.example": true,
+		"null": false, "https://A.example": false, "HTTPS://a.example": false, "https://*.a.example": false, "https://a.example:443": false,
+		"http://a.example:80": false, "https://a.example:": false, "https://b\u00fccher.example": false, "https://u@a.example": false, "ftp://a.example": false,
+		"https://a.example?": false, "https://a.example#": false, "": false, "https://": false,
+	} {
+		cfg := routes(gateway.Route{Pattern: "GET /m", Method: "m"})
+		cfg.CORS.Origins = []string{origin}
+		if found := gateway.Check(cfg); (len(found) == 0) != want {
+			t.Errorf("%q: %q", origin, found)
 		}
 	}
 }

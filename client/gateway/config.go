@@ -19,9 +19,13 @@ type Config struct {
 	// MaxBody bounds the bodies of requests, in bytes, on routes that do not say. The
 	// client's own bound, MaxRequest, holds too. Default: 1 MiB; 1 to 128 MiB.
 	MaxBody int
+	// MaxBodies bounds the bytes of the bodies of all requests at work, those that are
+	// still arriving among them; the request that goes past it is refused with 503.
+	// They take two to three times as much memory while they arrive. Default: 256 MiB;
+	// MaxBody of any route to 1 GiB.
+	MaxBodies int
 	// Concurrency bounds the requests at work on all routes together; one more is
-	// refused at once with 503. With MaxBody it bounds what bodies take of the memory.
-	// Default: 4,096; 1 to 1,000,000.
+	// refused at once with 503. Default: 4,096; 1 to 1,000,000.
 	Concurrency int
 	// BodyTimeout is how long a request's body may take to arrive. Default: 30 s; 1 ms
 	// to 1 h.
@@ -151,6 +155,7 @@ type CORS struct {
 
 func (c Config) withDefaults() Config {
 	setDefault(&c.MaxBody, 1<<20)
+	setDefault(&c.MaxBodies, 256<<20)
 	setDefault(&c.Concurrency, 4096)
 	setDefault(&c.BodyTimeout, 30*time.Second)
 	setDefault(&c.WriteTimeout, 30*time.Second)

@@ -24,6 +24,7 @@ type exchange struct {
 
 	route    *endpoint // nil if there is none
 	identity Identity
+	held     int // slots of the gateway's bodies
 	called   bool
 
 	// For the log.
@@ -41,6 +42,10 @@ func (x *exchange) serve() *problem {
 	if x.g.draining.Load() || ambiguous(x.r) {
 		x.w.Header().Set("Connection", "close")
 	}
+	if x.hasBody() {
+		// Of a body that nobody reads net/http reads the rest, as long as it takes.
+		_ = x.control.SetReadDeadline(time.Now().Add(x.g.cfg.BodyTimeout))
+	}
 	x.route = x.g.routes.find(x.r)
 	if x.allowOrigin() {
 		return nil
@@ -52,12 +57,10 @@ func (x *exchange) serve() *problem {
 		x.route.page(x)
 		return nil
 	}
-	if !x.g.slots.take() {
-		p := refusal(http.StatusServiceUnavailable, ReasonGatewayLimit, "the gateway has too many requests at work")
-		p.retryAfter = 1
-		return p
+	if !x.g.slots.take(1) {
+		return full("the gateway has too many requests at work")
 	}
-	defer x.g.slots.free()
+	defer x.g.slots.free(1)
 	if p := x.identify(); p != nil {
 		return p
 	}
@@ -66,10 +69,11 @@ func (x *exchange) serve() *problem {
 			return limited(wait)
 		}
 	}
-	if !x.route.slots.take() {
+	if !x.route.slots.take(1) {
 		return limited(time.Second)
 	}
-	defer x.route.slots.free()
+	defer x.route.slots.free(1)
+	defer func() { x.g.bodies.free(x.held) }()
 	return x.call()
 }
 
@@ -94,6 +98,12 @@ func (x *exchange) lost() *problem {
 		return nil
 	}
 	return refusal(http.StatusMethodNotAllowed, ReasonMethodNotAllowed, "the path has other methods: see the header Allow")
+}
+
+func full(detail string) *problem {
+	p := refusal(http.StatusServiceUnavailable, ReasonGatewayLimit, detail)
+	p.retryAfter = 1
+	return p
 }
 
 func limited(wait time.Duration) *problem {

@@ -22,6 +22,7 @@ type Gateway struct {
 	openAPI []byte
 	cors    cors
 	slots   slots
+	bodies  slots // bytes
 
 	draining atomic.Bool
 	requests atomic.Uint64
@@ -44,7 +45,7 @@ func New(c *client.Client, cfg Config) (*Gateway, error) {
 	for i := range cfg.Routes {
 		cfg.Routes[i] = cfg.Routes[i].clone()
 	}
-	g := &Gateway{client: c, cfg: cfg, slots: slots{most: int64(cfg.Concurrency)}}
+	g := &Gateway{client: c, cfg: cfg, slots: slots{most: int64(cfg.Concurrency)}, bodies: slots{most: int64(cfg.MaxBodies)}}
 	g.routes, _ = compile(cfg)
 	g.cors = newCORS(cfg, g.routes)
 	g.openAPI = openAPI(cfg, g.routes)

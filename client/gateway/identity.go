@@ -31,9 +31,10 @@ func BearerTokens(subjects map[[sha256.Size]byte]string) func(*http.Request) (Id
 			return Identity{}, warren.Errorf(warren.CodeUnauthenticated, "a bearer token is missing")
 		}
 		scheme, token, _ := strings.Cut(values[0], " ")
+		token = strings.Trim(token, " ")
 		// The time that the look-up takes tells of the hash alone.
-		subject, known := subjects[sha256.Sum256([]byte(strings.Trim(token, " ")))]
-		if !strings.EqualFold(scheme, "Bearer") || !known {
+		subject, known := subjects[sha256.Sum256([]byte(token))]
+		if !strings.EqualFold(scheme, "Bearer") || token == "" || !known {
 			return Identity{}, warren.Errorf(warren.CodeUnauthenticated, "the bearer token is not valid")
 		}
 		return Identity{Subject: subject}, nil
@@ -56,8 +57,5 @@ func (x *exchange) identify() *problem {
 		p.outcome = warren.NotExecuted
 	}
 	p.cause = err
-	if p.status == http.StatusUnauthorized {
-		x.w.Header().Set("WWW-Authenticate", x.g.cfg.Challenge)
-	}
 	return p
 }

@@ -93,8 +93,9 @@ func TestRequestsWithOneKeyJoinWhileTheFirstIsUnderWay(t *testing.T) {
 		r.Serve(rig.Named("m"), gate.Handle)
 		g := newGateway(r, routes(gateway.Route{Pattern: "POST /m", Method: "m"}))
 		done := make(chan response, 2)
-		for range 2 {
-			go func() { done <- ask(r.T.Context(), g, "POST", "/m", "x", head{"Idempotency-Key": "k"}) }()
+		for _, span := range []string{"b7ad6b7169203331", "00f067aa0ba902b7"} { // a request that is made again has another
+			headers := head{"Idempotency-Key": "k", "Traceparent": "00-0af7651916cd43dd8448eb211c80319c-" + span + "-01", "Baggage": "s=" + span}
+			go func() { done <- ask(r.T.Context(), g, "POST", "/m", "x", headers) }()
 			synctest.Wait()
 		}
 		<-gate.Entered

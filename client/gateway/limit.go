@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"errors"
+	"io"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -13,16 +15,35 @@ type slots struct {
 	used atomic.Int64
 }
 
-// take takes a slot, which free gives back.
-func (s *slots) take() bool {
-	if n := s.used.Add(1); s.most > 0 && n > s.most {
-		s.used.Add(-1)
+// take takes n slots or none; free gives them back.
+func (s *slots) take(n int) bool {
+	if used := s.used.Add(int64(n)); s.most > 0 && used > s.most {
+		s.free(n)
 		return false
 	}
 	return true
 }
 
-func (s *slots) free() { s.used.Add(-1) }
+func (s *slots) free(n int) { s.used.Add(-int64(n)) }
+
+// errFull ends what is read past the slots of a metered reader.
+var errFull = errors.New("gateway: the bodies of requests have no room left")
+
+// metered takes a slot for each byte that is read.
+type metered struct {
+	from  io.Reader
+	slots *slots
+	taken int
+}
+
+func (m *metered) Read(p []byte) (int, error) {
+	n, err := m.from.Read(p)
+	if !m.slots.take(n) {
+		return 0, errFull
+	}
+	m.taken += n
+	return n, err
+}
 
 // bucket is a token bucket.
 type bucket struct {

@@ -99,6 +99,9 @@ func (x *exchange) refuse(p *problem) {
 	if p.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(p.retryAfter))
 	}
+	if p.status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", x.g.cfg.Challenge)
+	}
 	x.named(p.callID, p.replayed)
 	h.Set("Cache-Control", "no-store")
 	// What a server says may be any bytes, and becomes text here.

@@ -31,7 +31,8 @@ func (e *endpoint) mapReply(reply *warren.Reply) (answer, *problem) {
 		}
 		a.status = n
 	}
-	if bodiless := a.status == http.StatusNoContent || a.status == http.StatusNotModified; bodiless && len(reply.Body) > 0 {
+	bodiless := a.status == http.StatusNoContent || a.status == http.StatusResetContent || a.status == http.StatusNotModified
+	if bodiless && len(reply.Body) > 0 {
 		return a, badReply(reply, "the reply has a body, and a status that cannot have one")
 	}
 	for key, value := range reply.Header {

@@ -78,6 +78,7 @@ func TestReplyThatHTTPCannotTellIsABadGateway(t *testing.T) {
 			{Header: warren.Header{"http.header.location": "/a", "http.header.Location": "/b"}},
 			{ContentType: "text/plain\r\nX: y", Body: []byte("x")}, {ContentEncoding: "gzip\n", Body: []byte("x")},
 			{Header: warren.Header{"http.status": "204"}, Body: []byte("x")}, {Header: warren.Header{"http.status": "304"}, Body: []byte("x")},
+			{Header: warren.Header{"http.status": "205"}, Body: []byte("x")},
 		} {
 			*reply = broken
 			resp := ask(r.T.Context(), g, "GET", "/m", "", nil)
@@ -85,6 +86,20 @@ func TestReplyThatHTTPCannotTellIsABadGateway(t *testing.T) {
 			if p.CallID == "" || resp.Header.Get("Set-Cookie") != "" || resp.Header.Get("Location") != "" || resp.Header.Get("X") != "" {
 				r.T.Errorf("%+v, %q", p, resp.Header)
 			}
+		}
+	})
+}
+
+func TestEvery401HasTheChallenge(t *testing.T) {
+	rig.Bubble(t, func(r *rig.Rig) {
+		r.Serve(rig.Named("m"), func(context.Context, *warren.Request) (*warren.Reply, error) {
+			return nil, warren.Errorf(warren.CodeUnauthenticated, "the session has ended")
+		})
+		g := newGateway(r, routes(gateway.Route{Pattern: "GET /m", Method: "m"}))
+		resp := ask(r.T.Context(), g, "GET", "/m", "", nil)
+		p := wantProblem(r.T, resp, 401, "unauthenticated", "", "executed")
+		if p.Detail != "the session has ended" || resp.Header.Get("WWW-Authenticate") != "Bearer" {
+			r.T.Errorf("%+v, %q", p, resp.Header)
 		}
 	})
 }

@@ -191,6 +191,8 @@ func typed(kind, text string) (any, bool) {
 	}
 }
 
+func (x *exchange) hasBody() bool { return x.r.Body != nil && x.r.Body != http.NoBody }
+
 // body reads the request's body, within its bound and its time.
 func (x *exchange) body() ([]byte, *problem) {
 	most := int64(x.route.maxBody)
@@ -202,12 +204,17 @@ func (x *exchange) body() ([]byte, *problem) {
 	if x.r.ContentLength > most {
 		return nil, tooLarge()
 	}
-	if x.r.Body == nil || x.r.Body == http.NoBody {
+	if !x.hasBody() {
 		return nil, nil
 	}
 	_ = x.control.SetReadDeadline(time.Now().Add(x.g.cfg.BodyTimeout))
-	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, most))
-	x.received = len(body)
+	if x.r.ProtoMajor == 1 {
+		// To read may be to write 100 Continue, to one who reads nothing.
+		_ = x.control.SetWriteDeadline(time.Now().Add(x.g.cfg.WriteTimeout))
+	}
+	meter := &metered{from: http.MaxBytesReader(x.w, x.r.Body, most), slots: &x.g.bodies}
+	body, err := io.ReadAll(meter)
+	x.received, x.held = len(body), meter.taken
 	if err == nil {
 		// One that passed later would be taken for the caller's going away.
 		_ = x.control.SetReadDeadline(time.Time{})
@@ -218,6 +225,8 @@ func (x *exchange) body() ([]byte, *problem) {
 	switch {
 	case errors.As(err, &large):
 		return nil, tooLarge()
+	case errors.Is(err, errFull):
+		return nil, full("the gateway has too many bytes of requests at work")
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, refusal(http.StatusRequestTimeout, ReasonBodyTimeout, "the body did not arrive in time")
 	case x.r.Context().Err() != nil:

@@ -188,7 +188,7 @@ func allowed(lists ...[]string) []string {
 // find returns the endpoint of a request, nil if there is none. The mux is not asked
 // to answer: it would redirect, and in words of its own.
 func (rs *routes) find(r *http.Request) *endpoint {
-	if r.URL.Path == "" || cleanPath(r.URL.EscapedPath()) != r.URL.EscapedPath() {
+	if !strings.HasPrefix(r.URL.Path, "/") || cleanPath(r.URL.EscapedPath()) != r.URL.EscapedPath() {
 		return nil
 	}
 	h, _ := rs.mux.Handler(r)

@@ -129,6 +129,80 @@ func TestCallMayTakeLongerThanItsBody(t *testing.T) {
 	}
 }
 
+// A refusal does not read the body, but net/http does, to keep the connection.
+func TestBodyThatIsRefusedAndNeverComesHoldsNoConnection(t *testing.T) {
+	t.Parallel()
+	s := run(t, gateway.ServerConfig{}, func(cfg *gateway.Config) {
+		cfg.BodyTimeout = 50 * time.Millisecond
+		cfg.Authenticate = func(*http.Request) (gateway.Identity, error) { return gateway.Identity{}, http.ErrNoCookie }
+	})
+	for request, want := range map[string]string{
+		"POST /m": "401 ", "POST /nothing": "404 ", "PUT /m": "405 ", "OPTIONS /m": "204 ", "GET /healthz": "200 ",
+	} {
+		for _, length := range []string{"Content-Length: 9", "Transfer-Encoding: chunked"} {
+			answer := s.raw(t, request+" HTTP/1.1\r\nHost: x\r\n"+length+"\r\n\r\n")
+			if !strings.HasPrefix(answer, "HTTP/1.1 "+want) {
+				t.Errorf("%s, %s: %q", request, length, answer)
+			}
+		}
+	}
+}
+
+// What slow callers may have in memory is bounded for all of them together, and is
+// given back when they end, whichever way.
+func TestBodiesThatArriveSlowlyHaveOneBound(t *testing.T) {
+	t.Parallel()
+	s := run(t, gateway.ServerConfig{}, func(cfg *gateway.Config) { cfg.MaxBody, cfg.MaxBodies = 8, 10 })
+	whole := func() string {
+		return s.raw(t, "POST /m HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 8\r\n\r\n12345678")
+	}
+	for name, end := range map[string]func(net.Conn){
+		"answered": func(conn net.Conn) {
+			_, _ = io.WriteString(conn, "12")
+			if answer, err := io.ReadAll(conn); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 200 ") {
+				t.Errorf("%q, %v", answer, err)
+			}
+		},
+		"gone": func(conn net.Conn) { _ = conn.Close() },
+	} {
+		slow := s.dial(t)
+		if _, err := io.WriteString(slow, "POST /m HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 8\r\n\r\n123456"); err != nil {
+			t.Fatal(err)
+		}
+		rig.Eventually(t, "there is no room", func() bool {
+			answer := whole()
+			return strings.HasPrefix(answer, "HTTP/1.1 503 ") && strings.Contains(answer, `"reason":"gateway_limit"`) && strings.Contains(answer, "Retry-After: 1")
+		})
+		end(slow)
+		rig.Eventually(t, "there is room after one is "+name, func() bool { return strings.HasPrefix(whole(), "HTTP/1.1 200 ") })
+	}
+}
+
+// Whatever a request names, if it is no path it has no route, and nothing is called.
+func TestTargetThatIsNoPathHasNoRoute(t *testing.T) {
+	t.Parallel()
+	s := run(t, gateway.ServerConfig{}, func(cfg *gateway.Config) {
+		for _, method := range []string{"GET", "POST", "OPTIONS", "PRI"} {
+			cfg.Routes = append(cfg.Routes, gateway.Route{Pattern: method + " /{any...}", Method: "m"}, gateway.Route{Pattern: method + " /{$}", Method: "m"})
+		}
+	})
+	for _, line := range []string{
+		"GET *", "POST *", "CONNECT m:80", "CONNECT /m", "TRACE /m", "GET http://x", "GET http:m", "GET m", "GET ", "PRI *",
+	} {
+		answer := s.raw(t, line+" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+		if !strings.HasPrefix(answer, "HTTP/1.1 4") || strings.Contains(answer, "Warren-Call-Id") || strings.Count(answer, "\r\n\r\n") != 1 {
+			t.Errorf("%s: %q", line, answer)
+		}
+	}
+	if answer := s.raw(t, "OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); !strings.HasPrefix(answer, "HTTP/1.1 200 ") || strings.Contains(answer, "Warren-Call-Id") {
+		t.Errorf("OPTIONS *: %q", answer)
+	}
+	// An absolute one names the path too; whose host it is makes no difference.
+	if answer := s.raw(t, "GET http://elsewhere/m HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); !strings.HasPrefix(answer, "HTTP/1.1 200 ") {
+		t.Errorf("%q", answer)
+	}
+}
+
 func TestBodyIsNotAskedForIfItWillBeRefused(t *testing.T) {
 	t.Parallel()
 	s := run(t, gateway.ServerConfig{}, func(cfg *gateway.Config) { cfg.MaxBody = 4 })

@@ -23,7 +23,7 @@ const (
 	ReasonBodyIncomplete   = "body_incomplete"    // invalid_argument, 400: the body is not as its headers say
 	ReasonBodyTimeout      = "body_timeout"       // deadline_exceeded, 408: the body did not arrive in time
 	ReasonRouteLimit       = "route_limit"        // resource_exhausted, 429: the route's concurrency or rate
-	ReasonGatewayLimit     = "gateway_limit"      // unavailable, 503: the gateway's concurrency
+	ReasonGatewayLimit     = "gateway_limit"      // unavailable, 503: the gateway's concurrency, or the bytes of all bodies
 )
 
 // kind is how a code, or a reason, is told to HTTP callers: by a status, and by a text

@@ -7,6 +7,7 @@ import (
 
 	"github.com/warren-rpc/warren/client/gateway"
 	"github.com/warren-rpc/warren/internal/configfile"
+	"github.com/warren-rpc/warren/reliability"
 )
 
 // place is what has a position: a field of a route, or of the file if the route is
@@ -58,6 +59,9 @@ func (d *decoder) decode() {
 			decodeField(d, &d.file, topFields, known, "", "", key, at, node)
 		}
 	})
+	if at, there := d.places[place{"", "auth"}]; there && d.file.Tokens == "" && len(d.Findings) == 0 {
+		d.Add(at, reliability.LevelError, "auth", "has no tokens: everybody could call")
+	}
 	if !routes && len(d.Findings) == 0 {
 		d.Missing()
 	}
@@ -95,6 +99,9 @@ func decodeField[T any](
 		return
 	}
 	v, wrong := read(f.kind, configfile.Resolve(node))
+	if wrong == "" && f.above && v.zero() {
+		wrong = "is 0; leave it out for the default"
+	}
 	if wrong != "" {
 		d.Refuse(at, full, "%s", wrong)
 		return

@@ -37,6 +37,9 @@ type value struct {
 	kinds    map[string]string
 }
 
+// zero reports whether a number, a size or a duration is 0.
+func (v value) zero() bool { return v.count == 0 && v.number == 0 && v.duration == 0 }
+
 // field is a name that may stand in a file, or in a part of it.
 type field[T any] struct {
 	name string
@@ -44,18 +47,24 @@ type field[T any] struct {
 	doc  string
 	set  func(*T, value)
 	part []field[T] // of kindPart
+
+	// above says that 0 is out of bounds. In the structs it stands for the default,
+	// which whoever writes 0 does not mean.
+	above bool
 }
 
 var topFields = []field[File]{
 	{name: "title", kind: kindText, doc: "Of the OpenAPI document.", set: func(f *File, v value) { f.Gateway.Title = v.text }},
 	{name: "version", kind: kindText, doc: "Of the OpenAPI document.", set: func(f *File, v value) { f.Gateway.Version = v.text }},
-	{name: "max_body", kind: kindSize, doc: "The largest body of a request on routes that do not say. Default: 1MiB; from 1 to 128MiB.",
+	{name: "max_body", kind: kindSize, above: true, doc: "The largest body of a request on routes that do not say. Default: 1MiB; from 1 to 128MiB.",
 		set: func(f *File, v value) { f.Gateway.MaxBody = v.count }},
-	{name: "concurrency", kind: kindCount, doc: "Requests at work on all routes; one more is refused with 503. Default: 4096; from 1 to 1000000.",
+	{name: "max_bodies", kind: kindSize, above: true, doc: "The bodies of all requests at work together; one that goes past it is refused with 503. Default: 256MiB; from max_body to 1GiB.",
+		set: func(f *File, v value) { f.Gateway.MaxBodies = v.count }},
+	{name: "concurrency", kind: kindCount, above: true, doc: "Requests at work on all routes; one more is refused with 503. Default: 4096; from 1 to 1000000.",
 		set: func(f *File, v value) { f.Gateway.Concurrency = v.count }},
-	{name: "body_timeout", kind: kindDuration, doc: "How long a body may take to arrive. Default: 30s; from 1ms to 1h.",
+	{name: "body_timeout", kind: kindDuration, above: true, doc: "How long a body may take to arrive. Default: 30s; from 1ms to 1h.",
 		set: func(f *File, v value) { f.Gateway.BodyTimeout = v.duration }},
-	{name: "write_timeout", kind: kindDuration, doc: "How long a caller may take to read its reply. Default: 30s; from 1ms to 1h.",
+	{name: "write_timeout", kind: kindDuration, above: true, doc: "How long a caller may take to read its reply. Default: 30s; from 1ms to 1h.",
 		set: func(f *File, v value) { f.Gateway.WriteTimeout = v.duration }},
 	{name: "challenge", kind: kindText, doc: "The header WWW-Authenticate of refusals. Default: Bearer.",
 		set: func(f *File, v value) { f.Gateway.Challenge = v.text }},
@@ -80,15 +89,15 @@ var topFields = []field[File]{
 			set: func(f *File, v value) { f.Tokens = v.text }},
 	}},
 	{name: "server", kind: kindPart, doc: "What connections may take.", part: []field[File]{
-		{name: "header_timeout", kind: kindDuration, doc: "How long the head of a request may take to arrive. Default: 5s; from 1ms to 1h.",
+		{name: "header_timeout", kind: kindDuration, above: true, doc: "How long the head of a request may take to arrive. Default: 5s; from 1ms to 1h.",
 			set: func(f *File, v value) { f.Server.HeaderTimeout = v.duration }},
-		{name: "idle_timeout", kind: kindDuration, doc: "How long a connection is kept between requests. Default: 2m; from 1ms to 24h.",
+		{name: "idle_timeout", kind: kindDuration, above: true, doc: "How long a connection is kept between requests. Default: 2m; from 1ms to 24h.",
 			set: func(f *File, v value) { f.Server.IdleTimeout = v.duration }},
-		{name: "max_header_bytes", kind: kindSize, doc: "The largest head of a request. Default: 32KiB; from 4KiB to 1MiB.",
+		{name: "max_header_bytes", kind: kindSize, above: true, doc: "The largest head of a request. Default: 32KiB; from 4KiB to 1MiB.",
 			set: func(f *File, v value) { f.Server.MaxHeaderBytes = v.count }},
 		{name: "drain_delay", kind: kindDuration, doc: "How long connections are accepted after the stop, while /readyz says so. Default: 0s; up to 10m.",
 			set: func(f *File, v value) { f.Server.DrainDelay = v.duration }},
-		{name: "drain_timeout", kind: kindDuration, doc: "How long requests at work may take after that. Default: 20s; from 1ms to 1h.",
+		{name: "drain_timeout", kind: kindDuration, above: true, doc: "How long requests at work may take after that. Default: 20s; from 1ms to 1h.",
 			set: func(f *File, v value) { f.Server.DrainTimeout = v.duration }},
 		{name: "h2c", kind: kindBool, doc: "HTTP/2 without TLS, for proxies. Default: false.", set: func(f *File, v value) { f.Server.H2C = v.flag }},
 	}},
@@ -103,7 +112,7 @@ const (
 
 var routeFields = []field[gateway.Route]{
 	{name: "method", kind: kindText, doc: "What is called. Required.", set: func(r *gateway.Route, v value) { r.Method = v.text }},
-	{name: "timeout", kind: kindDuration, doc: "Bounds the call; callers may ask for less by Request-Timeout. Default: that of the method's policy; up to 24h.",
+	{name: "timeout", kind: kindDuration, above: true, doc: "Bounds the call; callers may ask for less by Request-Timeout. Default: that of the method's policy; up to 24h.",
 		set: func(r *gateway.Route, v value) { r.Timeout = v.duration }},
 	{name: "max_body", kind: kindSize, doc: "The largest body; 0: none is taken. Default: the file's; up to 128MiB.", set: func(r *gateway.Route, v value) {
 		if r.MaxBody = v.count; v.count == 0 {
@@ -113,9 +122,9 @@ var routeFields = []field[gateway.Route]{
 	{name: "concurrency", kind: kindCount, doc: "Requests at work; one more is refused with 429. Default: 0, no bound but the file's; up to 1000000.",
 		set: func(r *gateway.Route, v value) { r.Concurrency = v.count }},
 	{name: "rate", kind: kindPart, doc: "Requests over it are refused with 429.", part: []field[gateway.Route]{
-		{name: "per_second", kind: kindNumber, doc: "How many come to be allowed in a second. Above 0, up to 1000000.",
+		{name: "per_second", kind: kindNumber, above: true, doc: "How many come to be allowed in a second. Above 0, up to 1000000.",
 			set: func(r *gateway.Route, v value) { r.Rate.PerSecond = v.number }},
-		{name: "burst", kind: kindCount, doc: "How many may come at once. Default: per_second; up to 1000000.", set: func(r *gateway.Route, v value) { r.Rate.Burst = v.count }},
+		{name: "burst", kind: kindCount, above: true, doc: "How many may come at once. Default: per_second; up to 1000000.", set: func(r *gateway.Route, v value) { r.Rate.Burst = v.count }},
 	}},
 	{name: "idempotent", kind: kindBool, doc: "The handler may run more than once for a call, by nature or since its server has a store. Default: what the method's policy says.",
 		set: func(r *gateway.Route, v value) { r.Idempotent = v.flag }},

@@ -42,6 +42,7 @@ $schema: x
 title: T
 version: 1.10
 max_body: 2KiB
+max_bodies: 3MiB
 concurrency: 7
 body_timeout: 1s
 write_timeout: 2s
@@ -76,7 +77,7 @@ routes:
 	}
 	want := gatewayfile.File{
 		Gateway: gateway.Config{
-			Title: "T", Version: "1.10", MaxBody: 2048, Concurrency: 7, BodyTimeout: time.Second, WriteTimeout: 2 * time.Second, Challenge: `Bearer realm="x"`,
+			Title: "T", Version: "1.10", MaxBody: 2048, MaxBodies: 3 << 20, Concurrency: 7, BodyTimeout: time.Second, WriteTimeout: 2 * time.Second, Challenge: `Bearer realm="x"`,
 			Headers: gateway.Headers{In: []string{"X-A"}, Out: []string{"X-B"}},
 			CORS:    gateway.CORS{Origins: []string{"https://a.example"}, Headers: []string{"X-C"}, Credentials: true, MaxAge: -1},
 			Schemas: got.Gateway.Schemas,
@@ -119,35 +120,41 @@ func TestMistakesAreToldWithTheirLineAndField(t *testing.T) {
 		"routes: [":                          `f:1:1: is not YAML: did not find expected node content`,
 		"routes:\n":                          `f:1:1: routes: there are none`,
 		"routes: {}\nmaxbody: 1":             `f:2:1: maxbody: is not known; did you mean max_body?`,
-		"routes: {}\nzzz: 1":                 `f:2:1: zzz: is not known; it may have title, version, max_body, concurrency, body_timeout, write_timeout, challenge, headers, cors, auth, server, schemas, routes`,
+		"routes: {}\nzzz: 1":                 `f:2:1: zzz: is not known; it may have title, version, max_body, max_bodies, concurrency, body_timeout, write_timeout, challenge, headers, cors, auth, server, schemas, routes`,
 		"routes:\n  GET /a:\n":               `f:2:3: routes.GET /a.method: the method name is empty`,
 		"routes:\n  GET /a: {method: a b}\n": `f:2:12: routes.GET /a.method: method name "a b": byte 1 is not one of [A-Za-z0-9._-]`,
 		"routes:\n  /a: {method: m}\n":       `f:2:3: routes./a: the pattern must be a method, a blank and a path, such as "GET /orders/{id}"`,
-		"routes:\n  GET /a: {method: m, timeout: 5}\n":                                      `f:2:23: routes.GET /a.timeout: is "5"; write a duration such as "250ms"`,
-		"routes:\n  GET /a: {method: m, timeout: 25h}\n":                                    `f:2:23: routes.GET /a.timeout: is 25h0m0s; it must be from 0s to 24h0m0s`,
-		"routes:\n  GET /a: {method: m, max_body: 1GB}\n":                                   `f:2:23: routes.GET /a.max_body: is "1GB"; write a size such as "64KiB"`,
-		"routes:\n  GET /a: {method: m, max_body: 200MiB}\n":                                `f:2:23: routes.GET /a.max_body: is 209715200; it must be from -1 to 134217728`,
-		"routes:\n  GET /a: {method: m, max_body: 99999999999MiB}\n":                        `f:2:23: routes.GET /a.max_body: is "99999999999MiB"; write a size such as "64KiB"`,
-		"routes:\n  GET /a: {method: m, idempotent: yes}\n":                                 `f:2:23: routes.GET /a.idempotent: is "yes"; write true or false`,
-		"routes:\n  GET /a: {method: m, concurrency: 1.5}\n":                                `f:2:23: routes.GET /a.concurrency: is "1.5"; write a whole number`,
-		"routes:\n  GET /a: {method: m, rate: 5}\n":                                         `f:2:23: routes.GET /a.rate: is "5"; it must be a mapping`,
-		"routes:\n  GET /a: {method: m, rate: {burst: 5}}\n":                                `f:2:23: routes.GET /a.rate.per_second: is not there, and so the burst says nothing`,
-		"routes:\n  GET /a: {method: m, rate: {per_secnd: 5}}\n":                            `f:2:30: routes.GET /a.rate.per_secnd: is not known; did you mean per_second?`,
-		"routes:\n  GET /a: {method: m, headers: {in: X-A}}\n":                              `f:2:33: routes.GET /a.headers.in: is "X-A"; write a list of texts`,
-		"routes:\n  GET /a: {method: m, headers: {in: [TE]}}\n":                             `f:2:33: routes.GET /a.headers.in: "TE" is about a connection, not a message`,
-		"routes:\n  GET /a: {method: m, payload: [n]}\n":                                    `f:2:23: routes.GET /a.payload: is a list; write the name of a parameter, or a mapping of names to types`,
-		"routes:\n  GET /a: {method: m, reply: [1]}\n":                                      `f:2:23: routes.GET /a.reply: is a list; write a JSON Schema, or a text that refers to one`,
-		"routes:\n  GET /a: {method: m}\n  GET /a: {method: n}\n":                           `f:3:3: routes.GET /a: is there twice, first on line 2`,
-		"routes:\n  GET /a/{x}: {method: m}\n  GET /a/{y}: {method: n}\n":                   `f:3:3: routes.GET /a/{y}: matches what the route "GET /a/{x}" matches, and neither is the more specific one`,
-		"routes:\n  GET /readyz: {method: m}\n":                                             `f:2:3: routes.GET /readyz: the gateway itself answers at /readyz`,
-		"routes:\n  GET /a: {<<: {method: m}}\n":                                            `f:2:12: routes.GET /a: merge keys (<<) are not read; say what routes share at the top of the file`,
-		"server: {idle_timeout: 0s, h2c: true}\nmax_body: 0\nroutes: {GET /a: {method: m}}": "",
-		"server:\n  max_header_bytes: 1\nroutes: {GET /a: {method: m}}":                     `f:2:3: server.max_header_bytes: is 1; it must be from 4096 to 1048576`,
-		"cors:\n  origins: [\"*\"]\n  credentials: true\nroutes: {GET /a: {method: m}}":     `f:3:3: cors.credentials: cannot go with the origin "*": every page could act as its reader`,
-		"cors: {origins: *x}\nroutes: {}":                                                   `f:1:1: is not YAML: unknown anchor 'x' referenced`,
-		"schemas: {S: 5}\nroutes: {GET /a: {method: m}}":                                    `f:1:1: schemas: has S, which is not a JSON Schema, or a text that refers to one`,
-		"auth: {tokens: }\nroutes: {GET /a: {method: m}}":                                   `f:1:8: auth.tokens: is nothing; write a text`,
-		"routes: {GET /a: {method: m}}\n---\nroutes: {}":                                    `f:2:1: a second document begins here; one is allowed`,
+		"routes:\n  GET /a: {method: m, timeout: 5}\n":                                                     `f:2:23: routes.GET /a.timeout: is "5"; write a duration such as "250ms"`,
+		"routes:\n  GET /a: {method: m, timeout: 25h}\n":                                                   `f:2:23: routes.GET /a.timeout: is 25h0m0s; it must be from 0s to 24h0m0s`,
+		"routes:\n  GET /a: {method: m, max_body: 1GB}\n":                                                  `f:2:23: routes.GET /a.max_body: is "1GB"; write a size such as "64KiB"`,
+		"routes:\n  GET /a: {method: m, max_body: 200MiB}\n":                                               `f:2:23: routes.GET /a.max_body: is 209715200; it must be from -1 to 134217728`,
+		"routes:\n  GET /a: {method: m, max_body: 99999999999MiB}\n":                                       `f:2:23: routes.GET /a.max_body: is "99999999999MiB"; write a size such as "64KiB"`,
+		"routes:\n  GET /a: {method: m, idempotent: yes}\n":                                                `f:2:23: routes.GET /a.idempotent: is "yes"; write true or false`,
+		"routes:\n  GET /a: {method: m, concurrency: 1.5}\n":                                               `f:2:23: routes.GET /a.concurrency: is "1.5"; write a whole number`,
+		"routes:\n  GET /a: {method: m, rate: 5}\n":                                                        `f:2:23: routes.GET /a.rate: is "5"; it must be a mapping`,
+		"routes:\n  GET /a: {method: m, rate: {burst: 5}}\n":                                               `f:2:23: routes.GET /a.rate.per_second: is not there, and so the burst says nothing`,
+		"routes:\n  GET /a: {method: m, rate: {per_secnd: 5}}\n":                                           `f:2:30: routes.GET /a.rate.per_secnd: is not known; did you mean per_second?`,
+		"routes:\n  GET /a: {method: m, headers: {in: X-A}}\n":                                             `f:2:33: routes.GET /a.headers.in: is "X-A"; write a list of texts`,
+		"routes:\n  GET /a: {method: m, headers: {in: [TE]}}\n":                                            `f:2:33: routes.GET /a.headers.in: "TE" is about a connection, not a message`,
+		"routes:\n  GET /a: {method: m, payload: [n]}\n":                                                   `f:2:23: routes.GET /a.payload: is a list; write the name of a parameter, or a mapping of names to types`,
+		"routes:\n  GET /a: {method: m, reply: [1]}\n":                                                     `f:2:23: routes.GET /a.reply: is a list; write a JSON Schema, or a text that refers to one`,
+		"routes:\n  GET /a: {method: m}\n  GET /a: {method: n}\n":                                          `f:3:3: routes.GET /a: is there twice, first on line 2`,
+		"routes:\n  GET /a/{x}: {method: m}\n  GET /a/{y}: {method: n}\n":                                  `f:3:3: routes.GET /a/{y}: matches what the route "GET /a/{x}" matches, and neither is the more specific one`,
+		"routes:\n  GET /readyz: {method: m}\n":                                                            `f:2:3: routes.GET /readyz: the gateway itself answers at /readyz`,
+		"routes:\n  GET /a: {<<: {method: m}}\n":                                                           `f:2:12: routes.GET /a: merge keys (<<) are not read; say what routes share at the top of the file`,
+		"server: {drain_delay: 0s, h2c: true}\nroutes: {GET /a: {method: m, max_body: 0, concurrency: 0}}": "",
+		"max_body: 0\nroutes: {GET /a: {method: m}}":                                                       `f:1:1: max_body: is 0; leave it out for the default`,
+		"server: {idle_timeout: 0s}\nroutes: {GET /a: {method: m}}":                                        `f:1:10: server.idle_timeout: is 0; leave it out for the default`,
+		"routes:\n  GET /a: {method: m, timeout: 0s}\n":                                                    `f:2:23: routes.GET /a.timeout: is 0; leave it out for the default`,
+		"routes:\n  GET /a: {method: m, rate: {per_second: 0}}\n":                                          `f:2:30: routes.GET /a.rate.per_second: is 0; leave it out for the default`,
+		"auth:\nroutes: {GET /a: {method: m}}":                                                             `f:1:1: auth: has no tokens: everybody could call`,
+		"auth: {}\nroutes: {GET /a: {method: m}}":                                                          `f:1:1: auth: has no tokens: everybody could call`,
+		"server:\n  max_header_bytes: 1\nroutes: {GET /a: {method: m}}":                                    `f:2:3: server.max_header_bytes: is 1; it must be from 4096 to 1048576`,
+		"cors:\n  origins: [\"*\"]\n  credentials: true\nroutes: {GET /a: {method: m}}":                    `f:3:3: cors.credentials: cannot go with the origin "*": every page could act as its reader`,
+		"cors: {origins: *x}\nroutes: {}":                                                                  `f:1:1: is not YAML: unknown anchor 'x' referenced`,
+		"schemas: {S: 5}\nroutes: {GET /a: {method: m}}":                                                   `f:1:1: schemas: has S, which is not a JSON Schema, or a text that refers to one`,
+		"auth: {tokens: }\nroutes: {GET /a: {method: m}}":                                                  `f:1:8: auth.tokens: is nothing; write a text`,
+		"routes: {GET /a: {method: m}}\n---\nroutes: {}":                                                   `f:2:1: a second document begins here; one is allowed`,
 	} {
 		_, err := gatewayfile.Parse("f", []byte(text))
 		var refused *gatewayfile.Error
@@ -248,11 +255,12 @@ func TestTokensAreReadAndNeverRepeated(t *testing.T) {
 	const one, two = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae", "fcde2b2edba56bf408601fb721fe9b5c338d10ee429ea04fae5511b68fbf8fb9"
 	for text, want := range map[string]string{
 		"# who\n\nada " + one + "\n bob\t" + strings.ToUpper(two) + "\r\nada " + one: "",
-		"":                                   ":1:1: has no tokens: nobody could call",
-		"ada\n":                              ":1:1: must be a subject, a blank, and 64 digits of hex: the SHA-256 of its token",
-		"\nada s3cr3t\n":                     ":2:1: must be a subject, a blank, and 64 digits of hex: the SHA-256 of its token",
-		"ada " + strings.Repeat("x", 64):     ":1:1: the second word is not hex",
-		"ada " + one + "\nbob " + one + "\n": ":2:1: two subjects have the same token",
+		"":                               ":1:1: has no tokens: nobody could call",
+		"ada\n":                          ":1:1: must be a subject, a blank, and 64 digits of hex: the SHA-256 of its token",
+		"\nada s3cr3t\n":                 ":2:1: must be a subject, a blank, and 64 digits of hex: the SHA-256 of its token",
+		"ada " + strings.Repeat("x", 64): ":1:1: the second word is not hex",
+		"ada e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855": ":1:1: is the SHA-256 of nothing: the token was empty when it was made",
+		"ada " + one + "\nbob " + one + "\n":                                   ":2:1: two subjects have the same token",
 	} {
 		path := filepath.Join(t.TempDir(), "tokens")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

@@ -47,6 +47,10 @@ func propertiesOf[T any](fields []field[T]) object {
 		if f.kind == kindPart {
 			s["properties"] = propertiesOf(f.part)
 		}
+		if _, bounded := s["minimum"]; bounded && f.above {
+			delete(s, "minimum")
+			s["exclusiveMinimum"] = 0
+		}
 		s["description"] = f.doc
 		properties[f.name] = s
 	}

@@ -43,6 +43,10 @@ func LoadTokens(path string) (map[[sha256.Size]byte]string, error) {
 				continue
 			}
 		}
+		if sum == sha256.Sum256(nil) {
+			d.Add(at, reliability.LevelError, "", "is the SHA-256 of nothing: the token was empty when it was made")
+			continue
+		}
 		if other, there := subjects[sum]; there && other != words[0] {
 			d.Add(at, reliability.LevelError, "", "two subjects have the same token")
 			continue
