@@ -13,6 +13,10 @@ import (
 
 // answer brings the end of one request to its caller and then acknowledges the
 // request. It is the Sink of the reply's publish.
+//
+// What is told to be not executed is acknowledged first, and told once the broker has
+// taken that: the request could otherwise come back, by the death of this server, and
+// be executed by one that finds no fault with it.
 type answer struct {
 	s       *Server
 	m       *method
@@ -27,6 +31,8 @@ type answer struct {
 	verdict  *warren.Error // the last that the gate has come to
 	panicked *warren.Error // what is told of a panic
 	control  bool          // it answers a question about a call
+	refusal  *wire.Message // to be sent when the request is settled
+	settled  bool          // the request is acknowledged
 
 	first   broker.Publishing
 	publish *broker.Publishing // the last one
@@ -61,7 +67,13 @@ func (a *answer) fail(e *warren.Error) {
 		a.acknowledge()
 		return
 	}
-	a.send(wire.EncodeError(a.req, e, a.mode()))
+	msg := wire.EncodeError(a.req, e, a.mode())
+	if e.Outcome == warren.NotExecuted {
+		a.refusal = &msg
+		a.d.Settle(a)
+		return
+	}
+	a.send(msg)
 }
 
 func (a *answer) succeed(reply *warren.Reply) {
@@ -134,7 +146,7 @@ const (
 // again publishes the reply once more, as long as the request is this server's.
 // The caller drops the second copy if both arrive.
 func (a *answer) again() {
-	if !a.d.Live() {
+	if !a.settled && !a.d.Live() {
 		a.giveBack()
 		return
 	}
@@ -177,12 +189,25 @@ func (a *answer) hopeless(now time.Time) bool {
 	return late || now.Sub(a.failed) > replyPatience || a.direct() && a.tries >= directTries
 }
 
-func (a *answer) acknowledge() { a.d.Ack(a) }
+func (a *answer) acknowledge() {
+	if a.settled {
+		a.s.open.Done()
+		return
+	}
+	a.d.Ack(a)
+}
 
-// Acked implements broker.Acked.
-func (a *answer) Acked(written bool) {
-	if written {
+// Acked implements broker.AckObserver.
+func (a *answer) Acked(done bool) {
+	if done {
 		crashpoint.Reached(crashpoint.Acked, a.m.Name, a.d.CorrelationId)
+	}
+	// If it is not known to be settled nothing is told: the request comes back, or its
+	// caller's time runs out.
+	if a.refusal != nil && done {
+		a.settled = true
+		a.send(*a.refusal)
+		return
 	}
 	a.s.open.Done()
 }
@@ -202,6 +227,8 @@ func (a *answer) keep() {
 // giveBack leaves the request unacknowledged: the broker hands it out again
 // when this channel closes.
 func (a *answer) giveBack() {
-	a.d.Abandon()
+	if !a.settled {
+		a.d.Abandon()
+	}
 	a.s.open.Done()
 }

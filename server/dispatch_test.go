@@ -294,6 +294,7 @@ func TestRequestThatOutlivedItsDeadlineIsNotHandled(t *testing.T) {
 		if !slices.Equal(seen, []string{"first", "last"}) {
 			r.T.Errorf("handled %q", seen)
 		}
+		synctest.Wait() // until the refusal has come
 		if st := s.Stats(); st.Rejected != 1 || st.Handled != 2 || c.Stats().LateReplies != 1 {
 			r.T.Errorf("%+v", st)
 		}

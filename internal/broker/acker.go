@@ -11,9 +11,9 @@ import (
 // AckObserver is told of the end of a delivery's acknowledgement.
 type AckObserver interface {
 	// Acked is called once, on the goroutine that writes acknowledgements: it
-	// must not block. written says whether the acknowledgement was written, which
-	// proves nothing.
-	Acked(written bool)
+	// must not block. done says whether the acknowledgement was written, which proves
+	// nothing, or after [Delivery.Settle] whether the broker has taken it.
+	Acked(done bool)
 }
 
 // acker acknowledges the deliveries of one channel. It lives and dies with the
@@ -28,13 +28,16 @@ type acker struct {
 	ch     acknowledger
 	delay  time.Duration // how long few acknowledgements may wait for more
 	enough int           // how many are not few
+	// prefetch is that of the channel's consumer.
+	prefetch int
 
 	mu      sync.Mutex
 	done    []uint64 // acknowledged by the handlers, not yet told to the broker
 	after   []AckObserver
-	spare   []uint64 // the buffer of done that is not in use
-	ended   bool     // nothing is told any more
-	taken   int      // deliveries that were handed out and are not acknowledged
+	settled []AckObserver // likewise, to be told when the broker has taken it
+	spare   []uint64      // the buffer of done that is not in use
+	ended   bool          // nothing is told any more
+	taken   int           // deliveries that were handed out and are not acknowledged
 	wake    chan struct{}
 	idle    chan struct{} // one token: taken fell to zero
 	stopped chan struct{}
@@ -51,6 +54,7 @@ type acker struct {
 type acknowledger interface {
 	Ack(tag uint64, multiple bool) error
 	Nack(tag uint64, multiple, requeue bool) error
+	Qos(count, size int, global bool) error
 	IsClosed() bool
 }
 
@@ -62,9 +66,9 @@ const (
 	told
 )
 
-func newAcker(s *Session, ch acknowledger, delay time.Duration, enough int) *acker {
+func newAcker(s *Session, ch acknowledger, prefetch int, delay time.Duration, enough int) *acker {
 	return &acker{
-		s: s, ch: ch, delay: delay, enough: max(enough, 1), wake: make(chan struct{}, 1), idle: make(chan struct{}, 1),
+		s: s, ch: ch, prefetch: prefetch, delay: delay, enough: max(enough, 1), wake: make(chan struct{}, 1), idle: make(chan struct{}, 1),
 		stopped: make(chan struct{}), over: make(chan struct{}),
 	}
 }
@@ -78,7 +82,12 @@ func (a *acker) take() {
 
 // ack queues the acknowledgement of tag. after, if not nil, is called once: when
 // it was written, or when it never will be.
-func (a *acker) ack(tag uint64, after AckObserver) {
+func (a *acker) ack(tag uint64, after AckObserver) { a.queue(tag, after, &a.after) }
+
+// settle is ack for an observer that waits until the broker has taken it.
+func (a *acker) settle(tag uint64, after AckObserver) { a.queue(tag, after, &a.settled) }
+
+func (a *acker) queue(tag uint64, after AckObserver, observers *[]AckObserver) {
 	a.mu.Lock()
 	if a.ended {
 		a.mu.Unlock()
@@ -89,12 +98,13 @@ func (a *acker) ack(tag uint64, after AckObserver) {
 	}
 	a.done = append(a.done, tag)
 	if after != nil {
-		a.after = append(a.after, after)
+		*observers = append(*observers, after)
 	}
-	n := len(a.done)
+	n, urgent := len(a.done), len(a.settled) == 1
 	a.mu.Unlock()
-	// The flusher takes all: it needs to hear of the first, and of enough.
-	if n == 1 || n == a.enough {
+	// The flusher takes all: it needs to hear of the first, of enough, and of one that
+	// is waited for.
+	if n == 1 || n == a.enough || urgent {
 		notify(a.wake)
 	}
 }
@@ -152,12 +162,12 @@ func (a *acker) run() {
 // that are ready in any case, and for the delay while they are few.
 func (a *acker) gather() {
 	runtime.Gosched()
-	if a.delay == 0 || a.waiting() >= a.enough {
+	if a.delay == 0 || a.urgent() {
 		return
 	}
 	timer := time.NewTimer(a.delay)
 	defer timer.Stop()
-	for a.waiting() < a.enough {
+	for !a.urgent() {
 		select {
 		case <-a.wake:
 		case <-timer.C:
@@ -170,10 +180,11 @@ func (a *acker) gather() {
 	}
 }
 
-func (a *acker) waiting() int {
+// urgent reports whether what there is should not wait for more.
+func (a *acker) urgent() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return len(a.done)
+	return len(a.done) >= a.enough || len(a.settled) > 0
 }
 
 // stop tells what is done and ends run. It returns when nothing will be told any more: an acknowledgement that follows
@@ -188,8 +199,8 @@ func (a *acker) stop() {
 
 func (a *acker) end() {
 	a.mu.Lock()
-	after := a.after
-	a.done, a.after, a.ended = nil, nil, true
+	after := append(a.after, a.settled...)
+	a.done, a.after, a.settled, a.ended = nil, nil, nil, true
 	a.mu.Unlock()
 	for _, f := range after {
 		f.Acked(false)
@@ -198,8 +209,8 @@ func (a *acker) end() {
 
 func (a *acker) flush() {
 	a.mu.Lock()
-	done, after := a.done, a.after
-	a.done, a.after, a.spare = a.spare[:0], nil, nil
+	done, after, settled := a.done, a.after, a.settled
+	a.done, a.after, a.settled, a.spare = a.spare[:0], nil, nil, nil
 	a.mu.Unlock()
 	if len(done) == 0 {
 		return
@@ -213,10 +224,23 @@ func (a *acker) flush() {
 	for _, f := range after {
 		f.Acked(written)
 	}
+	if len(settled) > 0 {
+		taken := written && a.answered()
+		for _, f := range settled {
+			f.Acked(taken)
+		}
+	}
 	a.finished(len(done))
 	a.mu.Lock()
 	a.spare = done
 	a.mu.Unlock()
+}
+
+// answered reports whether the broker has taken what was told to it: it works off a
+// channel in order, and has answered a question that came later. The question is for
+// the prefetch of consumers to come, of which this channel has none.
+func (a *acker) answered() bool {
+	return a.s.do("settle", func() error { return a.ch.Qos(a.prefetch, 0, false) }) == nil
 }
 
 // tell writes the acknowledgements of the tags. Errors are the channel's end,

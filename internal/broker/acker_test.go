@@ -20,6 +20,7 @@ type ledger struct {
 	delivered    uint64
 	acks         []string
 	precondition error
+	questions    int
 	closed       atomic.Bool
 }
 
@@ -54,6 +55,14 @@ func (l *ledger) Ack(tag uint64, multiple bool) error {
 
 func (l *ledger) Nack(tag uint64, _, _ bool) error { return l.Ack(tag, false) }
 
+// Qos is answered once all before it has been taken.
+func (l *ledger) Qos(int, int, bool) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.questions++
+	return l.precondition
+}
+
 func (l *ledger) IsClosed() bool { return l.closed.Load() }
 
 // left returns what has not been acknowledged, in order.
@@ -75,7 +84,7 @@ func TestAcknowledgementsCoverExactlyWhatIsDone(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		var broker ledger
-		a := newAcker(offline(&sink{}), &broker, 0, 0)
+		a := newAcker(offline(&sink{}), &broker, 10, 0, 0)
 		var working, batch []uint64
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			switch rapid.IntRange(0, 3).Draw(t, "step") {
@@ -127,7 +136,7 @@ func TestAcknowledgementsAreFew(t *testing.T) {
 	} {
 		var broker ledger
 		broker.deliver(5)
-		a := newAcker(offline(&sink{}), &broker, 0, 0)
+		a := newAcker(offline(&sink{}), &broker, 10, 0, 0)
 		for _, tags := range test.tell {
 			a.tell(tags)
 		}
@@ -155,7 +164,7 @@ func TestEveryObserverIsToldOnce(t *testing.T) {
 	var told observers
 	broker.deliver(workers * each)
 	session := offline(&sink{})
-	a := newAcker(session, &broker, 0, 0)
+	a := newAcker(session, &broker, 10, 0, 0)
 	var running, working sync.WaitGroup
 	running.Go(a.run)
 	for w := range workers {
@@ -197,7 +206,7 @@ func TestNothingIsToldAfterTheChannelOrSessionEnded(t *testing.T) {
 			var told observers
 			broker.deliver(3)
 			session := offline(&sink{})
-			a := newAcker(session, &broker, 0, 0)
+			a := newAcker(session, &broker, 10, 0, 0)
 			go a.run()
 			synctest.Wait()
 			end(session, &broker)
@@ -228,7 +237,7 @@ func TestFewAcknowledgementsWaitForMore(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var broker ledger
 			broker.deliver(test.acks)
-			a := newAcker(offline(&sink{}), &broker, delay, enough)
+			a := newAcker(offline(&sink{}), &broker, 10, delay, enough)
 			go a.run()
 			began := time.Now()
 			for tag := range test.acks {
@@ -253,7 +262,7 @@ func TestStopTellsWhatIsGathered(t *testing.T) {
 		var broker ledger
 		var told observers
 		broker.deliver(1)
-		a := newAcker(offline(&sink{}), &broker, time.Hour, 64)
+		a := newAcker(offline(&sink{}), &broker, 10, time.Hour, 64)
 		go a.run()
 		a.ack(1, &told)
 		synctest.Wait() // it gathers now
@@ -269,7 +278,7 @@ func TestAbandonedDeliveriesAreNeitherToldNorWaitedFor(t *testing.T) {
 	t.Parallel()
 	var broker ledger
 	broker.deliver(2)
-	a := newAcker(offline(&sink{}), &broker, 0, 0)
+	a := newAcker(offline(&sink{}), &broker, 10, 0, 0)
 	a.take()
 	a.take()
 	a.abandon()
@@ -282,4 +291,34 @@ func TestAbandonedDeliveriesAreNeitherToldNorWaitedFor(t *testing.T) {
 	if got := broker.left(); a.outstanding() != 0 || !slices.Equal(got, []uint64{1}) || broker.precondition != nil {
 		t.Fatalf("%d are outstanding, the broker waits for %v; %v", a.outstanding(), got, broker.precondition)
 	}
+}
+
+// Who waits for the broker to have taken an acknowledgement hears of it after an
+// answer that came later, and does not wait for others to be acknowledged.
+func TestObserversOfWhatIsSettledAreToldOnceTheBrokerHasTakenIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var broker ledger
+		var told observers
+		broker.deliver(3)
+		a := newAcker(offline(&sink{}), &broker, 10, time.Hour, 64)
+		running := make(chan struct{})
+		go func() { a.run(); close(running) }()
+		a.settle(1, &told)
+		synctest.Wait()
+		if told.written.Load() != 1 || broker.questions != 1 {
+			t.Errorf("%d told after %d questions", told.written.Load(), broker.questions)
+		}
+		a.settle(9, &told) // a tag that the broker does not know ends the channel
+		synctest.Wait()
+		if told.written.Load() != 1 || told.lost.Load() != 1 {
+			t.Errorf("%d told, %d lost", told.written.Load(), told.lost.Load())
+		}
+		a.ack(2, &told)
+		a.stop()
+		<-running
+		if told.written.Load() != 2 || broker.questions != 2 {
+			t.Errorf("%d told after %d questions", told.written.Load(), broker.questions)
+		}
+	})
 }

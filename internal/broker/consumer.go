@@ -15,7 +15,7 @@ import (
 )
 
 // Delivery is one message handed to a consumer. It must end in exactly one of
-// Ack, Abandon and Return.
+// Ack, Settle, Abandon and Return.
 type Delivery struct {
 	amqp.Delivery
 	acker *acker
@@ -25,6 +25,11 @@ type Delivery struct {
 // session has ended the broker delivers the message again. after, if not nil,
 // is told once what came of it.
 func (d *Delivery) Ack(after AckObserver) { d.acker.ack(d.DeliveryTag, after) }
+
+// Settle is Ack for who must know that the broker will not deliver the message again:
+// after is told once whether it has taken the acknowledgement. If not, it may or may
+// not have. A node that dies in the same moment may forget what it has taken.
+func (d *Delivery) Settle(after AckObserver) { d.acker.settle(d.DeliveryTag, after) }
 
 // Abandon leaves the message unacknowledged: the broker delivers it again when
 // the channel closes.
@@ -212,7 +217,7 @@ func (c *Consumer) open(s *Session, in intake) (*stream, error) {
 		return nil, err
 	}
 	st := &stream{
-		c: c, s: s, ch: ch, in: in, acker: newAcker(s, ch, c.cfg.AckDelay, c.cfg.AckBatch), queue: queue, tag: "warren-" + uuid.NewString(),
+		c: c, s: s, ch: ch, in: in, acker: newAcker(s, ch, in.prefetch, c.cfg.AckDelay, c.cfg.AckBatch), queue: queue, tag: "warren-" + uuid.NewString(),
 		cancels: ch.NotifyCancel(make(chan string, 1)),
 		closes:  ch.NotifyClose(make(chan *amqp.Error, 1)),
 	}
