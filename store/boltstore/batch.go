@@ -274,6 +274,15 @@ func (b *batch) bury(c store.Claim) (store.Record, error) {
 	return before, b.save(&e)
 }
 
+// portion is how many records a sweep does something about in one commit: few where the
+// disk has no room for many, as it makes room.
+func (b *batch) portion() int {
+	if b.tight {
+		return min(b.opts.SweepBatch, 16)
+	}
+	return b.opts.SweepBatch
+}
+
 // sweep looks at the settled records from place on, as many as one commit may, and
 // deletes those that are past their retention, unless the journal has a later version. It returns where to go on; more is false at
 // the end.
@@ -299,7 +308,7 @@ func (b *batch) sweep(from place) (deleted int, next place, more bool, err error
 		if at.minute() > minuteOf(b.now) {
 			break
 		}
-		if looked == b.opts.SweepBatch {
+		if looked == b.portion() {
 			more = true
 			break
 		}

@@ -38,7 +38,7 @@ func TestStoreKeepsItsContract(t *testing.T) {
 }
 
 func TestStoreWithAShortJournalKeepsItsContract(t *testing.T) {
-	storetest.Run(t, openShort, storetest.Features{SizeLimit: 4 << 20, Keys: 20_000})
+	storetest.Run(t, openShort, storetest.Features{SizeLimit: 4 << 20, Keys: 5000})
 }
 
 func TestTransactionsKeepTheirContract(t *testing.T) {

@@ -32,7 +32,8 @@
 // transaction panic. The function runs on the goroutine that called Transact, while
 // all other changes wait: one that hangs stops the store, and one that calls a
 // changing method of the store hangs. Handlers that it gives to the transaction's
-// OnCommit run while the others wait, too, and must not end their goroutine.
+// OnCommit run while the others wait, too, and must not end their goroutine or call
+// the store.
 //
 // # Size
 //

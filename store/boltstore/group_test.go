@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/bbolt"
 	"pgregory.net/rapid"
 
 	"github.com/warren-rpc/warren/store"
@@ -162,7 +163,13 @@ func (g *groups) group() {
 	for range rapid.IntRange(1, 25).Draw(g.T, "operations") {
 		ops = append(ops, g.operation())
 	}
-	fails := rapid.IntRange(0, 4).Draw(g.T, "fails") == 0
+	end := rapid.IntRange(0, 5).Draw(g.T, "end")
+	fails := end == 0
+	if end == 1 {
+		g.unconfirmed(ops)
+		g.compare()
+		return
+	}
 	ops = append(ops, &op{name: "end", apply: func(*batch) error {
 		if fails {
 			return errOwn
@@ -176,6 +183,33 @@ func (g *groups) group() {
 	default:
 		g.Fatalf("the commit: %v; it should fail: %v", err, fails)
 	}
+	g.compare()
+}
+
+// unconfirmed has a commit made of which the store believes that it has failed, as after
+// a sync that did.
+func (g *groups) unconfirmed(ops []*op) {
+	g.s.committing.Lock()
+	defer g.s.committing.Unlock()
+	err := g.s.mend()
+	if err != nil {
+		g.Fatal(err)
+	}
+	err = g.s.file.in(g.s.db.Update, func(tx *bbolt.Tx) error {
+		_, _, err := g.s.apply(tx, ops)
+		return err
+	})
+	switch {
+	case err == nil:
+		g.there = g.changed
+	case !errors.Is(err, errSpoiled) && !errors.Is(err, errNothing):
+		g.Fatal(err)
+	}
+	g.s.doubt = true
+}
+
+// compare compares all records with what they should be, and the journal with the file.
+func (g *groups) compare() {
 	for i := range groupKeys {
 		r, err := g.s.Get(context.Background(), numbered(i))
 		if err == nil {

@@ -205,7 +205,7 @@ func (s *Store) Sweep(ctx context.Context) (swept int, err error) {
 			if end == 0 {
 				end = b.next + 1 // with the chunk that this batch may have begun
 			}
-			if left, err := b.settleBefore(end, b.opts.SweepBatch); err != nil || left {
+			if left, err := b.settleBefore(end, b.portion()); err != nil || left {
 				return err
 			}
 			deleted, next, more, err = b.sweep(from)
