@@ -27,8 +27,8 @@ rabbitmq_management must be on and the user have the tag "monitoring" or "manage
 then it lists all methods of the virtual host, and adds what was delivered and not
 acknowledged yet, the messages per second that come and go, the queue's type, the
 memory of its process and the node of its leader. User and password are those of the
-URL's own, else of the broker's; so is the virtual host. What the API says is up to
-five seconds old. Queues that are no methods (of replies, of who owns a method, of
+URL's own, else of the broker's (those of an amqps URL go by https alone, except to
+this machine); so is the virtual host. What the API says is up to five seconds old. Queues that are no methods (of replies, of who owns a method, of
 other programs) are hidden without --all.
 
 The exit code is 4 if a METHOD of the command line has no queue, 3 if the answer does
@@ -220,6 +220,8 @@ func newQueueLooker(cmd *cli.Command, names []string) (queueLooker, error) {
 	switch {
 	case err != nil:
 		return nil, err
+	case api != nil && exposes(api, settings):
+		return nil, usageError(cmd, "--management: the password of an amqps URL does not go to another machine over http; use https, or give this URL a user and a password of its own")
 	case api != nil && len(names) > 0 && cmd.Bool("all"):
 		return nil, usageError(cmd, "--all goes without a METHOD")
 	case api != nil:

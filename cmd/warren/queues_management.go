@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -29,6 +30,13 @@ func managementURL(cmd *cli.Command) (*url.URL, error) {
 		return nil, usageError(cmd, "--management: %s", wrong)
 	}
 	return url.Parse(text)
+}
+
+// exposes reports whether the broker's own password, which amqps hides, would be
+// readable on the way to the API.
+func exposes(api *url.URL, settings warren.Broker) bool {
+	here := api.Hostname() == "localhost" || net.ParseIP(api.Hostname()).IsLoopback()
+	return api.User == nil && api.Scheme == "http" && !here && strings.HasPrefix(strings.ToLower(settings.URLs[0]), "amqps:")
 }
 
 // management looks at queues through RabbitMQ's management API.

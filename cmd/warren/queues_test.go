@@ -151,6 +151,15 @@ func TestQueuesTakesMethodsFromFilesAndSaysWhatItNeeds(t *testing.T) {
 			t.Errorf("%q: %s", line, text)
 		}
 	}
+	// What amqps hides is not told to the network.
+	for api, code := range map[string]int{
+		"http://192.0.2.1/": exitUsage, "http://localhost:1/": exitBroker, "http://[::1]:1/": exitBroker, "http://u:p@127.0.0.1:1/": exitBroker, "https://127.0.0.1:1/": exitBroker,
+	} {
+		r := invoke(t, "amqps://user:s3cr3t@192.0.2.1/", "queues", "--management", api, "x").want(t, code)
+		if text := r.wantLine(t); strings.Contains(text, "s3cr3t") || (code == exitUsage) != strings.Contains(text, "over http;") {
+			t.Errorf("%s: %s", api, text)
+		}
+	}
 	if text := invoke(t, url, "queues").wantLine(t); !strings.Contains(text, "AMQP cannot list queues") || !strings.Contains(text, "--management") {
 		t.Errorf("without methods it says %s", text)
 	}
