@@ -73,6 +73,9 @@ func (d *decoder) route(pattern string, at, node *yaml.Node) {
 	d.Each(at, node, path, func(key string, at, node *yaml.Node) {
 		decodeField(d, &r, routeFields, names(routeFields), pattern, path, key, at, node)
 	})
+	if at, there := d.places[place{pattern, "rate"}]; there && r.Rate == (gateway.Rate{}) && len(d.Findings) == 0 {
+		d.Add(at, reliability.LevelError, configfile.Join(path, "rate"), "has no per_second, and so bounds nothing")
+	}
 	d.file.Gateway.Routes = append(d.file.Gateway.Routes, r)
 }
 

@@ -148,6 +148,7 @@ func TestMistakesAreToldWithTheirLineAndField(t *testing.T) {
 		"routes:\n  GET /a: {method: m, timeout: 0s}\n":                                                    `f:2:23: routes.GET /a.timeout: is 0; leave it out for the default`,
 		"routes:\n  GET /a: {method: m, rate: {per_second: 0}}\n":                                          `f:2:30: routes.GET /a.rate.per_second: is 0; leave it out for the default`,
 		"auth:\nroutes: {GET /a: {method: m}}":                                                             `f:1:1: auth: has no tokens: everybody could call`,
+		"routes:\n  GET /a: {method: m, rate: {}}\n":                                                       `f:2:23: routes.GET /a.rate: has no per_second, and so bounds nothing`,
 		"auth: {}\nroutes: {GET /a: {method: m}}":                                                          `f:1:1: auth: has no tokens: everybody could call`,
 		"server:\n  max_header_bytes: 1\nroutes: {GET /a: {method: m}}":                                    `f:2:3: server.max_header_bytes: is 1; it must be from 4096 to 1048576`,
 		"cors:\n  origins: [\"*\"]\n  credentials: true\nroutes: {GET /a: {method: m}}":                    `f:3:3: cors.credentials: cannot go with the origin "*": every page could act as its reader`,
