@@ -106,6 +106,12 @@ func TestHelpIsOfTheCommandHoweverItIsAskedFor(t *testing.T) {
 			}
 		}
 	}
+	// To ask for help calls nothing.
+	for _, line := range []string{"help call -- rpc_queue", "help call --timeout 1s rpc_queue", "help call --header"} {
+		if r := invoke(t, "amqp://127.0.0.1:1/", strings.Fields(line)...); r.code != 0 && r.code != exitUsage {
+			t.Errorf("warren %s ends with %d: %s", line, r.code, r.stderr.String())
+		}
+	}
 	for _, line := range []string{"help nosuch", "help dead nosuch", "help nosuch dead"} {
 		invoke(t, "", strings.Fields(line)...).want(t, exitUsage).wantLine(t)
 	}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -32,7 +33,11 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 // library's command help looks at one level: "help dead replay" is "dead replay
 // --help".
 func helpOfDepth(args []string) []string {
-	if len(args) < 4 || args[1] != "help" && args[1] != "h" || strings.HasPrefix(args[len(args)-1], "-") {
+	if len(args) < 4 || args[1] != "help" && args[1] != "h" {
+		return args
+	}
+	// What has flags is left alone: after "--", or one that wants a value, --help is none.
+	if slices.ContainsFunc(args[2:], func(arg string) bool { return strings.HasPrefix(arg, "-") }) {
 		return args
 	}
 	return append(append([]string{args[0]}, args[2:]...), "--help")
