@@ -70,10 +70,11 @@ type groups struct {
 
 const groupKeys = 12
 
+func (g *groups) now() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(g.ahead) }
+
 func (g *groups) open() {
-	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	journal := rapid.SampledFrom([]int{1, 5, 60}).Draw(g.T, "journal")
-	s, err := Open(g.path, Options{SweepEvery: -1, journal: journal, Now: func() time.Time { return start.Add(g.ahead) }})
+	s, err := Open(g.path, Options{SweepEvery: -1, journal: journal, Now: g.now})
 	if err != nil {
 		g.Fatal(err)
 	}
@@ -93,13 +94,49 @@ func (g *groups) reopen() {
 			g.there[key] = r
 		}
 	}
+	if rapid.IntRange(0, 4).Draw(g.T, "compact") == 0 {
+		compacted := g.path + ".compacted"
+		if err := errors.Join(Compact(g.path, compacted), os.Rename(compacted, g.path)); err != nil {
+			g.Fatal(err)
+		}
+	}
+	g.read()
 	g.open()
+}
+
+// read compares what a reader of the file lists with what is there: each record once, in
+// the order in which they expire.
+func (g *groups) read() {
+	r, err := OpenReadOnly(g.path)
+	if err != nil {
+		g.Fatal(err)
+	}
+	listed := make(map[store.Key]bool)
+	var minute uint32
+	err = r.All(context.Background(), func(r store.Record) error {
+		if listed[r.Key] || minuteOf(r.Expires) < minute {
+			g.Errorf("%v is listed before: %v; or the minute %d", r.Key, listed[r.Key], minute)
+		}
+		listed[r.Key], minute = true, minuteOf(r.Expires)
+		if !r.Expires.After(g.now()) {
+			return nil
+		}
+		return g.differs("listed", g.there, r)
+	})
+	if err := errors.Join(err, r.Close()); err != nil {
+		g.Fatal(err)
+	}
+	for key, r := range g.there {
+		if r.State != store.Absent && r.Expires.After(g.now()) && !listed[key] {
+			g.Errorf("%v is not listed", key)
+		}
+	}
 }
 
 // differs says how a record differs from what is expected of it.
 func (g *groups) differs(when string, expected map[store.Key]store.Record, got store.Record) error {
 	want := expected[got.Key]
-	if want.State != store.InProgress && !want.Expires.After(g.s.opts.Now()) {
+	if want.State != store.InProgress && !want.Expires.After(g.now()) {
 		want = store.Record{}
 	}
 	if got.State != want.State || got.Attempts != want.Attempts || !got.Expires.Equal(want.Expires) || got.Digest != want.Digest ||
