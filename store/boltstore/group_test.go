@@ -275,7 +275,7 @@ func TestGroupsDoWhatTheirOperationsSay(t *testing.T) {
 			_ = g.s.Close()       // it is closed twice if it was not reopened
 			_ = os.Remove(g.path) // nothing needs it any more
 		}()
-		for range rapid.IntRange(1, 8).Draw(rt, "groups") {
+		for range rapid.IntRange(1, 6).Draw(rt, "groups") {
 			g.group()
 			switch rapid.IntRange(0, 3).Draw(rt, "then") {
 			case 0:
