@@ -76,6 +76,9 @@ func showConfig(_ context.Context, cmd *cli.Command) error {
 	}
 	file := settingsFile(cmd)
 	file.load() // if every flag was given, nobody has
+	if file.tells() {
+		out.note("%s has a password, and others may read it: chmod 600 keeps it to its owner", file.path)
+	}
 	r := configResult{File: file.path, Found: file.found}
 	for _, s := range settings {
 		r.Settings = append(r.Settings, configSetting{Name: s.key, Value: shownValue(cmd, s.flag), From: origin(cmd, s.flag)})

@@ -218,6 +218,27 @@ func brokerCertificate(t *testing.T, dir string) (tls.Certificate, *x509.CertPoo
 	return pair, pool
 }
 
+func TestConfigSaysThatOthersMayReadAPassword(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		text string
+		mode os.FileMode
+		want bool
+	}{
+		{"url: amqp://user:s3cret@h/\n", 0o644, true}, {"management: http://user:s3cret@h/\n", 0o640, true},
+		{"url: amqp://user:s3cret@h/\n", 0o600, false}, {"url: amqp://h/\n", 0o644, false},
+	} {
+		path := configText(t, c.text)
+		if err := os.Chmod(path, c.mode); err != nil {
+			t.Fatal(err)
+		}
+		r := invoke(t, "", "config", "--config", path).want(t, 0)
+		if said := r.stderr.String(); strings.Contains(said, "chmod 600") != c.want || strings.Contains(said, "s3cret") || !c.want && said != "" {
+			t.Errorf("%q with mode %o: %s", c.text, c.mode, said)
+		}
+	}
+}
+
 func TestCallIsMadeAsTheUserThatTheBrokerKnows(t *testing.T) {
 	t.Parallel()
 	url := rabbit.VHost(t)

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -70,6 +71,23 @@ func (f *configFile) read() error {
 	}
 	f.values = values
 	return nil
+}
+
+// tells reports whether the file has a password that others on the machine may
+// read. On Windows the mode does not say who may.
+func (f *configFile) tells() bool {
+	info, err := os.Stat(f.path)
+	if !f.found || err != nil || info.Mode().Perm()&0o077 == 0 || runtime.GOOS == "windows" {
+		return false
+	}
+	for _, value := range f.values {
+		for text := range strings.SplitSeq(value.text, ",") {
+			if withoutPassword(text) != text {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // configDecoder reads the content of a file.
