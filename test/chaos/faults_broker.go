@@ -76,6 +76,11 @@ func (r *run) alarm(ctx context.Context, rng chance) error {
 	})
 }
 
+// rebirth is for how long nothing else happens to the broker after a queue was deleted,
+// if nobody consumes the new one before. A node that dies right after the declaration
+// leaves a queue that is broken for good, if the server that made it dies, too.
+const rebirth = 5 * time.Second
+
 func (r *run) deleteQueue(ctx context.Context, _ chance) error {
 	return r.withBroker(func() error {
 		if err := r.strike("delete-queue", "broker", ""); err != nil {
@@ -84,6 +89,14 @@ func (r *run) deleteQueue(ctx context.Context, _ chance) error {
 		if _, err := r.depth(ctx); err != nil {
 			return nil //nolint:nilerr // it is not there, as the one before deleted it and nobody serves
 		}
-		return r.nodes[0].DeleteQueue(ctx, "/", r.method())
+		if err := r.nodes[0].DeleteQueue(ctx, "/", r.method()); err != nil {
+			return err
+		}
+		for over := time.Now().Add(rebirth); time.Now().Before(over); {
+			if pause(ctx, 50*time.Millisecond) != nil || r.consumed(ctx) {
+				break
+			}
+		}
+		return nil
 	})
 }

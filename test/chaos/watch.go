@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/warren-rpc/warren/test/chaos/history"
 	"github.com/warren-rpc/warren/test/chaos/proc"
 	"github.com/warren-rpc/warren/test/chaos/workload"
+	"github.com/warren-rpc/warren/test/rabbit"
 )
 
 // follow starts a process again whenever it has died, and records its deaths.
@@ -144,6 +146,12 @@ func (r *run) depth(ctx context.Context) (int, error) {
 		}
 	}
 	return 0, fmt.Errorf("chaos: there is no queue %s", r.method())
+}
+
+// consumed reports whether somebody consumes the method's queue.
+func (r *run) consumed(ctx context.Context) bool {
+	queues, err := r.nodes[0].Queues(ctx, "/")
+	return err == nil && slices.ContainsFunc(queues, func(q rabbit.Queue) bool { return q.Name == r.method() && q.Consumers > 0 })
 }
 
 // readBook records the effects that are in the store's file, and the balances.
