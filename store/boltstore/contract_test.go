@@ -34,10 +34,12 @@ func openFor(t testing.TB, dir string, o Options) store.Store {
 // The kills of a process are in TestKilledProcessLosesNothingThatItWasAnswered too,
 // many more of them.
 func TestStoreKeepsItsContract(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, openForSuite, storetest.Features{SizeLimit: 4 << 20, Keys: 20_000})
 }
 
 func TestStoreWithAShortJournalKeepsItsContract(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, openShort, storetest.Features{SizeLimit: 4 << 20, Keys: 5000})
 }
 
