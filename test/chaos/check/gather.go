@@ -217,7 +217,8 @@ func (g *gathered) ended(e *history.Event) {
 	v.ends++
 	v.ended, v.ok, v.outcome = e.At, e.OK, e.Outcome
 	v.replayed, v.noEffect = e.Replayed, e.NoEffect
-	v.timedOut = !e.OK && !e.Remote && e.Outcome == warren.Unknown && e.Code == warren.CodeDeadlineExceeded.String()
+	v.timedOut = !e.OK && !e.Remote && e.Outcome == warren.Unknown && e.Code == warren.CodeDeadlineExceeded.String() &&
+		e.Reason != warren.ReasonNacked
 	v.digest, v.value = digestOf(e.Digest), e.Value
 	v.echoed, v.astray = e.Echo != "", e.Echo != "" && e.Echo != e.CallID
 	if e.OK {

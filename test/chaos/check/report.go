@@ -42,7 +42,7 @@ var promises = []struct {
 	{NotExecutedHasNone, "a call that was told to be not executed has no effect"},
 	{UnknownAtMostOne, "a call that neither succeeded nor is proven not executed has at most one effect (not at-least-once)"},
 	{UnservedIsTold, "a call that nobody serves is told to be not executed, unless the broker is away or cut off"},
-	{Answered, "a call is answered by its deadline if servers died or were cut off meanwhile, and nothing else happened"},
+	{Answered, "a call that the broker has not refused is answered by its deadline if servers died or were cut off meanwhile, and nothing else happened"},
 	{ResolveAgrees, "what Resolve says of a call is so, and stays so"},
 	{EffectHasCall, "each effect is of a call that was made"},
 	{ReplyBelongs, "each reply answers the call that got it"},
