@@ -89,7 +89,8 @@ func split(r io.Reader, path string, give func(*block) bool) {
 		case len(rest) > maxLine:
 			b.err = fmt.Errorf("history: %s:%d: the line is longer than %d bytes", path, next, maxLine)
 		}
-		if !give(b) || over || b.err != nil {
+		over = over || b.err != nil // from here on the block is its decoder's
+		if !give(b) || over {
 			return // what is left of the rest is torn
 		}
 	}
