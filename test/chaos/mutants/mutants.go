@@ -32,13 +32,15 @@ var mutants = []mutant{
 		mode: "at-least-once", faults: kills, duration: "20s", breaks: check.Answered,
 	},
 	{
+		// As on a disk that takes 5 ms.
 		name: "a reply goes out before the transaction commits",
-		edits: []edit{{
+		edits: []edit{{"server/transact.go", "	\"errors\"\n", "	\"errors\"\n	\"time\"\n"}, {
 			"server/transact.go", "	err := at.transact(ctx, a.id.key, at.token, at.m.Dedupe.Retention, once)\n",
 			`	early, commit := make(chan error, 2), once
 	once = func(tx any) (store.Result, error) {
 		result, err := commit(tx)
 		early <- err
+		time.Sleep(5 * time.Millisecond)
 		return result, err
 	}
 	go func() { early <- at.transact(ctx, a.id.key, at.token, at.m.Dedupe.Retention, once) }()
