@@ -17,8 +17,9 @@ type mutant struct {
 type edit struct{ file, old, new string }
 
 const (
-	kills     = "kill-server"
-	cutServer = "cut:server,cut:server,cut:server,cut:server"
+	kills      = "kill-server"
+	cutServer  = "cut:server,cut:server,cut:server,cut:server"
+	cutClients = "cut:clients,cut:clients,cut:clients,cut:clients,cut:clients,cut:clients"
 )
 
 var mutants = []mutant{
@@ -65,13 +66,17 @@ var mutants = []mutant{
 		mode: "at-least-once", faults: cutServer, duration: "30s", breaks: check.Answered,
 	},
 	{
-		name: "a channel that ends proves that what was open on it was not taken",
+		name: "a channel that ends is taken for a refusal of all that was open on it",
 		edits: []edit{{
 			"client/attempt.go", "	case broker.Lost:\n",
-			"	case broker.Lost:\n		cl.mu.Lock()\n		cl.prove(a)\n		cl.mu.Unlock()\n",
+			`	case broker.Lost:
+		cl.mu.Lock()
+		cl.prove(a)
+		cl.mu.Unlock()
+		cl.finish(nil, &warren.Error{Code: warren.CodeUnavailable, Reason: warren.ReasonNacked, Outcome: warren.NotExecuted})
+`,
 		}},
-		// Whose reply comes all the same was not told that it was not executed.
-		mode: "at-least-once", faults: "broker-kill,broker-kill", duration: "40s", breaks: check.NotExecutedHasNone,
+		mode: "at-least-once", faults: cutClients, duration: "20s", breaks: check.NotExecutedHasNone,
 	},
 	{
 		name:  "callers are not told apart",
