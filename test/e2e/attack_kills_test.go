@@ -56,7 +56,7 @@ func TestBrokerKilledRepeatedlyUnderLoad(t *testing.T) {
 		before := answered.Load()
 		rig.Eventually(t, "calls are answered", func() bool { return answered.Load() > before+100 })
 		node.Kill()
-		if err := node.Restart(testContext(t)); err != nil {
+		if err := node.Restart(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -90,7 +90,7 @@ func TestBrokerRestartInTheMiddleOfCalls(t *testing.T) {
 	if took := time.Since(began); took > 2*time.Second {
 		t.Errorf("two calls without a broker took %v", took)
 	}
-	if err := node.Restart(testContext(t)); err != nil {
+	if err := node.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	// The request lives in the quorum queue, the reply queue is durable: the

@@ -39,7 +39,7 @@ func TestRabbitMQ(t *testing.T) {
 func dedicated(node *rabbit.Node) conformance.Broker {
 	return conformance.Broker{
 		URL:         node.URL(),
-		Restart:     func(t testing.TB) { must(t, node.Restart(testContext(t))) },
+		Restart:     func(t testing.TB) { must(t, node.Restart(t.Context())) },
 		MemoryAlarm: func(t testing.TB, on bool) { must(t, node.MemoryAlarm(testContext(t), on)) },
 		CloseConnections: func(t testing.TB, reason string) {
 			must(t, node.CloseConnections(testContext(t), reason))
