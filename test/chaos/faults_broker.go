@@ -81,6 +81,15 @@ func (r *run) alarm(ctx context.Context, rng chance) error {
 // leaves a queue that is broken for good, if the server that made it dies, too.
 const rebirth = 5 * time.Second
 
+// awaitConsumer waits until somebody consumes the new queue, or rebirth is over.
+func (r *run) awaitConsumer(ctx context.Context) {
+	for over := time.Now().Add(rebirth); time.Now().Before(over); {
+		if pause(ctx, 50*time.Millisecond) != nil || r.consumed(ctx) {
+			return
+		}
+	}
+}
+
 func (r *run) deleteQueue(ctx context.Context, _ chance) error {
 	return r.withBroker(func() error {
 		if err := r.strike("delete-queue", "broker", ""); err != nil {
@@ -92,11 +101,7 @@ func (r *run) deleteQueue(ctx context.Context, _ chance) error {
 		if err := r.nodes[0].DeleteQueue(ctx, "/", r.method()); err != nil {
 			return err
 		}
-		for over := time.Now().Add(rebirth); time.Now().Before(over); {
-			if pause(ctx, 50*time.Millisecond) != nil || r.consumed(ctx) {
-				break
-			}
-		}
+		r.awaitConsumer(ctx)
 		return nil
 	})
 }
