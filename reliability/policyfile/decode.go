@@ -1,8 +1,6 @@
 package policyfile
 
 import (
-	"strings"
-
 	"go.yaml.in/yaml/v3"
 
 	"github.com/warren-rpc/warren/internal/configfile"
@@ -13,7 +11,7 @@ import (
 type decoder struct {
 	configfile.Decoder
 
-	places map[place]configfile.Position
+	places configfile.Places
 }
 
 func newDecoder(name string, data []byte) *decoder {
@@ -21,19 +19,8 @@ func newDecoder(name string, data []byte) *decoder {
 		Decoder: configfile.Decoder{
 			File: name, Data: data, Must: "methods", NoMerge: "say what patterns share in a shorter pattern",
 		},
-		places: map[place]configfile.Position{},
+		places: configfile.Places{},
 	}
-}
-
-// locate returns where a field is said, or else its part, or else the pattern.
-func (d *decoder) locate(pattern, field string) configfile.Position {
-	part, _, _ := strings.Cut(field, ".")
-	for _, name := range []string{field, part, ""} {
-		if at, ok := d.places[place{pattern, name}]; ok {
-			return at
-		}
-	}
-	return configfile.Position{}
 }
 
 func (d *decoder) decode() reliability.Rules {
@@ -48,7 +35,7 @@ func (d *decoder) decode() reliability.Rules {
 		case "methods":
 			methods = true
 			d.Each(at, value, "methods", func(pattern string, at, value *yaml.Node) {
-				d.places[place{pattern, ""}] = configfile.At(at)
+				d.places[configfile.Place{Entry: pattern, Field: ""}] = configfile.At(at)
 				rules.Methods[pattern] = d.spec(pattern, at, value)
 			})
 		case "$schema": // for editors

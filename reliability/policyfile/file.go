@@ -37,7 +37,7 @@ type File struct {
 	// Findings are ordered by line.
 	Findings []Finding
 
-	places map[place]configfile.Position
+	places configfile.Places
 }
 
 // Finding is something wrong with a file, and where: File, Line and Column (from
@@ -83,7 +83,7 @@ func parse(name string, data []byte) (*File, error) {
 		if found.Field != "" {
 			path = configfile.Join(path, found.Field)
 		}
-		d.Add(d.locate(found.Pattern, found.Field), found.Level, path, "%s", found.Message)
+		d.Add(d.places.Locate(found.Pattern, found.Field), found.Level, path, "%s", found.Message)
 	}
 	err := configfile.Refusal(d.Findings)
 	f := &File{Name: name, Findings: d.Findings, places: d.places}
@@ -96,7 +96,6 @@ func parse(name string, data []byte) (*File, error) {
 // LineOf returns the line on which a pattern says a field, a name that
 // [reliability.Fields] lists, or on which the pattern stands if field is empty;
 // 0 if there is none.
-func (f *File) LineOf(pattern, field string) int { return f.places[place{pattern, field}].Line }
-
-// place is what has a position: a field of a pattern, or the pattern itself.
-type place struct{ pattern, field string }
+func (f *File) LineOf(pattern, field string) int {
+	return f.places[configfile.Place{Entry: pattern, Field: field}].Line
+}

@@ -60,7 +60,7 @@ func (d *decoder) spec(pattern string, at, node *yaml.Node) reliability.Spec {
 }
 
 func (d *decoder) mark(pattern, field string, at *yaml.Node) {
-	d.places[place{pattern, field}] = configfile.At(at)
+	d.places[configfile.Place{Entry: pattern, Field: field}] = configfile.At(at)
 }
 
 func (d *decoder) part(s *reliability.Spec, pattern, path, part string, switchable bool, at, value *yaml.Node) {

@@ -10,15 +10,11 @@ import (
 	"github.com/warren-rpc/warren/reliability"
 )
 
-// place is what has a position: a field of a route, or of the file if the route is
-// empty; the route itself if the field is.
-type place struct{ route, field string }
-
 type decoder struct {
 	configfile.Decoder
 
 	file   File
-	places map[place]configfile.Position
+	places configfile.Places
 }
 
 func newDecoder(name string, data []byte) *decoder {
@@ -26,19 +22,8 @@ func newDecoder(name string, data []byte) *decoder {
 		Decoder: configfile.Decoder{
 			File: name, Data: data, Must: "routes", NoMerge: "say what routes share at the top of the file",
 		},
-		places: map[place]configfile.Position{},
+		places: configfile.Places{},
 	}
-}
-
-// locate returns where a field is said, or else its part, or else the route.
-func (d *decoder) locate(route, field string) configfile.Position {
-	part, _, _ := strings.Cut(field, ".")
-	for _, name := range []string{field, part, ""} {
-		if at, ok := d.places[place{route, name}]; ok {
-			return at
-		}
-	}
-	return configfile.Position{}
 }
 
 func (d *decoder) decode() {
@@ -49,7 +34,7 @@ func (d *decoder) decode() {
 	known := append(names(topFields), "routes")
 	var routes bool
 	d.Each(root, root, "", func(key string, at, node *yaml.Node) {
-		d.places[place{"", key}] = configfile.At(at)
+		d.places[configfile.Place{Entry: "", Field: key}] = configfile.At(at)
 		switch key {
 		case "$schema": // for editors
 		case "routes":
@@ -59,7 +44,7 @@ func (d *decoder) decode() {
 			decodeField(d, &d.file, topFields, known, "", "", key, at, node)
 		}
 	})
-	if at, there := d.places[place{"", "auth"}]; there && d.file.Tokens == "" && len(d.Findings) == 0 {
+	if at, there := d.places[configfile.Place{Entry: "", Field: "auth"}]; there && d.file.Tokens == "" && len(d.Findings) == 0 {
 		d.Add(at, reliability.LevelError, "auth", "has no tokens: everybody could call")
 	}
 	if !routes && len(d.Findings) == 0 {
@@ -68,12 +53,12 @@ func (d *decoder) decode() {
 }
 
 func (d *decoder) route(pattern string, at, node *yaml.Node) {
-	d.places[place{pattern, ""}] = configfile.At(at)
+	d.places[configfile.Place{Entry: pattern, Field: ""}] = configfile.At(at)
 	r, path := gateway.Route{Pattern: pattern}, configfile.Join("routes", pattern)
 	d.Each(at, node, path, func(key string, at, node *yaml.Node) {
 		decodeField(d, &r, routeFields, names(routeFields), pattern, path, key, at, node)
 	})
-	if at, there := d.places[place{pattern, "rate"}]; there && r.Rate == (gateway.Rate{}) && len(d.Findings) == 0 {
+	if at, there := d.places[configfile.Place{Entry: pattern, Field: "rate"}]; there && r.Rate == (gateway.Rate{}) && len(d.Findings) == 0 {
 		d.Add(at, reliability.LevelError, configfile.Join(path, "rate"), "has no per_second, and so bounds nothing")
 	}
 	d.file.Gateway.Routes = append(d.file.Gateway.Routes, r)
@@ -94,7 +79,7 @@ func decodeField[T any](
 		d.Refuse(at, full, "is not known%s", suggest(key, known))
 		return
 	}
-	d.places[place{route, strings.TrimPrefix(fieldName(route, full), ".")}] = configfile.At(at)
+	d.places[configfile.Place{Entry: route, Field: strings.TrimPrefix(fieldName(route, full), ".")}] = configfile.At(at)
 	if f.kind == kindPart {
 		d.Each(at, node, full, func(key string, at, node *yaml.Node) {
 			decodeField(d, target, f.part, names(f.part), route, full, key, at, node)

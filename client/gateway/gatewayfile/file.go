@@ -74,7 +74,7 @@ func Parse(name string, data []byte) (File, error) {
 				path += "." + found.Field
 			}
 		}
-		d.Add(d.locate(found.Route, found.Field), reliability.LevelError, path, "%s", found.Message)
+		d.Add(d.places.Locate(found.Route, found.Field), reliability.LevelError, path, "%s", found.Message)
 	}
 	if err := configfile.Refusal(d.Findings); err != nil {
 		return File{}, err
