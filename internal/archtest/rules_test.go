@@ -53,6 +53,10 @@ var importRules = []rule{
 		reason:   "a nil hook on the hot path, so next to nothing may hang on it",
 	},
 	{
+		packages: []string{"internal/amqp/codec"},
+		reason:   "the format of AMQP's frames, for the broker in memory and for what stands beneath the AMQP library",
+	},
+	{
 		packages: []string{"internal/wire"},
 		own:      []string{"."},
 		external: []string{amqp},
@@ -60,7 +64,7 @@ var importRules = []rule{
 	},
 	{
 		packages: []string{"internal/broker"},
-		own:      []string{".", "reliability", "internal/lifecycle"},
+		own:      []string{".", "reliability", "internal/lifecycle", "internal/amqp/*"},
 		external: []string{amqp, uuid},
 		reason:   "moves messages whose meaning is internal/wire's business; reliability is there for its backoff",
 	},

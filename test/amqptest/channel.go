@@ -1,7 +1,7 @@
 package amqptest
 
 import (
-	"github.com/warren-rpc/warren/test/amqptest/internal/codec"
+	"github.com/warren-rpc/warren/internal/amqp/codec"
 	"github.com/warren-rpc/warren/test/amqptest/internal/vhost"
 )
 

@@ -3,7 +3,7 @@ package amqptest
 import (
 	"slices"
 
-	"github.com/warren-rpc/warren/test/amqptest/internal/codec"
+	"github.com/warren-rpc/warren/internal/amqp/codec"
 )
 
 // confirms counts the publishes of a channel in confirm mode, and gathers what is to be told of them.

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/warren-rpc/warren/test/amqptest/internal/codec"
+	"github.com/warren-rpc/warren/internal/amqp/codec"
 )
 
 func TestConfirmsAreGatheredUpToTheFirstThatDiffers(t *testing.T) {

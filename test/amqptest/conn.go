@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/warren-rpc/warren/test/amqptest/internal/codec"
+	"github.com/warren-rpc/warren/internal/amqp/codec"
 	"github.com/warren-rpc/warren/test/amqptest/internal/vhost"
 )
 

@@ -1,6 +1,6 @@
 package amqptest
 
-import "github.com/warren-rpc/warren/test/amqptest/internal/codec"
+import "github.com/warren-rpc/warren/internal/amqp/codec"
 
 // execute does what a method asks for. The verdict may be nil.
 func (c *conn) execute(in *inbound, v *verdict) {

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/warren-rpc/warren/test/amqptest/internal/codec"
+	"github.com/warren-rpc/warren/internal/amqp/codec"
 )
 
 // errorAt is an error over a method, which may be nil.

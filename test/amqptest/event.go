@@ -3,7 +3,7 @@ package amqptest
 import (
 	"time"
 
-	"github.com/warren-rpc/warren/test/amqptest/internal/codec"
+	"github.com/warren-rpc/warren/internal/amqp/codec"
 )
 
 // Direction says who sent what an Event tells of.

@@ -4,7 +4,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/warren-rpc/warren/test/amqptest/internal/codec"
+	"github.com/warren-rpc/warren/internal/amqp/codec"
 )
 
 // source makes the events of one connection. It keeps what the connection is called, and from which queue a consumer

@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/warren-rpc/warren/test/amqptest/internal/codec"
+	"github.com/warren-rpc/warren/internal/amqp/codec"
 )
 
 func TestRulesCountForThemselvesWhateverOthersDo(t *testing.T) {

@@ -3,7 +3,7 @@ package amqptest
 import (
 	"encoding/binary"
 
-	"github.com/warren-rpc/warren/test/amqptest/internal/codec"
+	"github.com/warren-rpc/warren/internal/amqp/codec"
 )
 
 // append adds an entry's frames to what is written next.

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/warren-rpc/warren/test/amqptest/internal/codec"
+	"github.com/warren-rpc/warren/internal/amqp/codec"
 )
 
 const protocolHeader = "AMQP\x00\x00\x09\x01"

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/warren-rpc/warren/test/amqptest/internal/codec"
+	"github.com/warren-rpc/warren/internal/amqp/codec"
 )
 
 // grows is by how many bytes the heap has grown after f, garbage left out.

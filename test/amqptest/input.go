@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/warren-rpc/warren/test/amqptest/internal/codec"
+	"github.com/warren-rpc/warren/internal/amqp/codec"
 )
 
 // inbound is a method from the client with its content.

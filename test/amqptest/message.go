@@ -4,7 +4,7 @@ import (
 	"math"
 	"slices"
 
-	"github.com/warren-rpc/warren/test/amqptest/internal/codec"
+	"github.com/warren-rpc/warren/internal/amqp/codec"
 )
 
 // public is a copy of the event for users, with its message.

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/warren-rpc/warren/test/amqptest/internal/codec"
+	"github.com/warren-rpc/warren/internal/amqp/codec"
 )
 
 func TestEventsPrintOnOneLine(t *testing.T) {

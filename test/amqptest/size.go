@@ -1,7 +1,7 @@
 package amqptest
 
 import (
-	"github.com/warren-rpc/warren/test/amqptest/internal/codec"
+	"github.com/warren-rpc/warren/internal/amqp/codec"
 )
 
 // methodSize is the length of a method's frame. Methods that pass often are reckoned, the others encoded.

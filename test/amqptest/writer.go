@@ -3,7 +3,7 @@ package amqptest
 import (
 	"time"
 
-	"github.com/warren-rpc/warren/test/amqptest/internal/codec"
+	"github.com/warren-rpc/warren/internal/amqp/codec"
 	"github.com/warren-rpc/warren/test/amqptest/internal/vhost"
 )
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/warren-rpc/warren/test/amqptest/internal/codec"
+	"github.com/warren-rpc/warren/internal/amqp/codec"
 )
 
 // The arguments of queues.

@@ -3,7 +3,7 @@ package vhost
 import (
 	"testing"
 
-	"github.com/warren-rpc/warren/test/amqptest/internal/codec"
+	"github.com/warren-rpc/warren/internal/amqp/codec"
 )
 
 type acker struct {

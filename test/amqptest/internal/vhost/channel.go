@@ -4,7 +4,7 @@ import (
 	"slices"
 	"sort"
 
-	"github.com/warren-rpc/warren/test/amqptest/internal/codec"
+	"github.com/warren-rpc/warren/internal/amqp/codec"
 )
 
 // Outlet takes what a host sends to a channel. Its methods are called under the

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/warren-rpc/warren/test/amqptest/internal/codec"
+	"github.com/warren-rpc/warren/internal/amqp/codec"
 )
 
 // Why a message left its queue for the dead-letter exchange.

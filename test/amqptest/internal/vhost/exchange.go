@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/warren-rpc/warren/test/amqptest/internal/codec"
+	"github.com/warren-rpc/warren/internal/amqp/codec"
 )
 
 // The kinds of exchanges.

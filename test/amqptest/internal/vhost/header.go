@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/warren-rpc/warren/test/amqptest/internal/codec"
+	"github.com/warren-rpc/warren/internal/amqp/codec"
 )
 
 // sameHeader compares a header with what a binding asks for, as RabbitMQ 3.10

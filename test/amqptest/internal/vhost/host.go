@@ -19,7 +19,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/warren-rpc/warren/test/amqptest/internal/codec"
+	"github.com/warren-rpc/warren/internal/amqp/codec"
 )
 
 // Host is a virtual host. Its methods, and those of its Conns and Channels, are

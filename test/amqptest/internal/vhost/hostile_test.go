@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/warren-rpc/warren/test/amqptest/internal/codec"
+	"github.com/warren-rpc/warren/internal/amqp/codec"
 )
 
 // unhurried is what none of the large cases may take. On an idle core each takes

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/warren-rpc/warren/test/amqptest/internal/codec"
+	"github.com/warren-rpc/warren/internal/amqp/codec"
 )
 
 // Message is what was published. It is not changed afterwards, and may be in

@@ -3,7 +3,7 @@ package vhost
 import (
 	"crypto/rand"
 
-	"github.com/warren-rpc/warren/test/amqptest/internal/codec"
+	"github.com/warren-rpc/warren/internal/amqp/codec"
 )
 
 // Direct reply-to: a client consumes from replyTo and publishes requests that

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/warren-rpc/warren/test/amqptest/internal/codec"
+	"github.com/warren-rpc/warren/internal/amqp/codec"
 )
 
 // Headers that name further routing keys.
