@@ -12,7 +12,7 @@ import (
 
 func TestResolvesAreReadAndWrittenAsDocumented(t *testing.T) {
 	t.Parallel()
-	for _, cells := range vectors(t, "resolves", 10) {
+	for _, vector := range vectors(t, "resolves", 10) {
 		var v struct {
 			Message    messageVector `json:"message"`
 			Then       string        `json:"then"`
@@ -25,41 +25,41 @@ func TestResolvesAreReadAndWrittenAsDocumented(t *testing.T) {
 			Code       warren.Code   `json:"code"`
 			Reason     string        `json:"reason"`
 		}
-		decodeVector(t, cells[0], &v)
-		d := v.Message.delivery()
+		decodeVector(t, vector, &v)
+		d := v.Message.delivery(t)
 		req, r, err := wire.DecodeResolve(d, "orders.create", limits)
 		e, typed := warren.AsError(err)
 		switch {
 		case v.Then == "drop":
 			if req != nil || !errors.Is(err, wire.ErrNotControl) {
-				t.Errorf("%s: %+v, %v", cells[0], req, err)
+				t.Errorf("%s: %+v, %v", vector, req, err)
 			}
 		case v.Then == "refuse":
 			if !typed || e.Code != v.Code || e.Reason != v.Reason || e.Outcome != warren.NotExecuted || req == nil {
-				t.Errorf("%s: %+v, %v", cells[0], req, err)
+				t.Errorf("%s: %+v, %v", vector, req, err)
 			}
 		case v.Then != "resolve":
-			t.Errorf("%s: then what?", cells[0])
+			t.Errorf("%s: then what?", vector)
 		case err != nil:
-			t.Errorf("%s: %v", cells[0], err)
+			t.Errorf("%s: %v", vector, err)
 		case r != wire.Resolve{CallID: v.CallID, Issued: instant(v.CallIssued)} || req.Attempt != v.Attempt ||
 			!req.Deadline.Equal(instant(v.Deadline)) || !req.Issued.Equal(instant(v.Issued)) ||
 			req.CallID != d.CorrelationId || req.Caller != d.AppId || req.Method != "orders.create":
-			t.Errorf("%s: %+v, %+v", cells[0], req, r)
+			t.Errorf("%s: %+v, %+v", vector, req, r)
 		}
 		if !v.Written {
 			continue
 		}
 		if msg, e := wire.EncodeResolve(req, r); e != nil || msg.Type != d.Type || string(msg.Body) != string(d.Body) ||
 			msg.CorrelationId != d.CorrelationId || msg.ContentType != d.ContentType || msg.AppId != d.AppId || len(msg.Headers) != 0 {
-			t.Errorf("%s: written as %+v %s, %v", cells[0], msg, msg.Body, e)
+			t.Errorf("%s: written as %+v %s, %v", vector, msg, msg.Body, e)
 		}
 	}
 }
 
 func TestResolutionsAreReadAndWrittenAsDocumented(t *testing.T) {
 	t.Parallel()
-	for _, cells := range vectors(t, "resolutions", 10) {
+	for _, vector := range vectors(t, "resolutions", 10) {
 		var v struct {
 			errorVector
 
@@ -72,28 +72,28 @@ func TestResolutionsAreReadAndWrittenAsDocumented(t *testing.T) {
 			Incident    string        `json:"incident"`
 			RetryAfter  int64         `json:"retry_after"`
 		}
-		decodeVector(t, cells[0], &v)
+		decodeVector(t, vector, &v)
 		r, err := wire.DecodeResolution([]byte(v.Body))
 		if v.Then == "refuse" {
 			if err == nil {
-				t.Errorf("%s: %+v", cells[0], r)
+				t.Errorf("%s: %+v", vector, r)
 			}
 			continue
 		}
 		if err != nil || r.State != v.Then || r.Outcome != v.Outcome || r.Retained != v.Retained ||
 			(r.Reply != nil) != (v.Retained && v.Then == "completed") || (r.Err != nil) != (v.Retained && v.Then == "failed") {
-			t.Errorf("%s: %+v, %v", cells[0], r, err)
+			t.Errorf("%s: %+v, %v", vector, r, err)
 			continue
 		}
 		if r.Reply != nil && (string(r.Reply.Body) != v.Text || r.Reply.ContentType != v.ContentType || !maps.Equal(r.Reply.Header, v.Headers)) {
-			t.Errorf("%s: %+v", cells[0], r.Reply)
+			t.Errorf("%s: %+v", vector, r.Reply)
 		}
 		if e := r.Err; e != nil && (e.Code != v.Code || e.Reason != v.Reason || e.Outcome != v.Outcome || e.Message != v.Text ||
 			!maps.Equal(e.Details, v.Details) || e.Incident != v.Incident || e.RetryAfter != time.Duration(v.RetryAfter)*time.Millisecond) {
-			t.Errorf("%s: %+v", cells[0], e)
+			t.Errorf("%s: %+v", vector, e)
 		}
 		if written := wire.EncodeResolution(r); v.Written && string(written) != v.Body {
-			t.Errorf("%s: written as %s", cells[0], written)
+			t.Errorf("%s: written as %s", vector, written)
 		}
 	}
 }

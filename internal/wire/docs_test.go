@@ -1,11 +1,14 @@
 package wire_test
 
 import (
+	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"maps"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,53 +19,53 @@ import (
 )
 
 // These tests hold docs/wire.md, which other languages' peers are written from,
-// against what this package does. Each list of vectors there follows a line
-// like `<!-- vectors: written -->`.
+// against what this package does. Its vectors are in docs/wire/vectors.json: lists
+// by name, each vector an object.
 
-// vectors returns the lines of one list: of a table the cells that are code, of
-// a block of JSON the lines.
-func vectors(t *testing.T, name string, atLeast int) [][]string {
+// vectorLists reads the file once.
+var vectorLists = sync.OnceValues(func() (lists map[string][]json.RawMessage, err error) {
+	text, err := os.ReadFile("../../docs/wire/vectors.json")
+	if err != nil {
+		return nil, err
+	}
+	return lists, json.Unmarshal(text, &lists)
+})
+
+// vectors returns one list.
+func vectors(t *testing.T, name string, atLeast int) []json.RawMessage {
 	t.Helper()
-	text, err := os.ReadFile("../../docs/wire.md")
+	lists, err := vectorLists()
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, ok := strings.Cut(string(text), "<!-- vectors: "+name+" -->\n")
-	if !ok {
-		t.Fatalf("docs/wire.md has no vectors %q", name)
+	if n := len(lists[name]); n < atLeast {
+		t.Fatalf("docs/wire/vectors.json has %d vectors %q; want %d or more", n, name, atLeast)
 	}
-	var lines [][]string
-	for i, line := range strings.Split(rest, "\n") {
-		switch {
-		case strings.HasPrefix(line, "{"):
-			lines = append(lines, []string{line})
-		case strings.HasPrefix(line, "|---"):
-			lines = nil // what came before was the head of the table
-		case strings.HasPrefix(line, "| `"):
-			var cells []string
-			for cell := range strings.SplitSeq(strings.Trim(line, "| "), " | ") {
-				cells = append(cells, strings.Trim(cell, "`"))
-			}
-			lines = append(lines, cells)
-		case strings.HasPrefix(line, "|"), i == 0: // a table's head, or the fence of a block
-		default:
-			if len(lines) < atLeast {
-				t.Fatalf("docs/wire.md has %d vectors %q; want %d or more", len(lines), name, atLeast)
-			}
-			return lines
-		}
-	}
-	t.Fatalf("docs/wire.md: the vectors %q do not end", name)
-	return nil
+	return lists[name]
 }
 
-func decodeVector(t *testing.T, line string, v any) {
+func decodeVector(t *testing.T, vector json.RawMessage, v any) {
 	t.Helper()
-	d := json.NewDecoder(strings.NewReader(line))
+	d := json.NewDecoder(bytes.NewReader(vector))
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
-		t.Fatalf("%s: %v", line, err)
+		t.Fatalf("%s: %v", vector, err)
 	}
+}
+
+// typeVector is a type property: text, or bytes in hex.
+type typeVector struct {
+	Type    string `json:"type"`
+	TypeHex string `json:"type_hex"`
+}
+
+func (v *typeVector) value(t *testing.T) string {
+	t.Helper()
+	b, err := hex.DecodeString(v.TypeHex)
+	if err != nil {
+		t.Fatalf("%s: %v", v.TypeHex, err)
+	}
+	return v.Type + string(b)
 }
 
 // metaVector is metadata as docs/wire.md writes it.
@@ -100,16 +103,20 @@ func instant(ms int64) time.Time {
 func TestMetadataIsReadAndWrittenAsDocumented(t *testing.T) {
 	t.Parallel()
 	for list, atLeast := range map[string]int{"written": 10, "accepted": 10} {
-		for _, cells := range vectors(t, list, atLeast) {
-			var v metaVector
-			decodeVector(t, cells[1], &v)
-			want := v.meta()
-			got, err := wire.DecodeMeta(cells[0])
-			if err != nil || got != want {
-				t.Errorf("%s: read as %+v, %v; want %+v", cells[0], got, err, want)
+		for _, vector := range vectors(t, list, atLeast) {
+			var v struct {
+				typeVector
+
+				Fields metaVector `json:"fields"`
 			}
-			if written := want.Encode(); list == "written" && written != cells[0] {
-				t.Errorf("%s: written as %s", cells[0], written)
+			decodeVector(t, vector, &v)
+			typ, want := v.value(t), v.Fields.meta()
+			got, err := wire.DecodeMeta(typ)
+			if err != nil || got != want {
+				t.Errorf("%s: read as %+v, %v; want %+v", vector, got, err, want)
+			}
+			if written := want.Encode(); list == "written" && written != typ {
+				t.Errorf("%s: written as %s", vector, written)
 			}
 		}
 	}
@@ -117,27 +124,37 @@ func TestMetadataIsReadAndWrittenAsDocumented(t *testing.T) {
 
 func TestMetadataIsRefusedAsDocumented(t *testing.T) {
 	t.Parallel()
-	for _, cells := range vectors(t, "refused", 20) {
-		_, err := wire.DecodeMeta(cells[0])
-		if err == nil {
-			t.Errorf("%s: accepted; want it refused: %s", cells[0], cells[1])
-		} else if version := errors.Is(err, wire.ErrVersion); version != (cells[1] == "version") {
-			t.Errorf("%s: %v; want: %s", cells[0], err, cells[1])
+	for _, vector := range vectors(t, "refused", 20) {
+		var v struct {
+			typeVector
+
+			Because string `json:"because"`
 		}
-		if !wire.IsWarren(cells[0]) {
-			t.Errorf("%s: taken for a plain peer's", cells[0])
+		decodeVector(t, vector, &v)
+		typ := v.value(t)
+		_, err := wire.DecodeMeta(typ)
+		if err == nil {
+			t.Errorf("%s: accepted", vector)
+		} else if version := errors.Is(err, wire.ErrVersion); version != (v.Because == "version") {
+			t.Errorf("%s: %v", vector, err)
+		}
+		if !wire.IsWarren(typ) {
+			t.Errorf("%s: taken for a plain peer's", vector)
 		}
 	}
-	for _, typ := range []string{"warren", "Warren/1;k=call", "order", ""} {
-		if wire.IsWarren(typ) {
-			t.Errorf("%q: taken for Warren's", typ)
+	for _, vector := range vectors(t, "plain", 4) {
+		var v typeVector
+		decodeVector(t, vector, &v)
+		if wire.IsWarren(v.value(t)) {
+			t.Errorf("%s: taken for Warren's", vector)
 		}
 	}
 }
 
 // messageVector is a message as docs/wire.md writes it.
 type messageVector struct {
-	Type          string         `json:"type"`
+	typeVector
+
 	CorrelationID string         `json:"correlation_id"`
 	ReplyTo       string         `json:"reply_to"`
 	AppID         string         `json:"app_id"`
@@ -147,9 +164,10 @@ type messageVector struct {
 	BodyBytes     int            `json:"body_bytes"`
 }
 
-func (v *messageVector) delivery() *amqp.Delivery {
+func (v *messageVector) delivery(t *testing.T) *amqp.Delivery {
+	t.Helper()
 	d := &amqp.Delivery{
-		Type: v.Type, CorrelationId: v.CorrelationID, ReplyTo: v.ReplyTo, AppId: v.AppID, ContentType: v.ContentType,
+		Type: v.value(t), CorrelationId: v.CorrelationID, ReplyTo: v.ReplyTo, AppId: v.AppID, ContentType: v.ContentType,
 		Body: []byte(v.Body),
 	}
 	if v.Headers != nil {
@@ -186,7 +204,7 @@ func fromJSON(value any) any {
 
 func TestRequestsAreReadAsDocumented(t *testing.T) {
 	t.Parallel()
-	for _, cells := range vectors(t, "requests", 10) {
+	for _, vector := range vectors(t, "requests", 10) {
 		var v struct {
 			Message  messageVector `json:"message"`
 			Then     string        `json:"then"`
@@ -198,27 +216,27 @@ func TestRequestsAreReadAsDocumented(t *testing.T) {
 			Code     warren.Code   `json:"code"`
 			Reason   string        `json:"reason"`
 		}
-		decodeVector(t, cells[0], &v)
-		d := v.Message.delivery()
+		decodeVector(t, vector, &v)
+		d := v.Message.delivery(t)
 		req, err := wire.DecodeRequest(d, "orders.create", limits)
 		e, typed := warren.AsError(err)
 		switch {
 		case v.Then == "drop":
 			if req != nil || !errors.Is(err, wire.ErrNotACall) {
-				t.Errorf("%s: %+v, %v", cells[0], req, err)
+				t.Errorf("%s: %+v, %v", vector, req, err)
 			}
 		case v.Then == "refuse":
 			if !typed || e.Code != v.Code || e.Reason != v.Reason || e.Outcome != warren.NotExecuted || req == nil {
-				t.Errorf("%s: %+v, %v", cells[0], req, err)
+				t.Errorf("%s: %+v, %v", vector, req, err)
 			}
 		case v.Then != "serve":
-			t.Errorf("%s: then what?", cells[0])
+			t.Errorf("%s: then what?", vector)
 		case err != nil:
-			t.Errorf("%s: %v", cells[0], err)
+			t.Errorf("%s: %v", vector, err)
 		case req.Plain != v.Plain || req.OneWay != v.OneWay || req.Attempt != v.Attempt ||
 			!req.Deadline.Equal(instant(v.Deadline)) || !maps.Equal(req.Header, v.Headers) ||
 			req.CallID != d.CorrelationId || req.Caller != d.AppId || len(req.Body) != len(d.Body):
-			t.Errorf("%s: %+v", cells[0], req)
+			t.Errorf("%s: %+v", vector, req)
 		}
 	}
 }
@@ -236,7 +254,7 @@ type errorVector struct {
 
 func TestRepliesAreReadAsDocumented(t *testing.T) {
 	t.Parallel()
-	for _, cells := range vectors(t, "replies", 10) {
+	for _, vector := range vectors(t, "replies", 10) {
 		var v struct {
 			errorVector
 
@@ -246,60 +264,65 @@ func TestRepliesAreReadAsDocumented(t *testing.T) {
 			Plain   bool          `json:"plain"`
 			Headers warren.Header `json:"headers"`
 		}
-		decodeVector(t, cells[0], &v)
-		d := v.Message.delivery()
+		decodeVector(t, vector, &v)
+		d := v.Message.delivery(t)
 		reply, err := wire.DecodeReply(d, instant(v.Issued), limits)
 		switch v.Then {
 		case "result":
 			if err != nil || reply == nil || reply.Plain != v.Plain || !maps.Equal(reply.Header, v.Headers) ||
 				string(reply.Body) != string(d.Body) || reply.ContentType != d.ContentType || reply.Replayed != v.Replayed {
-				t.Errorf("%s: %+v, %v", cells[0], reply, err)
+				t.Errorf("%s: %+v, %v", vector, reply, err)
 			}
 		case "drop":
 			if reply != nil || err != nil {
-				t.Errorf("%s: %+v, %v", cells[0], reply, err)
+				t.Errorf("%s: %+v, %v", vector, reply, err)
 			}
 		case "error":
 			if err == nil || err.Code != v.Code || err.Reason != v.Reason || err.Outcome != v.Outcome ||
 				!maps.Equal(err.Details, v.Details) || err.Replayed != v.Replayed || v.Text != "" && err.Message != v.Text {
-				t.Errorf("%s: %+v", cells[0], err)
+				t.Errorf("%s: %+v", vector, err)
 			}
 		default:
-			t.Errorf("%s: then what?", cells[0])
+			t.Errorf("%s: then what?", vector)
 		}
 	}
 }
 
 func TestErrorsAreWrittenAsDocumented(t *testing.T) {
 	t.Parallel()
-	for _, cells := range vectors(t, "errors", 5) {
+	for _, vector := range vectors(t, "errors", 5) {
 		var v struct {
 			Plain   bool          `json:"plain"`
 			Attempt int           `json:"attempt"`
 			Error   errorVector   `json:"error"`
 			Message messageVector `json:"message"`
 		}
-		decodeVector(t, cells[0], &v)
+		decodeVector(t, vector, &v)
 		msg := wire.EncodeError(&warren.Request{CallID: "17", Plain: v.Plain, Attempt: v.Attempt}, &warren.Error{
 			Code: v.Error.Code, Reason: v.Error.Reason, Outcome: v.Error.Outcome, Message: v.Error.Text, Details: v.Error.Details,
 			Replayed: v.Error.Replayed,
 		}, wire.Transient)
-		if msg.Type != v.Message.Type || msg.ContentType != v.Message.ContentType || string(msg.Body) != v.Message.Body ||
+		if msg.Type != v.Message.value(t) || msg.ContentType != v.Message.ContentType || string(msg.Body) != v.Message.Body ||
 			msg.CorrelationId != "17" || len(msg.Headers) != 0 || msg.Expiration != "" {
-			t.Errorf("%s: %+v %s", cells[0], msg, msg.Body)
+			t.Errorf("%s: %+v %s", vector, msg, msg.Body)
 		}
 	}
 }
 
 func TestExpirationIsWrittenAsDocumented(t *testing.T) {
 	t.Parallel()
-	for _, cells := range vectors(t, "expiration", 5) {
-		left, err := time.ParseDuration(cells[0])
+	for _, vector := range vectors(t, "expiration", 5) {
+		var v struct {
+			Left       string `json:"left"`
+			Expiration string `json:"expiration"`
+		}
+		decodeVector(t, vector, &v)
+		left, err := time.ParseDuration(v.Left)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := wire.Expiration(left); got != cells[1] {
-			t.Errorf("%v: %s; want %s", left, got, cells[1])
+		if got := wire.Expiration(left); got != v.Expiration {
+			t.Errorf("%s: %s", vector, got)
 		}
 	}
 }

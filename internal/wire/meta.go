@@ -203,8 +203,9 @@ func (m *Meta) set(key byte, value string) (err error) {
 	case 'o':
 		return m.Outcome.UnmarshalText([]byte(value))
 	case 'w':
-		var ms int64
-		if ms, err = strconv.ParseInt(value, 10, 64); err != nil {
+		// Out of range, ParseInt returns the bound that was passed.
+		ms, err := strconv.ParseInt(value, 10, 64)
+		if err != nil && !errors.Is(err, strconv.ErrRange) {
 			return err
 		}
 		ms = min(ms, warren.MaxRetryAfter.Milliseconds())
