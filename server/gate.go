@@ -117,7 +117,7 @@ func (g *gate) own(ctx context.Context, a *answer, r *run, b body) (*warren.Repl
 		}
 		if g.runs.doubted(&rec, g.store.Owner()) {
 			// A claim of which the store said that it had failed.
-			if err := g.store.Abandon(ctx, a.id.key, rec.Token, true); err != nil && !errors.Is(err, store.ErrStale) {
+			if err := g.store.Abandon(ctx, a.id.key, rec.Token, store.Undone); err != nil && !errors.Is(err, store.ErrStale) {
 				g.runs.doubt(a.id.key, rec.Token-1)
 				return nil, g.broken(ctx, a, err)
 			}
@@ -143,7 +143,7 @@ func (g *gate) own(ctx context.Context, a *answer, r *run, b body) (*warren.Repl
 			g.s.counters.interrupted.Add(1)
 			return nil, verdict{&warren.Error{
 				Code: warren.CodeAborted, Reason: warren.ReasonInterrupted, Outcome: warren.Unknown,
-				Message: "a server died while it handled the call, and it must not be begun twice",
+				Message: "an attempt of the call was begun and did not end, and it must not be begun twice",
 			}}
 		case rec.State != store.Absent && g.m.Dedupe.Mode == AtLeastOnce:
 			a.begun = true
@@ -236,7 +236,7 @@ func (g *gate) begin(ctx context.Context, a *answer, r *run, b body, rec *store.
 	case d.Park > 0 && claimed.Attempts == d.Park && !last:
 		// Others have begun it since it was looked at: this attempt must run alone.
 		a.notBegun()
-		at.abandon()
+		at.abandon(store.Undone)
 		return nil, errAgain
 	}
 	return at.execute(ctx, b)

@@ -36,7 +36,7 @@ func TestCanceledCallIsNotExecutedOnlyIfItWasNeverBegun(t *testing.T) {
 						if err != nil {
 							r.T.Fatal(err)
 						}
-						if err := st.Abandon(r.T.Context(), rec.Key, rec.Token, false); err != nil {
+						if err := st.Abandon(r.T.Context(), rec.Key, rec.Token, store.Unended); err != nil {
 							r.T.Fatal(err)
 						}
 					}

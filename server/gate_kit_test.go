@@ -86,8 +86,8 @@ func (f *testStore) Complete(ctx context.Context, key store.Key, token uint64, r
 	return f.do(ctx, "complete", func() error { return f.Store.Complete(ctx, key, token, r, retention) })
 }
 
-func (f *testStore) Abandon(ctx context.Context, key store.Key, token uint64, ended bool) error {
-	return f.do(ctx, "abandon", func() error { return f.Store.Abandon(ctx, key, token, ended) })
+func (f *testStore) Abandon(ctx context.Context, key store.Key, token uint64, end store.AttemptEnd) error {
+	return f.do(ctx, "abandon", func() error { return f.Store.Abandon(ctx, key, token, end) })
 }
 
 func (f *testStore) Transact(

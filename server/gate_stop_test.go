@@ -201,7 +201,7 @@ func TestKillSwitchGetsItsTicketsBackWhateverBecomesOfAClaim(t *testing.T) {
 			key := store.Scope{Method: "m", CallID: "5"}.Key()
 			rec, _, err := st.Store.Claim(ctx, store.Claim{Key: key, Lease: time.Second, Retention: time.Hour})
 			if err == nil {
-				err = st.Store.Abandon(ctx, key, rec.Token, true)
+				err = st.Store.Abandon(ctx, key, rec.Token, store.Ended)
 			}
 			return err
 		}, nil)

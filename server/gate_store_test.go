@@ -78,10 +78,6 @@ func TestClaimThatFailedAndWasMadeIsGivenUp(t *testing.T) {
 		want(r, "at first", ask(r, "k", "x"), "unavailable/store_unavailable, not_executed, later")
 		st.fail("abandon", times(1, outage), nil)
 		want(r, "while it cannot be given up", ask(r, "k", "x"), "unavailable/store_unavailable, not_executed, later")
-		if mode == server.AtMostOnce {
-			want(r, "then", ask(r, "k", "x"), "aborted/interrupted, unknown")
-			return
-		}
 		want(r, "then", ask(r, "k", "x"), "1")
 		if runs.Load() != 1 {
 			r.T.Errorf("%d runs", runs.Load())

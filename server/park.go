@@ -132,9 +132,8 @@ func (at *attempt) park(attempts int) (*warren.Reply, error) {
 	a.park(attempts, func(told *warren.Error, err error) { parked <- end{told, err} })
 	e := <-parked
 	if e.err != nil {
-		// The next delivery tries again; the attempt that was claimed here has run
-		// nothing.
-		at.abandon()
+		// The next delivery tries again.
+		at.abandon(store.Undone)
 		a.keep()
 		return nil, errHandled
 	}

@@ -133,14 +133,14 @@ func (at *attempt) failed(ctx context.Context, err error) (*warren.Reply, error)
 	if errors.Is(context.Cause(ctx), errStopping) {
 		// The handler gave up because the server stops: another one takes it.
 		a.ended(reliability.Ignored)
-		at.abandon()
+		at.abandon(store.Ended)
 		a.keep()
 		return nil, errHandled
 	}
 	told := g.s.toError(a.req, err)
 	a.ended(judge(err, told))
 	if !terminal(told) && g.m.Dedupe.Mode != AtMostOnce {
-		if at.abandon() {
+		if at.abandon(store.Ended) {
 			return nil, errAgain
 		}
 		return nil, verdict{told}
@@ -229,12 +229,12 @@ func isFull(err error) bool {
 	return errors.As(err, &full)
 }
 
-// abandon gives the claim up after an attempt that ended in order, and reports
+// abandon gives the claim up after an attempt that came to that end, and reports
 // whether it has been lost to another server. If the store does not take it the
 // claim ends with its lease, or its process.
-func (at *attempt) abandon() (lost bool) {
+func (at *attempt) abandon(end store.AttemptEnd) (lost bool) {
 	err := at.untilTaken(context.Background(), func(ctx context.Context) error {
-		return at.store.Abandon(ctx, at.a.id.key, at.token, true)
+		return at.store.Abandon(ctx, at.a.id.key, at.token, end)
 	})
 	if lost = errors.Is(err, store.ErrStale); err != nil && !lost {
 		at.s.cfg.Logger.Error("a claim cannot be given up", "method", at.m.Name, "call_id", clip(at.a.req.CallID), "error", err)
@@ -245,7 +245,7 @@ func (at *attempt) abandon() (lost bool) {
 // notRun is the end of a claim whose handler was never called, as ctx has ended.
 func (at *attempt) notRun(ctx context.Context) (*warren.Reply, error) {
 	at.a.notBegun()
-	if at.abandon() || errors.Is(context.Cause(ctx), errLeaseLost) {
+	if at.abandon(store.Undone) || errors.Is(context.Cause(ctx), errLeaseLost) {
 		at.a.begun = true // by another server
 		return nil, errAgain
 	}

@@ -62,7 +62,7 @@ func (at *attempt) inTransaction(ctx context.Context, b body) (*warren.Reply, er
 			return at.notRun(ctx)
 		}
 		a.notBegun()
-		at.abandon()
+		at.abandon(store.Undone)
 		return nil, at.broken(ctx, a, err)
 	default:
 		return at.recorded(err, payload, reply, nil)

@@ -101,6 +101,8 @@ type Record struct {
 	// since it was made, or since it was last taken out of Parked, less those that
 	// were abandoned as ended.
 	Attempts int
+	// First says that nothing of the call had been begun before the last claim.
+	First bool
 	// Owner is the identity of the store that made the last claim. See
 	// [Store.Owner].
 	Owner string

@@ -40,10 +40,11 @@ type Store interface {
 	// replaced still completes.
 	Complete(ctx context.Context, key Key, token uint64, r Result, retention time.Duration) error
 
-	// Abandon gives up a record in progress: it is Interrupted, with its token. Its
-	// attempts stay too or, if the attempt ended in order, count one less: they are
-	// those that were begun and have not ended. ErrStale as for Complete.
-	Abandon(ctx context.Context, key Key, token uint64, ended bool) error
+	// Abandon gives up a record in progress, whose attempt has come to that end.
+	// After Unended and Ended it is Interrupted, with its token; after Undone as the
+	// claim found it: absent if it was the call's First, and else Interrupted.
+	// Attempts count one less, unless it is Unended. ErrStale as for Complete.
+	Abandon(ctx context.Context, key Key, token uint64, end AttemptEnd) error
 
 	// Bury makes sure that the call never runs from here on: it writes a tombstone
 	// if the record is absent or Interrupted; Attempts stay. It returns the record that was there
@@ -86,6 +87,16 @@ type Claim struct {
 	// Unpark begins a Parked call again.
 	Unpark bool
 }
+
+// AttemptEnd is what is known of an attempt whose claim is given up.
+type AttemptEnd uint8
+
+// The ends of attempts.
+const (
+	Unended AttemptEnd = iota // nobody knows: it counts among those that were begun and did not end
+	Ended                     // it ended in order, and may have done something
+	Undone                    // it did nothing, or all of it was taken back
+)
 
 // Transactional is a store whose transactions an application can join. Tx is its
 // type of transaction, such as *bbolt.Tx.

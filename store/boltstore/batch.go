@@ -187,10 +187,11 @@ func (b *batch) claim(c store.Claim) (store.Record, bool, error) {
 		if err := b.create(&e, c); err != nil {
 			return e.Record, false, err
 		}
-		e.Token = max(b.floor, e.last)
+		e.Token, e.First = max(b.floor, e.last), true
 	case e.State == store.Interrupted && !c.Once:
+		e.First = false
 	case e.State == store.Parked && c.Unpark:
-		e.Attempts = 0
+		e.Attempts, e.First = 0, false
 		e.end(nil, 0)
 	default:
 		return e.Record, false, nil
@@ -242,14 +243,17 @@ func (b *batch) complete(key store.Key, token uint64, r store.Result, retention 
 	return b.save(&e)
 }
 
-func (b *batch) abandon(key store.Key, token uint64, ended bool) error {
+func (b *batch) abandon(key store.Key, token uint64, end store.AttemptEnd) error {
 	e, err := b.owned(key, token)
 	if err != nil {
 		return err
 	}
 	e.State = store.Interrupted
-	if ended {
+	if end != store.Unended {
 		e.Attempts--
+	}
+	if end == store.Undone && e.First {
+		e.Expires = time.Unix(0, 0) // it is forgotten, and a sweep takes what is left
 	}
 	return b.save(&e)
 }

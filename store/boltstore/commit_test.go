@@ -58,7 +58,7 @@ func TestWhatChangesNothingIsNotWritten(t *testing.T) {
 		if err := s.Renew(t.Context(), r.Key, r.Token, time.Minute); err != nil {
 			t.Errorf("Renew: %v", err)
 		}
-		if err := s.Abandon(t.Context(), r.Key, r.Token+1, false); !errors.Is(err, store.ErrStale) {
+		if err := s.Abandon(t.Context(), r.Key, r.Token+1, store.Unended); !errors.Is(err, store.ErrStale) {
 			t.Errorf("Abandon: %v", err)
 		}
 	}

@@ -120,7 +120,7 @@ func (l *crashLog) work(s *Store, call int) {
 		}))
 	case 1:
 		intend("abandon")
-		step("abandon", r.Token, s.Abandon(ctx, key, r.Token, false))
+		step("abandon", r.Token, s.Abandon(ctx, key, r.Token, store.Unended))
 	case 2:
 	default:
 		intend("complete")

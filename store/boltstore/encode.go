@@ -101,7 +101,10 @@ type stored struct {
 	epoch uint64
 }
 
-const retainedFlag = 1
+const (
+	retainedFlag = 1 << iota
+	firstFlag
+)
 
 // bodyBound is how long the body of a record is at most, without its strings and
 // payload.
@@ -112,6 +115,9 @@ func appendBody(b []byte, r *stored) []byte {
 	var flags byte
 	if r.Retained {
 		flags |= retainedFlag
+	}
+	if r.First {
+		flags |= firstFlag
 	}
 	b = append(b, byte(r.State), flags)
 	b = append(b, r.Key[:]...)
@@ -150,7 +156,7 @@ func decodeBody(b []byte) (r stored, err error) {
 	if d.bad {
 		return stored{}, errors.New("it is shorter than a record")
 	}
-	r.State, r.Retained = store.State(head[0]), head[1]&retainedFlag != 0
+	r.State, r.Retained, r.First = store.State(head[0]), head[1]&retainedFlag != 0, head[1]&firstFlag != 0
 	if r.State.Ended() {
 		r.Size = int(d.uvarint())
 		copy(r.Digest[:], d.take(len(r.Digest)))

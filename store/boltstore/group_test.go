@@ -175,7 +175,7 @@ func (g *groups) operation() *op {
 		case e.State != store.InProgress:
 			_, _, err = b.claim(claim)
 		case kind == 3:
-			err = b.abandon(key, e.Token, size > 0)
+			err = b.abandon(key, e.Token, store.AttemptEnd(size%3))
 		default:
 			err = b.complete(key, e.Token, result, retention)
 		}

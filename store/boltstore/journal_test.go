@@ -91,13 +91,13 @@ func step(s *Store, random *rand.Rand, key store.Key) error {
 	result := store.Result{State: store.Parked, Payload: make([]byte, random.IntN(2)*largest+random.IntN(100))}
 	switch random.IntN(5) {
 	case 0:
-		return s.Abandon(ctx, key, r.Token, random.IntN(2) == 0)
+		return s.Abandon(ctx, key, r.Token, store.AttemptEnd(random.IntN(3)))
 	case 1:
 		err := s.Transact(ctx, key, r.Token, time.Hour, func(*bbolt.Tx) (store.Result, error) { return result, errOwn })
 		if !errors.Is(err, errOwn) {
 			return errors.Join(err, errors.New("it should have failed"))
 		}
-		return s.Abandon(ctx, key, r.Token, true)
+		return s.Abandon(ctx, key, r.Token, store.Ended)
 	case 2:
 		return s.Transact(ctx, key, r.Token, time.Nanosecond, func(*bbolt.Tx) (store.Result, error) { return result, nil })
 	}

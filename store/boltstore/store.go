@@ -174,8 +174,8 @@ func (s *Store) Complete(ctx context.Context, key store.Key, token uint64, r sto
 }
 
 // Abandon implements store.Store.
-func (s *Store) Abandon(ctx context.Context, key store.Key, token uint64, ended bool) error {
-	return s.do(ctx, &op{name: "abandon", apply: func(b *batch) error { return b.abandon(key, token, ended) }})
+func (s *Store) Abandon(ctx context.Context, key store.Key, token uint64, end store.AttemptEnd) error {
+	return s.do(ctx, &op{name: "abandon", apply: func(b *batch) error { return b.abandon(key, token, end) }})
 }
 
 // Bury implements store.Store.

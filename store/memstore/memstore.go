@@ -139,9 +139,11 @@ func (s *Store) Claim(ctx context.Context, c store.Claim) (r store.Record, won b
 				return err
 			}
 			r = s.data.make(c, now)
+			r.First = true
 		case r.State == store.Interrupted && !c.Once:
+			r.First = false
 		case r.State == store.Parked && c.Unpark:
-			r.Attempts = 0
+			r.Attempts, r.First = 0, false
 			r.Payload, r.Size, r.Digest, r.Retained = nil, 0, [sha256.Size]byte{}, false
 		default:
 			return nil
@@ -226,11 +228,15 @@ func (s *Store) complete(r store.Record, result store.Result, retention time.Dur
 }
 
 // Abandon implements [store.Store].
-func (s *Store) Abandon(ctx context.Context, key store.Key, token uint64, ended bool) error {
+func (s *Store) Abandon(ctx context.Context, key store.Key, token uint64, end store.AttemptEnd) error {
 	return s.owned(ctx, key, token, func(r store.Record, now time.Time) error {
+		if end == store.Undone && r.First {
+			s.data.forget(key)
+			return nil
+		}
 		r.State = store.Interrupted
 		r.Lease = time.Time{}
-		if ended {
+		if end != store.Unended {
 			r.Attempts--
 		}
 		s.data.put(r, now)

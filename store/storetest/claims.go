@@ -23,6 +23,8 @@ var claimGroups = []group{
 		sentence: "Only the owner's current token completes, renews or abandons the record."},
 	{name: "Abandon", run: abandoning,
 		sentence: "Abandon gives up a record in progress: it is Interrupted, with its attempts and token."},
+	{name: "Undone", run: undone,
+		sentence: "After Undone the record is as the claim found it: absent if it was the call's First, and else Interrupted."},
 	{name: "Once", run: once,
 		sentence: "Once refuses to begin a call again that was begun before."},
 	{name: "Unpark", run: unpark,
@@ -42,7 +44,7 @@ func claimBegins(e *env) {
 	r := e.win(c)
 	want := store.Record{
 		Key: key, Method: c.Method, CallID: c.CallID, State: store.InProgress, Fingerprint: c.Fingerprint,
-		Token: max(1, r.Token), Attempts: 1, Owner: e.store.Owner(),
+		Token: max(1, r.Token), Attempts: 1, First: true, Owner: e.store.Owner(),
 		Created: e.clock.Now(), Updated: e.clock.Now(), Expires: e.clock.Now().Add(c.Retention),
 	}
 	if e.f.Leases {
@@ -151,7 +153,7 @@ func tokenTheft(e *env) {
 		result := store.Result{State: store.Completed, Payload: []byte("stolen")}
 		e.stale(e.store.Renew(e.ctx, r.Key, token, lease), "Renew with token %d of %v", token, brief(r))
 		e.stale(e.store.Complete(e.ctx, r.Key, token, result, retention), "Complete with token %d of %v", token, brief(r))
-		e.stale(e.store.Abandon(e.ctx, r.Key, token, false), "Abandon with token %d of %v", token, brief(r))
+		e.stale(e.store.Abandon(e.ctx, r.Key, token, store.Unended), "Abandon with token %d of %v", token, brief(r))
 		e.unchanged(r, "an operation with a wrong token")
 	}
 	// A token of another record that is higher than all that are stolen from.
@@ -188,6 +190,60 @@ func abandoning(e *env) {
 	want.State, want.Lease, want.Updated = store.Interrupted, time.Time{}, e.clock.Now()
 	if d := difference(want, got); d != "" {
 		e.Errorf("the record that was given up:%s", d)
+	}
+}
+
+func undone(e *env) {
+	undo := func(r store.Record) store.Record {
+		e.Helper()
+		if err := e.store.Abandon(e.ctx, r.Key, r.Token, store.Undone); err != nil {
+			e.Fatalf("Abandon: %v", err)
+		}
+		return e.get(r.Key)
+	}
+	c := claimOf(e.key())
+	c.Once = true
+	last := uint64(0)
+	for range 3 {
+		r := e.win(c) // it is as new each time, but for its token
+		if r.Attempts != 1 || !r.First || r.Token <= last {
+			e.Errorf("a claim after one that was undone: %v after token %d", brief(r), last)
+		}
+		last = r.Token
+		e.clock.move(time.Second)
+		if got := undo(r); got.State != store.Absent {
+			e.Errorf("a call whose only claim was undone is %v", brief(got))
+		}
+		e.replaced(r)
+	}
+	if n := e.bury(c.Key); n.State != store.Absent {
+		e.Errorf("a call whose only claim was undone is buried as %v", brief(n))
+	}
+	e.lose(c)
+	e.reopen()
+	e.lose(c)
+
+	// What was begun before stays begun.
+	c = claimOf(e.key())
+	before := e.abandon(e.win(c))
+	again := e.win(c)
+	if again.First {
+		e.Errorf("the second claim is the call's first: %v", brief(again))
+	}
+	e.clock.move(time.Second)
+	before.Token, before.First, before.Updated, before.Expires = again.Token, false, e.clock.Now(), again.Expires
+	if d := difference(before, undo(again)); d != "" {
+		e.Errorf("the record whose second claim was undone:%s", d)
+	}
+	c.Once = true
+	e.lose(c)
+
+	// A first claim whose owner died was begun, whatever becomes of the next.
+	c = claimOf(e.key())
+	e.win(c)
+	e.killOwners()
+	if got := undo(e.win(c)); got.State != store.Interrupted || got.Attempts != 1 {
+		e.Errorf("a call that was begun by a dead owner, and then undone, is %v", brief(got))
 	}
 }
 

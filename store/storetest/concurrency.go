@@ -155,7 +155,7 @@ func (e *env) attempt(random *rand.Rand, w *watched, r store.Record) string {
 	}
 	w.holder.Store(0)
 	if random.IntN(20) != 0 {
-		if err := e.store.Abandon(e.ctx, w.key, r.Token, false); err != nil {
+		if err := e.store.Abandon(e.ctx, w.key, r.Token, store.Unended); err != nil {
 			return fmt.Sprintf("an Abandon by the owner: %v", err)
 		}
 		return ""
@@ -181,7 +181,7 @@ func everything(ctx context.Context, s store.Store, r store.Record, absent store
 	_, _, errs["Claim"] = s.Claim(ctx, claimOf(absent))
 	errs["Renew"] = s.Renew(ctx, r.Key, r.Token, 10*lease)
 	errs["Complete"] = s.Complete(ctx, r.Key, r.Token, store.Result{State: store.Completed}, retention)
-	errs["Abandon"] = s.Abandon(ctx, r.Key, r.Token, false)
+	errs["Abandon"] = s.Abandon(ctx, r.Key, r.Token, store.Unended)
 	_, errs["Bury"] = s.Bury(ctx, claimOf(absent))
 	_, errs["Sweep"] = s.Sweep(ctx)
 	_, errs["Stats"] = s.Stats(ctx)

@@ -102,7 +102,7 @@ func crashCall(t *testing.T, s store.Store, random *rand.Rand, n uint64, write f
 		case 0:
 			return
 		case 1:
-			do("abandon", func() error { return s.Abandon(ctx, key, token, false) })
+			do("abandon", func() error { return s.Abandon(ctx, key, token, store.Unended) })
 			continue
 		default:
 			do("complete", func() error {

@@ -70,7 +70,7 @@ func endsRace(e *env) {
 		race(6, func(i int) {
 			var err error
 			if i == 5 {
-				err = e.store.Abandon(e.ctx, r.Key, r.Token, false)
+				err = e.store.Abandon(e.ctx, r.Key, r.Token, store.Unended)
 			} else {
 				result := store.Result{State: store.Completed, Payload: []byte{byte(i)}}
 				err = e.store.Complete(e.ctx, r.Key, r.Token, result, retention)

@@ -148,7 +148,7 @@ func (e *env) end(r store.Record, state store.State, payload []byte) store.Recor
 
 func (e *env) abandon(r store.Record) store.Record {
 	e.Helper()
-	if err := e.store.Abandon(e.ctx, r.Key, r.Token, false); err != nil {
+	if err := e.store.Abandon(e.ctx, r.Key, r.Token, store.Unended); err != nil {
 		e.Fatalf("Abandon: %v", err)
 	}
 	return e.get(r.Key)
@@ -241,6 +241,7 @@ func difference(want, got store.Record) string {
 	add("Fingerprint", want.Fingerprint == got.Fingerprint, func(r *store.Record) any { return r.Fingerprint })
 	add("Token", want.Token == got.Token, func(r *store.Record) any { return r.Token })
 	add("Attempts", want.Attempts == got.Attempts, func(r *store.Record) any { return r.Attempts })
+	add("First", want.First == got.First, func(r *store.Record) any { return r.First })
 	add("Owner", want.Owner == got.Owner, func(r *store.Record) any { return r.Owner })
 	add("Lease", near(want.Lease, got.Lease), func(r *store.Record) any { return r.Lease })
 	add("Created", near(want.Created, got.Created), func(r *store.Record) any { return r.Created })

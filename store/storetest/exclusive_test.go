@@ -59,7 +59,7 @@ func (e *exclusive) Close() error {
 	defer e.mu.Unlock()
 	for key, token := range e.begun {
 		// What has ended is nobody's any more, and nothing comes of this.
-		_ = e.Store.Abandon(context.Background(), key, token, false)
+		_ = e.Store.Abandon(context.Background(), key, token, store.Unended)
 	}
 	return e.Store.Close()
 }

@@ -215,6 +215,7 @@ func (h *history) claim(key store.Key) string {
 	}
 	next.State, next.Token, next.Owner = store.InProgress, got.Token, h.store.Owner()
 	next.Attempts++
+	next.First = before.State == store.Absent
 	next.Updated, next.Expires = h.clock.Now(), h.clock.Now().Add(c.Retention)
 	if h.f.Leases {
 		next.Lease = h.clock.Now().Add(c.Lease)
@@ -280,8 +281,9 @@ func (h *history) giveUp(key store.Key) string {
 	if !judged || r != nil && h.dead(r) {
 		return "no " + what
 	}
-	ended := h.pick(2) == 0
-	err := h.store.Abandon(h.ctx, key, token, ended)
+	end := store.AttemptEnd(h.pick(3))
+	what += fmt.Sprintf(" at end %d", end)
+	err := h.store.Abandon(h.ctx, key, token, end)
 	switch {
 	case r == nil || r.State != store.InProgress || r.Token != token:
 		h.stale(err, "%s", what)
@@ -289,8 +291,11 @@ func (h *history) giveUp(key store.Key) string {
 		h.Fatalf("%s: %v", what, err)
 	default:
 		r.State, r.Lease, r.Updated = store.Interrupted, time.Time{}, h.clock.Now()
-		if ended {
+		if end != store.Unended {
 			r.Attempts--
+		}
+		if end == store.Undone && r.First {
+			r.Expires = time.Time{}
 		}
 	}
 	return what

@@ -34,13 +34,28 @@ var claimMutants = map[string]breakage{
 		}
 	}},
 	"lets any token abandon": {"TokenTheft TakeoversRace", func(m *mutant) {
-		m.abandon = func(ctx context.Context, key store.Key, _ uint64, ended bool) error {
-			return m.Store.Abandon(ctx, key, m.current(ctx, key).Token, ended)
+		m.abandon = func(ctx context.Context, key store.Key, _ uint64, end store.AttemptEnd) error {
+			return m.Store.Abandon(ctx, key, m.current(ctx, key).Token, end)
 		}
 	}},
 	"counts attempts that ended": {"Histories", func(m *mutant) {
-		m.abandon = func(ctx context.Context, key store.Key, token uint64, _ bool) error {
-			return m.Store.Abandon(ctx, key, token, false)
+		m.abandon = func(ctx context.Context, key store.Key, token uint64, _ store.AttemptEnd) error {
+			return m.Store.Abandon(ctx, key, token, store.Unended)
+		}
+	}},
+	"keeps what was undone": {"Undone Histories", func(m *mutant) {
+		m.abandon = func(ctx context.Context, key store.Key, token uint64, end store.AttemptEnd) error {
+			if end == store.Undone {
+				end = store.Ended
+			}
+			return m.Store.Abandon(ctx, key, token, end)
+		}
+	}},
+	"takes each claim for the first": {"Undone Histories", func(m *mutant) {
+		m.claim = func(ctx context.Context, c store.Claim) (store.Record, bool, error) {
+			r, won, err := m.Store.Claim(ctx, c)
+			r.First = r.First || won
+			return r, won, err
 		}
 	}},
 	"lets the newest token but one complete": {"TokenTheft LeaseEnds ReopenEndsOwners Histories", func(m *mutant) {
@@ -76,7 +91,7 @@ var claimMutants = map[string]breakage{
 	"takes others' claims for dead": {"SeveralOwners", func(m *mutant) {
 		m.claim = func(ctx context.Context, c store.Claim) (store.Record, bool, error) {
 			if r := m.current(ctx, c.Key); r.State == store.InProgress && r.Owner != m.Store.Owner() {
-				_ = m.Store.Abandon(ctx, c.Key, r.Token, false)
+				_ = m.Store.Abandon(ctx, c.Key, r.Token, store.Unended)
 			}
 			return m.Store.Claim(ctx, c)
 		}
@@ -216,7 +231,7 @@ var claimMutants = map[string]breakage{
 			m.mu.Lock()
 			defer m.mu.Unlock()
 			for key, token := range m.tokens {
-				_ = m.Store.Abandon(context.Background(), key, token, false)
+				_ = m.Store.Abandon(context.Background(), key, token, store.Unended)
 			}
 			return m.Store.Close()
 		}
@@ -264,7 +279,7 @@ func (m *mutant) rebase(again bool) {
 	m.complete = func(ctx context.Context, key store.Key, token uint64, r store.Result, retention time.Duration) error {
 		return m.Store.Complete(ctx, key, token+base(key), r, retention)
 	}
-	m.abandon = func(ctx context.Context, key store.Key, token uint64, ended bool) error {
-		return m.Store.Abandon(ctx, key, token+base(key), ended)
+	m.abandon = func(ctx context.Context, key store.Key, token uint64, end store.AttemptEnd) error {
+		return m.Store.Abandon(ctx, key, token+base(key), end)
 	}
 }

@@ -50,7 +50,7 @@ var endMutants = map[string]breakage{
 	"buries what is in progress": {"Bury Histories", func(m *mutant) {
 		m.bury = func(ctx context.Context, b store.Claim) (store.Record, error) {
 			before := m.current(ctx, b.Key)
-			_ = m.Store.Abandon(ctx, b.Key, before.Token, false)
+			_ = m.Store.Abandon(ctx, b.Key, before.Token, store.Unended)
 			_, err := m.Store.Bury(ctx, b)
 			return before, err
 		}

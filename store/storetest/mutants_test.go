@@ -35,7 +35,7 @@ type mutant struct {
 	claim    func(ctx context.Context, c store.Claim) (store.Record, bool, error)
 	renew    func(ctx context.Context, key store.Key, token uint64, lease time.Duration) error
 	complete func(ctx context.Context, key store.Key, token uint64, r store.Result, retention time.Duration) error
-	abandon  func(ctx context.Context, key store.Key, token uint64, ended bool) error
+	abandon  func(ctx context.Context, key store.Key, token uint64, end store.AttemptEnd) error
 	bury     func(ctx context.Context, b store.Claim) (store.Record, error)
 	sweep    func(ctx context.Context) (int, error)
 	stats    func(ctx context.Context) (store.Stats, error)
@@ -82,11 +82,11 @@ func (m *mutant) Complete(ctx context.Context, key store.Key, token uint64, r st
 	return m.Store.Complete(ctx, key, token, r, retention)
 }
 
-func (m *mutant) Abandon(ctx context.Context, key store.Key, token uint64, ended bool) error {
+func (m *mutant) Abandon(ctx context.Context, key store.Key, token uint64, end store.AttemptEnd) error {
 	if m.abandon != nil {
-		return m.abandon(ctx, key, token, ended)
+		return m.abandon(ctx, key, token, end)
 	}
-	return m.Store.Abandon(ctx, key, token, ended)
+	return m.Store.Abandon(ctx, key, token, end)
 }
 
 func (m *mutant) Bury(ctx context.Context, b store.Claim) (store.Record, error) {

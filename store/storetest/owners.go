@@ -39,7 +39,7 @@ func (e *env) replaced(old store.Record) {
 	result := store.Result{State: store.Completed, Payload: []byte("late")}
 	e.stale(e.store.Renew(e.ctx, old.Key, old.Token, lease), "Renew by an owner that was replaced")
 	e.stale(e.store.Complete(e.ctx, old.Key, old.Token, result, retention), "Complete by an owner that was replaced")
-	e.stale(e.store.Abandon(e.ctx, old.Key, old.Token, false), "Abandon by an owner that was replaced")
+	e.stale(e.store.Abandon(e.ctx, old.Key, old.Token, store.Unended), "Abandon by an owner that was replaced")
 	e.unchanged(before, "an owner that was replaced")
 }
 
