@@ -67,6 +67,9 @@ func (d *Decoder) Document() *yaml.Node {
 		d.Add(Position{}, reliability.LevelError, "", "is over %d bytes long", MaxSize)
 		return nil
 	}
+	if object := parseJSON(d.Data); object != nil {
+		return object
+	}
 	parser := yaml.NewDecoder(bytes.NewReader(d.Data))
 	var first, second yaml.Node
 	switch err := parser.Decode(&first); {
