@@ -136,7 +136,7 @@ func (s *Server) register(m Method, t transactor, p prepare) error {
 	}
 	own := &broker.Declarer{Queue: m.queue(), Logger: s.cfg.Logger}
 	reg.consumer = broker.NewConsumer(broker.ConsumerConfig{
-		Name: m.Name, Declare: s.declare(reg, own), Consumed: own.Consumed, Prefetch: m.Prefetch, Workers: workers,
+		Name: m.Name, Declare: s.declare(reg, own), Consumed: own.Consumed, Ended: own.Ended, Prefetch: m.Prefetch, Workers: workers,
 		Handle: func(d broker.Delivery) { s.serve(reg, d) }, Logger: s.cfg.Logger,
 	})
 	s.methods[m.Name] = reg

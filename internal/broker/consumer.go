@@ -238,7 +238,7 @@ func (c *Consumer) open(s *Session, in intake) (*stream, error) {
 	}
 	if err != nil {
 		s.abandon(ch, err)
-		return nil, err
+		return nil, cure(s, queue, err)
 	}
 	return st, nil
 }

@@ -80,7 +80,7 @@ func (p *Prober) Serve(ctx context.Context, s *Session) {
 				}
 			}
 			if a.err != nil {
-				a.err = fmt.Errorf("queue %s: %w", ask.queue, a.err)
+				a.err = fmt.Errorf("queue %s: %w", ask.queue, cure(s, ask.queue, a.err))
 			}
 			ask.answer <- a
 		case <-s.Done():

@@ -50,8 +50,8 @@ type Declarer struct {
 	Queue  Queue
 	Logger *slog.Logger
 
-	warned  sync.Once
-	newborn newborn
+	warned sync.Once
+	fresh  freshQueue
 }
 
 // Declare makes the queue exist. One that exists with other arguments is used
@@ -77,7 +77,7 @@ func (d *Declarer) declare(s *Session) error {
 	var refusal *amqp.Error
 	if !errors.As(err, &refusal) || refusal.Code != amqp.PreconditionFailed {
 		if err != nil {
-			err = fmt.Errorf("declare queue %s: %w", q.Name, err)
+			err = fmt.Errorf("declare queue %s: %w", q.Name, cure(s, q.Name, err))
 		}
 		return err
 	}
@@ -99,7 +99,7 @@ func inspect(s *Session, name string) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("look up queue %s: %w", name, err)
+		return fmt.Errorf("look up queue %s: %w", name, cure(s, name, err))
 	}
 	return nil
 }
