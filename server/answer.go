@@ -25,7 +25,8 @@ type answer struct {
 	guarded *guarded // nil if nobody waits for the handler's end
 
 	id       *identity     // nil without a record
-	unpark   bool          // an operator lets it run again
+	replay   *wire.Replay  // what a request says that was parked; see refuseReplay
+	unpark   bool          // an operator lets it run again, and it was parked
 	begun    bool          // an attempt may have begun, for this delivery or as the record has it
 	handled  bool          // the gate has answered it, or left it
 	verdict  *warren.Error // the last that the gate has come to
@@ -62,6 +63,9 @@ func (a *answer) notExecuted() warren.Outcome {
 }
 
 func (a *answer) fail(e *warren.Error) {
+	if a.refuseReplay(e) {
+		return
+	}
 	if a.req.OneWay {
 		a.s.cfg.Logger.Warn("a notification failed", "method", a.req.Method, "call_id", clip(a.req.CallID), "error", e)
 		a.acknowledge()

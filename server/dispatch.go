@@ -33,9 +33,12 @@ func (s *Server) serve(m *method, d broker.Delivery) {
 		s.drop(m, &d, why)
 		return
 	}
-	a := &answer{s: s, m: m, d: d, req: req}
-	if a.unpark = wire.IsReplay(&d.Delivery); a.unpark {
+	a := &answer{s: s, m: m, d: d, req: req, replay: wire.ReplayOf(&d.Delivery)}
+	if a.replay != nil {
 		req.Redelivered = true // it was, before it was parked
+		if err == nil && m.gate != nil {
+			err = m.gate.believe(s.handlers, a)
+		}
 	}
 	if err != nil {
 		a.reject(err)
@@ -50,7 +53,7 @@ func (s *Server) serve(m *method, d broker.Delivery) {
 		a.id = id
 	}
 	if n := wire.Deliveries(&d.Delivery); m.gate == nil && m.Dedupe.Park > 0 && n >= m.Dedupe.Park {
-		a.park(n, a.settlePark)
+		a.park(n, newIncident(), a.settlePark)
 		return
 	}
 	ctx := s.handlers

@@ -141,7 +141,7 @@ func TestPoisonIsParkedAndItsNeighboursAreNot(t *testing.T) {
 		w.cured = true
 		w.mu.Unlock()
 		msg := raw(p, "bad", "poison")
-		msg.Headers = amqp.Table{"a": "b", wire.ReplayMark: "1"}
+		msg.Headers = amqp.Table{"a": "b", wire.ReplayMark: wire.Replay{Incident: e.Incident}.Mark()}
 		p.Publish("m", msg)
 		want(r, "the replay", toldRaw(r, p.Next()), "healthy")
 		if rec := recordOf(r, st, "bad"); rec.State != store.Completed || rec.Attempts != 1 || w.ran["poison"] != 4 {

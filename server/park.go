@@ -19,30 +19,36 @@ import (
 // parking brings a request to its method's queue of dead ones. It is the Sink of
 // that publish.
 type parking struct {
-	a        *answer
-	publish  broker.Publishing
-	poisoned *warren.Error
-	done     func(told *warren.Error, err error)
-	tries    int
-	missing  bool // the last publish of it came back
+	a       *answer
+	publish broker.Publishing
+	why     *warren.Error
+	done    func(told *warren.Error, err error)
+	tries   int
+	missing bool // the last publish of it came back
 }
+
+// newIncident returns an identifier that nobody can guess.
+func newIncident() string { return uuid.NewString() }
 
 // park moves the request to the dead ones after that many attempts that did not
 // end; done is told, once, what its caller is to be told, or that it cannot be
-// parked here, as the request is another server's or this one stops. A publish that
-// the broker does not confirm is repeated, and so is one that came back, if the
+// parked here, as the request is another server's or this one stops.
+func (a *answer) park(attempts int, incident string, done func(told *warren.Error, err error)) {
+	a.moveToDead(&warren.Error{
+		Code: warren.CodeInternal, Reason: warren.ReasonPoisoned, Outcome: warren.Unknown, Incident: incident,
+		Message: fmt.Sprintf("%d attempts were begun and did not end; the call is parked", attempts),
+	}, wire.Dead{Reason: warren.ReasonPoisoned, Incident: incident, User: a.req.UserID, Attempts: attempts}, done)
+}
+
+// moveToDead publishes the request to its method's queue of dead ones. A publish
+// that the broker does not confirm is repeated, and so is one that came back, if the
 // queue is there after all, or is away with its node. Dying in between parks it
 // twice.
-func (a *answer) park(attempts int, done func(told *warren.Error, err error)) {
-	p := &parking{a: a, done: done, poisoned: &warren.Error{
-		Code: warren.CodeInternal, Reason: warren.ReasonPoisoned, Outcome: warren.Unknown, Incident: uuid.NewString(),
-		Message: fmt.Sprintf("%d attempts were begun and did not end; the call is parked", attempts),
-	}}
+func (a *answer) moveToDead(why *warren.Error, note wire.Dead, done func(told *warren.Error, err error)) {
+	p := &parking{a: a, done: done, why: why}
+	note.Method, note.Error, note.At = a.m.Name, why.Message, time.Now()
 	p.publish.Key, p.publish.Mandatory, p.publish.Sink = wire.DeadQueue(a.m.Name), true, p
-	p.publish.Msg = wire.EncodeDead(&a.d.Delivery, wire.Dead{
-		Reason: warren.ReasonPoisoned, Error: p.poisoned.Message, Incident: p.poisoned.Incident, Method: a.m.Name,
-		Attempts: attempts, At: time.Now(),
-	})
+	p.publish.Msg = wire.EncodeDead(&a.d.Delivery, note)
 	p.put()
 }
 
@@ -64,9 +70,9 @@ func (p *parking) found() bool {
 	case err == nil:
 		return true
 	case broker.IsPermanent(err):
-		p.log().Error("a call was given up: its attempts begin and do not end, and there is no queue to park it in",
-			"queue", p.publish.Key, "error", err)
-		p.done(p.poisoned, nil)
+		p.log().Error("a call was given up: it is to be parked, and there is no queue for that",
+			"queue", p.publish.Key, "why", p.why, "error", err)
+		p.done(p.why, nil)
 	default:
 		p.again(err)
 	}
@@ -74,7 +80,7 @@ func (p *parking) found() bool {
 }
 
 func (p *parking) log() *slog.Logger {
-	return p.a.s.cfg.Logger.With("method", p.a.m.Name, "call_id", clip(p.a.req.CallID), "incident", p.poisoned.Incident)
+	return p.a.s.cfg.Logger.With("method", p.a.m.Name, "call_id", clip(p.a.d.CorrelationId), "incident", p.why.Incident)
 }
 
 // again publishes it once more, while the request is this server's.
@@ -84,7 +90,7 @@ func (p *parking) again(reason error) {
 		p.done(nil, reason)
 		return
 	}
-	next := &parking{a: p.a, poisoned: p.poisoned, done: p.done, tries: p.tries + 1, missing: p.missing}
+	next := &parking{a: p.a, why: p.why, done: p.done, tries: p.tries + 1, missing: p.missing}
 	next.publish = broker.Publishing{Key: p.publish.Key, Mandatory: true, Sink: next, Msg: p.publish.Msg}
 	pause := min(replyPause<<min(p.tries, 10), replyPauseMost)
 	time.AfterFunc(time.Duration(rand.Int64N(int64(pause))), next.put)
@@ -98,8 +104,8 @@ func (p *parking) Settled(result broker.Result, reason error) {
 	switch result {
 	case broker.Acked:
 		p.a.s.counters.parked.Add(1)
-		p.log().Error("a call was parked: its attempts begin and do not end", "queue", p.publish.Key)
-		p.done(p.poisoned, nil)
+		p.log().Error("a call was parked", "queue", p.publish.Key, "why", p.why)
+		p.done(p.why, nil)
 	case broker.Returned:
 		p.missing = true
 		p.again(errors.New("warren: there is no such queue"))
@@ -128,9 +134,13 @@ func (at *attempt) park(attempts int) (*warren.Reply, error) {
 		told *warren.Error
 		err  error
 	}
-	parked := make(chan end, 1)
-	a.park(attempts, func(told *warren.Error, err error) { parked <- end{told, err} })
-	e := <-parked
+	incident := newIncident()
+	e := end{err: at.vouch(incident)}
+	if e.err == nil {
+		parked := make(chan end, 1)
+		a.park(attempts, incident, func(told *warren.Error, err error) { parked <- end{told, err} })
+		e = <-parked
+	}
 	if e.err != nil {
 		// The next delivery tries again.
 		at.abandon(store.Undone)

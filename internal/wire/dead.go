@@ -2,6 +2,7 @@ package wire
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -16,6 +17,7 @@ const (
 	DeadIncident = "x-warren-dead-incident"
 	DeadAt       = "x-warren-dead-at"
 	DeadMethod   = "x-warren-dead-method"
+	DeadUser     = "x-warren-dead-user"
 	ReplayMark   = "x-warren-replay"
 )
 
@@ -25,8 +27,11 @@ func DeadQueue(method string) string { return method + ".dead" }
 // Dead is what is noted of a parked call.
 type Dead struct {
 	Reason, Error, Incident, Method string
-	Attempts                        int
-	At                              time.Time
+	// User is the broker's user who called, as the broker has validated it; empty if
+	// the request did not name one. The property itself cannot be sent on by another.
+	User     string
+	Attempts int
+	At       time.Time
 }
 
 // EncodeDead returns the message that parks a request: as it came, persistent,
@@ -44,6 +49,9 @@ func EncodeDead(d *amqp.Delivery, n Dead) amqp.Publishing {
 	} {
 		headers[key] = value
 	}
+	if n.User != "" {
+		headers[DeadUser] = n.User
+	}
 	return amqp.Publishing{
 		Headers: headers, ContentType: d.ContentType, ContentEncoding: d.ContentEncoding, DeliveryMode: Persistent,
 		Priority: d.Priority, CorrelationId: d.CorrelationId, ReplyTo: d.ReplyTo, MessageId: d.MessageId,
@@ -51,10 +59,24 @@ func EncodeDead(d *amqp.Delivery, n Dead) amqp.Publishing {
 	}
 }
 
-// IsReplay reports whether an operator lets a parked call run again.
-func IsReplay(d *amqp.Delivery) bool {
-	_, marked := d.Headers[ReplayMark]
-	return marked
+// Replay is what a call that is taken out of the dead queue says of itself: which
+// incident parked it, and who had called. Anybody can write that; a server believes
+// it if its store knows both, of this call.
+type Replay struct{ Incident, User string }
+
+// Mark returns the replay as the value of the header [ReplayMark].
+func (r Replay) Mark() string { return strings.TrimSuffix(r.Incident+" "+r.User, " ") }
+
+// ReplayOf returns what the header [ReplayMark] of a request says, nil if there is
+// none.
+func ReplayOf(d *amqp.Delivery) *Replay {
+	mark, marked := d.Headers[ReplayMark]
+	if !marked {
+		return nil
+	}
+	text, _ := scalarText(mark)
+	incident, user, _ := strings.Cut(text, " ")
+	return &Replay{incident, user}
 }
 
 // Deliveries is how often the broker has handed the message out before, as far as
