@@ -46,29 +46,41 @@ func (p *parked) summary() deadCall {
 	}
 }
 
+// mostReplayed is the largest body that a server can be told to take.
+const mostReplayed = 128 << 20
+
 // request returns the message that sends the call to its method once more: as it
 // came, without what parking added, and without an end of its time, which is over.
-func (p *parked) request() (*amqp.Publishing, error) {
-	typ := p.Type
-	if wire.IsWarren(typ) {
-		meta, err := wire.DecodeMeta(typ)
+// What no server would take for a request stays parked: anybody may have written it.
+func (p *parked) request(method string) (*amqp.Publishing, error) {
+	d := p.Delivery
+	if d.Headers = maps.Clone(d.Headers); d.Headers == nil {
+		d.Headers = amqp.Table{}
+	}
+	maps.DeleteFunc(d.Headers, func(name string, _ any) bool {
+		return strings.HasPrefix(name, deadHeaders) || name == wire.ReplayMark || wire.IsBrokerHeader(name)
+	})
+	limits := wire.DefaultLimits()
+	limits.Body = mostReplayed
+	if _, err := wire.DecodeRequest(&d, method, limits); err != nil {
+		return nil, err
+	}
+	if wire.IsWarren(d.Type) {
+		meta, err := wire.DecodeMeta(d.Type)
 		if err != nil {
 			return nil, err
 		}
 		meta.Deadline = time.Time{}
-		typ = meta.Encode()
+		d.Type = meta.Encode()
 	}
-	headers := maps.Clone(p.Headers)
-	maps.DeleteFunc(headers, func(name string, _ any) bool {
-		return strings.HasPrefix(name, deadHeaders) || wire.IsBrokerHeader(name)
-	})
-	if headers == nil {
-		headers = amqp.Table{}
+	d.Headers[wire.ReplayMark] = wire.Replay{Incident: p.header(wire.DeadIncident), User: p.header(wire.DeadUser)}.Mark()
+	if err := d.Headers.Validate(); err != nil {
+		return nil, err
 	}
-	headers[wire.ReplayMark] = "1"
 	return &amqp.Publishing{
-		Headers: headers, ContentType: p.ContentType, ContentEncoding: p.ContentEncoding, DeliveryMode: amqp.Persistent,
-		Priority: p.Priority, CorrelationId: p.CorrelationId, ReplyTo: p.ReplyTo, MessageId: p.MessageId,
-		Timestamp: p.Timestamp, Type: typ, UserId: p.UserId, AppId: p.AppId, Body: p.Body,
+		Headers: d.Headers, ContentType: d.ContentType, ContentEncoding: d.ContentEncoding, DeliveryMode: amqp.Persistent,
+		Priority: d.Priority, CorrelationId: d.CorrelationId, ReplyTo: d.ReplyTo, MessageId: d.MessageId,
+		// A user ID that the message has is not ours: a server parks calls without.
+		Timestamp: d.Timestamp, Type: d.Type, AppId: d.AppId, Body: d.Body,
 	}, nil
 }

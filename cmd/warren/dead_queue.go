@@ -21,6 +21,9 @@ type deadQueue struct {
 	method, name string
 	ready        int // how many calls were parked when it was opened
 
+	// The broker closes the channel of a publish that it refuses, which must not be
+	// the one that holds the parked calls.
+	sending *link
 	returns chan amqp.Return
 }
 
@@ -53,10 +56,6 @@ func (q *deadQueue) find() error {
 		return q.failure(what, err)
 	}
 	return q.do(what, func() error {
-		q.returns = q.ch.NotifyReturn(make(chan amqp.Return, 1))
-		if err := q.ch.Confirm(false); err != nil {
-			return err
-		}
 		queue, err := q.ch.QueueDeclarePassive(q.name, true, false, false, false, nil)
 		q.ready = queue.Messages
 		return err
@@ -112,24 +111,39 @@ func (q *deadQueue) remove(p *parked) error {
 	return q.do("remove a call from "+q.name, func() error { return p.Ack(false) })
 }
 
+// errRefused is why the broker does not take one message, whatever it does with
+// others.
+type errRefused struct{ reason string }
+
+func (e *errRefused) Error() string { return "the broker refuses it: " + e.reason }
+
 // publish sends msg to the method's queue, and returns when the broker has taken it
-// on.
+// on. The error is an *errRefused if others may be taken.
 func (q *deadQueue) publish(ctx context.Context, msg *amqp.Publishing) error {
 	const what = "send the call to its method"
-	acked := false
-	err := q.do(what, func() error {
-		confirm, err := q.ch.PublishWithDeferredConfirmWithContext(ctx, "", q.method, true, false, *msg)
+	if q.sending == nil {
+		if err := q.openSending(); err != nil {
+			return q.failure(what, err)
+		}
+	}
+	acked, ch := false, q.sending.ch
+	err := q.sending.do(func() error {
+		confirm, err := ch.PublishWithDeferredConfirmWithContext(ctx, "", q.method, true, false, *msg)
 		if err != nil {
 			return err
 		}
 		<-confirm.Done() // the end of the channel confirms it too, as not acked
-		if acked = confirm.Acked(); !acked && q.ch.IsClosed() {
+		if acked = confirm.Acked(); !acked && ch.IsClosed() {
 			return amqp.ErrClosed
 		}
 		return nil
 	})
+	if refusal, ok := errors.AsType[*amqp.Error](err); ok && refusal.Code == amqp.PreconditionFailed && !q.conn.IsClosed() {
+		q.sending = nil
+		return &errRefused{strings.TrimSpace(refusal.Reason)}
+	}
 	if err != nil {
-		return err
+		return q.failure(what, err)
 	}
 	select {
 	case <-q.returns: // it comes before the confirm
@@ -140,6 +154,17 @@ func (q *deadQueue) publish(ctx context.Context, msg *amqp.Publishing) error {
 		return exit(exitBroker, "%s: the broker refuses it; the call stays parked", what)
 	}
 	return nil
+}
+
+// openSending opens a channel for publishes.
+func (q *deadQueue) openSending() error {
+	sending := &link{timeout: q.timeout, socket: q.socket, conn: q.conn}
+	if err := sending.openChannel(); err != nil {
+		return err
+	}
+	q.returns = sending.ch.NotifyReturn(make(chan amqp.Return, 1))
+	q.sending = sending
+	return sending.do(func() error { return sending.ch.Confirm(false) })
 }
 
 // close gives back what was not removed, and makes sure that what was removed is.

@@ -2,19 +2,22 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/urfave/cli/v3"
 )
 
 const deadReplayDescription = `Sends parked calls of METHOD to its queue once more: the request as it came, with a
-mark by which the server runs again what it had parked, and without a deadline. Only
-when the broker has confirmed a call is it removed from the parked ones. Killed in
-between, the tool leaves it in both places; a server with a store then runs it once.
-Its reply goes to who called, if they still wait.
+mark that names the incident and who had called, and without a deadline. A server
+with a store runs again what it had parked itself, for the caller who made the call,
+and believes no other mark. Only when the broker has confirmed a call is it removed
+from the parked ones. Killed in between, the tool leaves it in both places; a server
+with a store then runs it once. Its reply goes to who called, if they still wait.
 
-A call that is parked anew meanwhile is not sent again by the same run. If METHOD has
-no queue, nothing is removed, and the exit code is 4. A call with metadata of a later
-version is left parked; the exit code is then 1.
+A call that its server refuses is parked again, with the refusal as its error: list
+shows it. The same run does not send again what is parked meanwhile. If METHOD has no
+queue, nothing is removed, and the exit code is 4. What no server would take, or the
+broker refuses, is left parked, and the others are sent; the exit code is then 1.
 
 Examples:
    warren dead replay orders.place 4f1c2d6e-97a3-4b52-8f0e-2a4d6c1b9e35
@@ -37,7 +40,7 @@ func deadReplayCommand() *cli.Command {
 type deadReplayResult struct {
 	Method   string `json:"method"`
 	Replayed int    `json:"replayed"`
-	Skipped  int    `json:"skipped"` // could not be understood
+	Skipped  int    `json:"skipped"` // could not be sent
 	Left     int    `json:"left"`    // are still parked, those that were skipped too
 }
 
@@ -56,14 +59,17 @@ func deadReplay(ctx context.Context, cmd *cli.Command) error {
 		if !s.matches(p) {
 			return nil
 		}
-		msg, err := p.request()
+		msg, err := p.request(s.method)
+		if err == nil {
+			err = q.publish(ctx, msg)
+			if refused := (*errRefused)(nil); err != nil && !errors.As(err, &refused) {
+				return err
+			}
+		}
 		if err != nil {
 			r.Skipped++
-			out.note("the call %.130q stays parked: %v", p.CorrelationId, err)
+			out.note("the call %.130q stays parked: %s", p.CorrelationId, message(err))
 			return nil
-		}
-		if err := q.publish(ctx, msg); err != nil {
-			return err
 		}
 		r.Replayed++
 		if err = q.remove(p); err == nil {
@@ -81,7 +87,7 @@ func deadReplay(ctx context.Context, cmd *cli.Command) error {
 	case err != nil:
 		return err
 	case r.Skipped > 0:
-		return exit(exitInternal, "%s could not be understood", count(r.Skipped, "call"))
+		return exit(exitInternal, "%s could not be sent, and stayed parked", count(r.Skipped, "call"))
 	case r.Replayed == 0:
 		return s.missing()
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -111,7 +112,7 @@ func (p *parked) details(method string) *deadDetails {
 	body := newCallResult(&warren.Reply{Body: p.Body, ContentType: p.ContentType}, 0)
 	d := &deadDetails{
 		deadCall: p.summary(), Method: method, ContentType: p.ContentType, ContentEncoding: p.ContentEncoding,
-		ReplyTo: p.ReplyTo, Caller: p.AppId, UserID: p.UserId, MessageID: p.MessageId, Type: p.Type,
+		ReplyTo: p.ReplyTo, Caller: p.AppId, UserID: cmp.Or(p.header(wire.DeadUser), p.UserId), MessageID: p.MessageId, Type: p.Type,
 		Body: body.Body, BodyBase64: body.BodyBase64, raw: p.Body,
 	}
 	if meta, err := wire.DecodeMeta(p.Type); err == nil {

@@ -44,28 +44,35 @@ type deadSite struct {
 // parkCalls declares the queues of the method and parks these calls.
 func parkCalls(t testing.TB, url string, messages ...amqp.Publishing) *deadSite {
 	t.Helper()
-	conn, err := amqp.Dial(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	ch, err := conn.Channel()
-	if err != nil {
-		t.Fatal(err)
-	}
+	ch := channelTo(t, url)
 	for _, queue := range []string{deadMethod, deadQueueName} {
 		if _, err := ch.QueueDeclare(queue, true, false, false, false, amqp.Table{"x-queue-type": "classic"}); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if err := ch.Confirm(false); err != nil {
-		t.Fatal(err)
 	}
 	s := &deadSite{url, ch}
 	for i := range messages {
 		s.park(t, &messages[i])
 	}
 	return s
+}
+
+// channelTo opens a channel with confirms.
+func channelTo(t testing.TB, url string) *amqp.Channel {
+	t.Helper()
+	conn, err := amqp.Dial(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	ch, err := conn.Channel()
+	if err == nil {
+		err = ch.Confirm(false)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ch
 }
 
 func (s *deadSite) park(t testing.TB, msg *amqp.Publishing) {
@@ -240,7 +247,7 @@ func sentAgain(msg amqp.Publishing) amqp.Publishing {
 	msg.Type = meta.Encode()
 	msg.Headers = maps.Clone(msg.Headers)
 	maps.DeleteFunc(msg.Headers, func(name string, _ any) bool { return strings.HasPrefix(name, deadHeaders) })
-	msg.Headers[wire.ReplayMark] = "1"
+	msg.Headers[wire.ReplayMark] = "inc-" + msg.CorrelationId
 	return msg
 }
 
