@@ -113,7 +113,7 @@ func (cl *call) answered(reply *warren.Reply, err *warren.Error) {
 	switch {
 	case d.Retry:
 	case d.Why == reliability.WhyBudget:
-		cl.finishBy(a, nil, reliability.BudgetExhausted(cl.c.fail(&cl.req, err)))
+		cl.finishBy(a, nil, reliability.BudgetExhausted(cl.c.fail(&cl.req.Request, err)))
 	default:
 		cl.finishBy(a, nil, err)
 	}

@@ -120,7 +120,7 @@ func (a *attempt) Writing(now time.Time, msg *wire.Message) bool {
 		if a.beside {
 			cl.c.counters.hedged.Add(1)
 		}
-		meta := wire.Meta{Kind: cl.kind(), Attempt: cl.attempts, Issued: cl.req.Issued}
+		meta := wire.Meta{Kind: cl.kind(), Attempt: cl.attempts, Issued: cl.req.Issued, Nonce: cl.req.Nonce}
 		if !cl.settings.oneWay {
 			meta.Deadline = cl.deadline
 		}

@@ -14,7 +14,7 @@ import (
 // call is one call in flight, shared by the goroutines that joined it.
 type call struct {
 	c        *Client
-	req      warren.Request
+	req      wire.Request
 	asks     *wire.Resolve // what a control request asks; nil for calls and notifications
 	settings callSettings
 	deadline time.Time     // of the first caller; what the server is told
@@ -51,7 +51,7 @@ func (c *Client) newCall(method string, body []byte, opts []CallOption) *call {
 	if !s.named {
 		s.callID = newCallID()
 	}
-	cl.req = warren.Request{
+	cl.req.Request = warren.Request{
 		Method: method, CallID: s.callID, Attempt: 1, ContentType: s.contentType, ContentEncoding: s.encoding,
 		Header: s.header, Body: body, Caller: c.cfg.Caller, UserID: c.cfg.UserID,
 	}
@@ -63,7 +63,7 @@ func (cl *call) roundTrip(ctx context.Context) (*warren.Reply, error) {
 	c := cl.c
 	c.counters.calls.Add(1)
 	now := time.Now()
-	cl.req.Issued = now
+	cl.req.Issued, cl.req.Nonce = now, c.nonces.Next()
 	cl.method = c.policies.Method(cl.queue())
 	cl.policy = cl.method.Policy()
 	if cl.asks != nil {
@@ -91,15 +91,15 @@ func (cl *call) roundTrip(ctx context.Context) (*warren.Reply, error) {
 		if err.Reason == "" {
 			c.explain(err)
 		}
-		return nil, c.fail(&cl.req, err)
+		return nil, c.fail(&cl.req.Request, err)
 	}
 	if err := cl.method.Bulkhead.Acquire(); err != nil {
-		return nil, c.fail(&cl.req, err)
+		return nil, c.fail(&cl.req.Request, err)
 	}
 	defer cl.method.Bulkhead.Release()
 	cl, joined, err := cl.begin(now)
 	if err != nil {
-		return nil, c.fail(&cl.req, err)
+		return nil, c.fail(&cl.req.Request, err)
 	}
 	if joined {
 		c.counters.joined.Add(1)
@@ -121,7 +121,7 @@ func (cl *call) roundTrip(ctx context.Context) (*warren.Reply, error) {
 // admit refuses what must not be published.
 func (cl *call) admit(ctx context.Context, expired <-chan time.Time) *warren.Error {
 	c := cl.c
-	if err := wire.CheckRequest(&cl.req, c.limits); err != nil {
+	if err := wire.CheckRequest(&cl.req.Request, c.limits); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {
@@ -200,7 +200,7 @@ func (cl *call) finish(reply *warren.Reply, err *warren.Error) {
 	if err != nil {
 		err.Outcome = cl.outcome(err)
 		err.Attempts = cl.attempts
-		_ = cl.c.fail(&cl.req, err)
+		_ = cl.c.fail(&cl.req.Request, err)
 	}
 	cl.reply, cl.err = reply, err
 	cl.mu.Unlock()
@@ -256,7 +256,7 @@ func (cl *call) result(ctx context.Context) (*warren.Reply, error) {
 	case !cl.ended:
 		err := cl.c.ended(ctx, warren.Unknown)
 		err.Attempts = cl.attempts
-		return nil, cl.c.fail(&cl.req, err)
+		return nil, cl.c.fail(&cl.req.Request, err)
 	case cl.err != nil:
 		e := *cl.err // each caller has an error of its own
 		return nil, &e

@@ -32,6 +32,7 @@ type Client struct {
 	presence   *presence
 	pending    *pending
 	policies   *reliability.Set
+	nonces     *wire.Nonces
 	counters   counters
 
 	// timers are reused: a call needs one unless its context brings its own. The
@@ -59,7 +60,7 @@ func New(cfg Config) (*Client, error) {
 	c := &Client{
 		cfg: cfg, limits: wire.DefaultLimits(), prober: broker.NewProber(), presence: newPresence(),
 		pending: newPending(cfg.MaxPending, cfg.MaxPendingBytes), closing: make(chan struct{}),
-		policies: reliability.NewSet(policies, cfg.OnBreaker),
+		policies: reliability.NewSet(policies, cfg.OnBreaker), nonces: wire.NewNonces(),
 	}
 	c.limits.Body = cfg.MaxRequest
 	c.timers.New = stoppedTimer
@@ -174,7 +175,7 @@ func (c *Client) do(ctx context.Context, cl *call) (*warren.Reply, error) {
 	if c.invoke == nil {
 		return cl.roundTrip(ctx)
 	}
-	reply, err := c.invoke(context.WithValue(ctx, callKey{}, cl), &cl.req)
+	reply, err := c.invoke(context.WithValue(ctx, callKey{}, cl), &cl.req.Request)
 	if err == nil && reply == nil {
 		err = errors.New("an interceptor returned neither a reply nor an error")
 	}
@@ -184,7 +185,7 @@ func (c *Client) do(ctx context.Context, cl *call) (*warren.Reply, error) {
 	if e, ok := err.(*warren.Error); ok { //nolint:errorlint // a wrapped one is made bare below
 		return nil, e
 	}
-	return nil, c.fail(&cl.req, c.foreign(err))
+	return nil, c.fail(&cl.req.Request, c.foreign(err))
 }
 
 // innermost ends the chain of interceptors. An interceptor may come here more
@@ -196,7 +197,7 @@ func (c *Client) innermost(ctx context.Context, req *warren.Request) (*warren.Re
 			Code: warren.CodeInternal, Outcome: warren.NotExecuted, Message: "an interceptor replaced the context of the call",
 		})
 	}
-	return (&call{c: c, req: *req, settings: cl.settings}).roundTrip(ctx)
+	return (&call{c: c, req: wire.Request{Request: *req}, settings: cl.settings}).roundTrip(ctx)
 }
 
 // Ping returns how many consumers the method's queue has. It fails as

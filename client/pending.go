@@ -51,7 +51,7 @@ func (p *pending) add(cl *call) (*call, bool, *warren.Error) {
 }
 
 func (p *pending) join(first, second *call) (*call, bool, *warren.Error) {
-	if !sameRequest(&first.req, &second.req) {
+	if !sameRequest(&first.req.Request, &second.req.Request) {
 		return second, false, &warren.Error{
 			Code: warren.CodeAlreadyExists, Reason: warren.ReasonKeyReused, Outcome: warren.NotExecuted,
 			Message: "a call with this ID and another request is in flight",

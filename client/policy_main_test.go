@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -54,12 +55,26 @@ func (s *scripted) send(d amqp.Delivery, msg amqp.Publishing) {
 }
 
 // requestOf is what a reply takes from its request.
-func requestOf(t *testing.T, d amqp.Delivery) *warren.Request {
+func requestOf(t *testing.T, d amqp.Delivery) *wire.Request {
 	meta, err := wire.DecodeMeta(d.Type)
 	if err != nil {
 		t.Error(err)
 	}
-	return &warren.Request{CallID: d.CorrelationId, Attempt: meta.Attempt, Issued: meta.Issued}
+	return &wire.Request{
+		Request: warren.Request{CallID: d.CorrelationId, Attempt: meta.Attempt, Issued: meta.Issued}, Nonce: meta.Nonce,
+	}
+}
+
+// withoutNonce returns a request's metadata less what is different in each call.
+func withoutNonce(typ string) string {
+	before, _, _ := strings.Cut(typ, ";x=")
+	return before
+}
+
+// nonceOf returns what withoutNonce leaves out.
+func nonceOf(typ string) string {
+	_, nonce, _ := strings.Cut(typ, ";x=")
+	return nonce
 }
 
 // refusal is the error of a server that refuses before the handler.

@@ -157,7 +157,7 @@ func (r *replyQueue) handle(d broker.Delivery) {
 	if cl.asks != nil {
 		limits.Body = wire.ResolutionBytes(limits.Body)
 	}
-	reply, err := wire.DecodeReply(&d.Delivery, cl.req.Issued, limits)
+	reply, err := wire.DecodeReply(&d.Delivery, &cl.req, limits)
 	if reply == nil && err == nil {
 		r.c.counters.late.Add(1)
 		d.Ack(nil)

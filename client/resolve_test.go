@@ -20,7 +20,7 @@ import (
 
 // resolver is a server of a method's control queue whose answers a test writes. do
 // gets the requests one after the other, numbered from 1.
-func resolver(r *rig.Rig, method string, do func(s *scripted, n int, d amqp.Delivery, req *warren.Request, asked wire.Resolve)) {
+func resolver(r *rig.Rig, method string, do func(s *scripted, n int, d amqp.Delivery, req *wire.Request, asked wire.Resolve)) {
 	r.T.Helper()
 	script(r, wire.ControlQueue(method), func(s *scripted, n int, d amqp.Delivery) {
 		req, asked, err := wire.DecodeResolve(&d, method, wire.DefaultLimits())
@@ -33,7 +33,7 @@ func resolver(r *rig.Rig, method string, do func(s *scripted, n int, d amqp.Deli
 }
 
 // resolve answers a resolve request as a server of Warren does.
-func (s *scripted) resolve(d amqp.Delivery, req *warren.Request, resolution wire.Resolution) {
+func (s *scripted) resolve(d amqp.Delivery, req *wire.Request, resolution wire.Resolution) {
 	reply := &warren.Reply{ContentType: "application/json", Body: wire.EncodeResolution(resolution)}
 	limits := wire.DefaultLimits()
 	limits.Body = wire.ResolutionBytes(limits.Body)
@@ -63,7 +63,7 @@ func TestResolveTellsWhatBecameOfACall(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			rig.Bubble(t, func(r *rig.Rig) {
-				resolver(r, "m", func(s *scripted, _ int, d amqp.Delivery, req *warren.Request, asked wire.Resolve) {
+				resolver(r, "m", func(s *scripted, _ int, d amqp.Delivery, req *wire.Request, asked wire.Resolve) {
 					if asked.CallID != "order 7" || !asked.Issued.Equal(issued) || req.CallID == "order 7" || req.Caller != "shop" ||
 						!req.Deadline.Equal(time.Now().Add(10*time.Second)) || d.Expiration != "10000" {
 						r.T.Errorf("asked %+v by %+v", asked, req)
@@ -101,7 +101,7 @@ func TestResolveTellsWhatBecameOfACall(t *testing.T) {
 func TestResolveBoundsTheReplyThatItBrings(t *testing.T) {
 	const most = 200_000
 	rig.Bubble(t, func(r *rig.Rig) {
-		resolver(r, "m", func(s *scripted, _ int, d amqp.Delivery, req *warren.Request, asked wire.Resolve) {
+		resolver(r, "m", func(s *scripted, _ int, d amqp.Delivery, req *wire.Request, asked wire.Resolve) {
 			if !asked.Issued.IsZero() {
 				r.T.Errorf("%+v", asked)
 			}
@@ -156,7 +156,7 @@ func TestResolveThatNobodyCanAnswerSaysNothingOfTheCall(t *testing.T) {
 
 func TestResolveOutOfBoundsIsRefused(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
-		resolver(r, "m", func(*scripted, int, amqp.Delivery, *warren.Request, wire.Resolve) { r.T.Error("a request was sent") })
+		resolver(r, "m", func(*scripted, int, amqp.Delivery, *wire.Request, wire.Resolve) { r.T.Error("a request was sent") })
 		c := r.Ready(wait)
 		for _, ask := range [][2]string{{"warren.control.m", "k"}, {"", "k"}, {"m", ""}, {"m", "a\nb"}} {
 			_, err := c.Resolve(r.T.Context(), ask[0], ask[1])
@@ -167,7 +167,7 @@ func TestResolveOutOfBoundsIsRefused(t *testing.T) {
 
 func TestResolveEndsByItsDeadline(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
-		resolver(r, "m", func(*scripted, int, amqp.Delivery, *warren.Request, wire.Resolve) {})
+		resolver(r, "m", func(*scripted, int, amqp.Delivery, *wire.Request, wire.Resolve) {})
 		c := r.Ready(func(cfg *client.Config) {
 			cfg.Policies.Methods = map[string]reliability.Spec{"m": {Retry: exact(3), Timeout: new(6 * time.Second)}}
 		})
@@ -217,8 +217,11 @@ func TestAnswerThatIsNoResolutionIsABadReply(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			rig.Bubble(t, func(r *rig.Rig) {
-				resolver(r, "m", func(s *scripted, _ int, d amqp.Delivery, req *warren.Request, _ wire.Resolve) {
+				resolver(r, "m", func(s *scripted, _ int, d amqp.Delivery, req *wire.Request, _ wire.Resolve) {
 					msg.CorrelationId = req.CallID
+					if msg.Type != "" {
+						msg.Type += ";x=" + req.Nonce.String()
+					}
 					s.send(d, msg)
 				})
 				issued := time.Now()
@@ -235,7 +238,7 @@ func TestAnswerThatIsNoResolutionIsABadReply(t *testing.T) {
 
 func TestRefusedResolveIsAnErrorThatSaysNothingOfTheCall(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
-		resolver(r, "m", func(s *scripted, _ int, d amqp.Delivery, req *warren.Request, _ wire.Resolve) {
+		resolver(r, "m", func(s *scripted, _ int, d amqp.Delivery, req *wire.Request, _ wire.Resolve) {
 			s.send(d, wire.EncodeError(req, &warren.Error{
 				Code: warren.CodePermissionDenied, Reason: "not_yours", Outcome: warren.NotExecuted, Message: "no",
 			}, wire.Transient))
@@ -258,8 +261,8 @@ func TestResolveIsAskedAgainIfTheConnectionIsCut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			rig.Bubble(t, func(r *rig.Rig) {
 				var types []string
-				resolver(r, "m", func(s *scripted, n int, d amqp.Delivery, req *warren.Request, _ wire.Resolve) {
-					types = append(types, d.Type)
+				resolver(r, "m", func(s *scripted, n int, d amqp.Delivery, req *wire.Request, _ wire.Resolve) {
+					types = append(types, withoutNonce(d.Type))
 					if n == 1 && name == "after it arrived" {
 						return // and its server dies
 					}
@@ -290,7 +293,7 @@ func TestResolveDoesNotJoinTheCallInFlight(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
 		g := rig.NewGate()
 		r.Serve(rig.Named("m"), g.Handle)
-		resolver(r, "m", func(s *scripted, _ int, d amqp.Delivery, req *warren.Request, _ wire.Resolve) {
+		resolver(r, "m", func(s *scripted, _ int, d amqp.Delivery, req *wire.Request, _ wire.Resolve) {
 			s.resolve(d, req, wire.Resolution{State: wire.StateInProgress})
 		})
 		c := r.Ready()
@@ -315,7 +318,7 @@ func TestResolvePassesTheMethodsBreakerBulkheadAndInterceptors(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
 		g := rig.NewGate()
 		r.Serve(rig.Named("m"), g.Handle)
-		resolver(r, "m", func(s *scripted, _ int, d amqp.Delivery, req *warren.Request, _ wire.Resolve) {
+		resolver(r, "m", func(s *scripted, _ int, d amqp.Delivery, req *wire.Request, _ wire.Resolve) {
 			s.resolve(d, req, wire.Resolution{State: wire.StateInProgress})
 		})
 		var seen int

@@ -21,7 +21,7 @@ func Call[Rep any](ctx context.Context, c *Client, method string, req any, opts 
 	} else {
 		body, err := c.cfg.Codec.Marshal(req)
 		if err != nil {
-			return rep, c.fail(&cl.req, &warren.Error{
+			return rep, c.fail(&cl.req.Request, &warren.Error{
 				Code: warren.CodeInvalidArgument, Reason: warren.ReasonMalformedBody, Outcome: warren.NotExecuted,
 				Message: "the request cannot be encoded: " + err.Error(), Cause: err,
 			})
@@ -40,7 +40,7 @@ func Call[Rep any](ctx context.Context, c *Client, method string, req any, opts 
 		return rep, nil
 	}
 	if err := c.cfg.Codec.Unmarshal(reply.Body, &rep); err != nil {
-		return rep, c.fail(&cl.req, &warren.Error{
+		return rep, c.fail(&cl.req.Request, &warren.Error{
 			Code: warren.CodeInternal, Reason: warren.ReasonBadReply, Outcome: warren.Executed,
 			Message: "the reply cannot be decoded: " + err.Error(), Attempts: reply.Attempts, Cause: err,
 		})

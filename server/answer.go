@@ -21,7 +21,7 @@ type answer struct {
 	s       *Server
 	m       *method
 	d       broker.Delivery
-	req     *warren.Request
+	req     *wire.Request
 	guarded *guarded // nil if nobody waits for the handler's end
 
 	id       *identity     // nil without a record

@@ -47,7 +47,7 @@ func (s *Server) serveControl(m *method, d broker.Delivery) {
 		a.reject(a.expired())
 		return
 	}
-	scope, refusal := m.gate.key(req, asked.CallID)
+	scope, refusal := m.gate.key(&req.Request, asked.CallID)
 	if refusal != nil {
 		a.reject(refusal)
 		return

@@ -45,7 +45,7 @@ func (s *Server) serve(m *method, d broker.Delivery) {
 		return
 	}
 	if m.gate != nil {
-		id, refusal := m.gate.identify(req, d.ReplyTo)
+		id, refusal := m.gate.identify(&req.Request, d.ReplyTo)
 		if refusal != nil {
 			a.reject(refusal)
 			return
@@ -171,7 +171,7 @@ func (a *answer) run(ctx context.Context) {
 	if a.id == nil {
 		crashpoint.Reached(crashpoint.InHandler, req.Method, req.CallID)
 	}
-	reply, err := a.m.handler(ctx, req)
+	reply, err := a.m.handler(ctx, &req.Request)
 	if a.id == nil {
 		crashpoint.Reached(crashpoint.EffectDone, req.Method, req.CallID)
 	}
@@ -185,7 +185,7 @@ func (a *answer) run(ctx context.Context) {
 	stopping := err != nil && errors.Is(context.Cause(ctx), errStopping)
 	// The error's own methods are the user's code too, and may panic.
 	if err != nil && !errors.As(err, &refused) && !errors.As(err, &told) && !stopping {
-		failure = s.toError(req, err)
+		failure = s.toError(&req.Request, err)
 		if a.verdict != nil {
 			failure.Outcome = a.verdict.Outcome // an interceptor tells it in other words
 		}

@@ -137,7 +137,7 @@ func (at *attempt) failed(ctx context.Context, err error) (*warren.Reply, error)
 		a.keep()
 		return nil, errHandled
 	}
-	told := g.s.toError(a.req, err)
+	told := g.s.toError(&a.req.Request, err)
 	a.ended(judge(err, told))
 	if !terminal(told) && g.m.Dedupe.Mode != AtMostOnce {
 		if at.abandon(store.Ended) {

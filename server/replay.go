@@ -53,7 +53,7 @@ func (g *gate) believe(ctx context.Context, a *answer) error {
 	if a.replay.User != "" {
 		req.UserID = a.replay.User
 	}
-	id, refusal := g.identify(&req, a.d.ReplyTo)
+	id, refusal := g.identify(&req.Request, a.d.ReplyTo)
 	if id == nil || refusal != nil {
 		return nil // it never had a record
 	}

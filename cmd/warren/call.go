@@ -144,7 +144,7 @@ func callRequest(cmd *cli.Command) (*warren.Request, []client.CallOption, error)
 	}
 	wrong := wire.CheckRequest(req, limits)
 	if wrong == nil {
-		_, wrong = wire.EncodeRequest(req, wire.Transient, limits)
+		_, wrong = wire.EncodeRequest(&wire.Request{Request: *req}, wire.Transient, limits)
 	}
 	if wrong != nil {
 		return nil, nil, usageError(cmd, "%s", wrong.Message)

@@ -35,10 +35,10 @@ type resolveBody struct {
 
 // EncodeResolve returns the control message by which req asks about r. req is the
 // control request itself: its CallID is the message's own correlation ID, fresh for
-// each; Method, Attempt, Deadline, Issued, Caller and UserID travel, and nothing
+// each; Method, Attempt, Deadline, Issued, Nonce, Caller and UserID travel, and nothing
 // else. The error is of the outcome NotExecuted: req or r breaks a bound.
-func EncodeResolve(req *warren.Request, r Resolve) (amqp.Publishing, *warren.Error) {
-	if err := CheckRequest(req, DefaultLimits()); err != nil {
+func EncodeResolve(req *Request, r Resolve) (amqp.Publishing, *warren.Error) {
+	if err := CheckRequest(&req.Request, DefaultLimits()); err != nil {
 		return amqp.Publishing{}, err
 	}
 	if err := warren.CheckCallID(r.CallID); err != nil {
@@ -52,7 +52,7 @@ func EncodeResolve(req *warren.Request, r Resolve) (amqp.Publishing, *warren.Err
 	if err != nil {
 		return amqp.Publishing{}, badRequest(err)
 	}
-	meta := Meta{Kind: KindResolve, Attempt: req.Attempt, Deadline: req.Deadline, Issued: req.Issued}
+	meta := Meta{Kind: KindResolve, Attempt: req.Attempt, Deadline: req.Deadline, Issued: req.Issued, Nonce: req.Nonce}
 	return amqp.Publishing{
 		ContentType: "application/json", DeliveryMode: Transient, CorrelationId: req.CallID, Type: meta.Encode(),
 		UserId: req.UserID, AppId: req.Caller, Body: body,
@@ -67,7 +67,7 @@ var ErrNotControl = errors.New("warren: the message is not a control message tha
 // which is what [EncodeReply] and [EncodeError] answer, and what it asks. Of limits
 // the bounds of headers hold. The error is as that of [DecodeRequest], with
 // ErrNotControl for what is dropped.
-func DecodeResolve(d *amqp.Delivery, method string, limits Limits) (*warren.Request, Resolve, error) {
+func DecodeResolve(d *amqp.Delivery, method string, limits Limits) (*Request, Resolve, error) {
 	if d.ReplyTo == "" || !IsWarren(d.Type) {
 		return nil, Resolve{}, ErrNotControl
 	}

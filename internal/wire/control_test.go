@@ -26,12 +26,12 @@ func TestResolveGoesThereAndBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		id := rapid.StringMatching(`[ -~]{1,128}`)
 		sent := wire.Resolve{CallID: id.Draw(t, "call"), Issued: instants().Draw(t, "issued")}
-		req := &warren.Request{
+		req := &wire.Request{Nonce: nonces().Draw(t, "nonce"), Request: warren.Request{
 			Method: "orders.create", CallID: id.Draw(t, "id"), Attempt: rapid.IntRange(1, 5).Draw(t, "attempt"),
 			Deadline: instants().Draw(t, "deadline"), Issued: instants().Draw(t, "now"),
 			Caller: rapid.StringMatching(`[ -~]{0,255}`).Draw(t, "caller"), UserID: rapid.StringMatching(`[ -~]{0,255}`).Draw(t, "user"),
 			Header: warren.Header{"x": "y"}, ContentType: "text/plain", Body: []byte("nothing of it travels"),
-		}
+		}}
 		msg, e := wire.EncodeResolve(req, sent)
 		if e != nil {
 			t.Fatal(e)
@@ -45,11 +45,11 @@ func TestResolveGoesThereAndBack(t *testing.T) {
 			t.Fatalf("%+v arrives as %+v, %v", sent, r, err)
 		}
 		if got.Method != req.Method || got.CallID != req.CallID || got.Attempt != req.Attempt || got.Deadline != req.Deadline ||
-			got.Issued != req.Issued || got.Caller != req.Caller || got.UserID != req.UserID || got.OneWay || got.Plain ||
+			got.Issued != req.Issued || got.Nonce != req.Nonce || got.Caller != req.Caller || got.UserID != req.UserID || got.OneWay || got.Plain ||
 			got.Body != nil || got.Header != nil || got.ContentType != "" {
 			t.Fatalf("%+v arrives as %+v", req, got)
 		}
-		reply, e := wire.DecodeReply(deliver(wire.EncodeReply(got, &warren.Reply{Body: []byte("{}")}, wire.Transient, limits)), req.Issued, limits)
+		reply, e := wire.DecodeReply(deliver(wire.EncodeReply(got, &warren.Reply{Body: []byte("{}")}, wire.Transient, limits)), req, limits)
 		if e != nil || reply.CallID != req.CallID || reply.Attempts != req.Attempt {
 			t.Fatalf("it is answered with %+v, %v", reply, e)
 		}
@@ -71,7 +71,7 @@ func TestResolveOutOfBoundsIsNotSent(t *testing.T) {
 		"call ID":        {&good, wire.Resolve{CallID: strings.Repeat("i", 129)}},
 		"control":        {&good, wire.Resolve{CallID: "a\nb"}},
 	} {
-		if _, e := wire.EncodeResolve(test.req, test.r); e == nil || e.Reason != warren.ReasonBadRequest || e.Outcome != warren.NotExecuted {
+		if _, e := wire.EncodeResolve(&wire.Request{Request: *test.req}, test.r); e == nil || e.Reason != warren.ReasonBadRequest || e.Outcome != warren.NotExecuted {
 			t.Errorf("%s: %v", name, e)
 		}
 	}
@@ -135,7 +135,7 @@ func TestControlMessagesThatNobodyCanAnswerAreDropped(t *testing.T) {
 		"a reply":          func(d *amqp.Delivery) { d.Type = "warren/1;k=reply;n=1" },
 		"a cancel":         func(d *amqp.Delivery) { d.Type = "warren/1;k=cancel;n=1" },
 	} {
-		msg, e := wire.EncodeResolve(&warren.Request{Method: "m", CallID: "1", Attempt: 1, Issued: time.Now()}, wire.Resolve{CallID: "2"})
+		msg, e := wire.EncodeResolve(&wire.Request{Request: warren.Request{Method: "m", CallID: "1", Attempt: 1, Issued: time.Now()}}, wire.Resolve{CallID: "2"})
 		if e != nil {
 			t.Fatal(e)
 		}
@@ -196,7 +196,7 @@ func TestResolutionGoesThereAndBack(t *testing.T) {
 		if got.Err != nil {
 			e := *sent.Err
 			e.Outcome = sent.Outcome
-			_, want := wire.DecodeReply(deliver(wire.EncodeError(call, &e, wire.Transient)), time.Time{}, limits)
+			_, want := wire.DecodeReply(deliver(wire.EncodeError(call, &e, wire.Transient)), call, limits)
 			if !sameError(got.Err, want) || !got.Err.Replayed || !got.Err.Remote {
 				t.Fatalf("%+v arrives as %+v; as a reply it is %+v", sent.Err, got.Err, want)
 			}

@@ -20,6 +20,7 @@ func TestResolvesAreReadAndWrittenAsDocumented(t *testing.T) {
 			Attempt    int           `json:"attempt"`
 			Deadline   int64         `json:"deadline"`
 			Issued     int64         `json:"issued"`
+			Nonce      string        `json:"nonce"`
 			CallID     string        `json:"call_id"`
 			CallIssued int64         `json:"call_issued"`
 			Code       warren.Code   `json:"code"`
@@ -43,7 +44,7 @@ func TestResolvesAreReadAndWrittenAsDocumented(t *testing.T) {
 		case err != nil:
 			t.Errorf("%s: %v", vector, err)
 		case r != wire.Resolve{CallID: v.CallID, Issued: instant(v.CallIssued)} || req.Attempt != v.Attempt ||
-			!req.Deadline.Equal(instant(v.Deadline)) || !req.Issued.Equal(instant(v.Issued)) ||
+			!req.Deadline.Equal(instant(v.Deadline)) || !req.Issued.Equal(instant(v.Issued)) || req.Nonce != nonce(v.Nonce) ||
 			req.CallID != d.CorrelationId || req.Caller != d.AppId || req.Method != "orders.create":
 			t.Errorf("%s: %+v, %+v", vector, req, r)
 		}

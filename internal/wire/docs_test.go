@@ -74,6 +74,7 @@ type metaVector struct {
 	Attempt    int            `json:"attempt"`
 	Deadline   int64          `json:"deadline"`
 	Issued     int64          `json:"issued"`
+	Nonce      string         `json:"nonce"`
 	Code       warren.Code    `json:"code"`
 	Reason     string         `json:"reason"`
 	Outcome    warren.Outcome `json:"outcome"`
@@ -87,10 +88,15 @@ func (v *metaVector) meta() wire.Meta {
 		"call": wire.KindCall, "reply": wire.KindReply, "resolve": wire.KindResolve, "cancel": wire.KindCancel,
 	}
 	return wire.Meta{
-		Kind: kinds[v.Kind], Attempt: v.Attempt, Deadline: instant(v.Deadline), Issued: instant(v.Issued),
+		Kind: kinds[v.Kind], Attempt: v.Attempt, Deadline: instant(v.Deadline), Issued: instant(v.Issued), Nonce: nonce(v.Nonce),
 		Code: v.Code, Reason: v.Reason, Outcome: v.Outcome, Incident: v.Incident, Replayed: v.Replayed,
 		RetryAfter: time.Duration(v.RetryAfter) * time.Millisecond,
 	}
+}
+
+func nonce(s string) (n wire.Nonce) {
+	copy(n[:], s)
+	return n
 }
 
 func instant(ms int64) time.Time {
@@ -212,6 +218,7 @@ func TestRequestsAreReadAsDocumented(t *testing.T) {
 			OneWay   bool          `json:"one_way"`
 			Attempt  int           `json:"attempt"`
 			Deadline int64         `json:"deadline"`
+			Nonce    string        `json:"nonce"`
 			Headers  warren.Header `json:"headers"`
 			Code     warren.Code   `json:"code"`
 			Reason   string        `json:"reason"`
@@ -234,7 +241,7 @@ func TestRequestsAreReadAsDocumented(t *testing.T) {
 		case err != nil:
 			t.Errorf("%s: %v", vector, err)
 		case req.Plain != v.Plain || req.OneWay != v.OneWay || req.Attempt != v.Attempt ||
-			!req.Deadline.Equal(instant(v.Deadline)) || !maps.Equal(req.Header, v.Headers) ||
+			!req.Deadline.Equal(instant(v.Deadline)) || req.Nonce != nonce(v.Nonce) || !maps.Equal(req.Header, v.Headers) ||
 			req.CallID != d.CorrelationId || req.Caller != d.AppId || len(req.Body) != len(d.Body):
 			t.Errorf("%s: %+v", vector, req)
 		}
@@ -260,13 +267,14 @@ func TestRepliesAreReadAsDocumented(t *testing.T) {
 
 			Message messageVector `json:"message"`
 			Issued  int64         `json:"issued"`
+			Nonce   string        `json:"nonce"`
 			Then    string        `json:"then"`
 			Plain   bool          `json:"plain"`
 			Headers warren.Header `json:"headers"`
 		}
 		decodeVector(t, vector, &v)
 		d := v.Message.delivery(t)
-		reply, err := wire.DecodeReply(d, instant(v.Issued), limits)
+		reply, err := wire.DecodeReply(d, &wire.Request{Request: warren.Request{Issued: instant(v.Issued)}, Nonce: nonce(v.Nonce)}, limits)
 		switch v.Then {
 		case "result":
 			if err != nil || reply == nil || reply.Plain != v.Plain || !maps.Equal(reply.Header, v.Headers) ||
@@ -294,11 +302,15 @@ func TestErrorsAreWrittenAsDocumented(t *testing.T) {
 		var v struct {
 			Plain   bool          `json:"plain"`
 			Attempt int           `json:"attempt"`
+			Issued  int64         `json:"issued"`
+			Nonce   string        `json:"nonce"`
 			Error   errorVector   `json:"error"`
 			Message messageVector `json:"message"`
 		}
 		decodeVector(t, vector, &v)
-		msg := wire.EncodeError(&warren.Request{CallID: "17", Plain: v.Plain, Attempt: v.Attempt}, &warren.Error{
+		msg := wire.EncodeError(&wire.Request{
+			Request: warren.Request{CallID: "17", Plain: v.Plain, Attempt: v.Attempt, Issued: instant(v.Issued)}, Nonce: nonce(v.Nonce),
+		}, &warren.Error{
 			Code: v.Error.Code, Reason: v.Error.Reason, Outcome: v.Error.Outcome, Message: v.Error.Text, Details: v.Error.Details,
 			Replayed: v.Error.Replayed,
 		}, wire.Transient)

@@ -99,7 +99,7 @@ func TestRedeliveryDoesNotBreakTheBounds(t *testing.T) {
 	for i := range limits.Headers {
 		full[fmt.Sprintf("%03d", i)] = strings.Repeat("v", limits.HeaderBytes/limits.Headers-3)
 	}
-	msg, failure := wire.EncodeRequest(&warren.Request{Method: "m", CallID: "1", Attempt: 1, Header: full}, wire.Transient, limits)
+	msg, failure := wire.EncodeRequest(&wire.Request{Request: warren.Request{Method: "m", CallID: "1", Attempt: 1, Header: full}}, wire.Transient, limits)
 	if failure != nil {
 		t.Fatal(failure)
 	}
@@ -146,9 +146,9 @@ func TestHeadersAreBounded(t *testing.T) {
 		"any other x":         {warren.Header{"x-request-id": "v", "traceparent": "00-1-2-01"}, ""},
 		"any value":           {warren.Header{"h": "\x00\xff\r\n"}, ""},
 	} {
-		_, failure := wire.EncodeRequest(&warren.Request{Method: "m", CallID: "1", Header: test.header}, wire.Transient, limits)
-		reply := wire.EncodeReply(&warren.Request{CallID: "1", Attempt: 1}, &warren.Reply{Header: test.header}, wire.Transient, limits)
-		_, told := wire.DecodeReply(deliver(reply), time.Time{}, limits)
+		_, failure := wire.EncodeRequest(&wire.Request{Request: warren.Request{Method: "m", CallID: "1", Header: test.header}}, wire.Transient, limits)
+		reply := wire.EncodeReply(call, &warren.Reply{Header: test.header}, wire.Transient, limits)
+		_, told := wire.DecodeReply(deliver(reply), call, limits)
 		if test.why == "" {
 			if failure != nil || told != nil {
 				t.Errorf("%s: %v, %v", name, failure, told)
@@ -196,7 +196,7 @@ func TestReceivedHeadersAreBounded(t *testing.T) {
 		"a wide array":         {amqp.Table{"a": wide}, "too many bytes"},
 	} {
 		_, err := wire.DecodeRequest(request(test.table), "m", limits)
-		_, told := wire.DecodeReply(request(test.table), time.Time{}, limits)
+		_, told := wire.DecodeReply(request(test.table), call, limits)
 		if test.why == "" {
 			if err != nil || told != nil {
 				t.Errorf("%s: %v, %v", name, err, told)

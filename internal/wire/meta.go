@@ -42,6 +42,7 @@ type Meta struct {
 	Attempt    int       // n: counts from 1
 	Deadline   time.Time // d: to the millisecond
 	Issued     time.Time // t: to the millisecond
+	Nonce      Nonce     // x
 	Code       warren.Code
 	Reason     string
 	Outcome    warren.Outcome // o: only with a code
@@ -65,6 +66,9 @@ func (m *Meta) Encode() string {
 	}
 	if !m.Issued.IsZero() {
 		b = strconv.AppendInt(append(b, ";t="...), millis(m.Issued), 10)
+	}
+	if m.Nonce != (Nonce{}) {
+		b = append(append(b, ";x="...), m.Nonce.text()...)
 	}
 	if m.Code != 0 {
 		b = append(append(b, ";c="...), m.Code.String()...)
@@ -190,6 +194,9 @@ func (m *Meta) set(key byte, value string) (err error) {
 		return err
 	case 't':
 		m.Issued, err = parseMillis(value)
+		return err
+	case 'x':
+		m.Nonce, err = parseNonce(value)
 		return err
 	case 'c':
 		if m.Code, err = warren.ParseCode(value); err != nil {

@@ -25,11 +25,20 @@ func instants() *rapid.Generator[time.Time] {
 	})
 }
 
+// nonces draws what peers may write, and none.
+func nonces() *rapid.Generator[wire.Nonce] {
+	return rapid.Map(rapid.StringMatching(`[0-9a-z]{0,16}`), func(s string) (n wire.Nonce) {
+		copy(n[:], s)
+		return n
+	})
+}
+
 func metas() *rapid.Generator[wire.Meta] {
 	return rapid.Custom(func(t *rapid.T) wire.Meta {
 		m := wire.Meta{
 			Kind: kinds().Draw(t, "kind"), Attempt: rapid.IntRange(0, 1_000_000).Draw(t, "attempt"),
 			Deadline: instants().Draw(t, "deadline"), Issued: instants().Draw(t, "issued"),
+			Nonce:    nonces().Draw(t, "nonce"),
 			Code:     warren.Code(rapid.IntRange(0, 16).Draw(t, "code")),
 			Replayed: rapid.Bool().Draw(t, "replayed"),
 		}

@@ -32,7 +32,7 @@ type errorBody struct {
 
 // EncodeReply returns the message that answers req with reply. A reply over the
 // bounds becomes an error with the outcome Executed, since the handler ran.
-func EncodeReply(req *warren.Request, reply *warren.Reply, mode uint8, limits Limits) amqp.Publishing {
+func EncodeReply(req *Request, reply *warren.Reply, mode uint8, limits Limits) amqp.Publishing {
 	headers, e := replyHeaders(reply, limits)
 	if e != nil {
 		return EncodeError(req, e, mode)
@@ -74,16 +74,21 @@ func replyHeaders(reply *warren.Reply, limits Limits) (amqp.Table, *warren.Error
 	return headers, nil
 }
 
-// replyMeta opens the metadata of every reply. A plain caller's carries its kind
-// too: should the reply address be a method's queue, no server runs it.
-func replyMeta(req *warren.Request) Meta {
-	return Meta{Kind: KindReply, Attempt: req.Attempt, Issued: req.Issued}
+// replyMeta opens the metadata of every reply: with the nonce of its request, or the
+// issue time of one that has none. A plain caller's carries its kind too: should the
+// reply address be a method's queue, no server runs it.
+func replyMeta(req *Request) Meta {
+	meta := Meta{Kind: KindReply, Attempt: req.Attempt, Nonce: req.Nonce}
+	if req.Nonce == (Nonce{}) {
+		meta.Issued = req.Issued
+	}
+	return meta
 }
 
 // EncodeError returns the message that answers req with an error: metadata in
 // the type, and as the body JSON for Warren callers and one line of text for
 // plain ones. Messages and details over their bounds are cut.
-func EncodeError(req *warren.Request, e *warren.Error, mode uint8) amqp.Publishing {
+func EncodeError(req *Request, e *warren.Error, mode uint8) amqp.Publishing {
 	b := bounded(e)
 	meta := replyMeta(req)
 	meta.Code, meta.Reason, meta.Outcome = b.Code, b.Reason, b.Outcome
@@ -170,10 +175,11 @@ func cutDetails(details map[string]string) map[string]string {
 	return kept
 }
 
-// DecodeReply reads the reply to a call that was issued then: a reply, or the
-// error that it carries. Both are nil if it answers a call of the same ID that
-// was issued at another time: that call was given up, and what became of it says
-// nothing about this one. A reply that does not tell is taken as meant.
+// DecodeReply reads the reply to req: a reply, or the error that it carries. Both are
+// nil if it answers another invocation of the same call ID: that was given up, and
+// what became of it says nothing about this one. A server that repeats no nonce must
+// repeat the issue time, in milliseconds, which may be another invocation's too. What
+// a plain server sends is taken as meant.
 //
 // A message that is not a reply, or breaks a bound, becomes an
 // internal/bad_reply error of unknown outcome: something answered, but what it
@@ -181,7 +187,7 @@ func cutDetails(details map[string]string) map[string]string {
 //
 // Attempts of either is the number of the attempt that is answered, 0 if the
 // message does not tell.
-func DecodeReply(d *amqp.Delivery, issued time.Time, limits Limits) (*warren.Reply, *warren.Error) {
+func DecodeReply(d *amqp.Delivery, req *Request, limits Limits) (*warren.Reply, *warren.Error) {
 	var meta Meta
 	plain := !IsWarren(d.Type)
 	if !plain {
@@ -189,11 +195,11 @@ func DecodeReply(d *amqp.Delivery, issued time.Time, limits Limits) (*warren.Rep
 		if meta, err = DecodeMeta(d.Type); err != nil {
 			return nil, badReply(err.Error())
 		}
+		if !meta.answers(req) {
+			return nil, nil
+		}
 		if meta.Kind != KindReply {
 			return nil, badReply("the message on the reply queue is not a reply")
-		}
-		if !meta.Issued.IsZero() && meta.Issued.UnixMilli() != issued.UnixMilli() {
-			return nil, nil
 		}
 		if meta.Code != 0 {
 			return nil, remoteError(&meta, d)
@@ -214,6 +220,14 @@ func DecodeReply(d *amqp.Delivery, issued time.Time, limits Limits) (*warren.Rep
 		Header: header, Body: d.Body, CallID: d.CorrelationId, Attempts: meta.Attempt, Replayed: meta.Replayed,
 		Plain: plain,
 	}, nil
+}
+
+// answers reports whether m is of what answers this invocation.
+func (m *Meta) answers(req *Request) bool {
+	if m.Nonce == (Nonce{}) {
+		return m.Issued.UnixMilli() == req.Issued.UnixMilli()
+	}
+	return m.Nonce == req.Nonce
 }
 
 func remoteError(meta *Meta, d *amqp.Delivery) *warren.Error {

@@ -18,14 +18,14 @@ import (
 )
 
 var (
-	call  = &warren.Request{Method: "m", CallID: "id", Attempt: 2}
-	plain = &warren.Request{Method: "m", CallID: "1", Attempt: 1, Plain: true}
+	call  = &wire.Request{Request: warren.Request{Method: "m", CallID: "id", Attempt: 2}}
+	plain = &wire.Request{Request: warren.Request{Method: "m", CallID: "1", Attempt: 1, Plain: true}}
 )
 
 func TestReplyGoesThereAndBack(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		req := rapid.SampledFrom([]*warren.Request{call, plain}).Draw(t, "request")
+		req := rapid.SampledFrom([]*wire.Request{call, plain}).Draw(t, "request")
 		sent := &warren.Reply{
 			ContentType:     rapid.StringN(0, -1, 255).Draw(t, "content type"),
 			ContentEncoding: rapid.StringN(0, -1, 255).Draw(t, "content encoding"),
@@ -38,7 +38,7 @@ func TestReplyGoesThereAndBack(t *testing.T) {
 		if !strings.HasPrefix(msg.Type, "warren/1;k=reply;n=") {
 			t.Fatalf("the type is %q: a server that gets it runs it", msg.Type)
 		}
-		got, err := wire.DecodeReply(deliver(msg), time.Time{}, limits)
+		got, err := wire.DecodeReply(deliver(msg), call, limits)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,7 +65,7 @@ func TestReplyThatCannotBeSentSaysExecuted(t *testing.T) {
 	} {
 		msg := wire.EncodeReply(call, test.reply, wire.Transient, limits)
 		checkShortStrings(t, &msg)
-		reply, err := wire.DecodeReply(deliver(msg), time.Time{}, limits)
+		reply, err := wire.DecodeReply(deliver(msg), call, limits)
 		if reply != nil || err == nil || err.Outcome != warren.Executed || err.Reason != test.reason || !err.Remote || err.Message == "" {
 			t.Errorf("%s: %+v, %v", name, reply, err)
 		}
@@ -74,7 +74,7 @@ func TestReplyThatCannotBeSentSaysExecuted(t *testing.T) {
 			t.Errorf("%s: a plain caller gets %d bytes: %.100q", name, len(msg.Body), msg.Body)
 		}
 	}
-	_, err := wire.DecodeReply(&amqp.Delivery{Body: make([]byte, limits.Body+1)}, time.Time{}, limits)
+	_, err := wire.DecodeReply(&amqp.Delivery{Body: make([]byte, limits.Body+1)}, call, limits)
 	if err == nil || err.Reason != warren.ReasonReplyTooLarge || err.Outcome != warren.Executed {
 		t.Errorf("a plain server's reply that is too large is told as %v", err)
 	}
@@ -92,7 +92,7 @@ func TestMessageThatIsNoReplyLeavesTheOutcomeUnknown(t *testing.T) {
 		"no kind":          {Type: "warren/1"},
 		"its headers":      {Type: "warren/1;k=reply", Headers: amqp.Table{"a": strings.Repeat("x", 1<<17)}},
 	} {
-		reply, err := wire.DecodeReply(d, time.Time{}, limits)
+		reply, err := wire.DecodeReply(d, call, limits)
 		if reply != nil || err == nil || err.Code != warren.CodeInternal || err.Reason != warren.ReasonBadReply ||
 			err.Outcome != warren.Unknown || strings.HasPrefix(err.Message, "warren:") || len(err.Message) > 300 {
 			t.Errorf("%s: %+v, %v", name, reply, err)
@@ -133,7 +133,7 @@ func TestErrorGoesThereAndBackWithinItsBounds(t *testing.T) {
 		if bytes.Contains(msg.Body, []byte("secret")) {
 			t.Fatalf("what is not for the caller travels: %s", msg.Body)
 		}
-		reply, got := wire.DecodeReply(deliver(msg), time.Time{}, limits)
+		reply, got := wire.DecodeReply(deliver(msg), call, limits)
 		if reply != nil || got == nil || !got.Remote {
 			t.Fatalf("arrives as %+v, %v", reply, got)
 		}
@@ -207,7 +207,7 @@ func TestErrorThatGrowsInJSONArrivesWhole(t *testing.T) {
 		Details: map[string]string{"key": strings.Repeat("\x01", 4<<10-3)},
 	}
 	msg := wire.EncodeError(call, sent, wire.Transient)
-	if _, got := wire.DecodeReply(deliver(msg), time.Time{}, limits); got.Message != sent.Message || !maps.Equal(got.Details, sent.Details) {
+	if _, got := wire.DecodeReply(deliver(msg), call, limits); got.Message != sent.Message || !maps.Equal(got.Details, sent.Details) {
 		t.Fatalf("of a body of %d bytes arrive %d bytes of text and %d details", len(msg.Body), len(got.Message), len(got.Details))
 	}
 }
@@ -226,7 +226,7 @@ func TestErrorsAreCutAlikeEachTime(t *testing.T) {
 		}
 	}
 	// One detail that is too large does not cost the others.
-	if _, got := wire.DecodeReply(deliver(first), time.Time{}, limits); len(got.Details) < 19 || got.Details["key0"] == "" {
+	if _, got := wire.DecodeReply(deliver(first), call, limits); len(got.Details) < 19 || got.Details["key0"] == "" {
 		t.Fatalf("%d details arrive", len(got.Details))
 	}
 }
@@ -250,7 +250,7 @@ func TestPlainCallersGetErrorsAsOneLine(t *testing.T) {
 			t.Fatalf("%q", line)
 		}
 		// The type tells those who look that it is an error.
-		if _, told := wire.DecodeReply(deliver(msg), time.Time{}, limits); told == nil || !told.Remote {
+		if _, told := wire.DecodeReply(deliver(msg), call, limits); told == nil || !told.Remote {
 			t.Fatalf("read as %v", told)
 		}
 	})
@@ -267,7 +267,7 @@ func FuzzDecodeReply(f *testing.F) {
 	f.Add("", "", "x-death", []byte(`{"message":"m"}`))
 	f.Fuzz(func(t *testing.T, typ, callID, key string, body []byte) {
 		d := &amqp.Delivery{Type: typ, CorrelationId: callID, Body: body, Headers: amqp.Table{key: body}}
-		reply, err := wire.DecodeReply(d, time.Time{}, limits)
+		reply, err := wire.DecodeReply(d, call, limits)
 		if (reply == nil) == (err == nil) {
 			t.Fatalf("both or neither: %+v, %v", reply, err)
 		}

@@ -26,6 +26,13 @@ const (
 	Persistent uint8 = amqp.Persistent
 )
 
+// Request is a request with what only this package's peers know of it.
+type Request struct {
+	warren.Request
+
+	Nonce Nonce
+}
+
 // CheckRequest returns an error with the outcome NotExecuted if req breaks a bound. It is called before anything is written,
 // since one string that is too long ends the connection with every call on it.
 func CheckRequest(req *warren.Request, limits Limits) *warren.Error {
@@ -62,12 +69,12 @@ func badRequest(err error) *warren.Error {
 // EncodeRequest returns the message of a call's first attempt, without the
 // reply address and the expiration, which are known when it is written. The
 // request must have passed [CheckRequest]; headers are checked here.
-func EncodeRequest(req *warren.Request, mode uint8, limits Limits) (amqp.Publishing, *warren.Error) {
+func EncodeRequest(req *Request, mode uint8, limits Limits) (amqp.Publishing, *warren.Error) {
 	headers, err := encodeHeader(req.Header, limits)
 	if err != nil {
 		return amqp.Publishing{}, badRequest(err)
 	}
-	meta := Meta{Kind: KindCall, Attempt: req.Attempt, Deadline: req.Deadline, Issued: req.Issued}
+	meta := Meta{Kind: KindCall, Attempt: req.Attempt, Deadline: req.Deadline, Issued: req.Issued, Nonce: req.Nonce}
 	return amqp.Publishing{
 		Headers: headers, ContentType: req.ContentType, ContentEncoding: req.ContentEncoding,
 		DeliveryMode: mode, CorrelationId: req.CallID,
@@ -92,7 +99,7 @@ var ErrNotACall = errors.New("warren: the message is not a call")
 // the error is an [*warren.Error] to be told to the caller, or ErrNotACall,
 // upon which the message is dropped. With an *Error the request is returned
 // too, without header and body, so that the error can be addressed.
-func DecodeRequest(d *amqp.Delivery, method string, limits Limits) (*warren.Request, error) {
+func DecodeRequest(d *amqp.Delivery, method string, limits Limits) (*Request, error) {
 	req, err := decodeRequest(d, method, KindCall, limits)
 	if errors.Is(err, errKind) {
 		return nil, ErrNotACall
@@ -104,12 +111,12 @@ func DecodeRequest(d *amqp.Delivery, method string, limits Limits) (*warren.Requ
 var errKind = errors.New("warren: the message is of another kind")
 
 // decodeRequest reads a request of that kind, or a plain one.
-func decodeRequest(d *amqp.Delivery, method string, kind Kind, limits Limits) (*warren.Request, error) {
-	req := &warren.Request{
+func decodeRequest(d *amqp.Delivery, method string, kind Kind, limits Limits) (*Request, error) {
+	req := &Request{Request: warren.Request{
 		Method: method, CallID: d.CorrelationId, Attempt: 1,
 		Caller: d.AppId, UserID: d.UserId, OneWay: d.ReplyTo == "",
 		Plain: !IsWarren(d.Type), Redelivered: d.Redelivered || wasHandedOut(d.Headers),
-	}
+	}}
 	if !req.Plain {
 		meta, err := DecodeMeta(d.Type)
 		if err != nil {
@@ -118,7 +125,7 @@ func decodeRequest(d *amqp.Delivery, method string, kind Kind, limits Limits) (*
 		if meta.Kind != kind {
 			return nil, errKind
 		}
-		req.Attempt, req.Deadline, req.Issued = max(meta.Attempt, 1), meta.Deadline, meta.Issued
+		req.Attempt, req.Deadline, req.Issued, req.Nonce = max(meta.Attempt, 1), meta.Deadline, meta.Issued, meta.Nonce
 	}
 	if len(d.Body) > limits.Body {
 		return req, &warren.Error{

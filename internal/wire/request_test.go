@@ -17,9 +17,9 @@ import (
 	"github.com/warren-rpc/warren/internal/wire"
 )
 
-func requests() *rapid.Generator[*warren.Request] {
-	return rapid.Custom(func(t *rapid.T) *warren.Request {
-		return &warren.Request{
+func requests() *rapid.Generator[*wire.Request] {
+	return rapid.Custom(func(t *rapid.T) *wire.Request {
+		return &wire.Request{Nonce: nonces().Draw(t, "nonce"), Request: warren.Request{
 			Method:          rapid.StringMatching(`[A-Za-z0-9_-]{1,50}`).Draw(t, "method"),
 			CallID:          rapid.StringMatching(`[ -~]{1,128}`).Draw(t, "call ID"),
 			Attempt:         rapid.IntRange(1, 1_000_000).Draw(t, "attempt"),
@@ -31,7 +31,7 @@ func requests() *rapid.Generator[*warren.Request] {
 			Body:            rapid.SliceOf(rapid.Byte()).Draw(t, "body"),
 			Caller:          rapid.StringN(0, -1, 255).Draw(t, "caller"),
 			UserID:          rapid.StringN(0, -1, 255).Draw(t, "user"),
-		}
+		}}
 	})
 }
 
@@ -39,7 +39,7 @@ func TestRequestGoesThereAndBack(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		sent := requests().Draw(t, "request")
-		if err := wire.CheckRequest(sent, limits); err != nil {
+		if err := wire.CheckRequest(&sent.Request, limits); err != nil {
 			t.Fatal(err)
 		}
 		msg, failure := wire.EncodeRequest(sent, wire.Persistent, limits)
@@ -62,7 +62,7 @@ func TestRequestGoesThereAndBack(t *testing.T) {
 			t.Fatalf("%+v arrives as %+v", want, got)
 		}
 		got.Header, got.Body, want.Header, want.Body = nil, nil, nil, nil
-		if !sameFields(got, &want) {
+		if got.Nonce != want.Nonce || !sameFields(&got.Request, &want.Request) {
 			t.Fatalf("%+v arrives as %+v", want, got)
 		}
 	})
@@ -86,11 +86,11 @@ func TestPlainRequestIsServedAsItIs(t *testing.T) {
 		Method: "fib", CallID: "1", Attempt: 1, Caller: "shop", UserID: "bob", ContentType: "text/plain", ContentEncoding: "utf-8",
 		Plain: true,
 	}
-	if err != nil || !sameFields(req, want) || req.Header["n"] != "7" || string(req.Body) != "30" {
+	if err != nil || !sameFields(&req.Request, want) || req.Header["n"] != "7" || string(req.Body) != "30" {
 		t.Fatalf("decoded as %+v, %v", req, err)
 	}
 	req, err = wire.DecodeRequest(&amqp.Delivery{}, "fib", limits)
-	if err != nil || !sameFields(req, &warren.Request{Method: "fib", Attempt: 1, Plain: true, OneWay: true}) {
+	if err != nil || !sameFields(&req.Request, &warren.Request{Method: "fib", Attempt: 1, Plain: true, OneWay: true}) {
 		t.Fatalf("an empty message is decoded as %+v, %v", req, err)
 	}
 }
@@ -228,7 +228,7 @@ func FuzzDecodeRequest(f *testing.F) {
 				t.Fatalf("the error is %v", err)
 			}
 			msg := wire.EncodeError(req, e, wire.Transient)
-			if _, told := wire.DecodeReply(deliver(msg), time.Time{}, limits); !req.Plain && (told == nil || told.Code != e.Code) {
+			if _, told := wire.DecodeReply(deliver(msg), call, limits); !req.Plain && (told == nil || told.Code != e.Code) {
 				t.Fatalf("%v is told as %v", e, told)
 			}
 			return

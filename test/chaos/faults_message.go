@@ -206,6 +206,7 @@ func (r *run) forge(ctx context.Context, rng chance) error {
 			err := errors.Join(
 				lie(d.CorrelationId, fmt.Sprintf("warren/1;k=reply;n=1;t=%d", past)),
 				lie(d.CorrelationId, fmt.Sprintf("warren/1;k=reply;n=1;t=%d;c=not_found;o=not_executed", past)),
+				lie(d.CorrelationId, "warren/1;k=reply;n=1;x=0"),
 				lie(d.CorrelationId, "warren/1;k=call;n=1"),
 				lie(d.CorrelationId, "warren/1;k=reply;n=0;c=;;o=executed"),
 				lie(d.CorrelationId, "warren/9;k=reply;n=1"),

@@ -90,7 +90,7 @@ var mutants = []mutant{
 	},
 	{
 		name:  "a reply to an earlier call of the same ID is taken",
-		edits: []edit{{"internal/wire/reply.go", "meta.Issued.UnixMilli() != issued.UnixMilli()", "false"}},
+		edits: []edit{{"internal/wire/reply.go", "!meta.answers(req)", "false"}},
 		mode:  "at-least-once", faults: "forge", duration: "10s", breaks: check.ReplyBelongs,
 	},
 }
