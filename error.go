@@ -24,8 +24,8 @@ const (
 	ReasonClientClosed      = "client_closed"      // canceled: Close was called while the call was in flight
 	ReasonQueueFull         = "queue_full"         // resource_exhausted: too many calls, or bytes, are pending in this client
 	ReasonOverloaded        = "overloaded"         // resource_exhausted: too many requests wait for the method's handlers
-	ReasonRequestTooLarge   = "request_too_large"  // resource_exhausted: the request's body is over the bound
-	ReasonReplyTooLarge     = "reply_too_large"    // resource_exhausted: the reply's body is over the bound
+	ReasonRequestTooLarge   = "request_too_large"  // resource_exhausted: the request's body is over the bound, or over the broker's
+	ReasonReplyTooLarge     = "reply_too_large"    // resource_exhausted: the reply is over the bound, or over what the broker takes
 	ReasonBadRequest        = "bad_request"        // invalid_argument: the request breaks a bound or the wire format
 	ReasonBadReply          = "bad_reply"          // internal: the reply cannot be understood
 	ReasonMalformedBody     = "malformed_body"     // invalid_argument: the codec cannot decode the body

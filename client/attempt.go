@@ -105,16 +105,19 @@ func (a *attempt) Writing(now time.Time, msg *wire.Message) bool {
 	if cl.ended || !now.Before(cl.deadline) {
 		return false
 	}
+	if !cl.settings.oneWay {
+		msg.ReplyTo = cl.c.replies.name()
+		msg.Expiration = wire.Expiration(cl.deadline.Sub(now))
+	}
+	if !a.written.IsZero() {
+		return true // the broker has not looked at it: it is the same attempt
+	}
 	cl.attempts++
 	cl.c.counters.attempts.Add(1)
 	cl.onItsWay = false
 	a.written = now
 	a.ticket.Begin(now)
 	a.watch(now)
-	if !cl.settings.oneWay {
-		msg.ReplyTo = cl.c.replies.name()
-		msg.Expiration = wire.Expiration(cl.deadline.Sub(now))
-	}
 	if cl.attempts > 1 {
 		cl.c.counters.republished.Add(1)
 		if a.beside {
@@ -198,6 +201,12 @@ func (a *attempt) Settled(result broker.Result, reason error) {
 			return
 		}
 		a.unconfirmed(warren.ReasonConnectionLost)
+	case broker.Refused:
+		a.judge(reliability.Ignored)
+		cl.mu.Lock()
+		cl.prove(a)
+		cl.mu.Unlock()
+		cl.finish(nil, errRefused(reason))
 	case broker.Unsent:
 		switch {
 		case errors.Is(reason, broker.ErrBlocked):
@@ -210,14 +219,15 @@ func (a *attempt) Settled(result broker.Result, reason error) {
 }
 
 // unconfirmed follows a publish that may or may not have arrived. A notification
-// has nothing to wait for.
+// has nothing to wait for, and a call that was refused need not, by its policy.
 func (a *attempt) unconfirmed(reason string) reliability.Decision {
 	err := &warren.Error{
 		Code: warren.CodeUnavailable, Reason: reason, Outcome: warren.Unknown,
 		Message: "the broker did not confirm the request",
 	}
 	d := a.call.again(a, err)
-	if !d.Retry && a.call.settings.oneWay {
+	failed := a.call.settings.oneWay || reason == warren.ReasonNacked && a.call.policy.Retry.FailNacked
+	if !d.Retry && failed {
 		a.call.finish(nil, err)
 	}
 	return d

@@ -28,8 +28,8 @@ type Config struct {
 	// logs, which proves nothing. Default: none. At most 128 bytes.
 	Caller string
 	// UserID is sent with each request as AMQP user_id, which the broker checks: it
-	// must be the user as whom Broker connects, or every publish closes its channel.
-	// Servers know callers apart by it if a method asks for that. Default: none. At
+	// must be the user as whom Broker connects, or calls end as
+	// permission_denied/not_permitted. Servers know callers apart by it if a method asks for that. Default: none. At
 	// most 255 bytes.
 	UserID string
 
@@ -52,8 +52,8 @@ type Config struct {
 	// Default: 64 MiB; at least 1.
 	MaxPendingBytes int
 	// MaxRequest and MaxReply bound bodies, in bytes. Default: 1 MiB; 1 to
-	// 128 MiB. RabbitMQ 4 refuses messages over 16 MiB unless told otherwise,
-	// and closes the channel.
+	// 128 MiB. RabbitMQ 4 refuses messages over 16 MiB unless told otherwise:
+	// such calls end as resource_exhausted/request_too_large or reply_too_large.
 	MaxRequest, MaxReply int
 
 	// Persistent asks the broker to write requests to disk in classic queues,

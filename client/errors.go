@@ -2,10 +2,12 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/broker"
 )
 
 // fail completes an error that leaves the client: whose call it is about, and when
@@ -45,8 +47,27 @@ func errBlocked(reason string) *warren.Error {
 	}
 }
 
-// errNotPermitted ends a call whose publish the broker refused. Whether it was
-// this one is not told: those that went out together are lost together.
+// errRefused ends a call whose publish the broker does not take, and will not.
+func errRefused(err error) *warren.Error {
+	e := &warren.Error{
+		Code: warren.CodePermissionDenied, Reason: warren.ReasonNotPermitted, Outcome: warren.NotExecuted,
+		Message: trim(err), Cause: err,
+	}
+	var r *broker.Refusal
+	if errors.As(err, &r) {
+		switch r.Kind {
+		case broker.BodyTooLarge:
+			e.Code, e.Reason = warren.CodeResourceExhausted, warren.ReasonRequestTooLarge
+		case broker.HeadersTooLarge:
+			e.Code, e.Reason = warren.CodeInvalidArgument, warren.ReasonBadRequest
+		case broker.NotPermitted:
+		}
+	}
+	return e
+}
+
+// errNotPermitted ends a call that was lost with others since the user may not
+// publish. Whether the broker had taken this one before is not told.
 func errNotPermitted(err error) *warren.Error {
 	return &warren.Error{
 		Code: warren.CodePermissionDenied, Reason: warren.ReasonNotPermitted, Outcome: warren.Unknown,

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -38,6 +39,7 @@ type answer struct {
 	first   broker.Publishing
 	publish *broker.Publishing // the last one
 	tries   int                // publishes of the reply that were not confirmed
+	told    bool               // the broker has refused the reply, and an error goes out in its place
 	failed  time.Time          // when the first of them ended
 }
 
@@ -125,7 +127,7 @@ func (a *answer) put() {
 func (a *answer) Writing(time.Time, *wire.Message) bool { return true }
 
 // Settled implements broker.Sink.
-func (a *answer) Settled(result broker.Result, _ error) {
+func (a *answer) Settled(result broker.Result, reason error) {
 	switch result {
 	case broker.Acked:
 		crashpoint.Reached(crashpoint.ReplyConfirmed, a.req.Method, a.req.CallID)
@@ -134,7 +136,9 @@ func (a *answer) Settled(result broker.Result, _ error) {
 		a.s.counters.unrouted.Add(1)
 		a.acknowledge()
 	case broker.Nacked, broker.Lost:
-		a.again()
+		a.again(reason)
+	case broker.Refused:
+		a.refused(reason)
 	case broker.Unsent:
 		a.giveBack()
 	}
@@ -149,7 +153,7 @@ const (
 
 // again publishes the reply once more, as long as the request is this server's.
 // The caller drops the second copy if both arrive.
-func (a *answer) again() {
+func (a *answer) again(reason error) {
 	if !a.settled && !a.d.Live() {
 		a.giveBack()
 		return
@@ -159,19 +163,50 @@ func (a *answer) again() {
 		a.failed = now
 	}
 	if a.hopeless(now) {
-		a.s.counters.undelivered.Add(1)
-		a.s.cfg.Logger.Error("a reply was given up: the broker does not confirm it", "method", a.m.Name,
-			"call_id", clip(a.d.CorrelationId), "reply_to", clip(a.d.ReplyTo), "tries", a.tries)
-		a.acknowledge()
+		a.giveUp(reason)
 		return
 	}
 	a.s.counters.retried.Add(1)
-	next := &broker.Publishing{Key: a.publish.Key, Mandatory: a.publish.Mandatory, Msg: a.publish.Msg, Sink: a}
 	pause := min(replyPause<<min(a.tries-1, 10), replyPauseMost)
-	time.AfterFunc(time.Duration(rand.Int64N(int64(pause))), func() {
-		a.publish = next
-		a.put()
-	})
+	time.AfterFunc(time.Duration(rand.Int64N(int64(pause))), func() { a.republish(a.publish.Msg) })
+}
+
+// republish puts a message in the place of the one that was published last.
+func (a *answer) republish(msg wire.Message) {
+	a.publish = &broker.Publishing{Key: a.publish.Key, Mandatory: a.publish.Mandatory, Msg: msg, Sink: a}
+	a.put()
+}
+
+// refused tells the caller of a reply that the broker does not take, in its place.
+// The handler has run, unless the reply says otherwise. A server that may not publish
+// tries again: somebody may permit it.
+func (a *answer) refused(reason error) {
+	var r *broker.Refusal
+	switch {
+	case !errors.As(reason, &r) || r.Kind == broker.NotPermitted:
+		a.again(reason)
+	case a.told:
+		a.giveUp(reason)
+	default:
+		a.told = true
+		e := &warren.Error{
+			Code: warren.CodeResourceExhausted, Reason: warren.ReasonReplyTooLarge, Outcome: warren.Executed,
+			Message: "the reply cannot be sent: " + strings.TrimPrefix(r.Error(), "warren: "),
+		}
+		if meta, err := wire.DecodeMeta(a.publish.Msg.Type); err == nil && meta.Code != 0 {
+			e.Outcome = meta.Outcome
+		}
+		a.s.cfg.Logger.Warn("a reply was too large for the broker", "method", a.m.Name, "call_id", clip(a.d.CorrelationId), "error", r)
+		a.republish(wire.EncodeError(a.req, e, a.mode()))
+	}
+}
+
+// giveUp leaves a reply that cannot be delivered.
+func (a *answer) giveUp(reason error) {
+	a.s.counters.undelivered.Add(1)
+	a.s.cfg.Logger.Error("a reply was given up: the broker does not take it", "method", a.m.Name,
+		"call_id", clip(a.d.CorrelationId), "reply_to", clip(a.d.ReplyTo), "tries", a.tries, "error", reason)
+	a.acknowledge()
 }
 
 const (

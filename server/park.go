@@ -109,6 +109,15 @@ func (p *parking) Settled(result broker.Result, reason error) {
 	case broker.Returned:
 		p.missing = true
 		p.again(errors.New("warren: there is no such queue"))
+	case broker.Refused:
+		if broker.IsRefused(reason) {
+			p.again(reason) // somebody may permit it
+			return
+		}
+		// With the headers that say why it is parked it may be larger than it was.
+		p.log().Error("a call was given up: it is to be parked, and the broker does not take it",
+			"queue", p.publish.Key, "why", p.why, "error", reason)
+		p.done(p.why, nil)
 	case broker.Nacked, broker.Lost, broker.Unsent:
 		err := fmt.Errorf("warren: the publish is %v", result)
 		if reason != nil {

@@ -19,10 +19,14 @@ const window = 2048
 type publishChannel struct {
 	s       *Session
 	ch      *amqp.Channel
-	blocked func() bool // by the broker, which then confirms nothing
+	bounds  *bounds
+	blocked func() bool         // by the broker, which then confirms nothing
+	unseen  func([]*Publishing) // takes back what the broker never looked at
 	returns chan amqp.Return
 	closes  chan *amqp.Error
 
+	finished  chan struct{} // closed when all is settled
+	found     bool          // set before that: it is known what the broker closed the channel for
 	spoiled   chan struct{} // closed when the channel must not be written to any more
 	spoilOnce sync.Once
 	progress  chan struct{} // one token: there is room again
@@ -32,18 +36,19 @@ type publishChannel struct {
 	inFlight []*Publishing // in the order of their delivery tags
 	full     bool          // the writer waits for room
 	retired  bool          // nothing more will be written
-	refused  error         // why the broker closed the channel
+	closed   *amqp.Error   // what the broker closed the channel with
 }
 
-func openPublishChannel(s *Session, blocked func() bool) (*publishChannel, error) {
+func (p *Publisher) openChannel(s *Session, bounds *bounds) (*publishChannel, error) {
 	ch, err := s.channel()
 	if err != nil {
 		return nil, err
 	}
 	c := &publishChannel{
-		s: s, ch: ch, blocked: blocked,
+		s: s, ch: ch, bounds: bounds, blocked: p.isBlocked, unseen: p.putBack,
 		returns:  ch.NotifyReturn(make(chan amqp.Return, window)),
 		closes:   ch.NotifyClose(make(chan *amqp.Error, 1)),
+		finished: make(chan struct{}),
 		spoiled:  make(chan struct{}),
 		progress: make(chan struct{}, 1),
 		added:    make(chan struct{}, 1),
@@ -84,6 +89,10 @@ func (c *publishChannel) publish(items []*Publishing) int {
 			item.settle(Unsent, nil)
 			continue
 		}
+		if refusal := c.bounds.check(&item.Msg); refusal != nil {
+			item.settle(Refused, refusal)
+			continue
+		}
 		// It joins inFlight first: its return may come before Publish returns.
 		c.mu.Lock()
 		c.inFlight = append(c.inFlight, item)
@@ -91,27 +100,14 @@ func (c *publishChannel) publish(items []*Publishing) int {
 		confirm, err := c.ch.PublishWithDeferredConfirm("", item.Key, item.Mandatory, false, item.Msg)
 		c.mu.Lock()
 		item.confirm = confirm
-		if err != nil {
-			c.inFlight = remove(c.inFlight, item)
-		}
 		c.mu.Unlock()
 		if err != nil {
-			// Some of its frames may have gone out.
-			item.settle(Lost, nil)
+			// Some of its frames may have gone out: it ends with the channel.
 			c.spoil()
 			return i + 1
 		}
 	}
 	return len(items)
-}
-
-func remove(items []*Publishing, item *Publishing) []*Publishing {
-	for i := range items {
-		if items[i] == item {
-			return append(items[:i], items[i+1:]...)
-		}
-	}
-	return items
 }
 
 // retire says that nothing more will be written; settleAll ends when all is
@@ -280,81 +276,107 @@ func (c *publishChannel) confirmed(all bool) []*Publishing {
 	defer c.mu.Unlock()
 	if !all {
 		n := 0
-		for n < len(c.inFlight) && isConfirmed(c.inFlight[n]) {
+		for n < len(c.inFlight) && c.isConfirmed(c.inFlight[n]) {
 			n++
 		}
 		return c.inFlight[:n:n]
 	}
 	var ready []*Publishing
 	for _, item := range c.inFlight {
-		if item.ready = isConfirmed(item); item.ready {
+		if item.ready = c.isConfirmed(item); item.ready {
 			ready = append(ready, item)
 		}
 	}
 	return ready
 }
 
-func isConfirmed(item *Publishing) bool {
+// isConfirmed reports whether the broker has answered. The library resolves what is
+// open as not acked when a channel ends: that is no answer.
+func (c *publishChannel) isConfirmed(item *Publishing) bool {
 	if item.confirm == nil {
 		return false
 	}
 	select {
 	case <-item.confirm.Done():
-		return true
+		return item.confirm.Acked() || !c.ch.IsClosed()
 	default:
 		return false
 	}
 }
 
 func (c *publishChannel) settleOne(item *Publishing) {
-	switch {
-	case item.confirm.Acked():
+	if item.confirm.Acked() {
 		item.settle(Acked, nil)
-	case c.ch.IsClosed():
-		// The library resolves what is open as not acked when a channel ends.
-		c.spoil()
-		item.settle(Lost, c.refusal())
-	default:
-		// A channel that once was nacked may nack every later publish.
-		c.spoil()
-		item.settle(Nacked, nil)
+		return
 	}
+	// A channel that once was nacked may nack every later publish.
+	c.spoil()
+	item.settle(Nacked, nil)
 }
 
-// refusal returns why the broker closed the channel, nil if it did not.
-func (c *publishChannel) refusal() error {
+// closedBy returns what the broker closed the channel with, nil if it did not.
+func (c *publishChannel) closedBy() *amqp.Error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	select {
 	case e, ok := <-c.closes:
-		if ok && e != nil {
-			c.refused = e
+		if ok {
+			c.closed = e
 		}
 	default:
 	}
-	return c.refused
+	return c.closed
 }
 
 // finish settles what is left when the channel ends, and closes it.
 func (c *publishChannel) finish() {
+	defer close(c.finished)
 	c.spoil()
 	// A publish that the writer is in the middle of fails now, or is answered.
 	c.s.closeChannel(c.ch)
-	c.settleConfirmed(true)
-	for {
-		c.mu.Lock()
-		left := c.inFlight
-		retired := c.retired
-		c.inFlight = nil
-		c.mu.Unlock()
-		for _, item := range left {
-			item.settle(Lost, c.refusal())
-		}
-		if retired {
-			return
-		}
+	for !c.isRetired() {
 		<-c.added
 	}
+	c.settleConfirmed(true)
+	c.settleLost(c.inFlight) // nobody else looks at it any more
+	c.inFlight = nil
+}
+
+func (c *publishChannel) isRetired() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.retired
+}
+
+// settleLost ends what the broker has not answered, in the order in which it was
+// written. Those that it has refused are told so. Of those before the first of them
+// nothing is known; those after it were never looked at, for the broker reads nothing
+// more from a channel that it closes.
+func (c *publishChannel) settleLost(items []*Publishing) {
+	var reason error
+	first := len(items)
+	closed := c.closedBy()
+	if closed != nil {
+		reason = closed
+		first = c.bounds.learn(closed, items)
+		c.found = first < len(items)
+	}
+	for _, item := range items[:first] {
+		item.settle(Lost, reason)
+	}
+	var unseen []*Publishing
+	for i, item := range items[first:] {
+		switch refusal := c.bounds.check(&item.Msg); {
+		case i == 0 && refusal == nil:
+			item.settle(Refused, refused(closed))
+		case refusal != nil:
+			item.settle(Refused, refusal)
+		case item.rewind():
+			item.confirm, item.ready = nil, false
+			unseen = append(unseen, item)
+		}
+	}
+	c.unseen(unseen)
 }
 
 func notify(c chan struct{}) {

@@ -55,7 +55,8 @@ func (p *Publisher) first(n int) int {
 	return len(p.line)
 }
 
-// putBack puts messages that were taken and not written in front of the line.
+// putBack puts messages that were taken and that no broker has seen in front of the
+// line.
 func (p *Publisher) putBack(items []*Publishing) {
 	if len(items) == 0 {
 		return
@@ -71,6 +72,7 @@ func (p *Publisher) putBack(items []*Publishing) {
 		p.line = append(slices.Clip(items), p.line...)
 	}
 	p.mu.Unlock()
+	p.poke()
 	if refusal != nil {
 		for _, item := range items {
 			item.settle(Unsent, refusal)

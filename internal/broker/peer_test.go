@@ -79,8 +79,12 @@ func (p *peer) giveBack(m message) {
 }
 
 // closeChannel ends a channel as RabbitMQ does when a message breaks a rule.
-func (p *peer) closeChannel(channel uint16) {
-	p.send(p.method(channel, 20, 40, append(append([]byte{0x01, 0x96, 6}, "broken"...), 0, 60, 0, 40)...)) // 406
+func (p *peer) closeChannel(channel uint16) { p.refuse(channel, amqp.PreconditionFailed, "broken") }
+
+// refuse ends a channel over a publish.
+func (p *peer) refuse(channel uint16, code uint16, text string) {
+	args := append(binary.BigEndian.AppendUint16(nil, code), byte(len(text)))
+	p.send(p.method(channel, 20, 40, append(append(args, text...), 0, 60, 0, 40)...))
 }
 
 // channels returns how many channels have been opened.

@@ -30,9 +30,14 @@ const (
 	// Lost: the connection or channel ended before the broker said anything;
 	// it may have been enqueued.
 	Lost
+	// Refused: the broker does not take such a message, so nobody gets it. The
+	// reason is a [*Refusal].
+	Refused
 )
 
-var resultNames = [...]string{Unsent: "unsent", Acked: "acked", Nacked: "nacked", Returned: "returned", Lost: "lost"}
+var resultNames = [...]string{
+	Unsent: "unsent", Acked: "acked", Nacked: "nacked", Returned: "returned", Lost: "lost", Refused: "refused",
+}
 
 // String returns the result's name.
 func (r Result) String() string { return resultNames[r] }
@@ -40,13 +45,15 @@ func (r Result) String() string { return resultNames[r] }
 // Sink is told of one publish. Its methods are called on the publisher's
 // goroutines and must not block.
 type Sink interface {
-	// Writing is called right before the message is written, once; it may
-	// change the message, and it reports whether to write it at all. If not,
-	// the publish ends as Unsent.
+	// Writing is called right before the message is written; it may change the
+	// message, and it reports whether to write it at all. If not, the publish
+	// ends as Unsent. It is called again if the message is to be written again,
+	// because the broker closed the channel over another one and never looked at
+	// this.
 	Writing(now time.Time, msg *amqp.Publishing) bool
 	// Settled is called once, with the end of the publish. reason is set for
-	// Unsent, and for Lost if the broker told why it closed the channel or
-	// connection.
+	// Unsent and Refused, and for Lost if the broker told why it closed the
+	// channel or connection.
 	Settled(result Result, reason error)
 }
 
@@ -74,6 +81,10 @@ const (
 // Withdraw takes the publishing back. It reports whether that was in time:
 // then nothing of it was or will be written, and Settled is not called.
 func (p *Publishing) Withdraw() bool { return p.state.CompareAndSwap(queued, settled) }
+
+// rewind makes a publishing that was written one that is in line again, unless it
+// has ended. Whoever calls it must know that the broker never looked at it.
+func (p *Publishing) rewind() bool { return p.state.CompareAndSwap(writing, queued) }
 
 // settle ends a publishing that was queued or being written.
 func (p *Publishing) settle(result Result, reason error) {
@@ -252,8 +263,9 @@ func (p *Publisher) Serve(ctx context.Context, s *Session) {
 		p.interrupted()
 		p.mu.Unlock()
 	}()
+	bounds := &bounds{frame: s.conn.Config.FrameSize}
 	for {
-		c, err := openPublishChannel(s, p.isBlocked)
+		c, err := p.openChannel(s, bounds)
 		if err != nil {
 			if !s.sleep(ctx, retryChannel) {
 				return
@@ -267,12 +279,15 @@ func (p *Publisher) Serve(ctx context.Context, s *Session) {
 		if ended {
 			return
 		}
-		// What closed this channel may close the next one as well.
-		if e := c.refusal(); e != nil && !s.conn.IsClosed() {
-			p.logger.Warn("the broker has closed the channel that publishes; opening another", "error", e)
-			if !s.sleep(ctx, retryChannel) {
-				return
-			}
+		e := c.closedBy()
+		if e == nil || s.conn.IsClosed() {
+			continue
+		}
+		p.logger.Warn("the broker has closed the channel that publishes; opening another", "error", e)
+		// What closed this channel may close the next one as well, unless it is found.
+		<-c.finished
+		if !c.found && !s.sleep(ctx, retryChannel) {
+			return
 		}
 	}
 }

@@ -25,13 +25,13 @@ func TestCallOfAUserWhoMayNotPublishSaysSo(t *testing.T) {
 	for _, opts := range [][]client.CallOption{nil, {client.Idempotent()}} {
 		began := time.Now()
 		_, err := c.Call(testContext(t), "echo", nil, opts...)
-		rig.WantError(t, err, warren.CodePermissionDenied, warren.ReasonNotPermitted, warren.Unknown)
+		rig.WantError(t, err, warren.CodePermissionDenied, warren.ReasonNotPermitted, warren.NotExecuted)
 		if took := time.Since(began); took > 5*time.Second {
 			t.Errorf("it took %v", took)
 		}
 	}
 	err := c.Notify(testContext(t), "echo", nil)
-	rig.WantError(t, err, warren.CodePermissionDenied, warren.ReasonNotPermitted, warren.Unknown)
+	rig.WantError(t, err, warren.CodePermissionDenied, warren.ReasonNotPermitted, warren.NotExecuted)
 }
 
 // A ping ends with the client, as a call does.

@@ -60,8 +60,7 @@ var mutants = []mutant{
 	{
 		name: "a channel that ends counts for a confirm of all that was open on it",
 		edits: []edit{
-			{"internal/broker/confirm.go", "		c.spoil()\n		item.settle(Lost, c.refusal())\n", "		c.spoil()\n		item.settle(Acked, nil)\n"},
-			{"internal/broker/confirm.go", "		for _, item := range left {\n			item.settle(Lost, c.refusal())\n", "		for _, item := range left {\n			item.settle(Acked, nil)\n"},
+			{"internal/broker/confirm.go", "		item.settle(Lost, reason)\n", "		item.settle(Acked, reason)\n"},
 		},
 		mode: "at-least-once", faults: cutServer, duration: "30s", breaks: check.Answered,
 	},
