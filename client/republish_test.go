@@ -79,6 +79,27 @@ func TestCallThatIsNotIdempotentIsNotPublishedAgain(t *testing.T) {
 	}
 }
 
+// Nobody waits for a deadline who has said that a refusal will do.
+func TestRefusedCallThatIsNotRepeatedEndsAtOnceByItsPolicy(t *testing.T) {
+	rig.Bubble(t, func(r *rig.Rig) {
+		r.Serve(rig.Named("echo"), rig.Echo)
+		c := r.Ready(policy(reliability.Spec{Retry: reliability.RetrySpec{FailNacked: new(true)}}))
+		began := time.Now()
+		_, err := c.Call(r.T.Context(), "echo", nil)
+		e := rig.WantError(r.T, err, warren.CodeUnavailable, warren.ReasonNacked, warren.Unknown)
+		rig.Took(r.T, began, 0)
+		if e.Attempts != 1 {
+			r.T.Errorf("error is %+v", e)
+		}
+		// One that may be repeated is, as ever, and then ends as well.
+		_, err = c.Call(r.T.Context(), "echo", nil, client.Idempotent(), client.WithTimeout(time.Minute))
+		e = rig.WantError(r.T, err, warren.CodeUnavailable, warren.ReasonNacked, warren.Unknown)
+		if e.Attempts != 13 || time.Since(began) > 45*time.Second {
+			r.T.Errorf("error is %+v after %v", e, time.Since(began))
+		}
+	}, amqptest.Rule{When: publishesTo("echo"), Do: amqptest.Nack(), Times: amqptest.Always})
+}
+
 func TestCallWhosePublishArrivedIsAnsweredThoughItsConnectionWasLost(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
 		g := rig.NewGate()
@@ -183,13 +204,13 @@ func TestUserWhoMayNotPublishIsToldSoAtOnce(t *testing.T) {
 		for _, opts := range [][]client.CallOption{nil, {client.Idempotent()}} {
 			began := time.Now()
 			_, err := c.Call(r.T.Context(), "echo", nil, opts...)
-			rig.WantError(r.T, err, warren.CodePermissionDenied, warren.ReasonNotPermitted, warren.Unknown)
+			rig.WantError(r.T, err, warren.CodePermissionDenied, warren.ReasonNotPermitted, warren.NotExecuted)
 			if took := time.Since(began); took > time.Second {
 				r.T.Errorf("it took %v", took)
 			}
 		}
 		err := c.Notify(r.T.Context(), "echo", nil)
-		rig.WantError(r.T, err, warren.CodePermissionDenied, warren.ReasonNotPermitted, warren.Unknown)
+		rig.WantError(r.T, err, warren.CodePermissionDenied, warren.ReasonNotPermitted, warren.NotExecuted)
 	})
 }
 

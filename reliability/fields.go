@@ -43,6 +43,9 @@ var fields = []Field{
 	codes("retry.codes",
 		"The codes of errors after which a call is repeated.",
 		func(s *Spec) *[]warren.Code { return &s.Retry.Codes }, func(p *Policy) *[]warren.Code { return &p.Retry.Codes }),
+	boolean("retry.fail_nacked",
+		"Whether a call that the broker refuses and that is not repeated ends at once, and not at its deadline.",
+		func(s *Spec) **bool { return &s.Retry.FailNacked }, func(p *Policy) *bool { return &p.Retry.FailNacked }),
 
 	offSwitch("budget",
 		"Whether a budget bounds what retries and hedges add to the load.",

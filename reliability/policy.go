@@ -57,6 +57,11 @@ type RetryPolicy struct {
 	// and no_server under fail-fast, breaker_open, budget_exhausted, interrupted,
 	// poisoned and key_reused.
 	Codes []warren.Code
+	// FailNacked ends a call at once whose last attempt the broker has refused, if it
+	// is not repeated: as unavailable/nacked, whose outcome is Unknown. Otherwise it
+	// waits for its deadline, since the request may have been enqueued all the same
+	// and be answered. Default: false.
+	FailNacked bool
 }
 
 // BudgetPolicy bounds how much retries and hedges add to the load on a method:

@@ -41,7 +41,8 @@ type RetrySpec struct {
 	First, Most *time.Duration
 	Jitter      *bool
 	// Codes says nothing if it is nil, and that there are none if it is empty.
-	Codes []warren.Code
+	Codes      []warren.Code
+	FailNacked *bool
 }
 
 // BudgetSpec is what is said of [BudgetPolicy].

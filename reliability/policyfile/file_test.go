@@ -109,7 +109,7 @@ func TestFindingsHaveTheirPlace(t *testing.T) {
 		"methods: {a: {hedge: {zzz: 1}}}":          `f:1:23: error: methods.a.hedge.zzz: is not known; it may have delay`,
 		"methods: {a: {xyz: 1}}": "f:1:15: error: methods.a.xyz: is not known; it may have " +
 			"timeout, attempt_timeout, idempotent, retry, budget, breaker, hedge, bulkhead",
-		"methods: {a: {retry: off}}":               `f:1:15: error: methods.a.retry: is "off"; it must be a mapping, of attempts, first, most, jitter, codes`,
+		"methods: {a: {retry: off}}":               `f:1:15: error: methods.a.retry: is "off"; it must be a mapping, of attempts, first, most, jitter, codes, fail_nacked`,
 		"methods: {a: {retry: {attempts: \"3\"}}}": `f:1:23: error: methods.a.retry.attempts: is "3"; write a whole number, without quotes`,
 		"methods: {a: {retry: {attempts: [3]}}}":   `f:1:23: error: methods.a.retry.attempts: is a list; write a whole number`,
 		"methods: {a: {retry: {attempts: 1e99}}}":  `f:1:23: error: methods.a.retry.attempts: is 1e99; it must be a whole number, from 1 to 5`,
