@@ -100,7 +100,7 @@ func (cl *call) answered(reply *warren.Reply, err *warren.Error) {
 	now := time.Now()
 	if (cl.onItsWay || cl.open()) && !cl.final(now, err) {
 		cl.mu.Unlock() // the other attempt decides
-		a.judge(reliability.Classify(err))
+		a.judge(a.classify(err))
 		return
 	}
 	d := cl.tries.Failed(now, err)
@@ -109,7 +109,7 @@ func (cl *call) answered(reply *warren.Reply, err *warren.Error) {
 		cl.repeat(d)
 	}
 	cl.mu.Unlock()
-	a.judge(reliability.Classify(err))
+	a.judge(a.classify(err))
 	switch {
 	case d.Retry:
 	case d.Why == reliability.WhyBudget:

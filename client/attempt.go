@@ -267,11 +267,23 @@ func (a *attempt) end(err *warren.Error) {
 	a.judge(reliability.Ignored)
 }
 
-// classify says what an error on this side tells of the method. That nothing came
-// in time tells nothing while replies cannot come in, nor soon after they could
-// not: the servers may still be on their way back.
+// classify says what an error tells of the method. That nothing came in time tells
+// nothing while replies cannot come in, nor soon after they could not: the servers
+// may still be on their way back. Nor does it, here or on the server, if the caller
+// gave the attempt less time than the method's policy does.
 func (a *attempt) classify(err *warren.Error) reliability.Result {
-	if err.Code == warren.CodeDeadlineExceeded && a.call.c.replies.unsettled(a.written) {
+	if err.Code != warren.CodeDeadlineExceeded {
+		return reliability.Classify(err)
+	}
+	cl := a.call
+	cl.mu.Lock()
+	written, until := a.written, cl.deadline
+	if !err.Remote {
+		until = time.Now()
+	}
+	fair := cl.tries.HadItsTime(written, until)
+	cl.mu.Unlock()
+	if !fair || !err.Remote && cl.c.replies.unsettled(written) {
 		return reliability.Ignored
 	}
 	return reliability.Classify(err)

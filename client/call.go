@@ -140,7 +140,8 @@ func (cl *call) admit(ctx context.Context, expired <-chan time.Time) *warren.Err
 // is there. The call that it returns is never nil.
 func (cl *call) begin(now time.Time) (*call, bool, *warren.Error) {
 	cl.done, cl.waiters = make(chan struct{}), 1
-	cl.tries = cl.policy.Begin(now, cl.deadline, cl.method.Budget, cl.settings.attempts, cl.settings.idempotent)
+	cl.tries = cl.policy.Begin(now, cl.deadline, cl.method.Budget, cl.settings.attempts, cl.settings.idempotent,
+		reliability.OfTimeout(cl.settings.timeout))
 	if !cl.settings.oneWay {
 		cl.req.Deadline = cl.deadline
 	}

@@ -55,6 +55,10 @@ func WithContentEncoding(encoding string) CallOption {
 // WithTimeout bounds the call, together with the context's deadline: the
 // earlier counts. Default, and for a value of 0 or less: the context's deadline
 // alone, or that of the method's policy if it has none.
+//
+// That nothing came in this time counts against the method, for its breaker. If the
+// context's deadline is much nearer than this, and than the policy's timeout, it does
+// not: see [reliability.Attempts.HadItsTime].
 func WithTimeout(d time.Duration) CallOption { return func(s *callSettings) { s.timeout = d } }
 
 // Idempotent says that the method's handler may run more than once for this

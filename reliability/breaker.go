@@ -201,7 +201,8 @@ func (b *Breaker) Counts(now time.Time) Counts {
 }
 
 // Do calls fn if the breaker allows it, and reports what [Classify] makes of
-// its error; once ctx is cancelled, an error is the cancellation's. A panic
+// its error; once ctx is cancelled, an error is the cancellation's. That ctx's
+// deadline passed is a failure: it should be no caller's own. A panic
 // counts as failure. Its error is fn's or a refusal as of Allow. It reads the
 // time from [time.Now].
 func (b *Breaker) Do(ctx context.Context, fn func(context.Context) error) error {

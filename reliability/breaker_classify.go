@@ -56,6 +56,10 @@ const Settling = 3 * time.Second
 //	  any other, such as a bad request, a full buffer,
 //	  a missing permission, breaker_open, budget_exhausted    Ignored
 //
+// Of a deadline_exceeded this holds if the attempt had the time that its policy gives:
+// see [Attempts.HadItsTime]. Package client ignores all others, since they tell of an
+// impatient caller.
+//
 // Answered keeps a method whose usual answer is an error, such as not_found,
 // from staying half open for ever.
 func Classify(err error) Result {

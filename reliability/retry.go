@@ -21,6 +21,8 @@ type Attempts struct {
 	backoff    backoff.BackOff // nil before the first retry: a call that needs none does not pay for it
 	deadline   time.Time
 	each       time.Duration
+	fair       time.Duration // an attempt that had as long had its time
+	lasts      time.Time     // and so had one that was waited for until then
 	number     int
 	most       int
 	refused    int            // of number, those that the broker refused and that do not count
@@ -31,7 +33,8 @@ type Attempts struct {
 // BeginOption changes one call. The zero value changes nothing.
 type BeginOption struct {
 	attempts   int
-	idempotent int8 // 1 is yes, -1 is no
+	idempotent int8          // 1 is yes, -1 is no
+	timeout    time.Duration // 0 is the policy's
 }
 
 // Attempt counts are bounded whoever asks for more: what a retry does not mend
@@ -51,6 +54,11 @@ func AsIdempotent(yes bool) BeginOption {
 	return BeginOption{idempotent: -1}
 }
 
+// OfTimeout says that the call's program, such as the route that it comes by, gives
+// it that long, which may be less than the policy does. It changes no deadline:
+// see [Attempts.HadItsTime]. A value of 0 or less changes nothing.
+func OfTimeout(d time.Duration) BeginOption { return BeginOption{timeout: max(d, 0)} }
+
 // Begin returns the attempts of a call that begins now and must end by deadline,
 // or by now plus p.Timeout if deadline is zero. Of two options of a kind the
 // later counts. The budget may be nil, which is none. The policy must not change
@@ -63,6 +71,7 @@ func (p *Policy) Begin(now, deadline time.Time, budget *Budget, opts ...BeginOpt
 		policy: p, budget: budget, deadline: deadline, each: p.AttemptTime(deadline.Sub(now)),
 		most: max(p.Retry.Attempts, 1), idempotent: p.Idempotent,
 	}
+	gives := p.Timeout
 	for _, opt := range opts {
 		if opt.attempts > 0 {
 			a.most = opt.attempts
@@ -70,8 +79,23 @@ func (p *Policy) Begin(now, deadline time.Time, budget *Budget, opts ...BeginOpt
 		if opt.idempotent != 0 {
 			a.idempotent = opt.idempotent > 0
 		}
+		if opt.timeout > 0 {
+			gives = min(opt.timeout, p.Timeout)
+		}
 	}
+	a.fair, a.lasts = mostOf(p.AttemptTime(gives)), now.Add(mostOf(gives))
 	return a
+}
+
+// mostOf returns nine tenths: a deadline that travels is a little less at each hop.
+func mostOf(d time.Duration) time.Duration { return d - d/10 }
+
+// HadItsTime reports whether an attempt that was begun then and waited for until
+// then had, but for a tenth, the time that the policy, or [OfTimeout], gives one: if
+// nothing came in less, because the caller's own deadline was near, that tells of the
+// caller and not of the method.
+func (a *Attempts) HadItsTime(begun, until time.Time) bool {
+	return until.Sub(begun) >= a.fair || !until.Before(a.lasts)
 }
 
 // Next starts an attempt. It returns its number, from 1, and until when it is

@@ -136,7 +136,15 @@ func (x *exchange) call() *problem {
 		return p
 	}
 	x.called = true
-	reply, err := x.g.client.Call(x.r.Context(), e.Method, m.body, x.options(&m, key, asked)...)
+	// The caller's deadline is the context's: that it is short tells nothing of the
+	// method, as the route's timeout does.
+	ctx := x.r.Context()
+	if asked > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, asked)
+		defer cancel()
+	}
+	reply, err := x.g.client.Call(ctx, e.Method, m.body, x.options(&m, key)...)
 	if err == nil {
 		return x.deliver(reply)
 	}
@@ -151,14 +159,11 @@ func (x *exchange) call() *problem {
 }
 
 // options are those of the call.
-func (x *exchange) options(m *message, key string, asked time.Duration) []client.CallOption {
+func (x *exchange) options(m *message, key string) []client.CallOption {
 	e := x.route
 	timeout := e.Timeout
 	if timeout == 0 {
 		timeout = x.g.client.Policies().Table().Policy(e.Method).Timeout
-	}
-	if asked > 0 {
-		timeout = min(timeout, asked)
 	}
 	opts := make([]client.CallOption, 0, len(m.header)+6)
 	opts = append(opts, client.WithTimeout(timeout), client.WithContentType(m.contentType), client.WithContentEncoding(m.contentEncoding))

@@ -188,3 +188,22 @@ func TestCallerWhoGoesAwayCancelsTheCallAndFreesItsPlace(t *testing.T) {
 		wantStatus(r.T, ask(r.T.Context(), g, "GET", "/m", "", nil), 204)
 	})
 }
+
+// A caller who waits for less than the route gives must not close it for everybody.
+func TestImpatientCallersDoNotOpenTheBreakerOfARoute(t *testing.T) {
+	rig.Bubble(t, func(r *rig.Rig) {
+		r.Serve(rig.Named("m"), func(ctx context.Context, req *warren.Request) (*warren.Reply, error) {
+			select {
+			case <-time.After(50 * time.Millisecond):
+				return mirror(ctx, req)
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		})
+		g := newGateway(r, routes(gateway.Route{Pattern: "GET /m", Method: "m", Timeout: 3 * time.Second}))
+		for range 30 {
+			wantStatus(r.T, ask(r.T.Context(), g, "GET", "/m", "", head{"Request-Timeout": "20ms"}), 504)
+		}
+		wantMirrored(r.T, ask(r.T.Context(), g, "GET", "/m", "", nil))
+	})
+}
