@@ -206,30 +206,3 @@ func CodeOf(err error) Code {
 		return CodeUnknown
 	}
 }
-
-// Public marks err so that a server tells its text to the caller. Without it,
-// an error that is not an *Error reaches the caller as unknown with a fixed
-// text, because the text of an arbitrary error may say what callers must not
-// know. Public(nil) is nil.
-func Public(err error) error {
-	if err == nil {
-		return nil
-	}
-	return &publicError{err}
-}
-
-type publicError struct{ err error }
-
-func (p *publicError) Error() string { return p.err.Error() }
-func (p *publicError) Unwrap() error { return p.err }
-
-// PublicText returns the text of the error in err's chain that was marked by
-// [Public], and whether there is one. What was wrapped around the mark is not
-// part of it.
-func PublicText(err error) (string, bool) {
-	var p *publicError
-	if !errors.As(err, &p) {
-		return "", false
-	}
-	return p.err.Error(), true
-}

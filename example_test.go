@@ -98,6 +98,28 @@ func ExamplePublic() {
 	// true "the archive is being moved"
 }
 
+// A handler whose first step fails has done nothing, unless that step was a call which
+// may have been executed.
+func ExampleNothingDone() {
+	for _, outcome := range []warren.Outcome{warren.NotExecuted, warren.Unknown} {
+		err := error(&warren.Error{Code: warren.CodeUnavailable, Method: "stock.reserve", Outcome: outcome})
+		fmt.Println(outcome, warren.DidNothing(warren.NothingDone(err)))
+	}
+	// Output:
+	// not_executed true
+	// unknown false
+}
+
+// What another server said reaches the caller if the handler passes it on.
+func ExamplePassOn() {
+	err := &warren.Error{
+		Code: warren.CodeFailedPrecondition, Reason: "sold_out", Message: "none left", Method: "stock.reserve", Remote: true,
+	}
+	told, _ := warren.PassedOn(fmt.Errorf("order 4711: %w", warren.PassOn(err)))
+	fmt.Println(told.Code, told.Reason, told.Message)
+	// Output: failed_precondition sold_out none left
+}
+
 // Validate names what is wrong and never repeats a URL, since URLs carry
 // passwords.
 func ExampleBroker_Validate() {

@@ -24,7 +24,8 @@ import (
 // is used: neither skew nor what callers claim makes a difference.
 //
 // It comes after bounds and the deadline, and before interceptors, the decoding
-// of the body and the handler. Notifications count in the line and are never
+// of the body, the store and the handler: what would be answered from its record is
+// refused too. Notifications count in the line and are never
 // refused, as nobody would hear of it. The part of the line that this server has
 // fetched is taken for Prefetch less Concurrency while the queue is not empty.
 type Admission struct {
@@ -91,15 +92,9 @@ func (l *lines) seen(ready, consumers int) {
 	l.Observe(time.Now(), line)
 }
 
-// guarded is a request whose handler's end somebody waits for.
-type guarded struct {
-	began  time.Time // zero until the handler is called
-	ticket reliability.Ticket
-}
-
-// begin reports whether the handler may run. If not, the request has been dealt
-// with.
-func (a *answer) begin() bool {
+// admit reports whether the request may go on to its handler. If not, it has been
+// dealt with.
+func (a *answer) admit() bool {
 	m := a.m
 	if m.lines == nil && m.kill == nil {
 		return true
@@ -109,31 +104,24 @@ func (a *answer) begin() bool {
 		if retryAfter, admitted := m.lines.Admit(now); !admitted {
 			a.s.counters.shed.Add(1)
 			a.reject(&warren.Error{
-				Code: warren.CodeResourceExhausted, Reason: warren.ReasonOverloaded, Outcome: warren.NotExecuted,
-				RetryAfter: retryAfter, Message: "too many requests wait for this method",
+				Code: warren.CodeResourceExhausted, Reason: warren.ReasonOverloaded, RetryAfter: retryAfter,
+				Message: "too many requests wait for this method",
 			})
 			return false
 		}
 	}
-	a.guarded = &guarded{}
-	if m.kill != nil {
-		ticket, refusal := m.kill.Allow(now)
-		if refusal != nil {
-			// It was fetched in the moment in which the switch tripped.
-			a.putBack()
-			return false
-		}
-		a.guarded.ticket = ticket
+	if m.kill == nil {
+		return true
 	}
+	ticket, refusal := m.kill.Allow(now)
+	if refusal != nil {
+		// It was fetched in the moment in which the switch tripped.
+		a.leave(putBack)
+		a.finish()
+		return false
+	}
+	a.ticket = ticket
 	return true
-}
-
-// started is called right before the handler.
-func (a *answer) started() {
-	a.s.counters.handled.Add(1)
-	if a.guarded != nil {
-		a.guarded.began = time.Now()
-	}
 }
 
 // working says that so many more goroutines are at requests.
@@ -143,22 +131,9 @@ func (a *answer) working(n int32) {
 	}
 }
 
-// ended is called once the handler has ended, and before its end is answered. Only
-// the first call counts.
-func (a *answer) ended(r reliability.Result) {
-	g := a.guarded
-	if g == nil {
-		return
-	}
-	a.guarded = nil
-	now := time.Now()
-	if a.m.lines != nil && !g.began.IsZero() {
-		a.m.lines.Done(now.Sub(g.began))
-	}
-	if a.m.kill != nil {
-		a.m.kill.Done(g.ticket, now, r)
+// handled tells how long a handler has taken that began then.
+func (a *answer) handled(began time.Time) {
+	if a.m.lines != nil {
+		a.m.lines.Done(time.Since(began))
 	}
 }
-
-// notBegun is called instead of ended if the handler was let in and not called.
-func (a *answer) notBegun() { a.ended(reliability.Ignored) }

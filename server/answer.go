@@ -10,6 +10,7 @@ import (
 	"github.com/warren-rpc/warren/internal/broker"
 	"github.com/warren-rpc/warren/internal/crashpoint"
 	"github.com/warren-rpc/warren/internal/wire"
+	"github.com/warren-rpc/warren/reliability"
 )
 
 // answer brings the end of one request to its caller and then acknowledges the
@@ -19,22 +20,24 @@ import (
 // taken that: the request could otherwise come back, by the death of this server, and
 // be executed by one that finds no fault with it.
 type answer struct {
-	s       *Server
-	m       *method
-	d       broker.Delivery
-	req     *wire.Request
-	guarded *guarded // nil if nobody waits for the handler's end
+	s   *Server
+	m   *method
+	d   broker.Delivery
+	req *wire.Request
 
-	id       *identity     // nil without a record
-	replay   *wire.Replay  // what a request says that was parked; see refuseReplay
-	unpark   bool          // an operator lets it run again, and it was parked
-	begun    bool          // an attempt may have begun, for this delivery or as the record has it
-	handled  bool          // the gate has answered it, or left it
-	verdict  *warren.Error // the last that the gate has come to
-	panicked *warren.Error // what is told of a panic
-	control  bool          // it answers a question about a call
-	refusal  *wire.Message // to be sent when the request is settled
-	settled  bool          // the request is acknowledged
+	id       *identity          // nil without a record
+	replay   *wire.Replay       // what a request says that was parked; see refuseReplay
+	unpark   bool               // an operator lets it run again, and it was parked
+	ticket   reliability.Ticket // of the kill switch
+	reached  bool               // the interceptors have called the innermost handler
+	end      *warren.Error      // what that has come to, nil if to a reply
+	ran      bool               // the application's function was called for this request
+	begun    bool               // an attempt may have begun, for this delivery or as the record has it
+	left     leaving            // it is not answered
+	panicked *warren.Error      // what is told of a panic
+	control  bool               // it answers a question about a call
+	refusal  *wire.Message      // to be sent when the request is settled
+	settled  bool               // the request is acknowledged
 
 	first   broker.Publishing
 	publish *broker.Publishing // the last one
@@ -251,16 +254,30 @@ func (a *answer) Acked(done bool) {
 	a.s.open.Done()
 }
 
-// putBack returns the request to its queue at once, for another server.
-func (a *answer) putBack() {
-	a.d.Return()
-	a.s.open.Done()
+// leaving is how a request is left to another delivery of it.
+type leaving uint8
+
+const (
+	unsettled leaving = iota + 1 // when this channel closes
+	putBack                      // at once, to another server
+)
+
+// leave has the request left when its handler has returned, and returns what the
+// interceptors see of that.
+func (a *answer) leave(how leaving) *warren.Error {
+	a.left = how
+	a.end = &warren.Error{Code: warren.CodeUnavailable, Message: "the request is left to another delivery"}
+	return a.end
 }
 
-// keep is giveBack for a request that the gate has.
-func (a *answer) keep() {
-	a.handled = true
-	a.giveBack()
+// finish ends a request that is left.
+func (a *answer) finish() {
+	if a.left == unsettled {
+		a.giveBack()
+		return
+	}
+	a.d.Return()
+	a.s.open.Done()
 }
 
 // giveBack leaves the request unacknowledged: the broker hands it out again

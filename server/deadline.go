@@ -6,12 +6,13 @@ import (
 	"time"
 )
 
-// deadlineContext is a context with a deadline that starts a timer only when
-// somebody waits for it: most handlers never do, and a timer per request is a
-// twentieth of what a small one costs.
-type deadlineContext struct {
+// requestContext is the context of one request. It starts a timer only when somebody
+// waits for its end: most handlers never do, and a timer per request is a twentieth of
+// what a small one costs.
+type requestContext struct {
 	context.Context // the parent
-	deadline        time.Time
+	a               *answer
+	deadline        time.Time // zero if there is none
 
 	mu       sync.Mutex
 	inner    context.Context // made by the first Done
@@ -20,12 +21,15 @@ type deadlineContext struct {
 	err      error // what Err has said
 }
 
-func withDeadline(parent context.Context, deadline time.Time) *deadlineContext {
-	return &deadlineContext{Context: parent, deadline: deadline}
+// answerKey finds the answer in the context of its request.
+type answerKey struct{}
+
+func newRequestContext(parent context.Context, a *answer) *requestContext {
+	return &requestContext{Context: parent, a: a, deadline: a.req.Deadline}
 }
 
 // release cancels the context and what was derived from it.
-func (c *deadlineContext) release() {
+func (c *requestContext) release() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.released = true
@@ -35,14 +39,18 @@ func (c *deadlineContext) release() {
 }
 
 // Deadline implements context.Context.
-func (c *deadlineContext) Deadline() (time.Time, bool) { return c.deadline, true }
+func (c *requestContext) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
 
 // Done implements context.Context.
-func (c *deadlineContext) Done() <-chan struct{} {
+func (c *requestContext) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.inner == nil {
-		c.inner, c.cancel = context.WithDeadline(c.Context, c.deadline)
+		if c.deadline.IsZero() {
+			c.inner, c.cancel = context.WithCancel(c.Context)
+		} else {
+			c.inner, c.cancel = context.WithDeadline(c.Context, c.deadline)
+		}
 		if c.released {
 			c.cancel()
 		}
@@ -51,7 +59,7 @@ func (c *deadlineContext) Done() <-chan struct{} {
 }
 
 // Err implements context.Context.
-func (c *deadlineContext) Err() error {
+func (c *requestContext) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -60,7 +68,7 @@ func (c *deadlineContext) Err() error {
 		c.err = c.inner.Err()
 	case c.Context.Err() != nil:
 		c.err = c.Context.Err()
-	case !time.Now().Before(c.deadline):
+	case !c.deadline.IsZero() && !time.Now().Before(c.deadline):
 		c.err = context.DeadlineExceeded
 	case c.released:
 		c.err = context.Canceled
@@ -71,7 +79,10 @@ func (c *deadlineContext) Err() error {
 // Value implements context.Context. It goes through the inner context, if there
 // is one, because package context finds there what it derives children from
 // without a goroutine for each.
-func (c *deadlineContext) Value(key any) any {
+func (c *requestContext) Value(key any) any {
+	if _, ok := key.(answerKey); ok {
+		return c.a
+	}
 	c.mu.Lock()
 	inner := c.inner
 	c.mu.Unlock()

@@ -6,9 +6,16 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/wire"
 )
 
-func TestDeadlineContextIsAContextWithADeadline(t *testing.T) {
+func withDeadline(parent context.Context, deadline time.Time) *requestContext {
+	return newRequestContext(parent, &answer{req: &wire.Request{Request: warren.Request{Deadline: deadline}}})
+}
+
+func TestRequestContextIsAContextWithADeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		parent, cancel := context.WithCancelCause(context.Background())
 		defer cancel(nil)
@@ -35,7 +42,7 @@ func TestDeadlineContextIsAContextWithADeadline(t *testing.T) {
 	})
 }
 
-func TestDeadlineContextEndsWithItsParentAndItsHandler(t *testing.T) {
+func TestRequestContextEndsWithItsParentAndItsHandler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cause := errors.New("why")
 		parent, cancel := context.WithCancelCause(context.Background())

@@ -54,7 +54,8 @@ func (m Mode) String() string {
 // Successes are remembered, and errors but for those which say to come later
 // (unavailable, resource_exhausted, aborted, deadline_exceeded, canceled, or a
 // RetryAfter above 0): after one of these the next attempt runs, except in
-// AtMostOnce. What interceptors and the codec refuse comes before the record.
+// AtMostOnce. An error that the handler marks by [warren.NothingDone] is not remembered
+// in any mode. What interceptors and the codec refuse comes before the record.
 type Dedupe struct {
 	// Mode is the promise. Default: AtLeastOnce.
 	Mode Mode

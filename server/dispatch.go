@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -15,10 +17,9 @@ import (
 	"github.com/warren-rpc/warren/reliability"
 )
 
-// serve takes one message through the server's order: decode and check bounds,
-// deadline, shed or admit, kill switch, handler, reply; the acknowledgement
-// follows the reply's confirm. A typed handler decodes and validates the body
-// within its interceptors, hence after admission.
+// serve takes one message through the server's order: bounds, deadline, admission,
+// kill switch, interceptors, decoding of the body, gate, handler, reply; the
+// acknowledgement follows the reply's confirm.
 func (s *Server) serve(m *method, d broker.Delivery) {
 	s.open.Add(1)
 	s.counters.requests.Add(1)
@@ -56,66 +57,92 @@ func (s *Server) serve(m *method, d broker.Delivery) {
 		a.park(n, newIncident(), a.settlePark)
 		return
 	}
-	ctx := s.handlers
-	if m.gate != nil {
-		ctx = context.WithValue(ctx, answerKey{}, a)
+	if !req.Deadline.IsZero() && !time.Now().Before(req.Deadline) {
+		a.reject(a.expired())
+		return
 	}
-	if !req.Deadline.IsZero() {
-		if !time.Now().Before(req.Deadline) {
-			a.reject(a.expired())
-			return
-		}
-		timed := withDeadline(ctx, req.Deadline)
-		defer timed.release()
-		ctx = timed
+	if !a.admit() {
+		return
 	}
 	if a.id == nil {
 		a.working(1)
 		defer a.working(-1)
-		if !a.begin() {
-			return
-		}
-		a.started()
 	}
+	ctx := newRequestContext(s.handlers, a)
+	defer ctx.release()
 	a.run(ctx)
 }
 
-// answerKey finds the answer in the context of a request's handler.
-type answerKey struct{}
-
-// plainly is the innermost handler of a method without records.
-func plainly(p prepare) warren.Handler {
+// innermost is what the interceptors of a method wrap. Its errors are what the caller
+// is told, with the outcome; what led to them is their Cause.
+func (m *method) innermost(p prepare) warren.Handler {
 	return func(ctx context.Context, r *warren.Request) (*warren.Reply, error) {
-		b, err := p(ctx, r)
-		if err != nil {
-			return nil, err
-		}
-		return b(ctx, nil)
-	}
-}
-
-// guard is the innermost handler of a method with records.
-func (g *gate) guard(p prepare) warren.Handler {
-	return func(ctx context.Context, r *warren.Request) (*warren.Reply, error) {
-		b, err := p(ctx, r)
-		if err != nil {
-			return nil, err
-		}
 		a, _ := ctx.Value(answerKey{}).(*answer)
 		switch {
 		case a == nil:
 			return nil, errForeignContext
-		case a.id == nil:
-			return b(ctx, nil)
-		case a.handled:
-			return nil, errHandled // an interceptor that calls on, after an end
+		case a.left != 0:
+			return nil, a.end // an interceptor calls on, after that
 		}
-		reply, err := g.do(ctx, a, b)
-		a.verdict = nil
-		if v, ok := errors.AsType[verdict](err); ok {
-			a.verdict = v.told
+		a.end = nil
+		b, err := p(ctx, r)
+		if err != nil {
+			a.end = a.undecoded(err)
+			return nil, a.end
 		}
-		return reply, err
+		a.reached = true
+		reply, err := a.do(ctx, b)
+		if err == nil {
+			return reply, nil
+		}
+		a.end, _ = warren.AsError(err)
+		return nil, a.end
+	}
+}
+
+// do is the innermost of a method's handlers.
+func (a *answer) do(ctx context.Context, b body) (*warren.Reply, error) {
+	if a.id != nil {
+		return a.m.gate.do(ctx, a, b)
+	}
+	reply, told := a.call(ctx, b, nil)
+	switch {
+	case told == nil:
+		return reply, nil
+	case errors.Is(context.Cause(ctx), errStopping):
+		// The handler gave up because the server stops: another one takes it.
+		return nil, a.leave(unsettled)
+	default:
+		return nil, told
+	}
+}
+
+// call runs the application's function, and says what the caller is told of its
+// error: as executed, unless the function vouches that it has done nothing.
+func (a *answer) call(ctx context.Context, b body, tx any) (reply *warren.Reply, told *warren.Error) {
+	begun := a.begun
+	a.begun, a.ran = true, true
+	a.s.counters.handled.Add(1)
+	if a.m.lines != nil {
+		defer a.handled(time.Now())
+	}
+	crashpoint.Reached(crashpoint.InHandler, a.m.Name, a.req.CallID)
+	reply, err := b(ctx, tx)
+	crashpoint.Reached(crashpoint.EffectDone, a.m.Name, a.req.CallID)
+	switch {
+	case err != nil:
+		told = a.s.toError(&a.req.Request, err)
+		told.Outcome = warren.Executed
+		// The error's own methods are the user's code too, and may panic.
+		if warren.DidNothing(err) {
+			a.begun = begun
+			told.Outcome = a.notExecuted()
+		}
+		return nil, told
+	case reply == nil:
+		return &warren.Reply{}, nil
+	default:
+		return reply, nil
 	}
 }
 
@@ -155,53 +182,38 @@ func clip(s string) string { return s[:min(len(s), 128)] }
 // run calls the handler and answers with what it returns. A handler that
 // panics, or ends its goroutine, is answered for.
 func (a *answer) run(ctx context.Context) {
-	s, req := a.s, a.req
 	returned := false
 	defer func() {
 		if returned {
 			return
 		}
 		// nil if the handler called runtime.Goexit, which recover cannot stop.
-		a.logPanic(recover())
-		a.ended(reliability.Failure)
-		if !a.handled {
-			a.fail(a.panicError())
-		}
+		a.logPanic(ctx, recover())
+		told := a.panicError(ctx)
+		a.judged(told)
+		a.respond(nil, told)
 	}()
-	if a.id == nil {
-		crashpoint.Reached(crashpoint.InHandler, req.Method, req.CallID)
-	}
-	reply, err := a.m.handler(ctx, &req.Request)
-	if a.id == nil {
-		crashpoint.Reached(crashpoint.EffectDone, req.Method, req.CallID)
-	}
-	if a.handled {
-		returned = true
-		return
-	}
-	var refused *refusal
-	var told verdict
-	var failure *warren.Error
-	stopping := err != nil && errors.Is(context.Cause(ctx), errStopping)
-	// The error's own methods are the user's code too, and may panic.
-	if err != nil && !errors.As(err, &refused) && !errors.As(err, &told) && !stopping {
-		failure = s.toError(&req.Request, err)
-		if a.verdict != nil {
-			failure.Outcome = a.verdict.Outcome // an interceptor tells it in other words
-		}
+	reply, err := a.m.handler(ctx, &a.req.Request)
+	var told *warren.Error
+	if err != nil {
+		told = a.tell(ctx, err)
 	}
 	returned = true
-	a.ended(judge(err, failure))
+	a.judged(told)
+	a.respond(reply, told)
+}
+
+// respond answers with what the interceptors have made of the handler's end, unless
+// the request is left.
+func (a *answer) respond(reply *warren.Reply, told *warren.Error) {
 	switch {
-	case told.told != nil:
-		a.fail(told.told)
-	case refused != nil:
-		a.reject(refused.error)
-	case stopping:
-		// The handler gave up because the server stops: another one takes it.
-		a.giveBack()
-	case failure != nil:
-		a.fail(failure)
+	case a.left != 0:
+		a.finish()
+	case told != nil:
+		if !a.reached {
+			a.s.counters.rejected.Add(1)
+		}
+		a.fail(told)
 	case reply == nil:
 		a.succeed(&warren.Reply{})
 	default:
@@ -209,25 +221,90 @@ func (a *answer) run(ctx context.Context) {
 	}
 }
 
-// toError returns what the caller is told of a handler's error: what the handler
-// said to it, and otherwise no more than a code and where the log has the rest.
+// tell returns what the caller is told of the error that the interceptors have
+// returned. In whatever words they tell it, its outcome is that of the innermost.
+func (a *answer) tell(ctx context.Context, err error) *warren.Error {
+	e, typed := warren.AsError(err)
+	if typed && e == a.end {
+		return e
+	}
+	if errors.Is(context.Cause(ctx), errStopping) {
+		return a.leave(unsettled)
+	}
+	told := a.s.toError(&a.req.Request, err)
+	told.Outcome = a.outcome(ctx)
+	return told
+}
+
+// outcome is that of a request whose end the interceptors have made up.
+func (a *answer) outcome(ctx context.Context) warren.Outcome {
+	switch {
+	case a.end != nil:
+		return a.end.Outcome
+	case a.reached:
+		return warren.Executed
+	case a.id != nil && a.notExecuted() == warren.Unknown:
+		return a.m.gate.outcome(ctx, a)
+	default:
+		return a.notExecuted()
+	}
+}
+
+// undecoded is what the caller is told of a request that is not decoded.
+func (a *answer) undecoded(err error) *warren.Error {
+	e, ok := warren.AsError(err)
+	if !ok {
+		e = warren.Errorf(warren.CodeInternal, "%w", err)
+	}
+	told := *e
+	told.Outcome = a.notExecuted()
+	return &told
+}
+
+// judged tells the kill switch how the handler has ended, in the words that its caller
+// is told. Where the handler has not come to an end of its own, that says nothing.
+func (a *answer) judged(told *warren.Error) {
+	if a.m.kill == nil {
+		return
+	}
+	result := reliability.Ignored
+	if a.left == 0 && (a.ran || !a.reached && a.end == nil) {
+		result = judge(told)
+	}
+	a.m.kill.Done(a.ticket, time.Now(), result)
+}
+
+// toError returns what the caller is told of a handler's error, but for the outcome:
+// what the handler said to it, and otherwise no more than a code and where the log has
+// the rest.
 func (s *Server) toError(req *warren.Request, err error) *warren.Error {
 	e, typed := warren.AsError(err)
-	if typed && e.Method == "" {
-		told := *e
-		told.Outcome, told.Replayed = warren.Executed, false
-		if !told.Code.Valid() {
-			told.Code = warren.CodeUnknown
-		}
-		return &told
+	told, passed := warren.PassedOn(err)
+	switch {
+	case passed:
+	case typed && e.Method == "":
+		own := *e
+		told, own.Replayed = &own, false
+	default:
+		return s.unmarked(req, err, typed)
 	}
-	told := &warren.Error{Code: warren.CodeOf(err), Outcome: warren.Executed}
+	told.Cause = err
+	if !told.Code.Valid() {
+		told.Code = warren.CodeUnknown
+	}
+	return told
+}
+
+// unmarked is toError of an error that is not meant for callers, unless its text is
+// marked as public.
+func (s *Server) unmarked(req *warren.Request, err error, ofCall bool) *warren.Error {
+	told := &warren.Error{Code: warren.CodeOf(err), Cause: err}
 	if text, ok := warren.PublicText(err); ok {
 		told.Message = strings.TrimPrefix(text, "warren: ")
 		return told
 	}
 	switch {
-	case typed:
+	case ofCall:
 		// It came from a call that the handler made: its code says something about
 		// this call too; its text may name brokers and methods that this caller
 		// must not know of.
@@ -244,4 +321,27 @@ func (s *Server) toError(req *warren.Request, err error) *warren.Error {
 	told.Incident = uuid.NewString()
 	s.cfg.Logger.Error("the handler failed", "incident", told.Incident, "method", req.Method, "call_id", clip(req.CallID), "error", err)
 	return told
+}
+
+// panicError is what is told and stored of a handler that did not return. It is
+// the same for both. If it was not called yet, an interceptor has panicked.
+func (a *answer) panicError(ctx context.Context) *warren.Error {
+	if a.panicked == nil {
+		a.panicked = &warren.Error{
+			Code: warren.CodeInternal, Reason: warren.ReasonPanic, Outcome: a.outcome(ctx), Incident: uuid.NewString(),
+			Message: "the handler panicked; the server's log has the rest",
+		}
+		if !a.reached {
+			a.panicked.Message = "the server panicked before the handler was called; its log has the rest"
+		}
+	}
+	return a.panicked
+}
+
+// logPanic writes down the panic whose value this is; nil if the handler ended its
+// goroutine.
+func (a *answer) logPanic(ctx context.Context, value any) {
+	a.s.counters.panics.Add(1)
+	a.s.cfg.Logger.Error("the handler panicked", "incident", a.panicError(ctx).Incident, "method", a.req.Method,
+		"call_id", clip(a.req.CallID), "panic", fmt.Sprint(value), "stack", string(debug.Stack()))
 }

@@ -230,7 +230,7 @@ func TestInterceptorsOfTheServerAreOutsideThoseOfTheMethod(t *testing.T) {
 		}
 		order = nil
 		_, err := c.Call(r.T.Context(), "echo", []byte("3"))
-		rig.WantError(r.T, err, warren.CodePermissionDenied, "no_role", warren.Executed)
+		rig.WantError(r.T, err, warren.CodePermissionDenied, "no_role", warren.NotExecuted)
 		if got := strings.Join(order, ""); got != "12321" {
 			r.T.Errorf("order is %s", got)
 		}

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,8 +75,40 @@ func TestHandlersErrorsReachTheCallerAsWhatTheyMayTell(t *testing.T) {
 				func(context.Context) (*warren.Reply, error) {
 					return nil, &warren.Error{Code: warren.CodeAborted, Outcome: warren.NotExecuted, Message: "conflict"}
 				},
-				warren.Error{Code: warren.CodeAborted, Message: "conflict"},
+				warren.Error{Code: warren.CodeAborted, Outcome: warren.NotExecuted, Message: "conflict"},
 				false,
+			},
+			"vouches that it did nothing": {
+				func(context.Context) (*warren.Reply, error) {
+					return nil, fmt.Errorf("inner: %w", warren.NothingDone(errors.New(secretText)))
+				},
+				warren.Error{Code: warren.CodeUnknown, Outcome: warren.NotExecuted, Message: "the handler failed; the server's log has the rest"},
+				true,
+			},
+			"passes a call's error on": {
+				func(context.Context) (*warren.Reply, error) {
+					return nil, warren.PassOn(&warren.Error{
+						Code: warren.CodeNotFound, Reason: "sold_out", Message: "none left", Outcome: warren.NotExecuted, Method: "other", Remote: true,
+					})
+				},
+				warren.Error{Code: warren.CodeNotFound, Reason: "sold_out", Message: "none left"},
+				false,
+			},
+			"passes a call's error on that did nothing": {
+				func(context.Context) (*warren.Reply, error) {
+					return nil, warren.NothingDone(warren.PassOn(&warren.Error{
+						Code: warren.CodeUnavailable, Reason: warren.ReasonNoRoute, Message: "no queue", Outcome: warren.NotExecuted, Method: "other",
+					}))
+				},
+				warren.Error{Code: warren.CodeUnavailable, Outcome: warren.NotExecuted, Message: "no queue"},
+				false,
+			},
+			"vouches in spite of what a call did": {
+				func(context.Context) (*warren.Reply, error) {
+					return nil, warren.NothingDone(&warren.Error{Code: warren.CodeUnavailable, Message: secretText, Method: "other"})
+				},
+				warren.Error{Code: warren.CodeUnavailable, Message: "a call that the handler made failed; the server's log has the rest"},
+				true,
 			},
 			"of a call of its own": {
 				func(context.Context) (*warren.Reply, error) {
@@ -124,10 +157,10 @@ func TestHandlersErrorsReachTheCallerAsWhatTheyMayTell(t *testing.T) {
 		r.Start(s)
 		c := r.Client()
 		for name, test := range failures {
-			_, err := c.Call(r.T.Context(), "fail", []byte(name))
+			_, err := c.Call(r.T.Context(), "fail", []byte(name), client.WithAttempts(1))
 			e, _ := warren.AsError(err)
 			if e == nil || e.Code != test.want.Code || e.Reason != test.want.Reason || e.Message != test.want.Message ||
-				e.RetryAfter != test.want.RetryAfter || e.Outcome != warren.Executed || !e.Remote {
+				e.RetryAfter != test.want.RetryAfter || e.Outcome != cmp.Or(test.want.Outcome, warren.Executed) || !e.Remote {
 				r.T.Errorf("%s: %+v", name, e)
 				continue
 			}
@@ -173,14 +206,23 @@ func TestWorkersOutliveHandlersThatPanicOrExit(t *testing.T) {
 }
 
 func TestPanicOfAnInterceptorIsAnsweredAsTheHandlers(t *testing.T) {
-	rig.Bubble(t, func(r *rig.Rig) {
-		m := server.Method{Name: "echo", Interceptors: []warren.Interceptor{func(warren.Handler) warren.Handler {
-			return func(context.Context, *warren.Request) (*warren.Reply, error) { panic("no") }
-		}}}
-		r.Serve(m, rig.Echo)
-		_, err := r.Client().Call(r.T.Context(), "echo", nil, client.Idempotent())
-		if e := rig.WantError(r.T, err, warren.CodeInternal, warren.ReasonPanic, warren.Executed); e.Attempts != 1 {
-			r.T.Errorf("error is %+v", e)
-		}
-	})
+	for name, outcome := range map[string]warren.Outcome{"before": warren.NotExecuted, "after": warren.Executed} {
+		t.Run(name, func(t *testing.T) {
+			rig.Bubble(t, func(r *rig.Rig) {
+				m := server.Method{Name: "echo", Interceptors: []warren.Interceptor{func(next warren.Handler) warren.Handler {
+					return func(ctx context.Context, req *warren.Request) (*warren.Reply, error) {
+						if outcome == warren.Executed {
+							_, _ = next(ctx, req)
+						}
+						panic("no")
+					}
+				}}}
+				r.Serve(m, rig.Echo)
+				_, err := r.Client().Call(r.T.Context(), "echo", nil, client.Idempotent())
+				if e := rig.WantError(r.T, err, warren.CodeInternal, warren.ReasonPanic, outcome); e.Attempts != 1 {
+					r.T.Errorf("error is %+v", e)
+				}
+			})
+		})
+	}
 }

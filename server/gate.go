@@ -24,10 +24,10 @@ type body func(ctx context.Context, tx any) (*warren.Reply, error)
 // call which is delivered, or made, again is not run again when it must not be. It
 // is where a request meets the store:
 //
-//	look up (replay, attach, tombstone) → shed or admit → claim → handler → record
+//	look up (replay, attach, tombstone) → claim → handler → record
 //
-// Where nothing is shed, a call that is presumably new is claimed at once, and looked
-// up if the claim is lost or fails.
+// A call that is presumably new is claimed at once, and looked up if the claim is lost
+// or fails.
 type gate struct {
 	s        *Server
 	m        *method
@@ -58,17 +58,6 @@ func newGate(s *Server, m *method, t transactor) *gate {
 		slots: make(chan struct{}, m.Concurrency), runs: newRuns(), writes: writes,
 	}
 }
-
-// handled marks an error of the gate that is the request's end: its answer has
-// been sent, or it is left for another delivery.
-var errHandled = errors.New("warren: the request has been dealt with")
-
-// verdict is an error of the gate, whose outcome is told as it stands.
-type verdict struct{ told *warren.Error }
-
-func (v verdict) Error() string { return v.told.Error() }
-
-func (v verdict) Unwrap() error { return v.told }
 
 // do answers the request from the record of its call, or runs it and records how
 // it ended.
@@ -141,10 +130,10 @@ func (g *gate) own(ctx context.Context, a *answer, r *run, b body) (*warren.Repl
 			continue
 		case rec.State == store.Interrupted && g.m.Dedupe.Mode == AtMostOnce:
 			g.s.counters.interrupted.Add(1)
-			return nil, verdict{&warren.Error{
+			return nil, &warren.Error{
 				Code: warren.CodeAborted, Reason: warren.ReasonInterrupted, Outcome: warren.Unknown,
 				Message: "an attempt of the call was begun and did not end, and it must not be begun twice",
-			}}
+			}
 		case rec.State != store.Absent && g.m.Dedupe.Mode == AtLeastOnce:
 			a.begun = true
 		}
@@ -166,9 +155,9 @@ const (
 var errAgain = errors.New("warren: the record has changed")
 
 // presumablyNew reports whether to claim a call without a look at its record, which
-// is wasted on nearly all. It is not where requests are shed before they are claimed.
+// is wasted on nearly all.
 func (g *gate) presumablyNew(a *answer) bool {
-	return !a.req.Redelivered && a.req.Attempt <= 1 && !a.unpark && g.m.lines == nil && g.m.kill == nil
+	return !a.req.Redelivered && a.req.Attempt <= 1 && !a.unpark
 }
 
 // begin claims the call and runs it, or returns errAgain. rec is the record as it
@@ -193,16 +182,11 @@ func (g *gate) begin(ctx context.Context, a *answer, r *run, b body, rec *store.
 		}
 		defer at.freeSlot()
 	}
-	if !a.begin() {
-		a.handled = true
-		return nil, errHandled
-	}
 	claimed, won, err := g.store.Claim(ctx, store.Claim{
 		Key: a.id.key, Fingerprint: a.id.fingerprint, Method: g.m.Name, CallID: a.req.CallID,
 		Lease: d.Lease, Retention: d.Retention, Once: unseen || d.Mode == AtMostOnce, Unpark: a.unpark,
 	})
 	if err != nil || !won {
-		a.notBegun()
 		if err == nil {
 			a.begun = a.begun || claimed.State != store.Tombstone
 			return nil, errAgain
@@ -230,12 +214,10 @@ func (g *gate) begin(ctx context.Context, a *answer, r *run, b body, rec *store.
 	}
 	switch {
 	case d.Park > 0 && claimed.Attempts > d.Park:
-		a.notBegun()
 		at.leaveCompany() // the queue of dead ones may be long in coming
 		return at.park(claimed.Attempts - 1)
 	case d.Park > 0 && claimed.Attempts == d.Park && !last:
 		// Others have begun it since it was looked at: this attempt must run alone.
-		a.notBegun()
 		at.abandon(store.Undone)
 		return nil, errAgain
 	}
@@ -245,10 +227,10 @@ func (g *gate) begin(ctx context.Context, a *answer, r *run, b body, rec *store.
 // reused is the answer to a request whose ID was used for another.
 func (g *gate) reused(a *answer) error {
 	g.s.counters.conflicts.Add(1)
-	return verdict{&warren.Error{
+	return &warren.Error{
 		Code: warren.CodeAlreadyExists, Reason: warren.ReasonKeyReused, Outcome: a.notExecuted(),
 		Message: "the call ID was used for another request",
-	}}
+	}
 }
 
 // canceled is the answer to a request whose call was resolved before it was begun,
@@ -257,13 +239,33 @@ func (g *gate) canceled(ctx context.Context, a *answer, rec *store.Record) error
 	told := &warren.Error{Code: warren.CodeCanceled, Outcome: a.notExecuted(), Message: "the call was cancelled before it was begun"}
 	switch {
 	case rec.Token > 0:
-		told.Message, told.Outcome = "the call was cancelled after it was interrupted", g.interrupted()
+		told.Message, told.Outcome = "the call was cancelled; an attempt of it had been begun", g.interrupted()
+		if told.Outcome == warren.NotExecuted {
+			told.Message += ", and was rolled back"
+		}
 	case told.Outcome == warren.Unknown && !a.begun:
 		if proven, err := g.neverRan(ctx, rec, a.req.Issued); err == nil && proven {
 			told.Outcome = warren.NotExecuted
 		}
 	}
-	return verdict{told}
+	return told
+}
+
+// outcome is that of a request that was delivered before and is refused now, as the
+// record of its call has it. That there is none proves nothing: the server that had the
+// request may be about to begin it.
+func (g *gate) outcome(ctx context.Context, a *answer) warren.Outcome {
+	rec, err := g.store.Get(ctx, a.id.key)
+	switch {
+	case err != nil || !rec.Fingerprint.Matches(a.id.fingerprint):
+	case rec.State.Ended():
+		return g.ended(&rec).Outcome
+	case rec.State == store.Tombstone:
+		if proven, err := g.neverRan(ctx, &rec, a.req.Issued); err == nil && proven {
+			return warren.NotExecuted
+		}
+	}
+	return warren.Unknown
 }
 
 // interrupted is what is known of attempts that did not end: in a transaction,
@@ -278,36 +280,34 @@ func (g *gate) interrupted() warren.Outcome {
 // unfinished is the end of a request that waited for a call under way elsewhere.
 func (g *gate) unfinished(ctx context.Context, a *answer) error {
 	if errors.Is(context.Cause(ctx), errStopping) {
-		a.keep()
-		return errHandled
+		return a.leave(unsettled)
 	}
-	return verdict{&warren.Error{
+	return &warren.Error{
 		Code: warren.CodeDeadlineExceeded, Outcome: warren.Unknown, Message: "the call was still being handled elsewhere",
-	}}
+	}
 }
 
 // late is the end of a request whose context ended before it was begun.
 func (g *gate) late(ctx context.Context, a *answer) error {
 	if errors.Is(context.Cause(ctx), errStopping) {
-		a.keep()
-		return errHandled
+		return a.leave(unsettled)
 	}
-	return verdict{a.expired()}
+	return a.expired()
 }
 
 // notRetained is the answer of a call that ended with more than is kept.
 func (g *gate) notRetained(rec *store.Record) error {
 	g.s.counters.replays.Add(1)
 	if rec.State == store.Parked {
-		return verdict{&warren.Error{
+		return &warren.Error{
 			Code: warren.CodeInternal, Reason: warren.ReasonPoisoned, Outcome: g.interrupted(), Replayed: true,
 			Message: "its attempts were begun and did not end; the call is parked",
-		}}
+		}
 	}
-	return verdict{&warren.Error{
+	return &warren.Error{
 		Code: warren.CodeDataLoss, Reason: warren.ReasonReplyNotRetained, Outcome: warren.Executed, Replayed: true,
 		Message: fmt.Sprintf("the call was executed; its reply of %d bytes was too large to keep", rec.Size),
-	}}
+	}
 }
 
 // replay answers with what is stored.
@@ -317,13 +317,13 @@ func (g *gate) replay(a *answer, payload []byte) (*warren.Reply, error) {
 	switch {
 	case err != nil:
 		g.s.cfg.Logger.Error("a stored reply cannot be read", "method", g.m.Name, "call_id", clip(a.req.CallID), "error", err)
-		return nil, verdict{&warren.Error{
+		return nil, &warren.Error{
 			Code: warren.CodeDataLoss, Reason: warren.ReasonReplyNotRetained, Outcome: warren.Executed, Replayed: true,
 			Message: "the call was executed; its stored reply cannot be read",
-		}}
+		}
 	case failure != nil:
 		failure.Replayed = true
-		return nil, verdict{failure}
+		return nil, failure
 	default:
 		reply.Replayed = true
 		return reply, nil
@@ -362,8 +362,7 @@ func (g *gate) broken(ctx context.Context, a *answer, err error) error {
 		// Nobody would hear of a refusal: it stays in the queue.
 		g.s.cfg.Logger.Error("the idempotency store has failed; the notification waits for another server", "method", g.m.Name,
 			"call_id", clip(a.req.CallID), "error", err)
-		a.keep()
-		return errHandled
+		return a.leave(unsettled)
 	}
 	told := &warren.Error{
 		Code: warren.CodeUnavailable, Reason: warren.ReasonStoreUnavailable, Outcome: a.notExecuted(),
@@ -377,7 +376,7 @@ func (g *gate) broken(ctx context.Context, a *answer, err error) error {
 	}
 	g.s.cfg.Logger.Error("the idempotency store has failed; the call was not begun", "incident", told.Incident,
 		"method", g.m.Name, "call_id", clip(a.req.CallID), "error", err)
-	return verdict{told}
+	return told
 }
 
 // storeRetryAfter is the advice to callers that meet a store which does not work.

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/store"
@@ -25,10 +26,16 @@ func hang(ctx context.Context) error {
 }
 
 // lookingAt makes a method with records look at those of new calls, too, if that is
-// the operation that matters: where requests may be shed, it comes first.
+// the operation that matters.
 func lookingAt(op string, m server.Method) server.Method {
 	if op == "get" {
-		m.Admission.Target = time.Minute
+		m.Interceptors = append(m.Interceptors, func(next warren.Handler) warren.Handler {
+			return func(ctx context.Context, req *warren.Request) (*warren.Reply, error) {
+				req.Attempt++ // as if it were made again
+				defer func() { req.Attempt-- }()
+				return next(ctx, req)
+			}
+		})
 	}
 	return m
 }

@@ -187,16 +187,13 @@ func (s *Server) trips() (trips uint64, tripped int) {
 	return trips, tripped
 }
 
-// judge says what a handler's end tells of the server. failure is what err
-// reaches the caller as, nil if it was not the handler's.
-func judge(err error, failure *warren.Error) reliability.Result {
-	switch {
-	case err == nil:
+// judge says what a handler's end tells of the server. told is what reaches the
+// caller, nil if that is a reply.
+func judge(told *warren.Error) reliability.Result {
+	if told == nil {
 		return reliability.Success
-	case failure == nil:
-		return reliability.Ignored
 	}
-	switch failure.Code {
+	switch told.Code {
 	case warren.CodeInternal, warren.CodeUnknown, warren.CodeUnavailable:
 		return reliability.Failure
 	case warren.CodeCanceled, warren.CodeDeadlineExceeded:

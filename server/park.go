@@ -153,8 +153,7 @@ func (at *attempt) park(attempts int) (*warren.Reply, error) {
 	if e.err != nil {
 		// The next delivery tries again.
 		at.abandon(store.Undone)
-		a.keep()
-		return nil, errHandled
+		return nil, a.leave(unsettled)
 	}
 	// What the attempts did cannot be told, unless it was rolled back.
 	e.told.Outcome = at.interrupted()

@@ -3,16 +3,11 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
-	"runtime/debug"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/crashpoint"
 	"github.com/warren-rpc/warren/internal/wire"
-	"github.com/warren-rpc/warren/reliability"
 	"github.com/warren-rpc/warren/store"
 )
 
@@ -36,10 +31,10 @@ func (at *attempt) execute(ctx context.Context, b body) (*warren.Reply, error) {
 		return at.notRun(ctx)
 	}
 	defer at.freeSlot()
-	reply, err := at.handle(ctx, b, nil)
+	reply, told := at.handle(ctx, b, nil)
 	at.freeSlot() // not held while the record commits
-	if err != nil {
-		return at.failed(ctx, err)
+	if told != nil {
+		return at.failed(ctx, told)
 	}
 	payload, failure := at.payload(reply)
 	if failure != nil {
@@ -78,37 +73,28 @@ func (at *attempt) leaveCompany() {
 
 // handle calls the application. If that panics, or ends its goroutine, its end is
 // recorded on the way.
-func (at *attempt) handle(ctx context.Context, b body, tx any) (reply *warren.Reply, err error) {
+func (at *attempt) handle(ctx context.Context, b body, tx any) (reply *warren.Reply, told *warren.Error) {
 	a, returned := at.a, false
 	a.working(1)
 	defer func() {
 		a.working(-1)
 		if !returned && at.transact == nil {
-			at.panicked()
+			at.panicked(ctx)
 		}
 	}()
-	crashpoint.Reached(crashpoint.InHandler, at.m.Name, a.req.CallID)
-	a.begun = true
-	a.started()
-	reply, err = b(ctx, tx)
-	crashpoint.Reached(crashpoint.EffectDone, at.m.Name, a.req.CallID)
-	if reply == nil {
-		reply = &warren.Reply{}
-	}
+	reply, told = a.call(ctx, b, tx)
 	returned = true
-	return reply, err
+	return reply, told
 }
 
 // panicked records a call whose handler has not returned. The answer follows where
 // the panic ends, unless it is another server's by now: then the next delivery
 // finds that one's.
-func (at *attempt) panicked() {
-	told := at.a.panicError()
-	at.a.ended(reliability.Failure)
-	_, err := at.record(context.Background(), store.Failed, wire.EncodeStored(nil, told), nil, told)
+func (at *attempt) panicked(ctx context.Context) {
+	told := at.a.panicError(ctx)
+	_, err := at.record(ctx, store.Failed, wire.EncodeStored(nil, told), nil, told)
 	if errors.Is(err, errAgain) {
-		at.a.handled = true
-		at.a.putBack()
+		at.a.leave(putBack)
 	}
 }
 
@@ -122,30 +108,37 @@ func (at *attempt) payload(reply *warren.Reply) ([]byte, *warren.Error) {
 	return wire.EncodeStored(reply, nil), nil
 }
 
-// failed records the end of a call by an error, and returns what its caller is
-// told.
-func (at *attempt) failed(ctx context.Context, err error) (*warren.Reply, error) {
+// failed records the end of a call by an error, or gives the claim back where a later
+// attempt may end otherwise, and returns what its caller is told.
+func (at *attempt) failed(ctx context.Context, told *warren.Error) (*warren.Reply, error) {
 	a, g := at.a, at.gate
 	if errors.Is(context.Cause(ctx), errLeaseLost) {
-		a.ended(reliability.Ignored)
+		a.ran = false // its end is another's
 		return nil, errAgain
 	}
-	if errors.Is(context.Cause(ctx), errStopping) {
-		// The handler gave up because the server stops: another one takes it.
-		a.ended(reliability.Ignored)
-		at.abandon(store.Ended)
-		a.keep()
-		return nil, errHandled
+	stopping := errors.Is(context.Cause(ctx), errStopping)
+	nothingDone := told.Outcome != warren.Executed
+	if at.transact != nil && (stopping || nothingDone || !terminal(told)) {
+		nothingDone = true // it is rolled back
+		told.Outcome = g.interrupted()
 	}
-	told := g.s.toError(&a.req.Request, err)
-	a.ended(judge(err, told))
-	if !terminal(told) && g.m.Dedupe.Mode != AtMostOnce {
-		if at.abandon(store.Ended) {
+	end := store.Ended
+	if nothingDone {
+		end = store.Undone
+	}
+	switch {
+	case stopping:
+		// The handler gave up because the server stops: another one takes it.
+		at.abandon(end)
+		return nil, a.leave(unsettled)
+	case nothingDone, !terminal(told) && g.m.Dedupe.Mode != AtMostOnce:
+		if at.abandon(end) {
 			return nil, errAgain
 		}
-		return nil, verdict{told}
+		return nil, told
+	default:
+		return at.record(ctx, store.Failed, wire.EncodeStored(nil, told), nil, told)
 	}
-	return at.record(ctx, store.Failed, wire.EncodeStored(nil, told), nil, told)
 }
 
 // record completes the call's record and returns what its caller is told. While
@@ -167,18 +160,15 @@ func (at *attempt) recorded(err error, payload []byte, reply *warren.Reply, fail
 		at.run.payload = payload
 		crashpoint.Reached(crashpoint.Committed, at.m.Name, a.req.CallID)
 		if failure != nil {
-			return nil, verdict{failure}
+			return nil, failure
 		}
-		a.ended(reliability.Success)
 		return reply, nil
 	case errors.Is(err, store.ErrStale):
 		// Another server has it, or it was recorded after all: the record tells.
-		a.ended(reliability.Ignored)
+		a.ran = false
 		return nil, errAgain
 	default:
-		a.ended(reliability.Ignored)
-		a.keep()
-		return nil, errHandled
+		return nil, a.leave(unsettled)
 	}
 }
 
@@ -244,30 +234,9 @@ func (at *attempt) abandon(end store.AttemptEnd) (lost bool) {
 
 // notRun is the end of a claim whose handler was never called, as ctx has ended.
 func (at *attempt) notRun(ctx context.Context) (*warren.Reply, error) {
-	at.a.notBegun()
 	if at.abandon(store.Undone) || errors.Is(context.Cause(ctx), errLeaseLost) {
 		at.a.begun = true // by another server
 		return nil, errAgain
 	}
 	return nil, at.late(ctx, at.a)
-}
-
-// panicError is what is told and stored of a handler that did not return. It is
-// the same for both.
-func (a *answer) panicError() *warren.Error {
-	if a.panicked == nil {
-		a.panicked = &warren.Error{
-			Code: warren.CodeInternal, Reason: warren.ReasonPanic, Outcome: warren.Executed, Incident: uuid.NewString(),
-			Message: "the handler panicked; the server's log has the rest",
-		}
-	}
-	return a.panicked
-}
-
-// logPanic writes down the panic whose value this is; nil if the handler ended its
-// goroutine.
-func (a *answer) logPanic(value any) {
-	a.s.counters.panics.Add(1)
-	a.s.cfg.Logger.Error("the handler panicked", "incident", a.panicError().Incident, "method", a.req.Method,
-		"call_id", clip(a.req.CallID), "panic", fmt.Sprint(value), "stack", string(debug.Stack()))
 }

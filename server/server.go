@@ -120,15 +120,15 @@ func (s *Server) register(m Method, t transactor, p prepare) error {
 	}
 	reg := &method{Method: m, limits: wire.DefaultLimits()}
 	reg.limits.Body = s.cfg.MaxRequest
-	workers, innermost := m.Concurrency, plainly(p)
+	workers := m.Concurrency
 	if m.stored(s.cfg.Store) {
 		reg.gate = newGate(s, reg, t)
 		// Each request that the broker may hand out has a goroutine, as it may wait for
 		// a record to be written, or for another server; handlers have places of their
 		// own.
-		workers, innermost = m.Prefetch, reg.gate.guard(p)
+		workers = m.Prefetch
 	}
-	reg.handler = warren.Chain(warren.Chain(innermost, m.Interceptors...), s.cfg.Interceptors...)
+	reg.handler = warren.Chain(warren.Chain(reg.innermost(p), m.Interceptors...), s.cfg.Interceptors...)
 	reg.dead = s.newDead(&m)
 	if reg.gate != nil && !s.cfg.Store.Traits().Shared {
 		reg.owner = &owner{method: m.Name, logger: s.cfg.Logger}

@@ -13,13 +13,13 @@ import (
 func (at *attempt) inTransaction(ctx context.Context, b body) (*warren.Reply, error) {
 	a := at.a
 	var reply *warren.Reply
-	var handlerErr error
+	var handlerErr *warren.Error
 	var payload []byte
 	ran, committing := false, false
 	defer func() {
 		if ran && !committing && handlerErr == nil {
 			// A panic, or the end of the goroutine: the effect is rolled back.
-			at.panicked()
+			at.panicked(ctx)
 		}
 	}()
 	once := func(tx any) (store.Result, error) {
@@ -29,10 +29,7 @@ func (at *attempt) inTransaction(ctx context.Context, b body) (*warren.Reply, er
 		ran, committing, handlerErr = true, false, nil
 		reply, handlerErr = at.handle(ctx, b, tx)
 		if handlerErr == nil {
-			var failure *warren.Error
-			if payload, failure = at.payload(reply); failure != nil {
-				handlerErr = failure
-			}
+			payload, handlerErr = at.payload(reply)
 		}
 		if handlerErr != nil {
 			return store.Result{}, handlerErr
@@ -54,14 +51,12 @@ func (at *attempt) inTransaction(ctx context.Context, b body) (*warren.Reply, er
 		return at.failed(ctx, handlerErr)
 	case err != nil && !ran:
 		if errors.Is(err, store.ErrStale) {
-			a.notBegun()
 			a.begun = true // by another server
 			return nil, errAgain
 		}
 		if ctx.Err() != nil {
 			return at.notRun(ctx)
 		}
-		a.notBegun()
 		at.abandon(store.Undone)
 		return nil, at.broken(ctx, a, err)
 	default:

@@ -28,7 +28,8 @@ type Validator interface {
 //
 // An [*warren.Error] that the handler makes reaches the caller with its code,
 // reason, message and details; of one that came from a call of its own, only the
-// code does. Context errors become deadline_exceeded and canceled, any other
+// code does, unless it is marked by [warren.PassOn]. The outcome is Executed, unless
+// the handler vouches for the contrary; see [warren.NothingDone]. Context errors become deadline_exceeded and canceled, any other
 // error unknown. What is not told stands in the server's log under the incident
 // ID of the error; text that is marked by [warren.Public] is told. A panic reaches the caller as
 // internal/panic with an incident ID that stands in the server's log, next to
@@ -96,9 +97,9 @@ func typed[Req, Rep any](codec warren.Codec, h func(ctx context.Context, tx any,
 		if raw, ok := any(&req).(*[]byte); ok {
 			*raw = r.Body
 		} else if err := decode(codec, r, &req); err != nil {
-			return nil, &refusal{err}
+			return nil, err
 		} else if err := validate(&req, req); err != nil {
-			return nil, &refusal{err}
+			return nil, err
 		}
 		return func(ctx context.Context, tx any) (*warren.Reply, error) {
 			rep, err := h(warren.ContextWithRequest(ctx, r), tx, req)
@@ -164,8 +165,3 @@ func validate(candidates ...any) error {
 	}
 	return nil
 }
-
-// refusal is an error that was found before the handler ran.
-type refusal struct{ error }
-
-func (r *refusal) Unwrap() error { return r.error }
