@@ -53,7 +53,7 @@ func TestOverloadedMethodShedsTheExcessAndAnswersTheRestInTime(t *testing.T) {
 				for range total {
 					d := p.Next()
 					i, _ := strconv.Atoi(d.CorrelationId)
-					if took := time.Since(issued[i]); took > 500*time.Millisecond {
+					if took := time.Since(issued[i]); took > 600*time.Millisecond { // by which of two comes first, at one instant
 						r.T.Fatalf("request %d was answered after %v: %s", i, took, d.Type)
 					}
 					meta, err := wire.DecodeMeta(d.Type)

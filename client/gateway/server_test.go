@@ -19,6 +19,7 @@ import (
 
 	"github.com/warren-rpc/warren/client/gateway"
 	"github.com/warren-rpc/warren/test/amqptest"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rig"
 )
 
@@ -91,8 +92,8 @@ func (s *running) dial(t *testing.T) net.Conn {
 
 func TestSlowCallersLoseTheirConnections(t *testing.T) {
 	t.Parallel()
-	s := run(t, gateway.ServerConfig{HeaderTimeout: 50 * time.Millisecond, IdleTimeout: 50 * time.Millisecond}, func(cfg *gateway.Config) {
-		cfg.BodyTimeout = 50 * time.Millisecond
+	s := run(t, gateway.ServerConfig{HeaderTimeout: patience.Times(time.Second), IdleTimeout: patience.Times(time.Second)}, func(cfg *gateway.Config) {
+		cfg.BodyTimeout = patience.Times(time.Second)
 	})
 	if answer := s.raw(t, "GET /m HTTP/1.1\r\nHost: x\r\nX-Never: "); strings.Contains(answer, "200") {
 		t.Errorf("half a head is answered: %q", answer)
@@ -114,7 +115,7 @@ func TestSlowCallersLoseTheirConnections(t *testing.T) {
 func TestCallMayTakeLongerThanItsBody(t *testing.T) {
 	t.Parallel()
 	s := run(t, gateway.ServerConfig{}, func(cfg *gateway.Config) {
-		cfg.BodyTimeout = 20 * time.Millisecond
+		cfg.BodyTimeout = patience.Times(300 * time.Millisecond)
 		cfg.Routes = append(cfg.Routes, gateway.Route{Pattern: "POST /gate", Method: "gate"})
 	})
 	conn := s.dial(t)
@@ -122,7 +123,7 @@ func TestCallMayTakeLongerThanItsBody(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-s.gate.Entered
-	time.Sleep(60 * time.Millisecond) // three times the body's time
+	time.Sleep(patience.Times(600 * time.Millisecond)) // twice the body's time
 	close(s.gate.Release)
 	if answer, err := io.ReadAll(conn); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 200 ") {
 		t.Errorf("%q, %v", answer, err)

@@ -96,7 +96,7 @@ func TestCallFailsAsTheExitCodesSay(t *testing.T) {
 		args                       []string
 	}{
 		// The server's and the client's clocks end this one at the same moment.
-		{exitDeadline, "deadline_exceeded", "", "unknown|executed", url, []string{"sample.sleep", "60000", "--timeout", "500ms"}},
+		{exitDeadline, "deadline_exceeded", "", "unknown|executed", url, []string{"sample.sleep", "60000", "--timeout", "3s"}},
 		{exitDeadline, "deadline_exceeded", "asked_to", "executed", url, []string{"sample.fail", "deadline_exceeded"}},
 		{exitNoServer, "unavailable", "no_route", "not_executed", url, []string{"no.such.method"}},
 		{exitNoServer, "unavailable", "no_route", "not_executed", url, []string{"no.such.method", "--wait"}},

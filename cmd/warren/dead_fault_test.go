@@ -25,7 +25,7 @@ func TestDeadReplayRemovesNothingThatTheBrokerHasNotTaken(t *testing.T) {
 		"returned":           {"basic.publish key=orders.place: return", exitNoServer, "there is no queue", "call-1 call-2 call-3", ""},
 		"returned second":    {"basic.publish key=orders.place nth=2: return", exitNoServer, "there is no queue", "call-2 call-3", "call-1"},
 		"nacked":             {"basic.publish key=orders.place: nack", exitBroker, "refuses", "call-1 call-2 call-3", ""},
-		"never confirmed":    {"basic.publish key=orders.place: never-confirm", exitDeadline, "not answered within 1s", "call-1 call-2 call-3", "call-1"},
+		"never confirmed":    {"basic.publish key=orders.place: never-confirm", exitDeadline, "not answered within 3s", "call-1 call-2 call-3", "call-1"},
 		"not executed":       {"basic.publish key=orders.place: sever-before", exitBroker, "", "call-1 call-2 call-3", ""},
 		"executed, and lost": {"basic.publish key=orders.place: sever-after", exitBroker, "", "call-1 call-2 call-3", "call-1"},
 		"acknowledgement":    {"basic.ack: sever-before", exitBroker, "", "call-1 call-2 call-3", "call-1"},
@@ -46,7 +46,7 @@ func TestDeadReplayRemovesNothingThatTheBrokerHasNotTaken(t *testing.T) {
 				rule.When.Direction = amqptest.FromClient
 			}
 			fault := b.Inject(rule)
-			r := invoke(t, b.URL(), "dead", "replay", "--json", "--timeout", "1s", "--all", deadMethod).want(t, c.code)
+			r := invoke(t, b.URL(), "dead", "replay", "--json", "--timeout", "3s", "--all", deadMethod).want(t, c.code)
 			if line := r.wantLine(t); !strings.Contains(line, c.says) {
 				t.Errorf("standard error: %q", line)
 			}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren/test/rabbit"
+	"github.com/warren-rpc/warren/test/rig"
 )
 
 // binaryVariable tells the tests where the tool is that TestMain has built.
@@ -71,7 +72,7 @@ func raceEnabled() bool {
 
 // patience is how long anything may take that should happen soon, on a machine
 // that is busy with other tests.
-const patience = time.Minute
+var patience = rig.Within
 
 // tool is one run of the tool.
 type tool struct {

@@ -119,7 +119,7 @@ func TestResolveExitCodes(t *testing.T) {
 		reason string
 	}{
 		{b.URL(), []string{"nobody", "x"}, exitNoServer, "no_route"},
-		{b.URL(), []string{deadMethod, "x", "--timeout", "500ms"}, exitDeadline, ""},
+		{b.URL(), []string{deadMethod, "x", "--timeout", "3s"}, exitDeadline, ""},
 		{unreachable, []string{deadMethod, "x", "--timeout", "300ms"}, exitBroker, "not_connected"},
 	} {
 		args := append([]string{"resolve"}, c.args...)

@@ -79,9 +79,10 @@ func TestServeGivesBackWhatItCannotFinish(t *testing.T) {
 	if text := server.wait(t).want(t, exitInternal).wantLine(t); !strings.Contains(text, "given back") {
 		t.Errorf("standard error: %s", text)
 	}
-	if q := queue(t, url, "sample.sleep"); q.Ready != 1 || q.Unacked != 0 {
-		t.Errorf("the queue is %+v", q)
-	}
+	eventually(t, "the request is in its queue again", func() bool {
+		q := queue(t, url, "sample.sleep")
+		return q.Ready == 1 && q.Unacked == 0
+	})
 }
 
 func TestServeEndsAtOnceOnTheSecondSignal(t *testing.T) {

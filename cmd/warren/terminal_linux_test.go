@@ -78,7 +78,7 @@ func TestTerminalsSayWhatToDoNext(t *testing.T) {
 	}{
 		{b.URL(), "call nosuch", "`warren queues nosuch`", exitNoServer},
 		{b.URL(), "call orders.place", "--wait", exitNoServer},
-		{b.URL(), "call --timeout 300ms --id order-7 sample.sleep 60000", "`warren ping sample.sleep`", exitDeadline},
+		{b.URL(), "call --timeout 3s --id order-7 sample.sleep 60000", "`warren ping sample.sleep`", exitDeadline},
 		{unreachable, "call --timeout 300ms x", "`warren config`", exitBroker},
 		{unreachable, "queues x", "`warren config`", exitBroker},
 		{b.URL(), "ping nosuch", "`warren queues nosuch`", exitNoServer},

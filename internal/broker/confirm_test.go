@@ -7,6 +7,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 // outcome is a Sink whose end can be waited for.
@@ -48,7 +50,7 @@ func want(t *testing.T, what string, i int, o *outcome, result Result) {
 		if got != result || o.again.Load() {
 			t.Fatalf("%s: message %d ended as %v (again: %v); want %v", what, i, got, o.again.Load(), result)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience.Soon):
 		t.Fatalf("%s: message %d has not ended; want %v", what, i, result)
 	}
 }

@@ -12,7 +12,7 @@ import (
 
 // These run on synctest's clock: hours pass in no time.
 
-const patience = time.Minute
+const given = time.Minute
 
 // inTime demands that the end came when the socket promises it: after three
 // quarters of the timeout at the earliest, and after the timeout at the latest.
@@ -21,18 +21,18 @@ func inTime(t *testing.T, what string, err error, took time.Duration) {
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("%s: %v; want a timeout", what, err)
 	}
-	if took < patience*3/4 || took > patience {
+	if took < given*3/4 || took > given {
 		t.Errorf("%s ended after %v; want 45 s to 1 min", what, took)
 	}
 }
 
 func TestReadFromASilentPeerEnds(t *testing.T) {
 	t.Parallel()
-	for _, after := range []time.Duration{0, time.Second, patience / 5, patience / 4, patience / 2, patience * 7 / 10} {
+	for _, after := range []time.Duration{0, time.Second, given / 5, given / 4, given / 2, given * 7 / 10} {
 		synctest.Test(t, func(t *testing.T) {
 			here, there := net.Pipe()
 			defer there.Close()
-			s := newSocket(here, patience)
+			s := newSocket(here, given)
 			p := make([]byte, 1)
 			// The last sign of life comes some time after the first read.
 			go func() {
@@ -59,10 +59,10 @@ func TestPeerThatGivesSignsOfLifeIsReadOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		here, there := net.Pipe()
-		s := newSocket(here, patience)
+		s := newSocket(here, given)
 		go func() {
 			for range 500 {
-				time.Sleep(patience*3/4 - time.Second)
+				time.Sleep(given*3/4 - time.Second)
 				_, _ = there.Write([]byte("x"))
 			}
 			there.Close()
@@ -95,7 +95,7 @@ func TestWriteToAStuckPeerEnds(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			here, there := net.Pipe()
 			defer there.Close()
-			s := newSocket(here, patience)
+			s := newSocket(here, given)
 			began := time.Now()
 			err := write(s)
 			inTime(t, "the "+name+" write", err, time.Since(began))
@@ -112,13 +112,13 @@ func TestOldDeadlineDoesNotCatchALaterWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		here, there := net.Pipe()
 		defer here.Close()
-		s := newSocket(here, patience)
+		s := newSocket(here, given)
 		go func() { _, _ = io.Copy(io.Discard, there) }()
 		for range 100 {
 			if _, err := s.Write([]byte("x")); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(3 * patience)
+			time.Sleep(3 * given)
 		}
 	})
 }

@@ -8,9 +8,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/warren-rpc/warren/internal/lifecycle"
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 // good is the contract, kept by a Runner.
@@ -24,12 +26,9 @@ func (g *good) Start(context.Context) error {
 	return nil
 }
 
-// within is long for a Stop that ends and short for a test of one that does not.
-const within = 10 * time.Second
-
 func TestGoodServicePassesTheStress(t *testing.T) {
 	t.Parallel()
-	lifecycle.Stress(t, within, func() lifecycle.Service { return &good{} })
+	lifecycle.Stress(t, patience.Soon, func() lifecycle.Service { return &good{} })
 }
 
 // A stress test that nothing fails proves nothing: each of these services
@@ -82,7 +81,7 @@ func TestBrokenServicesFailTheStress(t *testing.T) {
 			finding: "Stop again: broken",
 		},
 	} {
-		findings := stress(within, func() lifecycle.Service { return &altered{start: test.start, stop: test.stop} })
+		findings := stress(patience.Soon, func() lifecycle.Service { return &altered{start: test.start, stop: test.stop} })
 		if !slices.ContainsFunc(findings, func(f string) bool { return strings.HasPrefix(f, test.finding) }) {
 			t.Errorf("a service that %s is found out by %q; want %q", name, findings, test.finding)
 		}
@@ -92,7 +91,7 @@ func TestBrokenServicesFailTheStress(t *testing.T) {
 func TestConcurrentDoubleStartFailsTheStress(t *testing.T) {
 	t.Parallel()
 	// One of the concurrent Starts always wins here, and a second does too.
-	findings := stress(within, func() lifecycle.Service { return &doubleStart{} })
+	findings := stress(patience.Soon, func() lifecycle.Service { return &doubleStart{} })
 	if !slices.ContainsFunc(findings, func(f string) bool { return strings.Contains(f, "concurrent Starts succeeded") }) {
 		t.Errorf("a service that starts twice at once is found out by %q", findings)
 	}
@@ -100,6 +99,10 @@ func TestConcurrentDoubleStartFailsTheStress(t *testing.T) {
 
 func TestStopThatHangsIsReportedAndLeftBehind(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, stopsThatHang)
+}
+
+func stopsThatHang(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
 	for name, test := range map[string]struct {
@@ -116,7 +119,7 @@ func TestStopThatHangsIsReportedAndLeftBehind(t *testing.T) {
 		},
 	} {
 		var all []*altered
-		findings := stress(20*time.Millisecond, func() lifecycle.Service {
+		findings := stress(time.Second, func() lifecycle.Service {
 			s := &altered{stop: test.stop}
 			all = append(all, s)
 			return s

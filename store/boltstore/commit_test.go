@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren/store"
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 func TestWhatWaitsIsCommittedAsOne(t *testing.T) {
@@ -30,7 +31,7 @@ func TestWhatWaitsIsCommittedAsOne(t *testing.T) {
 			}
 		})
 	}
-	waitFor(t, "all are in line", func() bool { return waiting(s) == callers })
+	patience.Eventually(t, "all are in line", func() bool { return waiting(s) == callers })
 	release()
 	group.Wait()
 	shut(t, s)
@@ -77,7 +78,7 @@ func TestCloseEndsWhatWaits(t *testing.T) {
 		_, _, err := s.Claim(context.Background(), claimOf(numbered(1)))
 		ended <- err
 	}()
-	waitFor(t, "it is in line", func() bool { return waiting(s) == 1 })
+	patience.Eventually(t, "it is in line", func() bool { return waiting(s) == 1 })
 	var closed sync.WaitGroup
 	for range 3 {
 		closed.Go(func() { shut(t, s) })
@@ -114,11 +115,11 @@ func TestSweepsForgetInParts(t *testing.T) {
 	if err != nil || n != 48 { // the others are in progress, and their owner is alive
 		t.Errorf("Sweep forgot %d, error %v", n, err)
 	}
-	waitFor(t, "ten commits", func() bool { return commits.Load()-before == 10 })
+	patience.Eventually(t, "ten commits", func() bool { return commits.Load()-before == 10 })
 	shut(t, s)
 	o.SweepEvery = time.Millisecond
 	s = open(t, path, o)
-	waitFor(t, "a sweep of the store's own", func() bool {
+	patience.Eventually(t, "a sweep of the store's own", func() bool {
 		stats, err := s.Stats(t.Context())
 		return err == nil && stats.Total() == 0
 	})

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren/store"
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 // A disk without room fails what cannot be written, loses nothing that was
@@ -180,7 +181,7 @@ func TestGetDoesNotShowWhatTheDiskHasNotConfirmed(t *testing.T) {
 	s := open(t, newPath(t), Options{SweepEvery: -1, OnCommit: func(Commit) { commits.Add(1) }})
 	r := must(t, s, numbered(1))
 	complete(t, s, r)
-	waitFor(t, "both commits", func() bool { return commits.Load() == 2 })
+	patience.Eventually(t, "both commits", func() bool { return commits.Load() == 2 })
 	if stateOf(t, s, r.Key) != store.Completed || commits.Load() != 2 {
 		t.Errorf("a Get of what is confirmed took part in a commit")
 	}
@@ -188,7 +189,7 @@ func TestGetDoesNotShowWhatTheDiskHasNotConfirmed(t *testing.T) {
 	if stateOf(t, s, r.Key) != store.Completed {
 		t.Error("Get has lost a record")
 	}
-	waitFor(t, "the reader's commit", func() bool { return commits.Load() == 3 })
+	patience.Eventually(t, "the reader's commit", func() bool { return commits.Load() == 3 })
 }
 
 func TestNewRecordsAreRefusedWhileSweepsCanMakeRoom(t *testing.T) {

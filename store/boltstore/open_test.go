@@ -16,6 +16,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/warren-rpc/warren/store"
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 func TestFileIsMadeForItsOwnerAlone(t *testing.T) {
@@ -173,7 +174,7 @@ func TestOtherProcessIsNamedAndIsForgottenWhenItDies(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the process works", func() bool { return sizeOf(path+".log") > 100 })
+	patience.Eventually(t, "the process works", func() bool { return sizeOf(path+".log") > 100 })
 	var held *store.HeldError
 	if _, err := Open(path, Options{}); !errors.As(err, &held) || !strings.Contains(held.Holder, fmt.Sprintf("process %d,", cmd.Process.Pid)) {
 		t.Errorf("Open: %v", err)

@@ -14,6 +14,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/warren-rpc/warren/store"
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 // effect writes a key of the application.
@@ -61,15 +62,6 @@ func hold(t testing.TB, s *Store) (release func()) {
 }
 
 func waiting(s *Store) int { return s.line.length() }
-
-func waitFor(t testing.TB, what string, condition func() bool) {
-	t.Helper()
-	for limit := time.Now().Add(20 * time.Second); !condition(); time.Sleep(time.Millisecond) {
-		if time.Now().After(limit) {
-			t.Fatalf("waited in vain: %s", what)
-		}
-	}
-}
 
 var errOwn = errors.New("no stock left")
 
@@ -122,7 +114,7 @@ func TestFunctionsThatFailDoSoAlone(t *testing.T) {
 			p.got = outcome(s, p.record, ends[p.name])
 		})
 	}
-	waitFor(t, "all are in line", func() bool { return waiting(s) == len(parts) })
+	patience.Eventually(t, "all are in line", func() bool { return waiting(s) == len(parts) })
 	release()
 	group.Wait()
 	for _, p := range parts {
@@ -188,7 +180,7 @@ func TestFunctionIsNotCalledOnceItsContextHasEnded(t *testing.T) {
 			return done, nil
 		})
 	}()
-	waitFor(t, "it is in line", func() bool { return waiting(s) == 1 })
+	patience.Eventually(t, "it is in line", func() bool { return waiting(s) == 1 })
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("Transact: %v", err)

@@ -14,6 +14,7 @@ import (
 	"github.com/warren-rpc/warren/store"
 	"github.com/warren-rpc/warren/store/memstore"
 	"github.com/warren-rpc/warren/store/storetest"
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -189,18 +190,13 @@ func TestStoreSweepsByItself(t *testing.T) {
 		Now: func() time.Time { return start.Add(time.Duration(since.Load())) }, SweepEvery: time.Millisecond,
 	})
 	since.Store(int64(2 * time.Hour))
-	for limit := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	patience.Eventually(t, "what is past its retention takes no room", func() bool {
 		stats, err := s.Stats(t.Context())
 		if err != nil {
 			t.Fatalf("Stats: %v", err)
 		}
-		if stats.Size == 0 {
-			return
-		}
-		if time.Now().After(limit) {
-			t.Fatalf("what is past its retention still takes %d bytes", stats.Size)
-		}
-	}
+		return stats.Size == 0
+	})
 }
 
 func BenchmarkClaimAndComplete(b *testing.B) {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 // dialer is how amqp091-go reaches a broker over a pipe.
@@ -100,7 +102,7 @@ func roundTrips(t *testing.T, b *Broker, config amqp.Config) {
 		t.Errorf("queue: %+v, %v", q, found)
 	}
 	ok(conn.Close())
-	eventually(t, "the connection is gone", func() bool { return len(b.Connections()) == 0 })
+	patience.Eventually(t, "the connection is gone", func() bool { return len(b.Connections()) == 0 })
 }
 
 func TestHeartbeatsKeepAnIdleConnectionAndNoneEndsIt(t *testing.T) {

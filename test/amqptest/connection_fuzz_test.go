@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren/internal/amqp/codec"
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 // The ways in which FuzzConnection uses its input.
@@ -57,7 +58,7 @@ func FuzzConnection(f *testing.F) {
 		if way%fuzzWays == fuzzMethods {
 			data = fuzzScript(data)
 		}
-		_ = p.nc.SetWriteDeadline(time.Now().Add(patience))
+		_ = p.nc.SetWriteDeadline(time.Now().Add(patience.Soon))
 		_, err = p.nc.Write(data)
 		var timeout net.Error
 		if errors.As(err, &timeout) && timeout.Timeout() {
@@ -69,7 +70,7 @@ func FuzzConnection(f *testing.F) {
 		if err := <-read; err != nil {
 			t.Error(err)
 		}
-		eventually(t, "the connection has ended", func() bool { return len(b.Connections()) == 0 })
+		patience.Eventually(t, "the connection has ended", func() bool { return len(b.Connections()) == 0 })
 		serves(t, b)
 	})
 }

@@ -17,6 +17,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/warren-rpc/warren/internal/amqp/codec"
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 func TestHandshakeThatNeverEndsIsCutOff(t *testing.T) {
@@ -176,7 +177,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 		t.Error("a third connection was taken over a pipe")
 	}
 	_ = second.nc.Close()
-	eventually(t, "there is room", func() bool { return len(b.Connections()) == 1 })
+	patience.Eventually(t, "there is room", func() bool { return len(b.Connections()) == 1 })
 	login(t, b)
 }
 

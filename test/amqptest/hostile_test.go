@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren/internal/amqp/codec"
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 // grows is by how many bytes the heap has grown after f, garbage left out.
@@ -176,7 +177,7 @@ func TestPeerThatReadsNothingIsDroppedWhenItsHeartbeatsAreMissing(t *testing.T) 
 	for range 200 {
 		publisher.raw(one)
 	}
-	eventually(t, "the peer was dropped", func() bool {
+	patience.Eventually(t, "the peer was dropped", func() bool {
 		q, _ := b.Queue("/", "q")
 		return q.Ready == 200 && q.Consumers == 0
 	})

@@ -11,9 +11,6 @@ import (
 	"github.com/warren-rpc/warren/internal/amqp/codec"
 )
 
-// patience bounds what must happen.
-const patience = 10 * time.Second
-
 // peer is a client that does as a test wants, frame by frame.
 type peer struct {
 	t  testing.TB
@@ -175,16 +172,6 @@ func (p *peer) ends() {
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		p.t.Fatal("the connection ends inside of a frame")
-	}
-}
-
-// eventually waits for a condition.
-func eventually(t testing.TB, what string, is func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !is(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not in time: %s", what)
-		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package amqptest_test
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -131,9 +132,15 @@ func TestHalfOpenConnectionIsReplacedAfterItsHeartbeats(t *testing.T) {
 
 func TestBlockedBrokerRefusesCallsOnceTheClientKnows(t *testing.T) {
 	inWorld(t, func(w *world) {
-		w.meets(requests, amqptest.Block(time.Minute))
+		w.hold = make(chan struct{})
+		first := w.c.Go(context.Background(), "echo", []byte("body"))
+		synctest.Wait() // the handler runs
+		w.b.Block("")
+		time.AfterFunc(time.Minute, w.b.Unblock)
+		close(w.hold)
 		// The server cannot publish its reply, and the client learns of the alarm when it publishes under it.
-		w.fails(warren.CodeDeadlineExceeded, "", warren.Unknown)
+		_, err := first.Result()
+		isError(w.t, err, warren.CodeDeadlineExceeded, "", warren.Unknown)
 		w.fails(warren.CodeDeadlineExceeded, "", warren.Unknown)
 		began := time.Now()
 		w.fails(warren.CodeUnavailable, warren.ReasonBlocked, warren.NotExecuted)

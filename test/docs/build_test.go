@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 // build compiles a package of the repository, or a file outside it, as part of
@@ -75,7 +77,7 @@ func environment(url string) []string {
 // run runs a program to its end and returns what it printed and its exit code.
 func run(t *testing.T, url, program string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), patience.Soon)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = environment(url)

@@ -11,6 +11,7 @@ import (
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/test/chaos"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
@@ -169,7 +170,7 @@ func TestExitCodesOfTheReadmeAreTheTools(t *testing.T) {
 func awaitMethod(t *testing.T, url string, methods ...string) {
 	t.Helper()
 	c := newClient(t, client.Config{Broker: brokerAt(url)})
-	waitFor(t, "the methods are served", func() bool {
+	patience.Eventually(t, "the methods are served", func() bool {
 		for _, method := range methods {
 			if n, err := c.Ping(withPatience(t), method); err != nil || n != 1 {
 				return false

@@ -16,6 +16,7 @@ import (
 
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/client/gateway"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
@@ -58,13 +59,13 @@ func playGateway(t *testing.T, b block, url, exe, address string, words []string
 		startDaemon(t, url, exe, args...)
 		if args[0] == "serve" {
 			c := newClient(t, client.Config{Broker: brokerAt(url)})
-			waitFor(t, "the samples are served", func() bool {
+			patience.Eventually(t, "the samples are served", func() bool {
 				n, err := c.Ping(withPatience(t), "sample.echo")
 				return err == nil && n == 1
 			})
 			return ""
 		}
-		waitFor(t, "the gateway serves", func() bool {
+		patience.Eventually(t, "the gateway serves", func() bool {
 			resp, err := http.Get("http://" + address + gateway.ReadyPath)
 			if err == nil {
 				_ = resp.Body.Close()
@@ -175,7 +176,7 @@ func TestPlainServerOfTheGatewaysDocumentAnswers(t *testing.T) {
 		_ = server.Wait()
 	}()
 	c := newClient(t, client.Config{Broker: brokerAt(url)})
-	waitFor(t, "the plain server consumes", func() bool {
+	patience.Eventually(t, "the plain server consumes", func() bool {
 		n, err := c.Ping(withPatience(t), "orders")
 		return err == nil && n == 1
 	})

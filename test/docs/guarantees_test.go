@@ -17,6 +17,7 @@ import (
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
@@ -137,7 +138,7 @@ func TestCallWhosePublishWasNotConfirmedIsSentAgainOnlyIfIdempotent(t *testing.T
 					f.cut()
 				}
 			}
-			waitFor(t, "the client has reconnected", func() bool { return caller.Stats().Reconnects >= 2 })
+			patience.Eventually(t, "the client has reconnected", func() bool { return caller.Stats().Reconnects >= 2 })
 			close(release)
 			reply, err := call.Result()
 			if err != nil || string(reply.Body) != "x" || reply.Attempts != c.attempts {
@@ -164,7 +165,7 @@ func TestCallWhosePublishWasLostIsUnknownAtItsDeadline(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.silence()
-	call := caller.Go(withPatience(t), "echo", []byte("swallow me"), client.WithTimeout(time.Second))
+	call := caller.Go(withPatience(t), "echo", []byte("swallow me"), client.WithTimeout(patience.Brief))
 	for !bytes.Contains(receive(t, f.swallowed), []byte("swallow me")) {
 	}
 	f.cut()
@@ -188,10 +189,10 @@ func TestRefusedPublishIsTriedAgainIfIdempotentAndUnknown(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := newClient(t, client.Config{Broker: brokerAt(url), NoServer: client.Wait})
-	waitFor(t, "the queue is full", func() bool { err = c.Notify(withPatience(t), "full", nil); return err != nil })
+	patience.Eventually(t, "the queue is full", func() bool { err = c.Notify(withPatience(t), "full", nil); return err != nil })
 	wantError(t, err, warren.CodeUnavailable, warren.ReasonNacked, warren.Unknown)
 	for least, opts := range map[int][]client.CallOption{1: nil, 3: {client.Idempotent()}} {
-		_, err := c.Call(withPatience(t), "full", nil, append(opts, client.WithTimeout(time.Second))...)
+		_, err := c.Call(withPatience(t), "full", nil, append(opts, client.WithTimeout(patience.Brief))...)
 		wantError(t, err, warren.CodeDeadlineExceeded, warren.ReasonNacked, warren.Unknown)
 		most := least
 		if least > 1 {

@@ -15,6 +15,7 @@ import (
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
@@ -33,13 +34,9 @@ func TestMain(m *testing.M) {
 // root is the repository's, relative to the folder in which tests run.
 const root = "../.."
 
-// patience is how long anything may take that should happen soon, on a machine
-// that is busy with other tests.
-const patience = 30 * time.Second
-
 func withPatience(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), patience.Soon)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -83,7 +80,7 @@ func serveMethod(t *testing.T, cfg server.Config, m server.Method, h warren.Hand
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), patience.Soon)
 		defer cancel()
 		if err := s.Stop(ctx); err != nil {
 			t.Errorf("stop the server: %v", err)
@@ -113,22 +110,13 @@ func wantError(t *testing.T, err error, code warren.Code, reason string, outcome
 	}
 }
 
-func waitFor(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	for late := time.Now().Add(patience); !condition(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(late) {
-			t.Fatalf("waited %v in vain: %s", patience, what)
-		}
-	}
-}
-
 func receive[T any](t *testing.T, from <-chan T) T {
 	t.Helper()
 	select {
 	case v := <-from:
 		return v
-	case <-time.After(patience):
-		t.Fatalf("waited %v in vain", patience)
+	case <-time.After(patience.Soon):
+		t.Fatalf("waited %v in vain", patience.Soon)
 		panic("unreachable")
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/store"
 	"github.com/warren-rpc/warren/store/boltstore"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
@@ -125,7 +126,7 @@ func TestPermissionsOfOperationsSuffice(t *testing.T) {
 			t.Errorf("the client's %q ended with %d: %s%s", args, code, out, complaint)
 		}
 	}
-	waitFor(t, "the parked call is there", func() bool {
+	patience.Eventually(t, "the parked call is there", func() bool {
 		out, complaint, code := run(t, urls["operator"], exe, "dead", "list", "orders.kept")
 		return code == 0 && strings.Contains(out+complaint, "7")
 	})

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/warren-rpc/warren/client"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
@@ -135,7 +136,7 @@ func (s *stage) prepare(b block, comment string) {
 	case strings.Contains(comment, "while `"+serverCommand+"` runs"):
 		s.server = startDaemon(s.t, s.url, s.programs[serverCommand])
 		c := newClient(s.t, client.Config{Broker: brokerAt(s.url)})
-		waitFor(s.t, "the server serves", func() bool {
+		patience.Eventually(s.t, "the server serves", func() bool {
 			n, err := c.Ping(withPatience(s.t), "users.address")
 			return err == nil && n == 1
 		})

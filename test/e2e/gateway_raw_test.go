@@ -13,6 +13,7 @@ import (
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client/gateway"
 	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
@@ -32,7 +33,7 @@ func TestRequestsCannotBeSmuggled(t *testing.T) {
 			return &warren.Reply{Body: []byte("ok")}, nil
 		})
 	})
-	f := newFront(t, url, gateway.Config{BodyTimeout: 300 * time.Millisecond, Routes: []gateway.Route{
+	f := newFront(t, url, gateway.Config{BodyTimeout: patience.Times(time.Second), Routes: []gateway.Route{
 		{Pattern: "POST /good", Method: "m", Headers: gateway.Headers{In: []string{"X-A"}}}, {Pattern: "POST /evil", Method: "m"}, {Pattern: "GET /good", Method: "m"},
 	}})
 	const evil = "POST /evil HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"

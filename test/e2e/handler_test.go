@@ -12,6 +12,7 @@ import (
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 	"github.com/warren-rpc/warren/test/rig"
 )
@@ -99,7 +100,7 @@ func TestHandlerFailuresReachTheCallerTyped(t *testing.T) {
 	if !strings.Contains(log.String(), "hunter2") || !strings.Contains(log.String(), "handler_test.go") {
 		t.Error("the log lacks the panic or its stack")
 	}
-	_, err = c.Call(testContext(t), "fail", []byte("deadline"), client.WithTimeout(100*time.Millisecond))
+	_, err = c.Call(testContext(t), "fail", []byte("deadline"), client.WithTimeout(patience.Brief))
 	if !errors.Is(err, context.DeadlineExceeded) || warren.CodeOf(err) != warren.CodeDeadlineExceeded {
 		t.Errorf("error is %v", err)
 	}

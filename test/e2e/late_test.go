@@ -4,11 +4,11 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 	"github.com/warren-rpc/warren/test/rig"
 )
@@ -36,7 +36,7 @@ func TestLateReplyDoesNotAnswerALaterCallOfTheSameID(t *testing.T) {
 	slow := c.Go(testContext(t), "pay", []byte("slow"))
 	<-busy
 	key := client.WithCallID("order-7")
-	_, err := c.Call(testContext(t), "pay", []byte("first"), key, client.WithTimeout(100*time.Millisecond))
+	_, err := c.Call(testContext(t), "pay", []byte("first"), key, client.WithTimeout(patience.Brief))
 	rig.WantError(t, err, warren.CodeDeadlineExceeded, "", warren.Unknown)
 	again := c.Go(testContext(t), "pay", []byte("second"), key)
 	rig.Eventually(t, "the second call is on its way", func() bool { return c.Stats().Pending == 2 })

@@ -12,6 +12,7 @@ import (
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 	"github.com/warren-rpc/warren/test/rig"
 )
@@ -38,6 +39,10 @@ func TestMain(m *testing.M) {
 	os.Exit(rabbit.Main(m, func() error { return goleak.Find() }))
 }
 
+// heartbeat is that of clients and servers: a broker that says nothing is given up
+// after two of them.
+var heartbeat = patience.Times(3 * time.Second)
+
 func testContext(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), rig.Within)
 	t.Cleanup(cancel)
@@ -48,7 +53,7 @@ func testContext(t testing.TB) context.Context {
 func newClient(t testing.TB, url string, change ...func(*client.Config)) *client.Client {
 	t.Helper()
 	cfg := client.Config{
-		Broker: warren.Broker{URLs: []string{url}, Heartbeat: 2 * time.Second, DialTimeout: 5 * time.Second},
+		Broker: warren.Broker{URLs: []string{url}, Heartbeat: heartbeat},
 		Logger: rig.Logger(t),
 	}
 	for _, f := range change {
@@ -67,7 +72,7 @@ func newClient(t testing.TB, url string, change ...func(*client.Config)) *client
 func newServer(t testing.TB, url string, register func(s *server.Server) error) *server.Server {
 	t.Helper()
 	s, err := server.New(server.Config{
-		Broker: warren.Broker{URLs: []string{url}, Heartbeat: 2 * time.Second, DialTimeout: 5 * time.Second},
+		Broker: warren.Broker{URLs: []string{url}, Heartbeat: heartbeat},
 		Logger: rig.Logger(t),
 	})
 	if err != nil {

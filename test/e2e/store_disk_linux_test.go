@@ -18,6 +18,7 @@ import (
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/store"
 	"github.com/warren-rpc/warren/store/boltstore"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 	"github.com/warren-rpc/warren/test/rig"
 )
@@ -82,7 +83,7 @@ func TestFullDiskRefusesCallsAndLosesNone(t *testing.T) {
 			t.Fatal("the disk does not fill up")
 		}
 		id := fmt.Sprint("call-", i)
-		reply, err := call(id, time.Second)
+		reply, err := call(id, patience.Brief)
 		e, _ := warren.AsError(err)
 		switch {
 		case err == nil:

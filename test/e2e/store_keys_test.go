@@ -29,7 +29,7 @@ func (n *numbered) handle(_ context.Context, req *warren.Request) (*warren.Reply
 func newStoredServer(t *testing.T, url string, st store.Store, m server.Method, h warren.Handler) *server.Server {
 	t.Helper()
 	s, err := server.New(server.Config{
-		Broker: warren.Broker{URLs: []string{url}, Heartbeat: 2 * time.Second, DialTimeout: 5 * time.Second},
+		Broker: warren.Broker{URLs: []string{url}, Heartbeat: heartbeat},
 		Logger: rig.Logger(t), Store: st,
 	})
 	if err != nil {

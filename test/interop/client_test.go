@@ -6,12 +6,12 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 // These tests put a Warren client before plain servers.
@@ -84,8 +84,8 @@ func TestPlainServerSeesWhatTheApplicationSent(t *testing.T) {
 		if !strings.HasPrefix(request.Type, "warren/1;k=call;") {
 			t.Errorf("type %q", request.Type)
 		}
-		if ms, err := strconv.Atoi(request.Expiration); err != nil || ms < 1 || ms > int(patience.Milliseconds()) {
-			t.Errorf("expiration %q, want what is left of %v in milliseconds", request.Expiration, patience)
+		if ms, err := strconv.Atoi(request.Expiration); err != nil || ms < 1 || ms > int(patience.Soon.Milliseconds()) {
+			t.Errorf("expiration %q, want what is left of %v in milliseconds", request.Expiration, patience.Soon)
 		}
 	})
 }
@@ -111,7 +111,7 @@ func TestQueueOfAPlainServerThatHasGoneIsNoServer(t *testing.T) {
 		peer := kind.start(t, url, serverOptions{queue: "rpc_queue"})
 		peer.kill()
 		ch := dialPlain(t, url)
-		waitFor(t, "the broker has noticed", func() bool {
+		patience.Eventually(t, "the broker has noticed", func() bool {
 			queue, err := ch.QueueDeclarePassive("rpc_queue", true, false, false, false, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -145,7 +145,7 @@ func TestSecondReplyOfAPlainServerIsCountedAndDropped(t *testing.T) {
 				t.Errorf("fib(%d) is answered with %q, want %s", n+40, reply.Body, want)
 			}
 		}
-		waitFor(t, "each second reply is counted as late", func() bool { return caller.Stats().LateReplies == 5 })
+		patience.Eventually(t, "each second reply is counted as late", func() bool { return caller.Stats().LateReplies == 5 })
 	})
 }
 
@@ -168,7 +168,7 @@ func TestPlainServerKilledBetweenReplyAndAckAnswersOnceToTheCaller(t *testing.T)
 		if again := second.await(t, "request", 1); !again.Redelivered || again.CorrelationID != reply.CallID {
 			t.Errorf("the restarted server got %+v, want the redelivered call %s", again, reply.CallID)
 		}
-		waitFor(t, "the second reply is counted as late", func() bool { return caller.Stats().LateReplies == 1 })
+		patience.Eventually(t, "the second reply is counted as late", func() bool { return caller.Stats().LateReplies == 1 })
 
 		reply, err = caller.Call(withPatience(t), "rpc_queue", []byte("40"))
 		if err != nil || string(reply.Body) != "102334155" {
@@ -202,7 +202,7 @@ func TestBodyThatCrashesPlainServersIsGoneAfterItsDeadline(t *testing.T) {
 	onEachBroker(t, func(t *testing.T, url string) {
 		crashed := startTutorial(t, url, "rpc_queue")
 		caller := newClient(t, url)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience.Brief)
 		defer cancel()
 		_, err := caller.Call(ctx, "rpc_queue", []byte("thirty"))
 		wantError(t, err, warren.CodeDeadlineExceeded, "", warren.Unknown)

@@ -12,6 +12,7 @@ import (
 	"github.com/warren-rpc/warren/internal/crashpoint"
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/test/chaos/proc"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
@@ -32,7 +33,7 @@ func serveUntilKilled(url string) error {
 	if err := s.HandleRaw(server.Method{Name: "numbers"}, handleFib); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), patience.Soon)
 	defer cancel()
 	if err := s.Start(ctx); err != nil {
 		return err
@@ -63,7 +64,7 @@ func TestEveryPlainClientIsAnsweredByAServerThatDiesBeforeItsAck(t *testing.T) {
 				ran.Add(1)
 				return handleFib(ctx, req)
 			}})
-			waitFor(t, "the request is handled again", func() bool { return ran.Load() == 1 })
+			patience.Eventually(t, "the request is handled again", func() bool { return ran.Load() == 1 })
 			if reply := client.call(t, url, plainRequest{queue: "numbers", body: []byte("40")}); string(reply.Body) != "102334155" {
 				t.Errorf("reply %q, want 102334155", reply.Body)
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
@@ -110,7 +111,7 @@ func TestEveryPlainWorkerLooksUpAgainWhatItDiedWith(t *testing.T) {
 				t.Errorf("the other worker got %+v, want the redelivered call %s", again, reply.CallID)
 			}
 			second.await(t, "acked", 1)
-			waitFor(t, "the second reply is counted as late", func() bool { return caller.Stats().LateReplies == 1 })
+			patience.Eventually(t, "the second reply is counted as late", func() bool { return caller.Stats().LateReplies == 1 })
 
 			if got := string(callByTool(t, url, "users.email", []byte("2"))); got != addresses[2] {
 				t.Errorf("the tool printed %q, want %s", got, addresses[2])

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 // goConfirmed is a channel whose publishes are confirmed. One goroutine may use
@@ -44,7 +46,7 @@ func (c *goConfirmed) outcome(queue string, p amqp.Publishing, mandatory bool) (
 			return "", errors.New("the channel was closed")
 		}
 		confirm = c
-	case <-time.After(patience):
+	case <-time.After(patience.Soon):
 		return "", errors.New("no confirm")
 	}
 	told := "refused"

@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/uuid"
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 // goGuarded is the careful client of peers/*/guarded.* in plain amqp091-go. It
@@ -115,7 +117,7 @@ func (g *goGuarded) cancelled() {
 	select {
 	case tag := <-cancelled:
 		g.say("queue deleted", tag, "is cancelled")
-	case <-time.After(patience):
+	case <-time.After(patience.Soon):
 		g.t.Fatal("the consumer is not told that its queue has gone")
 	}
 	if _, open := <-deliveries; open {
@@ -213,7 +215,7 @@ func (g *goGuarded) next(deliveries <-chan amqp.Delivery) amqp.Delivery {
 			g.t.Fatal("the consumer has ended")
 		}
 		return d
-	case <-time.After(patience):
+	case <-time.After(patience.Soon):
 		g.t.Fatal("no message")
 	}
 	return amqp.Delivery{}

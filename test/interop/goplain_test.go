@@ -10,6 +10,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 const directReplyTo = "amq.rabbitmq.reply-to"
@@ -82,8 +84,8 @@ func (c *goCaller) receive(t *testing.T) amqp.Delivery {
 			t.Fatal("the plain client's channel was closed")
 		}
 		return reply
-	case <-time.After(patience):
-		t.Fatalf("no reply within %v", patience)
+	case <-time.After(patience.Soon):
+		t.Fatalf("no reply within %v", patience.Soon)
 	}
 	return amqp.Delivery{}
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 // plainRequest is one call by a plain client.
@@ -145,7 +147,7 @@ type plainServer struct {
 // await returns the nth event of a kind, counted from 1, once it has happened.
 func (s *plainServer) await(t *testing.T, kind string, nth int) event {
 	t.Helper()
-	late := time.After(patience)
+	late := time.After(patience.Soon)
 	for {
 		log, more := s.events.read()
 		if found := eventsOf(t, log, kind); len(found) >= nth {
@@ -161,7 +163,7 @@ func (s *plainServer) await(t *testing.T, kind string, nth int) event {
 			}
 			t.Fatalf("%s ended before event %q number %d; it reported:\n%s", s.name, kind, nth, log)
 		case <-late:
-			t.Fatalf("%s: no event %q number %d after %v; it reported:\n%s", s.name, kind, nth, patience, log)
+			t.Fatalf("%s: no event %q number %d after %v; it reported:\n%s", s.name, kind, nth, patience.Soon, log)
 		}
 	}
 }

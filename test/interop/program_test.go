@@ -8,11 +8,9 @@ import (
 	"sync"
 	"testing"
 	"time"
-)
 
-// patience bounds every wait of these tests. Reaching it is a failure, so it
-// allows for a slow machine under the race detector.
-const patience = 30 * time.Second
+	"github.com/warren-rpc/warren/test/patience"
+)
 
 // program is a running peer. It is killed when its test ends, with everything
 // that it has started.
@@ -74,8 +72,8 @@ func (p *program) wait(t *testing.T) ([]byte, error) {
 	select {
 	case <-p.done:
 		return p.stdout.bytes(), p.err
-	case <-time.After(patience):
-		t.Fatalf("%s still runs after %v", p.name, patience)
+	case <-time.After(patience.Soon):
+		t.Fatalf("%s still runs after %v", p.name, patience.Soon)
 		return nil, nil
 	}
 }
@@ -118,7 +116,7 @@ func waitClosed(t *testing.T, done <-chan struct{}, what string) {
 	t.Helper()
 	select {
 	case <-done:
-	case <-time.After(patience):
-		t.Fatalf("waited %v in vain: %s", patience, what)
+	case <-time.After(patience.Soon):
+		t.Fatalf("waited %v in vain: %s", patience.Soon, what)
 	}
 }

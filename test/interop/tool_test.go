@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
@@ -57,7 +58,7 @@ func callByTool(t *testing.T, url, method string, body []byte) []byte {
 		t.Fatal(err)
 	}
 	defer func() { _ = in.Close() }()
-	p := startToolReading(t, in, "call", "--url", url, "--timeout", patience.String(), method, "-")
+	p := startToolReading(t, in, "call", "--url", url, "--timeout", patience.Soon.String(), method, "-")
 	out, err := p.wait(t)
 	if err != nil {
 		t.Errorf("warren call %s ended: %v\n%s", method, err, p.stderr.bytes())

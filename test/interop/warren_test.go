@@ -8,11 +8,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 // method is a method with its handler.
@@ -38,13 +38,13 @@ func serveWarren(t *testing.T, url string, more ...method) (stop func()) {
 			t.Fatal(err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), patience.Soon)
 	defer cancel()
 	if err := s.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
 	stop = sync.OnceFunc(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), patience.Soon)
 		defer cancel()
 		if err := s.Stop(ctx); err != nil {
 			t.Errorf("stop the server: %v", err)
@@ -117,7 +117,7 @@ func logger(t *testing.T) *slog.Logger {
 
 func withPatience(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), patience.Soon)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -132,15 +132,5 @@ func wantError(t *testing.T, err error, code warren.Code, reason string, outcome
 	}
 	if e.Code != code || reason != "" && e.Reason != reason || e.Outcome != outcome {
 		t.Errorf("error %v, want %v/%s (%v)", e, code, reason, outcome)
-	}
-}
-
-// waitFor polls a condition until it holds.
-func waitFor(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	for late := time.Now().Add(patience); !condition(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(late) {
-			t.Fatalf("waited %v in vain: %s", patience, what)
-		}
 	}
 }

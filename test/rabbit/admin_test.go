@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 func TestVHostIsOfTheTestsOwn(t *testing.T) {
@@ -131,7 +133,7 @@ func TestQueuesTellWhatTheyHold(t *testing.T) {
 		"brief":   {Name: "brief", Type: "classic"},
 	}
 	var got []Queue
-	eventually(t, "as published", func() bool {
+	patience.Eventually(t, "as published", func() bool {
 		var err error
 		if got, err = n.Queues(t.Context(), host); err != nil {
 			t.Fatal(err)

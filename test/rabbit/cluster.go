@@ -32,7 +32,7 @@ type ClusterOptions struct {
 
 // StartCluster boots the nodes, the first one alone and then the others at the
 // same time, and returns when all of them accept connections and know each other.
-// The context bounds that; without a deadline each of the two steps has two minutes.
+// The context bounds that; without a deadline each of the two steps has three minutes.
 // After an error nothing is left behind. Errors are those of Start.
 func StartCluster(ctx context.Context, options ClusterOptions) (*Cluster, error) {
 	if options.Nodes == 0 {

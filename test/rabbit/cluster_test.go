@@ -7,6 +7,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 func TestQuorumQueueOutlivesItsLeadersNode(t *testing.T) {
@@ -24,12 +26,12 @@ func TestQuorumQueueOutlivesItsLeadersNode(t *testing.T) {
 	leader.Kill()
 
 	var next *Node
-	eventually(t, "led by another node", func() bool {
+	patience.Eventually(t, "led by another node", func() bool {
 		next, err = c.Leader(t.Context(), "/", "q")
 		return err == nil && next != leader
 	})
 	_, ch = dial(t, next.URL())
-	eventually(t, "there on the new leader", func() bool {
+	patience.Eventually(t, "there on the new leader", func() bool {
 		message, ok, err := ch.Get("q", true)
 		if err != nil {
 			t.Fatal(err)
@@ -44,12 +46,12 @@ func TestQuorumQueueOutlivesItsLeadersNode(t *testing.T) {
 	if err := leader.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "whole again", func() bool {
+	patience.Eventually(t, "whole again", func() bool {
 		_, online, err := c.Members(t.Context(), "/", "q")
 		return online == 3 && err == nil
 	})
 	_, ch = dial(t, leader.URL())
-	eventually(t, "there on the node that was killed", func() bool {
+	patience.Eventually(t, "there on the node that was killed", func() bool {
 		message, ok, err := ch.Get("q", true)
 		return err == nil && ok && string(message.Body) == "with two of three"
 	})

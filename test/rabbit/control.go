@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 // controlScript runs inside the broker and evaluates what control sends.
@@ -28,7 +30,7 @@ var controlScript []byte
 
 // controlTimeout bounds a control call whose context has no deadline: a frozen
 // node never answers.
-const controlTimeout = 30 * time.Second
+var controlTimeout = patience.Soon
 
 // control is a pool of connections to the socket that controlScript serves.
 // It is safe for concurrent use.

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 	"go.uber.org/goleak"
@@ -51,17 +50,6 @@ func processesIn(t *testing.T, prefix string) []string {
 		}
 	}
 	return found
-}
-
-// eventually fails the test unless condition holds within a time that a loaded
-// machine needs too.
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	if err := poll(ctx, func() (bool, error) { return condition(), nil }); err != nil {
-		t.Fatalf("not %s: %v", what, err)
-	}
 }
 
 func dial(t *testing.T, url string) (*amqp.Connection, *amqp.Channel) {

@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
+
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 // errDown is the answer of what needs a running broker.
@@ -58,7 +59,7 @@ func (n *Node) Kill() {
 
 // Restart starts the broker again on the same ports and the same data, and
 // returns when it accepts connections. One that still runs is stopped first.
-// The context bounds the whole, by default two minutes. After an error the
+// The context bounds the whole, by default three minutes. After an error the
 // broker is down, unless it could not be stopped, and Restart may be called
 // again; the error carries the end of the log.
 func (n *Node) Restart(ctx context.Context) error {
@@ -85,7 +86,7 @@ func (n *Node) Freeze() error {
 		return fmt.Errorf("rabbit: freeze: %w", err)
 	}
 	// The signal reaches the threads one by one.
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience.Soon)
 	defer cancel()
 	return poll(ctx, func() (bool, error) {
 		if !beam.running() {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 func TestDurableQueueSurvivesStopAndKill(t *testing.T) {
@@ -51,7 +53,7 @@ func TestDurableQueueSurvivesStopAndKill(t *testing.T) {
 		}
 		_, ch := dial(t, url)
 		for _, kind := range []string{"classic", "quorum"} {
-			eventually(t, "there again", func() bool {
+			patience.Eventually(t, "there again", func() bool {
 				message, ok, err := ch.Get(kind, false)
 				if err != nil {
 					t.Fatal(err)
@@ -101,7 +103,7 @@ func closesConnections(t *testing.T, n *Node) {
 			t.Errorf("a client was told %v", err)
 		}
 	}
-	eventually(t, "empty", func() bool {
+	patience.Eventually(t, "empty", func() bool {
 		connections, err := n.Connections(t.Context())
 		return err == nil && connections == 0
 	})

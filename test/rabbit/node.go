@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 // ErrNotInstalled is returned (wrapped) by Start if the machine has no
@@ -83,7 +85,7 @@ type Node struct {
 
 // bootTimeout bounds a boot whose context has no deadline. An idle machine
 // needs 3 to 8 seconds.
-const bootTimeout = 2 * time.Minute
+var bootTimeout = patience.Times(3 * time.Minute)
 
 // portAttempts is how often Start tries, each time on other ports, if another
 // program took one of the node's ports before the node did.
@@ -91,7 +93,7 @@ const portAttempts = 4
 
 // Start boots a node and returns when it accepts AMQP connections. The context
 // bounds the boot only, not the life of the node; without a deadline the bound
-// is two minutes.
+// is three minutes.
 //
 // The error of a node that ended, or did not come up in time, carries the end
 // of its log; errors.Is finds the context's error and ErrNotInstalled in it.

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 func TestTwoNodesRunAtOnceAndCloseLeavesNothing(t *testing.T) {
@@ -170,12 +172,19 @@ func TestLostPortIsSeenAsSuch(t *testing.T) {
 }
 
 func TestKeptFolderOutlivesTheNodeAlone(t *testing.T) {
-	t.Setenv("TMPDIR", t.TempDir())
+	temp := t.TempDir()
+	t.Setenv("TMPDIR", temp)
 	n := newNode(serverPlaces[0], Options{Keep: true})
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond) // no need to boot
-	defer cancel()
-	if err := n.start(ctx); err == nil {
-		t.Error("booted within 300 ms")
+	ctx, cancel := context.WithCancel(t.Context()) // no need to boot
+	started := make(chan error, 1)
+	go func() { started <- n.start(ctx) }()
+	patience.Eventually(t, "the node has its settings", func() bool {
+		settings, _ := filepath.Glob(filepath.Join(temp, "*", "rabbitmq.conf"))
+		return len(settings) > 0
+	})
+	cancel()
+	if err := <-started; err == nil {
+		t.Error("booted all the same")
 	}
 	if err := n.Close(); err != nil {
 		t.Error(err)
@@ -197,7 +206,7 @@ func TestNodeDiesWithItsProcess(t *testing.T) {
 			}
 		},
 		"while it boots": func(t *testing.T, temp string, _ *bufio.Scanner) {
-			eventually(t, "booting", func() bool { return len(processesIn(t, temp)) >= 2 })
+			patience.Eventually(t, "booting", func() bool { return len(processesIn(t, temp)) >= 2 })
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -220,7 +229,7 @@ func TestNodeDiesWithItsProcess(t *testing.T) {
 				t.Fatal(err)
 			}
 			_ = cmd.Wait()
-			eventually(t, "gone", func() bool {
+			patience.Eventually(t, "gone", func() bool {
 				left, err := os.ReadDir(temp)
 				return err == nil && len(left) == 0 && len(processesIn(t, temp)) == 0
 			})

@@ -15,11 +15,11 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/test/patience"
 )
 
-// Within is how long anything may take that should happen soon, on a machine
-// that is busy with other tests.
-const Within = 30 * time.Second
+// Within is how long anything may take that should happen soon.
+var Within = patience.Soon
 
 // Main runs the tests of a package, then what ends what they share, and fails if
 // any goroutine is left.
@@ -108,13 +108,7 @@ func (g *Gate) Handle(ctx context.Context, req *warren.Request) (*warren.Reply, 
 // Eventually waits until the condition holds.
 func Eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(Within)
-	for !condition() {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", Within, what)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	patience.Eventually(t, what, condition)
 }
 
 // WantError demands a bare *warren.Error of that code, reason and outcome, and

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 // clientTable holds every type that the client can send in a table. Where it nests, order does not matter.
@@ -255,7 +257,7 @@ func connect(t *testing.T, answer func(Method) []Method) (*amqp.Connection, *amq
 			if err != nil {
 				t.Fatal(err)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience.Soon):
 			t.Fatal("the connection was not closed")
 		}
 		return b
@@ -265,7 +267,7 @@ func connect(t *testing.T, answer func(Method) []Method) (*amqp.Connection, *amq
 // await receives from a channel that the client notifies on.
 func await[T any](t *testing.T, c <-chan T) T {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience.Soon)
 	defer cancel()
 	select {
 	case v, ok := <-c:

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 // refusedArguments are arguments that a classic queue may not have, with the
@@ -151,7 +153,7 @@ var argumentChecks = []check{
 	}},
 	{"queue expires while nobody uses it, whatever it holds", func(t *testing.T, target Target) {
 		s := begin(t, target)
-		const expires = time.Second // long enough to begin to consume, on a busy machine
+		expires := patience.Brief // long enough to begin to consume, on a busy machine
 		s.queue("consumed", amqp.Table{"x-expires": expires.Milliseconds()})
 		s.consume("consumed", true)
 		began := time.Now()
@@ -163,7 +165,7 @@ var argumentChecks = []check{
 	}},
 	{"queue that is declared, looked at or read from does not expire", func(t *testing.T, target Target) {
 		s := begin(t, target)
-		const expires = 1000 * time.Millisecond
+		expires := patience.Brief
 		for _, name := range []string{"declared", "counted", "read"} {
 			s.queue(name, amqp.Table{"x-expires": expires.Milliseconds()})
 		}
@@ -193,7 +195,7 @@ func (s *session) expires(queue string, earliest time.Time) {
 		s.ok(err)
 		select {
 		case <-confirm.Done():
-		case <-time.After(patience):
+		case <-time.After(patience.Soon):
 			s.t.Fatal("no confirm")
 		}
 		return len(returns) > 0

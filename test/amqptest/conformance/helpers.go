@@ -9,11 +9,9 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
-)
 
-// patience bounds every wait for what must come. It is generous, since a busy
-// machine is no defect of the broker's.
-const patience = 15 * time.Second
+	"github.com/warren-rpc/warren/test/patience"
+)
 
 // session is a channel on a connection, and what a check says of them. Its
 // methods fail the check on an error, in the check's own goroutine.
@@ -43,7 +41,7 @@ func dialConfig(t testing.TB, url string, config amqp.Config) *session {
 	if err != nil {
 		t.Fatalf("dial: %v", err)
 	}
-	t.Cleanup(func() { _ = conn.CloseDeadline(time.Now().Add(patience)) })
+	t.Cleanup(func() { _ = conn.CloseDeadline(time.Now().Add(patience.Soon)) })
 	return (&session{t: t, url: url, conn: conn}).channel()
 }
 
@@ -88,7 +86,7 @@ func (s *session) closes(code int, text string) {
 	select {
 	case got := <-s.closed:
 		s.sameError(got, code, text)
-	case <-time.After(patience):
+	case <-time.After(patience.Soon):
 		s.t.Fatalf("the channel stays open; want %d %s", code, text)
 	}
 	if hardError(code) {
@@ -126,16 +124,7 @@ func vhostOf(t testing.TB, raw string) string {
 // eventually waits for a condition.
 func (s *session) eventually(what string, is func() bool) {
 	s.t.Helper()
-	eventually(s.t, what, is)
-}
-
-func eventually(t testing.TB, what string, is func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !is(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not in time: %s", what)
-		}
-	}
+	patience.Eventually(s.t, what, is)
 }
 
 // queue declares a durable queue and returns its name.
@@ -188,7 +177,7 @@ func (s *session) confirmed(exchange, key string, message amqp.Publishing) bool 
 		return confirm.Acked()
 	case err := <-s.closed:
 		s.t.Fatalf("%q to %q by %q: %v", message.Body, exchange, key, err)
-	case <-time.After(patience):
+	case <-time.After(patience.Soon):
 		s.t.Fatalf("%q to %q by %q: no confirm", message.Body, exchange, key)
 	}
 	return false
@@ -251,7 +240,7 @@ func receive[T any](t testing.TB, from <-chan T) T {
 			t.Fatalf("the channel of %T is closed", got)
 		}
 		return got
-	case <-time.After(patience):
+	case <-time.After(patience.Soon):
 		var none T
 		t.Fatalf("nothing came: %T", none)
 		return none

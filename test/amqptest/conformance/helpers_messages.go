@@ -7,6 +7,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 const (
@@ -49,7 +51,7 @@ func (s *session) settled(confirm *amqp.DeferredConfirmation) bool {
 	s.t.Helper()
 	select {
 	case <-confirm.Done():
-	case <-time.After(patience):
+	case <-time.After(patience.Soon):
 		s.t.Fatal("no confirm")
 	}
 	return confirm.Acked()

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 var publishChecks = []check{
@@ -211,7 +213,7 @@ func publishMandatoryPlain(t *testing.T, target Target) {
 	s.ok(s.PublishWithContext(t.Context(), "", "nowhere", true, false, amqp.Publishing{}))
 	select {
 	case <-returns:
-	case <-time.After(patience):
+	case <-time.After(patience.Soon):
 		t.Error("not returned")
 	}
 }
@@ -270,7 +272,7 @@ func publishReturnsInOrder(t *testing.T, target Target) {
 			if r.MessageId != fmt.Sprint(i) {
 				t.Fatalf("return %d is of message %s", i, r.MessageId)
 			}
-		case <-time.After(patience):
+		case <-time.After(patience.Soon):
 			t.Fatal("no return")
 		}
 	}

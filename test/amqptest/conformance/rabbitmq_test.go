@@ -6,9 +6,9 @@ import (
 	"net/url"
 	"os"
 	"testing"
-	"time"
 
 	"github.com/warren-rpc/warren/test/amqptest/conformance"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
@@ -62,7 +62,7 @@ func must(t testing.TB, err error) {
 }
 
 func testContext(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience.Soon)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 // Frame types and the octet that ends each frame.
@@ -80,7 +82,7 @@ func connectWire(t testing.TB, raw string) *wire {
 }
 
 // patient bounds what follows by patience from now.
-func (w *wire) patient() { _ = w.conn.SetDeadline(time.Now().Add(patience)) }
+func (w *wire) patient() { _ = w.conn.SetDeadline(time.Now().Add(patience.Soon)) }
 
 // dialWire goes through the whole handshake, with a frame size of 8192 bytes, no
 // heartbeats and at most 10 channels.

@@ -18,12 +18,10 @@ import (
 	"github.com/warren-rpc/warren/store/boltstore"
 	"github.com/warren-rpc/warren/test/chaos/disk"
 	"github.com/warren-rpc/warren/test/chaos/proc"
+	"github.com/warren-rpc/warren/test/patience"
 )
 
-const (
-	within  = 30 * time.Second
-	envRole = "DISK_TEST_ROLE"
-)
+const envRole = "DISK_TEST_ROLE"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(envRole) != "" {
@@ -173,7 +171,7 @@ func TestStoreOnAStalledDiskWaitsAndLosesNothing(t *testing.T) {
 		if err != nil {
 			t.Errorf("after the disk has resumed: %v", err)
 		}
-	case <-time.After(within):
+	case <-time.After(patience.Soon):
 		t.Fatal("the claim still waits")
 	}
 }
@@ -188,7 +186,7 @@ func TestSlowDiskHoldsWritesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	var longest time.Duration
-	for i := 0; d.Pauses() < 5; i++ {
+	for late := time.Now().Add(patience.Soon); (d.Pauses() < 5 || longest < pause/2) && time.Now().Before(late); {
 		began := time.Now()
 		if err := write(d, "f", 5000); err != nil {
 			t.Fatal(err)
@@ -270,11 +268,7 @@ func TestNothingIsLeftOfAKilledTestThatHangsOnItsDisk(t *testing.T) {
 		t.Fatalf("%s is not mounted before the kill", path)
 	}
 	p.Kill() // comes back when the guard has ended the stop
-	for deadline := time.Now().Add(within); mounted(t, path) || exists(filepath.Dir(path)); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			break
-		}
-	}
+	patience.Eventually(t, "nothing is left", func() bool { return !mounted(t, path) && !exists(filepath.Dir(path)) })
 	wantGone(t, path)
 }
 

@@ -22,13 +22,11 @@ import (
 	"github.com/warren-rpc/warren/test/chaos/netns"
 	"github.com/warren-rpc/warren/test/chaos/proc"
 	"github.com/warren-rpc/warren/test/chaos/proxy"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
-const (
-	within  = 30 * time.Second
-	envRole = "NETNS_TEST_ROLE"
-)
+const envRole = "NETNS_TEST_ROLE"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(envRole) != "" {
@@ -89,7 +87,7 @@ func connected(t *testing.T, pair *netns.Pair) (a, b net.Conn) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), within)
+	ctx, cancel := context.WithTimeout(t.Context(), patience.Soon)
 	defer cancel()
 	if a, err = pair.A.Dial(ctx, "tcp", l.Addr().String()); err != nil {
 		t.Fatal(err)
@@ -103,12 +101,12 @@ func connected(t *testing.T, pair *netns.Pair) (a, b net.Conn) {
 	return a, b
 }
 
-func hears(t *testing.T, from, to net.Conn, patience time.Duration) bool {
+func hears(t *testing.T, from, to net.Conn, wait time.Duration) bool {
 	t.Helper()
 	if _, err := io.WriteString(from, "x"); err != nil {
 		t.Fatal(err) // a partition tells nobody
 	}
-	_ = to.SetReadDeadline(time.Now().Add(patience))
+	_ = to.SetReadDeadline(time.Now().Add(wait))
 	n, err := to.Read(make([]byte, 1))
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatal(err)
@@ -120,7 +118,7 @@ func TestPartitionLosesPacketsAndHealsWithoutLoss(t *testing.T) {
 	t.Parallel()
 	pair := newPair(t)
 	a, b := connected(t, pair)
-	if !hears(t, a, b, within) || !hears(t, b, a, within) {
+	if !hears(t, a, b, patience.Soon) || !hears(t, b, a, patience.Soon) {
 		t.Fatal("the wire does not carry")
 	}
 	for _, direction := range []netns.Direction{netns.Both, netns.AToB} {
@@ -135,7 +133,7 @@ func TestPartitionLosesPacketsAndHealsWithoutLoss(t *testing.T) {
 		if err := pair.Heal(direction); err != nil {
 			t.Fatal(err)
 		}
-		_ = b.SetReadDeadline(time.Now().Add(within))
+		_ = b.SetReadDeadline(time.Now().Add(patience.Soon))
 		if _, err := b.Read(make([]byte, 1)); err != nil { // retransmitted
 			t.Errorf("after healing: %v", err)
 		}
@@ -165,11 +163,11 @@ func TestOneDirectionAloneIsLost(t *testing.T) {
 		if _, err := way.from.WriteTo([]byte("x"), way.to.LocalAddr()); err != nil {
 			t.Fatal(err)
 		}
-		patience := within
+		wait := patience.Soon
 		if !way.arrives {
-			patience = 150 * time.Millisecond
+			wait = 150 * time.Millisecond
 		}
-		_ = way.to.SetReadDeadline(time.Now().Add(patience))
+		_ = way.to.SetReadDeadline(time.Now().Add(wait))
 		if n, _, err := way.to.ReadFrom(make([]byte, 1)); (n == 1) != way.arrives {
 			t.Errorf("from %s: %d bytes, %v; arrives is to be %v", way.from.LocalAddr(), n, err, way.arrives)
 		}
@@ -324,11 +322,11 @@ func TestClientSurvivesARealPartition(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	call := func(patience time.Duration) error {
-		_, err := c.Call(t.Context(), "echo", []byte("x"), client.Idempotent(), client.WithTimeout(patience))
+	call := func(timeout time.Duration) error {
+		_, err := c.Call(t.Context(), "echo", []byte("x"), client.Idempotent(), client.WithTimeout(timeout))
 		return err
 	}
-	if err := call(within); err != nil {
+	if err := call(patience.Soon); err != nil {
 		t.Fatal(err)
 	}
 	if err := pair.Partition(netns.Both); err != nil {
@@ -340,7 +338,7 @@ func TestClientSurvivesARealPartition(t *testing.T) {
 	if err := pair.Heal(netns.Both); err != nil {
 		t.Fatal(err)
 	}
-	if err := call(within); err != nil {
+	if err := call(patience.Soon); err != nil {
 		t.Errorf("after healing: %v", err)
 	}
 }

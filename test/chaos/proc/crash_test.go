@@ -16,6 +16,7 @@ import (
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/test/chaos/proc"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
@@ -124,9 +125,9 @@ func TestCallIsAnsweredThoughItsServerDiesAtAnyPoint(t *testing.T) {
 	t.Cleanup(func() { _ = c.Close() })
 
 	for _, point := range proc.Points()[3:] { // those of a server
-		eventually(t, "it is armed with "+point, func() bool { return p.Arm(t.Context(), proc.Plan(point)) == nil })
+		patience.Eventually(t, "it is armed with "+point, func() bool { return p.Arm(t.Context(), proc.Plan(point)) == nil })
 		reply, err := c.Call(t.Context(), "append", []byte(point),
-			client.WithCallID("call-"+point), client.Idempotent(), client.WithTimeout(within))
+			client.WithCallID("call-"+point), client.Idempotent(), client.WithTimeout(patience.Soon))
 		if err != nil || string(reply.Body) != point {
 			t.Fatalf("%s: reply %v, %v", point, reply, err)
 		}

@@ -23,6 +23,7 @@ import (
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/store/boltstore"
 	"github.com/warren-rpc/warren/test/chaos/proc"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
@@ -32,9 +33,6 @@ const (
 	envURL  = "PROC_TEST_URL"
 	envFile = "PROC_TEST_FILE"
 )
-
-// within bounds what should happen soon, on a machine that is busy.
-const within = 30 * time.Second
 
 func TestMain(m *testing.M) {
 	if role := os.Getenv(envRole); role != "" {
@@ -194,22 +192,13 @@ func start(t *testing.T, options proc.Options) *proc.Process {
 
 func wait(t *testing.T, p *proc.Process) proc.Exit {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), within)
+	ctx, cancel := context.WithTimeout(t.Context(), patience.Soon)
 	defer cancel()
 	exit, err := p.Wait(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return exit
-}
-
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(within); !condition(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", within, what)
-		}
-	}
 }
 
 // runs reports whether a process exists and is not a zombie.

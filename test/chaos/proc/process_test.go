@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren/test/chaos/proc"
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 func TestKilledProcessIsStartedAgain(t *testing.T) {
@@ -101,17 +102,19 @@ func TestFrozenProcessDoesNothingUntilThawed(t *testing.T) {
 	options := roleOptions("idle")
 	options.OnLine = func(string) { lines.Add(1) }
 	p := start(t, options)
-	eventually(t, "it speaks", func() bool { return lines.Load() > 3 })
+	patience.Eventually(t, "it speaks", func() bool { return lines.Load() > 3 })
 	if err := p.Freeze(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	before := int64(-1)
-	eventually(t, "what it had said is read", func() bool { // two looks alike, some time apart
+	same := 0
+	patience.Eventually(t, "what it had said is read", func() bool { // so it looks for a while
 		now := lines.Load()
-		same := now == before
-		before = now
-		time.Sleep(50 * time.Millisecond)
-		return same
+		if same++; now != before {
+			before, same = now, 0
+		}
+		time.Sleep(10 * time.Millisecond)
+		return same == 30
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
@@ -124,7 +127,7 @@ func TestFrozenProcessDoesNothingUntilThawed(t *testing.T) {
 	if err := p.Thaw(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "it speaks again", func() bool { return lines.Load() > before })
+	patience.Eventually(t, "it speaks again", func() bool { return lines.Load() > before })
 	if _, err := p.Sample(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -176,7 +179,7 @@ func TestClockStepsBothWays(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		eventually(t, "the clock is off by "+step.String(), func() bool { return <-said == "off "+step.String() })
+		patience.Eventually(t, "the clock is off by "+step.String(), func() bool { return <-said == "off "+step.String() })
 	}
 }
 
@@ -280,6 +283,6 @@ func TestNothingOutlivesAKilledTest(t *testing.T) {
 	}
 	_ = cmd.Process.Signal(syscall.SIGKILL)
 	for _, pid := range pids {
-		eventually(t, "process "+pid+" is gone", func() bool { return !runs(pid) })
+		patience.Eventually(t, "process "+pid+" is gone", func() bool { return !runs(pid) })
 	}
 }

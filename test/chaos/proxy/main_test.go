@@ -1,7 +1,6 @@
 package proxy_test
 
 import (
-	"context"
 	"io"
 	"log/slog"
 	"net"
@@ -12,13 +11,11 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/warren-rpc/warren/test/chaos/proxy"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
 func TestMain(m *testing.M) { os.Exit(rabbit.Main(m, func() error { return goleak.Find() })) }
-
-// within bounds what should happen soon, on a machine that is busy.
-const within = 30 * time.Second
 
 var silent = slog.New(slog.DiscardHandler)
 
@@ -46,10 +43,10 @@ func newPair(t *testing.T, options proxy.Options) *pair {
 		t.Fatal(err)
 	}
 	for _, c := range []net.Conn{client, target} {
-		_ = c.SetDeadline(time.Now().Add(within))
+		_ = c.SetDeadline(time.Now().Add(patience.Soon))
 		t.Cleanup(func() { _ = c.Close() })
 	}
-	eventually(t, "the connection is listed", func() bool { return len(p.Conns()) == 1 })
+	patience.Eventually(t, "the connection is listed", func() bool { return len(p.Conns()) == 1 })
 	return &pair{p, client.(*net.TCPConn), target.(*net.TCPConn), p.Conns()[0]} //nolint:errcheck // both are TCP
 }
 
@@ -61,19 +58,6 @@ func newProxy(t *testing.T, target string, options proxy.Options) *proxy.Proxy {
 	}
 	t.Cleanup(func() { _ = p.Close() })
 	return p
-}
-
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), within)
-	defer cancel()
-	for !condition() {
-		select {
-		case <-time.After(2 * time.Millisecond):
-		case <-ctx.Done():
-			t.Fatalf("not within %v: %s", within, what)
-		}
-	}
 }
 
 func send(t *testing.T, c net.Conn, text string) {
@@ -96,7 +80,7 @@ func wantText(t *testing.T, c net.Conn, text string) {
 func wantSilence(t *testing.T, c net.Conn) {
 	t.Helper()
 	_ = c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
-	defer func() { _ = c.SetReadDeadline(time.Now().Add(within)) }()
+	defer func() { _ = c.SetReadDeadline(time.Now().Add(patience.Soon)) }()
 	n, err := c.Read(make([]byte, 1))
 	if e, ok := err.(net.Error); n > 0 || !ok || !e.Timeout() { //nolint:errorlint // a read's own
 		t.Fatalf("read %d bytes, %v; want neither a byte nor an end", n, err)

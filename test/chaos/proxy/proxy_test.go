@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren/test/chaos/proxy"
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 func TestBytesAndEndsPassBothWays(t *testing.T) {
@@ -29,7 +30,7 @@ func TestBytesAndEndsPassBothWays(t *testing.T) {
 	send(t, p.target, "an answer")
 	wantText(t, p.client, "an answer")
 	_ = p.target.Close()
-	eventually(t, "the connection is over", func() bool { return p.proxy.Stats().Open == 0 })
+	patience.Eventually(t, "the connection is over", func() bool { return p.proxy.Stats().Open == 0 })
 	stats := p.proxy.Stats()
 	want := proxy.Stats{Accepted: 1, Forwarded: [2]int64{25, 9}}
 	if stats != want {
@@ -78,7 +79,7 @@ func TestHalfOpenTellsOneSideAlone(t *testing.T) {
 		send(t, p.client, "is anybody there?")
 		wantSilence(t, p.client)
 	}
-	eventually(t, "the bytes are dropped", func() bool { return p.proxy.Stats().Dropped[proxy.Up] == 3*17 })
+	patience.Eventually(t, "the bytes are dropped", func() bool { return p.proxy.Stats().Dropped[proxy.Up] == 3*17 })
 	p.conn.Cut(proxy.RST)
 	if _, err := p.client.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("after the cut the client reads %v; want a reset", err)
@@ -108,12 +109,10 @@ func TestStallHoldsNoMoreThanItsBuffer(t *testing.T) {
 	p.conn.Shape(proxy.Up, proxy.Shape{Stall: true})
 	// The kernel's buffers are bounded too: the writer must block in the end.
 	block := bytes.Repeat([]byte("x"), 1<<20)
-	_ = p.client.SetWriteDeadline(time.Now().Add(500 * time.Millisecond))
-	sent, err := 0, error(nil)
-	for err == nil && sent < 1<<30 {
-		var n int
-		n, err = p.client.Write(block)
-		sent += n
+	sent := 0
+	for n := 1; n > 0 && sent < 1<<30; sent += n {
+		_ = p.client.SetWriteDeadline(time.Now().Add(500 * time.Millisecond))
+		n, _ = p.client.Write(block)
 	}
 	if sent >= 1<<30 {
 		t.Fatal("a stalled proxy took a gigabyte")
@@ -136,7 +135,7 @@ func TestDropLosesOneDirectionAndEndsTheConnection(t *testing.T) {
 	wantSilence(t, p.client)
 	send(t, p.client, "heard")
 	wantText(t, p.target, "heard")
-	eventually(t, "the bytes are dropped", func() bool { return p.proxy.Stats().Dropped[proxy.Down] == 4 })
+	patience.Eventually(t, "the bytes are dropped", func() bool { return p.proxy.Stats().Dropped[proxy.Down] == 4 })
 	p.proxy.Shape(proxy.Down, proxy.Shape{})
 	if _, err := p.client.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("a connection with a hole reads %v; want a reset", err)

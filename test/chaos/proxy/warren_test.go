@@ -11,6 +11,7 @@ import (
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/test/chaos/proxy"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
@@ -45,10 +46,10 @@ func warrenThrough(t *testing.T) (*proxy.Proxy, *client.Client) {
 	return p, c
 }
 
-// call makes one idempotent call within the patience.
-func call(t *testing.T, c *client.Client, body string, patience time.Duration) error {
+// call makes one idempotent call.
+func call(t *testing.T, c *client.Client, body string, timeout time.Duration) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	reply, err := c.Call(ctx, "echo", []byte(body), client.Idempotent())
 	if err == nil && string(reply.Body) != body {
@@ -60,7 +61,7 @@ func call(t *testing.T, c *client.Client, body string, patience time.Duration) e
 func TestCallsAreAnsweredDespiteEveryKindOfFault(t *testing.T) {
 	t.Parallel()
 	p, c := warrenThrough(t)
-	if err := call(t, c, "first", within); err != nil {
+	if err := call(t, c, "first", patience.Soon); err != nil {
 		t.Fatal(err)
 	}
 	for _, kind := range proxy.Kinds {
@@ -70,7 +71,7 @@ func TestCallsAreAnsweredDespiteEveryKindOfFault(t *testing.T) {
 		ran := make(chan error, 1)
 		go func() { ran <- p.Run(t.Context(), fault, nil) }()
 		for i := 0; ; i++ {
-			if err := call(t, c, fmt.Sprint(kind, i), within); err != nil {
+			if err := call(t, c, fmt.Sprint(kind, i), patience.Soon); err != nil {
 				t.Errorf("during %v: %v", fault[0], err)
 			}
 			if len(ran) > 0 {
@@ -80,7 +81,7 @@ func TestCallsAreAnsweredDespiteEveryKindOfFault(t *testing.T) {
 		if err := <-ran; err != nil {
 			t.Error(err)
 		}
-		if err := call(t, c, "after", within); err != nil {
+		if err := call(t, c, "after", patience.Soon); err != nil {
 			t.Errorf("after %v: %v", fault[0], err)
 		}
 		switch kind {
@@ -96,16 +97,16 @@ func TestCallsAreAnsweredDespiteEveryKindOfFault(t *testing.T) {
 func TestACallThroughAStallEndsByItsDeadline(t *testing.T) {
 	t.Parallel()
 	p, c := warrenThrough(t)
-	if err := call(t, c, "first", within); err != nil {
+	if err := call(t, c, "first", patience.Soon); err != nil {
 		t.Fatal(err)
 	}
 	p.Shape(proxy.Down, proxy.Shape{Stall: true})
 	var e *warren.Error
-	if err := call(t, c, "stalled", 300*time.Millisecond); !errors.As(err, &e) || e.Outcome != warren.Unknown {
+	if err := call(t, c, "stalled", patience.Brief); !errors.As(err, &e) || e.Outcome != warren.Unknown {
 		t.Errorf("the error is %v; want one whose outcome is unknown", err)
 	}
 	p.Shape(proxy.Down, proxy.Shape{})
-	if err := call(t, c, "after", within); err != nil {
+	if err := call(t, c, "after", patience.Soon); err != nil {
 		t.Error(err)
 	}
 }

@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren/internal/amqp/codec"
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 // unhurried is what none of the large cases may take. On an idle core each takes
 // a second, and several with the race detector; what grows with the square takes
 // minutes.
-const unhurried = time.Minute
+var unhurried = patience.Soon
 
 func quickly(t *testing.T, run func(t *testing.T)) {
 	t.Helper()

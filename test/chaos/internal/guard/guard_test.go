@@ -6,9 +6,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 const envFile = "WARREN_GUARD_TEST_FILE"
@@ -61,12 +62,8 @@ func TestCleanupRunsWhenTheProcessIsKilled(t *testing.T) {
 	}
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		if _, err := os.Stat(file); os.IsNotExist(err) {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the cleanup has not run")
-		}
-	}
+	patience.Eventually(t, "the cleanup has run", func() bool {
+		_, err := os.Stat(file)
+		return os.IsNotExist(err)
+	})
 }
