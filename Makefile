@@ -8,6 +8,12 @@ GOVULNCHECK   := go run golang.org/x/vuln/cmd/govulncheck@v1.8.0
 
 FUZZTIME ?= 10s
 
+# By what all waits of the tests are multiplied: make test PATIENCE=4 where the tests get a quarter of what
+# they need; a whole number. A package that takes longer than the limit hangs.
+PATIENCE ?= 1
+export WARREN_PATIENCE := $(PATIENCE)
+LIMIT = $(shell expr 40 '*' $(PATIENCE))m
+
 # Go where its own instructions put it, and Debian's rabbitmq-server, for a PATH that names neither.
 export PATH := $(PATH):/usr/local/go/bin:/usr/sbin
 
@@ -25,16 +31,22 @@ help: ## List the targets
 demo: deps-broker ## Calls, kills and their count on one machine; installs a broker if there is none
 	@go run ./cmd/warren demo --rabbitmq $(ARGS)
 
+# The quick ones first.
+BROKERS := /test/(rabbit|e2e|interop|docs|bench|simulation|chaos|amqptest)|/cmd/
 .PHONY: test
 test: deps $(INTEROP_MODULES) ## go vet and every test, with the race detector and a real broker
+	@echo '== 1 of 3: go vet'
 	go vet $(ALL)
-	CGO_ENABLED=1 go test -race -vet=off -timeout 10m $(ALL)
+	@echo '== 2 of 3: the packages that need no broker'
+	CGO_ENABLED=1 go test -race -vet=off -timeout $(LIMIT) $$(go list $(ALL) | grep -Ev '$(BROKERS)')
+	@echo '== 3 of 3: the packages that start brokers; the longest take minutes'
+	CGO_ENABLED=1 go test -race -vet=off -timeout $(LIMIT) $$(go list $(ALL) | grep -E '$(BROKERS)')
 
 # What cannot be installed fails its own tests, with the command that gets it, and no others.
 .PHONY: test-interop
 test-interop: GO_ON := yes
 test-interop: deps $(INTEROP_MODULES) ## Every AMQP library as client and as server, and a table of what was found
-	cd test/interop && go test -count=1 -timeout 10m -run 'TestEvery|TestCallsOfAmqpTools' -args -results
+	cd test/interop && go test -count=1 -timeout $(LIMIT) -run 'TestEvery|TestCallsOfAmqpTools' -args -results
 
 .PHONY: bench
 bench: deps-broker ## Calls per second and latency, side by side with plain AMQP
@@ -50,7 +62,7 @@ fuzz: ## Each fuzz function for FUZZTIME (10s)
 
 .PHONY: cover
 cover: deps $(INTEROP_MODULES) ## Tests with statement coverage over all packages of this module, in cover.out
-	go test -vet=off -timeout 10m -coverpkg=./... -coverprofile=cover.out ./...
+	go test -vet=off -timeout $(LIMIT) -coverpkg=./... -coverprofile=cover.out ./...
 	@go tool cover -func=cover.out | tail -n 1
 
 # govulncheck needs the vulnerability database. Being unable to read it is no finding; all else that it
