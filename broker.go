@@ -30,14 +30,32 @@ const (
 // URL.
 type Broker struct {
 	// URLs are the addresses of one broker or of the nodes of one cluster:
-	// amqp://user:password@host:port/vhost, or amqps. They are tried in turn.
-	// At least one.
+	// amqp://user:password@host:port/vhost, or amqps. At least one. Each
+	// connection tries all of them in turn, in an order of its own that is drawn
+	// anew for each round, so that many clients spread over the nodes.
 	URLs []string
+	// InOrder has connections try the URLs as they stand: all go to the first
+	// that answers. Default: false.
+	InOrder bool
 	// TLS is used for amqps URLs. Nil: the system's roots, at least TLS 1.2,
-	// and the host of the URL as the server's name.
+	// and the host of the URL as the server's name. The configuration is cloned
+	// once; what changes meanwhile comes from its hooks, which are asked at each
+	// connection: GetClientCertificate for a certificate that is renewed,
+	// VerifyConnection for other roots. Several connections may ask at once.
 	TLS *tls.Config
 	// Auth is the SASL mechanism. Default: AuthPlain.
 	Auth Auth
+	// Credentials, if set, is asked for user and password at each attempt to
+	// connect, in place of what the URL says: for passwords that are changed and
+	// tokens that expire while the program runs. It may be called by several
+	// connections at once, and must return when its context ends, which is that
+	// of the attempt (see DialTimeout). If it fails the attempt has failed, and
+	// is made again after the usual pause; its error is logged, so it must not
+	// contain what is secret. A connection that stands is not asked for newer
+	// ones: RabbitMQ closes it if it minds, and the next one has them. A broker
+	// that refuses what it gave is asked again, with what it gives then. Not with
+	// AuthExternal.
+	Credentials func(ctx context.Context) (user, password string, err error)
 	// Heartbeat is the interval of heartbeats that is offered to the broker. A
 	// dead peer is noticed after one and a half. Default: 10 s; 1 s to 10 min.
 	Heartbeat time.Duration
@@ -113,6 +131,9 @@ func (b Broker) Validate() error {
 		if b.Auth == AuthExternal && scheme != "amqps" {
 			return fmt.Errorf("warren: Broker.URLs[%d]: AuthExternal needs the scheme amqps", i)
 		}
+	}
+	if b.Auth == AuthExternal && b.Credentials != nil {
+		return errors.New("warren: Broker.Credentials is set; with AuthExternal the certificate says who connects")
 	}
 	if b.Auth > AuthExternal {
 		return fmt.Errorf("warren: Broker.Auth is %d; it must be AuthPlain or AuthExternal", b.Auth)

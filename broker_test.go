@@ -1,6 +1,7 @@
 package warren_test
 
 import (
+	"context"
 	"crypto/tls"
 	"net/url"
 	"strings"
@@ -75,11 +76,15 @@ func TestBrokerNamesTheFieldThatIsWrong(t *testing.T) {
 		broker warren.Broker
 		field  string // empty: nothing is wrong
 	}{
-		"zero value":              {warren.Broker{URLs: nil}, "Broker.URLs "},
-		"no URL":                  {warren.Broker{URLs: []string{}}, "Broker.URLs "},
-		"external without TLS":    {warren.Broker{URLs: []string{"amqps://a", "amqp://b"}, Auth: warren.AuthExternal}, "Broker.URLs[1]"},
-		"external with TLS":       {warren.Broker{URLs: []string{"amqps://a"}, Auth: warren.AuthExternal}, ""},
-		"external in capitals":    {warren.Broker{URLs: []string{"AMQPS://a"}, Auth: warren.AuthExternal}, ""},
+		"zero value":           {warren.Broker{URLs: nil}, "Broker.URLs "},
+		"no URL":               {warren.Broker{URLs: []string{}}, "Broker.URLs "},
+		"external without TLS": {warren.Broker{URLs: []string{"amqps://a", "amqp://b"}, Auth: warren.AuthExternal}, "Broker.URLs[1]"},
+		"external with TLS":    {warren.Broker{URLs: []string{"amqps://a"}, Auth: warren.AuthExternal}, ""},
+		"external in capitals": {warren.Broker{URLs: []string{"AMQPS://a"}, Auth: warren.AuthExternal}, ""},
+		"external with Credentials": {warren.Broker{
+			URLs: []string{"amqps://a"}, Auth: warren.AuthExternal,
+			Credentials: func(context.Context) (string, string, error) { return "", "", nil },
+		}, "Broker.Credentials"},
 		"unknown Auth":            {valid(func(b *warren.Broker) { b.Auth = 2 }), "Broker.Auth"},
 		"heartbeat too short":     {valid(func(b *warren.Broker) { b.Heartbeat = time.Second - 1 }), "Broker.Heartbeat"},
 		"negative heartbeat":      {valid(func(b *warren.Broker) { b.Heartbeat = -1 }), "Broker.Heartbeat"},

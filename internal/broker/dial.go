@@ -28,6 +28,10 @@ func dial(ctx context.Context, settings *warren.Broker, rawURL, purpose string) 
 	defer cancel()
 	fail := func(err error) error { return fmt.Errorf("warren: connect to %s: %w", addr, err) }
 
+	auth, err := authentication(ctx, settings, uri)
+	if err != nil {
+		return nil, nil, fail(err)
+	}
 	conn, err := settings.Dial(ctx, "tcp", addr)
 	if err != nil {
 		return nil, nil, fail(err)
@@ -43,24 +47,31 @@ func dial(ctx context.Context, settings *warren.Broker, rawURL, purpose string) 
 	// The library's handshake reads and writes without deadlines.
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	sock := newSocket(conn, settings.Heartbeat+settings.Heartbeat/2)
+	properties := clientProperties(settings.Name, purpose)
 	connection, err := amqp.Open(sock, amqp.Config{
-		SASL:       []amqp.Authentication{authentication(settings.Auth, uri)},
+		SASL:       []amqp.Authentication{outspoken{auth, properties}},
 		Vhost:      uri.Vhost,
 		Heartbeat:  settings.Heartbeat,
 		FrameSize:  128 << 10,
 		Locale:     "en_US",
-		Properties: clientProperties(settings.Name, purpose),
+		Properties: properties,
 	})
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
 	}
 	if err != nil {
 		_ = sock.Close()
-		if ctx.Err() != nil {
+		cut := sock.readError()
+		switch {
+		case ctx.Err() != nil:
 			err = fmt.Errorf("%w (%w)", ctx.Err(), err)
+		case cut != nil && !isServers(err) && !errors.Is(err, amqp.ErrSASL):
+			// The library guesses at a wrong password or virtual host.
+			err = fmt.Errorf("the connection was closed during the handshake: %w", cut)
 		}
 		return nil, nil, fail(err)
 	}
+	connection.Config.SASL = nil // it holds the password
 	return connection, sock, nil
 }
 
@@ -75,11 +86,40 @@ func tlsConfig(config *tls.Config, host string) *tls.Config {
 	return config
 }
 
-func authentication(auth warren.Auth, uri amqp.URI) amqp.Authentication {
-	if auth == warren.AuthExternal {
-		return &amqp.ExternalAuth{}
+func authentication(ctx context.Context, settings *warren.Broker, uri amqp.URI) (amqp.Authentication, error) {
+	switch {
+	case settings.Auth == warren.AuthExternal:
+		return &amqp.ExternalAuth{}, nil
+	case settings.Credentials == nil:
+		return uri.PlainAuth(), nil
 	}
-	return uri.PlainAuth()
+	user, password, err := settings.Credentials(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("get credentials: %w", err)
+	}
+	return &amqp.PlainAuth{Username: user, Password: password}, nil
+}
+
+// outspoken is an authentication that asks the broker to say why it refuses. Without
+// that it closes the socket without a word, as whatever cuts a connection does. The
+// library fills in the capabilities itself, before it asks for the response.
+type outspoken struct {
+	amqp.Authentication
+	properties amqp.Table
+}
+
+// Response implements amqp.Authentication.
+func (o outspoken) Response() string {
+	if capabilities, ok := o.properties["capabilities"].(amqp.Table); ok {
+		capabilities["authentication_failure_close"] = true
+	}
+	return o.Authentication.Response()
+}
+
+// isServers reports whether err is what the broker has said.
+func isServers(err error) bool {
+	var e *amqp.Error
+	return errors.As(err, &e) && e.Server
 }
 
 func clientProperties(name, purpose string) amqp.Table {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -159,11 +160,52 @@ func TestAuthenticationIsWhatTheSettingsSay(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if a := authentication(warren.AuthPlain, uri); a.Mechanism()+" "+a.Response() != want {
-			t.Errorf("%s: %s %q", raw, a.Mechanism(), a.Response())
+		says := func(b warren.Broker) string {
+			a, err := authentication(t.Context(), &b, uri)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return a.Mechanism() + " " + a.Response()
 		}
-		if a := authentication(warren.AuthExternal, uri); a.Mechanism() != "EXTERNAL" || strings.Contains(a.Response(), "user") {
-			t.Errorf("%s: %s %q", raw, a.Mechanism(), a.Response())
+		if got := says(warren.Broker{}); got != want {
+			t.Errorf("%s: %q", raw, got)
+		}
+		if got := says(warren.Broker{Auth: warren.AuthExternal}); !strings.HasPrefix(got, "EXTERNAL") || strings.Contains(got, "user") {
+			t.Errorf("%s: %q", raw, got)
+		}
+		asked := func(context.Context) (string, string, error) { return "a", "b", nil }
+		if got := says(warren.Broker{Credentials: asked}); got != "PLAIN \x00a\x00b" {
+			t.Errorf("%s: %q", raw, got)
+		}
+	}
+}
+
+// All URLs are tried in each round, and without InOrder no URL is everybody's first.
+func TestURLsAreTriedInTurnAndSpread(t *testing.T) {
+	t.Parallel()
+	urls := []string{"a", "b", "c"}
+	firsts := map[string]int{}
+	for range 300 {
+		order := rotation{urls: slices.Clone(urls), shuffled: true}
+		for round := range 3 {
+			seen := []string{order.next(), order.next(), order.next()}
+			if round == 0 {
+				firsts[seen[0]]++
+			}
+			if slices.Sort(seen); !slices.Equal(seen, urls) {
+				t.Fatalf("a round of %v", seen)
+			}
+		}
+	}
+	for _, url := range urls {
+		if firsts[url] < 50 {
+			t.Errorf("%v of 300 begin with each", firsts)
+		}
+	}
+	ordered := rotation{urls: urls}
+	for i := range 7 {
+		if got := ordered.next(); got != urls[i%3] {
+			t.Errorf("the %d. in order is %s", i, got)
 		}
 	}
 }

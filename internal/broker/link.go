@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -114,10 +116,13 @@ func (l *Link) set(change func()) {
 
 func (l *Link) run(ctx context.Context) {
 	wait := reliability.FullJitter(reconnectFirst, reconnectMost)
-	for url, refusals := 0, 0; ; url++ {
-		conn, sock, err := dial(ctx, &l.settings, l.settings.URLs[url%len(l.settings.URLs)], l.purpose)
+	order := rotation{urls: slices.Clone(l.settings.URLs), shuffled: !l.settings.InOrder}
+	refusals := map[string]bool{}
+	for {
+		url := order.next()
+		conn, sock, err := dial(ctx, &l.settings, url, l.purpose)
 		if err == nil {
-			refusals = 0
+			clear(refusals)
 			began := time.Now()
 			var number int
 			l.set(func() { l.sessions++; number = l.sessions; l.lastErr = nil; l.refused = false })
@@ -131,12 +136,12 @@ func (l *Link) run(ctx context.Context) {
 				wait.Reset()
 			}
 		} else if ctx.Err() == nil {
-			if IsPermanent(err) {
-				refusals++
+			if IsPermanent(err) && l.settings.Credentials == nil {
+				refusals[url] = true
 			} else {
-				refusals = 0
+				clear(refusals)
 			}
-			l.set(func() { l.lastErr = err; l.refused = refusals >= len(l.settings.URLs) })
+			l.set(func() { l.lastErr = err; l.refused = len(refusals) >= len(l.settings.URLs) })
 			l.logger.Warn("cannot connect to the broker", "purpose", l.purpose, "error", err)
 		}
 		select {
@@ -145,6 +150,22 @@ func (l *Link) run(ctx context.Context) {
 		case <-time.After(wait.NextBackOff()):
 		}
 	}
+}
+
+// rotation goes through the URLs again and again: each once in a round.
+type rotation struct {
+	urls     []string
+	shuffled bool
+	at       int
+}
+
+func (r *rotation) next() string {
+	i := r.at % len(r.urls)
+	if i == 0 && r.shuffled {
+		rand.Shuffle(len(r.urls), func(i, j int) { r.urls[i], r.urls[j] = r.urls[j], r.urls[i] })
+	}
+	r.at++
+	return r.urls[i]
 }
 
 // serve runs the components on one session until it ends.

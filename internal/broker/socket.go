@@ -2,8 +2,11 @@ package broker
 
 import (
 	"bufio"
+	"errors"
+	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -34,6 +37,7 @@ type socket struct {
 	writeTill time.Time
 
 	readTill  time.Time // touched by the reader alone
+	readErr   atomic.Pointer[error]
 	timeout   time.Duration
 	closeOnce sync.Once
 }
@@ -58,11 +62,21 @@ func (r timedReader) Read(p []byte) (int, error) {
 	s.extend(&s.readTill, s.conn.SetReadDeadline)
 	n, err := s.conn.Read(p)
 	if err != nil {
+		s.readErr.CompareAndSwap(nil, &err)
 		// Free a writer that is stuck: while it holds the library's locks the
 		// library cannot shut down.
 		_ = s.Close()
 	}
 	return n, err
+}
+
+// readError returns why nothing more can be read, nil if that is not known or this
+// side has closed the connection.
+func (s *socket) readError() error {
+	if err := s.readErr.Load(); err != nil && !errors.Is(*err, net.ErrClosed) && !errors.Is(*err, io.ErrClosedPipe) {
+		return *err
+	}
+	return nil
 }
 
 // extend moves a deadline on when a quarter of it is used up, which spares most

@@ -51,6 +51,43 @@ func (n *Node) AddUser(ctx context.Context, user, password, vhost, configure, wr
 	return nil
 }
 
+// SetPassword changes the password of a user. Connections that stand are not closed.
+func (n *Node) SetPassword(ctx context.Context, user, password string) error {
+	_, err := n.control.eval(ctx, fmt.Sprintf(`ok = rabbit_auth_backend_internal:change_password(%s, %s, %s).`,
+		erlBinary(user), erlBinary(password), actor))
+	if err != nil {
+		return fmt.Errorf("rabbit: set the password of %q: %w", user, err)
+	}
+	return nil
+}
+
+// LimitVHost sets the limits of a virtual host, for example {"max-queues": 3}, in
+// place of those that it has.
+func (n *Node) LimitVHost(ctx context.Context, vhost string, limits map[string]int) error {
+	definition, err := json.Marshal(limits)
+	if err == nil {
+		_, err = n.control.eval(ctx, fmt.Sprintf(`ok = rabbit_vhost_limit:parse_set(%s, %s, %s).`,
+			erlBinary(vhost), erlBinary(string(definition)), actor))
+	}
+	if err != nil {
+		return fmt.Errorf("rabbit: limit virtual host %q: %w", vhost, err)
+	}
+	return nil
+}
+
+// LimitUser sets the limits of a user, for example {"max-channels": 3}.
+func (n *Node) LimitUser(ctx context.Context, user string, limits map[string]int) error {
+	definition, err := json.Marshal(limits)
+	if err == nil {
+		_, err = n.control.eval(ctx, fmt.Sprintf(`ok = rabbit_auth_backend_internal:set_user_limits(%s, %s, %s).`,
+			erlBinary(user), erlBinary(string(definition)), actor))
+	}
+	if err != nil {
+		return fmt.Errorf("rabbit: limit user %q: %w", user, err)
+	}
+	return nil
+}
+
 // URLAs is the address of a virtual host with a user's credentials. It asks
 // nothing of the broker: neither need exist.
 func (n *Node) URLAs(user, password, vhost string) string {
