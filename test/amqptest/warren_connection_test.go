@@ -254,7 +254,7 @@ func TestClosedChannelIsReplaced(t *testing.T) {
 	t.Run("access refused", func(t *testing.T) {
 		inWorld(t, func(w *world) {
 			w.meets(requests, amqptest.CloseChannel(403, byFault))
-			w.fails(warren.CodePermissionDenied, warren.ReasonNotPermitted, warren.Unknown)
+			w.fails(warren.CodePermissionDenied, warren.ReasonNotPermitted, warren.NotExecuted)
 			w.ran(0, 0)
 			w.settles()
 		})
