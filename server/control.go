@@ -20,8 +20,15 @@ func (s *Server) newControl(m *method) *broker.Consumer {
 	declarer := &broker.Declarer{Logger: s.cfg.Logger, Queue: broker.Queue{
 		Name: wire.ControlQueue(m.Name), Type: broker.Classic, Durable: true,
 	}}
+	declare := func(session *broker.Session) (string, error) {
+		// What another server's store knows is not told by this one's.
+		if err := m.owner.hold(session); err != nil {
+			return "", err
+		}
+		return declarer.Declare(session)
+	}
 	return broker.NewConsumer(broker.ConsumerConfig{
-		Name: m.Name + ", control", Declare: declarer.Declare, Prefetch: 2 * controlWorkers, Workers: controlWorkers,
+		Name: m.Name + ", control", Prefetch: 2 * controlWorkers, Workers: controlWorkers, Declare: declare,
 		Handle: func(d broker.Delivery) { s.serveControl(m, d) }, Logger: s.cfg.Logger,
 	})
 }

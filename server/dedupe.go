@@ -73,6 +73,13 @@ type Dedupe struct {
 	// alive without a sign of life; it gives three in that time. Default: 3 s; 300 ms
 	// to 5 min. It should be shorter than the deadlines of calls.
 	Lease time.Duration
+	// Replaces is the ID of the store whose place Config.Store takes: the broker keeps
+	// which store remembers the method's calls, and a server that has another one does
+	// not serve the method, as it would begin again what was begun. If the broker names
+	// the store with this ID, it names Config.Store from then on; what the other one
+	// remembers counts no more. `warren store adopt` does the same without a change of
+	// the program. Stop the servers that have the other store before. Default: none.
+	Replaces string
 	// Park is how many attempts of a call may begin and not end before it is parked:
 	// moved to the queue NAME.dead and answered as internal/poisoned. The last
 	// attempt runs while no other handler does, so that what kills the server takes

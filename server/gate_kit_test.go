@@ -128,6 +128,12 @@ func shared(r *rig.Rig, d *memstore.Data) *testStore {
 	return openTestStore(r, memstore.Open(d, memstore.Options{}), store.Traits{Durable: true, Shared: true})
 }
 
+// moved opens a handle on data that others have had: a file of one process's, which
+// goes from one to the next.
+func moved(r *rig.Rig, d *memstore.Data) *testStore {
+	return openTestStore(r, memstore.Open(d, memstore.Options{}), store.Traits{Durable: true})
+}
+
 func openTestStore(r *rig.Rig, s *memstore.Store, traits store.Traits) *testStore {
 	r.T.Cleanup(func() { _ = s.Close() })
 	return &testStore{

@@ -2,46 +2,80 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
 
 	"github.com/warren-rpc/warren/internal/broker"
+	"github.com/warren-rpc/warren/internal/wire"
 )
 
-// owner makes this server the one that serves a method, by a queue that one
-// connection can have: its store would not know of calls that another has handled.
-// It is a component of the link that consumes.
+// owner makes this server one that may serve a method: it has the store that
+// remembers the method's calls and, if that is its own process's, a queue that one
+// connection can have. It is a component of the link that consumes.
 type owner struct {
 	method string
+	alone  bool    // the store is this process's
+	memory *memory // nil if the store forgets with its process
 	logger *slog.Logger
-	held   atomic.Pointer[broker.Session] // the last that has had the queue
+	held   atomic.Pointer[broker.Session] // the last on which the method was this server's
 }
 
-// ownerLook is how often the queue is declared again. One that is gone is told by
+func (s *Server) newOwner(m *Method) *owner {
+	traits := s.cfg.Store.Traits()
+	o := &owner{method: m.Name, alone: !traits.Shared, logger: s.cfg.Logger}
+	if traits.Durable {
+		o.memory = &memory{method: m.Name, store: s.cfg.Store.Identity(), replaces: m.Dedupe.Replaces, logger: s.cfg.Logger}
+	}
+	return o
+}
+
+// ownerLook is how often the queues are declared again. One that is gone is told by
 // nobody, while the connection that had it lives on: somebody has deleted it, its
 // node was another one and is down, or a cluster that cleans up after a node took it
 // for that node's.
 const ownerLook = 5 * time.Second
 
-// hold has the queue, or fails.
+// hold makes the method this server's, or fails. The memory comes last: what it says
+// may change until nobody else has the method.
 func (o *owner) hold(session *broker.Session) error {
-	queue := broker.Queue{Name: "warren.owner." + o.method, Type: broker.Classic, Exclusive: true}
-	if _, err := (&broker.Declarer{Queue: queue, Logger: o.logger}).Declare(session); err != nil {
-		if broker.IsLocked(err) {
-			return fmt.Errorf("warren: another server of %s has a store of its own, and this one cannot know what that remembers: "+
-				"share a store, or stop the other: %w", o.method, err)
+	if o.alone {
+		if err := o.take(session); err != nil {
+			return err
 		}
-		return err
+	}
+	if o.memory != nil {
+		if err := o.memory.claim(session); err != nil {
+			return err
+		}
 	}
 	o.held.Store(session)
 	return nil
 }
 
-// Serve implements broker.Component: it sees to it that the queue stays this
-// server's, and ends the session if another has taken it, for the method must not
-// be served any more.
+// take has the queue of the one server, or fails. A server that could not serve if
+// it had the queue is told so at once.
+func (o *owner) take(session *broker.Session) error {
+	queue := broker.Queue{Name: wire.OwnerQueue(o.method), Type: broker.Classic, Exclusive: true, Sealed: true}
+	err := queue.Declare(session)
+	if !broker.IsLocked(err) {
+		return err
+	}
+	if o.memory != nil {
+		if foreign, ok := errors.AsType[*foreignMemory](o.memory.look(session)); ok && foreign.expected.ID != o.memory.replaces {
+			return foreign
+		}
+	}
+	return fmt.Errorf("warren: another connection has the queue %s, or it is not exclusive. As a rule it is that of another server of %s "+
+		"with a store of its own: share a store, or stop the other. `rabbitmqctl list_queues name owner_pid` and "+
+		"`list_connections pid user peer_host name` tell whose it is: %w", queue.Name, o.method, err)
+}
+
+// Serve implements broker.Component: it sees to it that the method stays this
+// server's, and ends the session if it is another's, for it must not be served any
+// more.
 func (o *owner) Serve(ctx context.Context, session *broker.Session) {
 	look := time.NewTicker(ownerLook)
 	defer look.Stop()
@@ -57,9 +91,10 @@ func (o *owner) Serve(ctx context.Context, session *broker.Session) {
 			continue // not yet: the consumer tries
 		}
 		err := o.hold(session)
+		_, foreign := errors.AsType[*foreignMemory](err)
 		switch {
 		case err == nil || session.Err() != nil:
-		case broker.IsLocked(err):
+		case broker.IsLocked(err) || foreign:
 			o.logger.Error("the method is another server's now", "method", o.method, "error", err)
 			session.Kill(err)
 		default:

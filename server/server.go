@@ -60,7 +60,7 @@ type method struct {
 	lines    *lines      // nil without admission
 	kill     *killSwitch // nil without
 	gate     *gate       // nil without records
-	owner    *owner      // nil if the records are those of all servers
+	owner    *owner      // nil without records
 	dead     *broker.Declarer
 }
 
@@ -130,8 +130,8 @@ func (s *Server) register(m Method, t transactor, p prepare) error {
 	}
 	reg.handler = warren.Chain(warren.Chain(reg.innermost(p), m.Interceptors...), s.cfg.Interceptors...)
 	reg.dead = s.newDead(&m)
-	if reg.gate != nil && !s.cfg.Store.Traits().Shared {
-		reg.owner = &owner{method: m.Name, logger: s.cfg.Logger}
+	if reg.gate != nil {
+		reg.owner = s.newOwner(&m)
 		s.consuming.Add(reg.owner)
 	}
 	own := &broker.Declarer{Queue: m.queue(), Logger: s.cfg.Logger}

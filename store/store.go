@@ -63,6 +63,10 @@ type Store interface {
 	// opened.
 	Owner() string
 
+	// Identity tells this store from all others. It stays the same for as long as its
+	// data live, whoever opens them, and a copy of the data has it too.
+	Identity() Identity
+
 	// Traits says what this store can promise.
 	Traits() Traits
 
@@ -116,6 +120,31 @@ type Transactional[Tx any] interface {
 	// with one writer has all others wait. A panic of fn is rolled back and
 	// propagated.
 	Transact(ctx context.Context, key Key, token uint64, retention time.Duration, fn func(tx Tx) (Result, error)) error
+}
+
+// Identity is which store this is: what calls of a method have done is remembered in
+// one, and the others know nothing of it.
+type Identity struct {
+	// ID is drawn at random when the store is made: 1 to 32 letters and digits. Those of all
+	// stores that a method may ever have differ.
+	ID string
+	// Created is when the store was made, as in [Stats].
+	Created time.Time
+	// Place is where the data are, for people: the path of a file. It may change, and
+	// may be empty.
+	Place string
+}
+
+// String describes the store in a line.
+func (i Identity) String() string {
+	s := "store " + i.ID
+	if !i.Created.IsZero() {
+		s += " of " + i.Created.UTC().Format(time.RFC3339)
+	}
+	if i.Place != "" {
+		s += " (" + i.Place + ")"
+	}
+	return s
 }
 
 // Traits are what a store can promise.

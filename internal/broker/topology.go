@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,6 +33,12 @@ type Queue struct {
 	Exclusive bool
 	// Expires deletes the queue after it had no consumer for so long; 0 never.
 	Expires time.Duration
+	// Sealed queues take no messages: what counts is that they are there. A quorum
+	// queue may take the first.
+	Sealed bool
+	// Label is kept with a sealed queue, and whoever declares it with another one is
+	// refused: see [OtherLabel].
+	Label string
 }
 
 func (q *Queue) args() amqp.Table {
@@ -42,7 +49,44 @@ func (q *Queue) args() amqp.Table {
 	if q.Expires > 0 {
 		args["x-expires"] = q.Expires.Milliseconds()
 	}
+	if q.Sealed {
+		args["x-max-length"] = int64(0)
+		args["x-overflow"] = "reject-publish"
+	}
+	if q.Label != "" {
+		// The one argument with a text of one's own that RabbitMQ compares. It is where
+		// dead messages would go, and a sealed queue has none.
+		args["x-dead-letter-exchange"] = ""
+		args[labelArgument] = q.Label
+	}
 	return args
+}
+
+const labelArgument = "x-dead-letter-routing-key"
+
+// Declare makes the queue exist exactly so: one that is there and is not the same is
+// an error.
+func (q *Queue) Declare(s *Session) error {
+	err := onChannel(s, func(ch *amqp.Channel) error {
+		_, err := ch.QueueDeclare(q.Name, q.Durable || q.Type == Quorum, false, q.Exclusive, false, q.args())
+		return err
+	})
+	if err != nil {
+		err = fmt.Errorf("declare queue %s: %w", q.Name, cure(s, q.Name, err))
+	}
+	return err
+}
+
+// OtherLabel reports whether a queue was not declared because it has another label,
+// and returns that: as much of it as the broker tells.
+func OtherLabel(err error) (label string, other bool) {
+	var refusal *amqp.Error
+	if !errors.As(err, &refusal) || !strings.Contains(refusal.Reason, "inequivalent arg '"+labelArgument+"'") {
+		return "", false
+	}
+	_, label, _ = strings.Cut(refusal.Reason, " but current is '")
+	label, _, _ = strings.Cut(label, "'")
+	return label, true
 }
 
 // Declarer declares one queue, as often as sessions ask for it.
@@ -70,15 +114,9 @@ func (d *Declarer) Declare(s *Session) (string, error) {
 
 func (d *Declarer) declare(s *Session) error {
 	q := &d.Queue
-	err := onChannel(s, func(ch *amqp.Channel) error {
-		_, err := ch.QueueDeclare(q.Name, q.Durable || q.Type == Quorum, false, q.Exclusive, false, q.args())
-		return err
-	})
+	err := q.Declare(s)
 	var refusal *amqp.Error
 	if !errors.As(err, &refusal) || refusal.Code != amqp.PreconditionFailed {
-		if err != nil {
-			err = fmt.Errorf("declare queue %s: %w", q.Name, cure(s, q.Name, err))
-		}
 		return err
 	}
 	if err := inspect(s, q.Name); err != nil {

@@ -3,9 +3,6 @@ package boltstore
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
-	"os"
 
 	"go.etcd.io/bbolt"
 
@@ -54,20 +51,6 @@ func Check(ctx context.Context, path string) (Report, error) {
 		err = nil
 	}
 	return report, err
-}
-
-// exists returns an error if there is no file that could be a store.
-func exists(path string) error {
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return &store.UnavailableError{Op: "open", Cause: err}
-	case !info.Mode().IsRegular():
-		return fmt.Errorf("boltstore: %s is not a file, but %v", path, info.Mode().Type())
-	case info.Size() == 0:
-		return &store.UnavailableError{Op: "open", Cause: &fs.PathError{Op: "read", Path: path, Err: errors.New("the file is empty")}}
-	}
-	return nil
 }
 
 func check(ctx context.Context, path string, report *Report) (err error) {

@@ -34,8 +34,8 @@ import (
 // first time, is deleted, or moves to another minute. BenchmarkLayouts compares.
 
 // version is the format of files that this package writes and reads. Files of format
-// 1, which had no journal, were never released.
-const version = 2
+// 1, which had no journal, and of 2, which had no ID, were never released.
+const version = 3
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -236,6 +236,7 @@ const states = int(store.Tombstone) + 1
 // owner has ended for interrupted, so that each opening of the file corrects two
 // numbers and no record.
 type head struct {
+	id      [8]byte // drawn when the file was made
 	created time.Time
 	epoch   uint64
 	// floor is the highest token of all records that were forgotten. Tokens of new
@@ -247,7 +248,7 @@ type head struct {
 }
 
 func (h *head) encode() []byte {
-	b := binary.BigEndian.AppendUint32(make([]byte, 0, 4+(5+states)*binary.MaxVarintLen64+4), version)
+	b := binary.BigEndian.AppendUint32(make([]byte, 0, 4+(5+states)*binary.MaxVarintLen64+len(h.id)+4), version)
 	b = binary.AppendVarint(b, h.created.UnixNano())
 	b = binary.AppendUvarint(b, h.epoch)
 	b = binary.AppendUvarint(b, h.floor)
@@ -256,6 +257,7 @@ func (h *head) encode() []byte {
 	}
 	b = binary.AppendUvarint(b, h.first)
 	b = binary.AppendUvarint(b, h.next)
+	b = append(b, h.id[:]...)
 	return binary.BigEndian.AppendUint32(b, sum(headKey, b))
 }
 
@@ -275,6 +277,7 @@ func decodeHead(b []byte) (h head, have int, err error) {
 		h.counts[i] = d.uvarint()
 	}
 	h.first, h.next = d.uvarint(), d.uvarint()
+	copy(h.id[:], d.take(len(h.id)))
 	if d.bad || h.first > h.next {
 		return h, have, errors.New("it is not a head")
 	}

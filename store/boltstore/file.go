@@ -23,9 +23,10 @@ type file struct {
 	stuck atomic.Bool
 }
 
-// open is bbolt's way to the file, and keeps the handle.
+// open is bbolt's way to the file, and keeps the handle. It makes none: bbolt would
+// take for new what was there a moment ago.
 func (f *file) open(name string, flag int, mode os.FileMode) (*os.File, error) {
-	h, err := os.OpenFile(name, flag, mode) //nolint:gosec // the path is the caller's
+	h, err := os.OpenFile(name, flag&^os.O_CREATE, mode) //nolint:gosec // the path is the caller's
 	if err == nil {
 		f.f.Store(h)
 	}

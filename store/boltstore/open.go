@@ -1,11 +1,10 @@
 package boltstore
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -19,7 +18,7 @@ import (
 const lockWait = 500 * time.Millisecond
 
 // Open opens the store in the file at path, and makes the file, with the mode 0600,
-// if there is none or it is empty. It begins a new epoch: what is in progress is
+// if there is none. A file without a byte in it is damaged. Open begins a new epoch: what is in progress is
 // Interrupted from here on.
 //
 // Errors are *store.HeldError if it is open already, here or in another process;
@@ -49,60 +48,6 @@ func Open(path string, opts Options) (*Store, error) {
 		s.runner.Go(s.sweepEvery)
 	}
 	return s, nil
-}
-
-// prepare makes sure that there is a file, and that it is a store or empty.
-func prepare(path string) error {
-	info, err := os.Stat(path) //nolint:gosec // the path is the caller's
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		if err := create(path); err != nil {
-			return &store.UnavailableError{Op: "open", Cause: err}
-		}
-		return nil
-	case err != nil:
-		return &store.UnavailableError{Op: "open", Cause: err}
-	case !info.Mode().IsRegular():
-		return fmt.Errorf("boltstore: %s is not a file, but %v", path, info.Mode().Type())
-	case info.Size() == 0:
-		return nil
-	}
-	return inspect(path)
-}
-
-// create makes an empty database under another name and then gives it its own, so
-// that a crash leaves all or nothing of it. If another process was quicker, its
-// file is the one.
-func create(path string) (err error) {
-	dir := filepath.Dir(path)
-	temporary, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*.new") // with the mode 0600
-	if err != nil {
-		return err
-	}
-	name := temporary.Name()
-	defer func() { err = errors.Join(err, os.Remove(name)) }() //nolint:gosec // it was made here
-	if err := temporary.Close(); err != nil {
-		return err
-	}
-	db, err := bbolt.Open(name, 0o600, nil)
-	if err != nil {
-		return err
-	}
-	if err := db.Close(); err != nil {
-		return err
-	}
-	if err := os.Link(name, path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return syncDir(dir)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // the path is the caller's
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // openDB opens bbolt's database. The errors are those of Open. The free list is an array:
@@ -250,6 +195,7 @@ func enter(tx *bbolt.Tx, path string, opts Options) (h head, known *journal, err
 	}
 	if tx.Bucket(bucketKey) == nil {
 		h.created = opts.Now().UTC().Round(0)
+		_, _ = rand.Read(h.id[:]) // it never fails
 		err = createTable(tx)
 	} else {
 		h, _, err = decodeHead(tx.Bucket(bucketKey).Get(headKey))

@@ -34,19 +34,14 @@ func TestFileIsMadeForItsOwnerAlone(t *testing.T) {
 	}
 }
 
-func TestEmptyFileAndEmptyDatabaseAreNewStores(t *testing.T) {
+func TestEmptyDatabaseIsANewStore(t *testing.T) {
 	t.Parallel()
-	empty, database := newPath(t), newPath(t)
-	if err := os.WriteFile(empty, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	makeDatabase(t, database, func(*bbolt.Tx) error { return nil })
-	for _, path := range []string{empty, database} {
-		s := open(t, path, Options{})
-		complete(t, s, must(t, s, numbered(1)))
-		if s.Owner() != "epoch 1" {
-			t.Errorf("the owner is %q", s.Owner())
-		}
+	path := newPath(t)
+	makeDatabase(t, path, func(*bbolt.Tx) error { return nil })
+	s := open(t, path, Options{})
+	complete(t, s, must(t, s, numbered(1)))
+	if s.Owner() != "epoch 1" {
+		t.Errorf("the owner is %q", s.Owner())
 	}
 }
 
@@ -82,6 +77,11 @@ func TestWhatIsNotAStoreIsRefusedAndLeftAlone(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, func(err error) bool { return strings.Contains(err.Error(), "is not a file") }},
+		{"an empty file", func(path string) {
+			if err := os.WriteFile(path, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, func(err error) bool { return errors.As(err, &corrupt) && strings.Contains(err.Error(), "it is empty") }},
 		{"text", func(path string) {
 			if err := os.WriteFile(path, []byte(strings.Repeat("a letter to the editor\n", 1000)), 0o600); err != nil {
 				t.Fatal(err)

@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"sync"
@@ -49,6 +50,11 @@ type Store struct {
 	closeErr error
 }
 
+// identity is the store's whose head this is.
+func (h *head) identity(path string) store.Identity {
+	return store.Identity{ID: hex.EncodeToString(h.id[:]), Created: h.created, Place: path}
+}
+
 // publish makes a commit the last one that is known, with the head that it has
 // written.
 func (s *Store) publish(h head, txid uint64) {
@@ -76,6 +82,9 @@ func (s *Store) used() int64 {
 
 // Owner implements store.Store: "epoch 7" for the seventh opening of the file.
 func (s *Store) Owner() string { return owner(s.epoch) }
+
+// Identity implements store.Store.
+func (s *Store) Identity() store.Identity { return s.head.Load().identity(s.path) }
 
 // Traits implements store.Store.
 func (s *Store) Traits() store.Traits { return store.Traits{Durable: true} }

@@ -2,6 +2,7 @@ package memstore
 
 import (
 	"context"
+	"crypto/rand"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 // concurrently too. It must not be copied after that.
 type Data struct {
 	once    sync.Once
+	id      string
 	created time.Time
 
 	mu sync.Mutex
@@ -31,7 +33,7 @@ type Data struct {
 
 func (d *Data) init(now func() time.Time) {
 	d.once.Do(func() {
-		d.created = now()
+		d.id, d.created = rand.Text()[:16], now()
 		d.records = make(map[store.Key]*store.Record)
 		d.values = make(map[string][]byte)
 	})

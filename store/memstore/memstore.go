@@ -295,6 +295,11 @@ func (s *Store) Stats(ctx context.Context) (stats store.Stats, err error) {
 // Owner implements [store.Store].
 func (s *Store) Owner() string { return s.owner }
 
+// Identity implements [store.Store]: that of the data.
+func (s *Store) Identity() store.Identity {
+	return store.Identity{ID: s.data.id, Created: s.data.created, Place: "memory"}
+}
+
 // Traits implements [store.Store]. A store is not durable, and shared if [Open] made
 // it.
 func (s *Store) Traits() store.Traits { return store.Traits{Shared: s.shared} }

@@ -2,6 +2,7 @@ package storetest_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"time"
 
@@ -215,6 +216,12 @@ var claimMutants = map[string]breakage{
 			}
 			return m.Store.Complete(ctx, key, token, r, retention)
 		}
+	}},
+	"is another store each time": {"IdentityStays", func(m *mutant) {
+		m.identity = func() store.Identity { return store.Identity{ID: rand.Text(), Created: m.Store.Identity().Created} }
+	}},
+	"is the same store as all": {"IdentityStays", func(m *mutant) {
+		m.identity = func() store.Identity { return store.Identity{ID: "me", Created: m.Store.Identity().Created} }
 	}},
 	"has one name for ever": {"OwnerIsNew", func(m *mutant) {
 		m.owner = func() string { return "me" }

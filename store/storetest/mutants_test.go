@@ -40,6 +40,7 @@ type mutant struct {
 	sweep    func(ctx context.Context) (int, error)
 	stats    func(ctx context.Context) (store.Stats, error)
 	owner    func() string
+	identity func() store.Identity
 	traits   func() store.Traits
 	close    func() error
 }
@@ -115,6 +116,13 @@ func (m *mutant) Owner() string {
 		return m.owner()
 	}
 	return m.Store.Owner()
+}
+
+func (m *mutant) Identity() store.Identity {
+	if m.identity != nil {
+		return m.identity()
+	}
+	return m.Store.Identity()
 }
 
 func (m *mutant) Traits() store.Traits {

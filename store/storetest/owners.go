@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"regexp"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +23,8 @@ var ownerGroups = []group{
 		sentence: "A store without leases does nothing but check the token. Only the end of its process makes an owner dead."},
 	{name: "OwnerIsNew", run: ownerIsNew,
 		sentence: "Owner is who this store's claims belong to: another each time that a store is opened."},
+	{name: "IdentityStays", run: identityStays,
+		sentence: "Identity tells this store from all others. It stays the same for as long as its data live."},
 	{name: "ReopenEndsOwners", run: reopenEndsOwners,
 		sentence: "What is in progress with a dead owner is returned as Interrupted; the next claim has the next token."},
 	{name: "ReopenKeeps", run: reopenKeeps,
@@ -172,6 +175,25 @@ func ownerIsNew(e *env) {
 		}
 		seen[owner] = true
 		e.reopen()
+	}
+}
+
+var storeID = regexp.MustCompile(`^[A-Za-z0-9]{1,32}$`)
+
+func identityStays(e *env) {
+	id := e.store.Identity()
+	if !storeID.MatchString(id.ID) || !near(id.Created, e.stats().Created) {
+		e.Errorf("the store is %+v, and was made at %v", id, e.stats().Created)
+	}
+	e.win(claimOf(e.key()))
+	e.clock.move(time.Hour)
+	e.reopen()
+	if again := e.store.Identity(); again.ID != id.ID || !near(again.Created, id.Created) {
+		e.Errorf("opened again, the store is %+v; it was %+v", again, id)
+	}
+	other := newEnv(e.tb, e.open, e.f, e.options)
+	if other.store.Identity().ID == id.ID {
+		e.Errorf("two stores have the ID %s", id.ID)
 	}
 }
 
