@@ -25,12 +25,8 @@ type memory struct {
 	logger   *slog.Logger
 }
 
-// queue is the memory as the broker keeps it.
 func (m *memory) queue() *broker.Queue {
-	return &broker.Queue{
-		Name: wire.MemoryQueue(m.method), Type: broker.Quorum, Sealed: true,
-		Label: wire.EncodeMemory(m.store.ID, m.store.Created),
-	}
+	return broker.LabelledQueue(wire.MemoryQueue(m.method), wire.EncodeMemory(m.store.ID, m.store.Created))
 }
 
 // claim makes the store the one that remembers the method, or fails if that is
@@ -65,9 +61,8 @@ func (m *memory) check(session *broker.Session) error {
 	if !other {
 		return err
 	}
-	foreign := &foreignMemory{method: m.method, have: m.store, refusal: err}
-	foreign.expected.ID, foreign.expected.Created = wire.DecodeMemory(label)
-	return foreign
+	id, created := wire.DecodeMemory(label)
+	return &foreignMemory{method: m.method, expected: store.Identity{ID: id, Created: created}, have: m.store, refusal: err}
 }
 
 // foreignMemory is why a server does not serve a method: another store remembers what

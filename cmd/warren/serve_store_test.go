@@ -8,9 +8,9 @@ import (
 
 func TestServedCounterCountsEachCallOnce(t *testing.T) {
 	t.Parallel()
-	b, object := started(t, "broker", "--listen", "127.0.0.1:0")
-	at, _ := object["url"].(string)
 	for _, mode := range []string{"at-least-once", "at-most-once", "transactional"} {
+		b, object := started(t, "broker", "--listen", "127.0.0.1:0")
+		at, _ := object["url"].(string)
 		file := filepath.Join(t.TempDir(), "calls.db")
 		call := func(id, body string, code int) map[string]any {
 			return invoke(t, at, "call", "--json", "--id", id, "sample.count", body).want(t, code).object(t)
@@ -41,7 +41,7 @@ func TestServedCounterCountsEachCallOnce(t *testing.T) {
 		second.wantLine(t)
 		send(t, s, syscall.SIGTERM)
 		s.wait(t).want(t, 0)
+		send(t, b, syscall.SIGTERM)
+		b.wait(t).want(t, 0)
 	}
-	send(t, b, syscall.SIGTERM)
-	b.wait(t).want(t, 0)
 }

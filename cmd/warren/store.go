@@ -15,7 +15,8 @@ import (
 )
 
 const storeDescription = `A server with a store in a file remembers there which calls it has begun, and how
-they ended. These commands read such a file, and compact it. The file must not be
+they ended. These commands read such a file, compact it, and make it the memory of
+methods in the place of another. The file must not be
 open: a server has it for as long as it runs, and cannot be started while one of
 these commands runs.
 
@@ -29,11 +30,12 @@ Examples:
    warren store get orders.db --method orders.place --call-id order-4711
    warren store check orders.db
    warren store compact orders.db
-   warren store export orders.db --state failed | jq .error`
+   warren store export orders.db --state failed | jq .error
+   warren store adopt orders.db orders.place`
 
 func storeCommand() *cli.Command {
-	return commandGroup("store", "look into a server's file of calls, check and compact it", storeDescription,
-		storeStatsCommand(), storeGetCommand(), storeCheckCommand(), storeCompactCommand(), storeExportCommand())
+	return commandGroup("store", "look into a server's file of calls, check it, compact it, give methods to it", storeDescription,
+		storeStatsCommand(), storeGetCommand(), storeCheckCommand(), storeCompactCommand(), storeExportCommand(), storeAdoptCommand())
 }
 
 // openStore opens a file for reading. The error is an exitError.

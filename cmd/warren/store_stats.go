@@ -18,7 +18,7 @@ import (
 const storeStatsDescription = `Prints what FILE holds: how many records are in each state, how many of them are past
 their retention and will be deleted by the next sweep, and when others will be; how
 many bytes are in use and how long the file is, which compact makes the same; when
-it was made; and its epoch, which is how often it was opened by a server. The limit of
+it was made; its ID, by which brokers know it; and its epoch, which is how often it was opened by a server. The limit of
 its size is the server's option, and not in the file.
 
 Examples:
@@ -39,7 +39,8 @@ func storeStatsCommand() *cli.Command {
 // storeStatsResult is what `warren store stats --json` prints.
 type storeStatsResult struct {
 	File    string         `json:"file"`
-	Records map[string]int `json:"records"` // by state, all states
+	ID      string         `json:"id,omitempty"` // of the store; none if no server has opened it yet
+	Records map[string]int `json:"records"`      // by state, all states
 	Total   int            `json:"total"`
 	// Expired are past their retention. OldestExpiry is when the first record ends,
 	// or has ended; NextExpiry when the first does of those that have not.
@@ -82,12 +83,16 @@ func readStats(ctx context.Context, r *boltstore.Reader, path string) (*storeSta
 	if err != nil {
 		return nil, err
 	}
+	id, err := r.Identity()
+	if err != nil {
+		return nil, err
+	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
 	result := &storeStatsResult{
-		File: path, Records: map[string]int{}, Total: stats.Total(), Size: stats.Size, FileSize: info.Size(),
+		File: path, ID: id.ID, Records: map[string]int{}, Total: stats.Total(), Size: stats.Size, FileSize: info.Size(),
 		Created: known(stats.Created), Epoch: epoch,
 	}
 	for _, state := range recordStates {
@@ -134,6 +139,9 @@ func (s *storeStatsResult) text() string {
 		_, _ = fmt.Fprintf(w, "%s\t%s\n", name, oneLine(fmt.Sprintf(format, args...)))
 	}
 	line("file", "%s", s.File)
+	if s.ID != "" {
+		line("store", "%s", s.ID)
+	}
 	line("records", "%s", thousands(s.Total))
 	for _, state := range recordStates {
 		if n := s.Records[state.String()]; n > 0 {

@@ -94,7 +94,7 @@ func TestStoreStatsCountsRecordsByState(t *testing.T) {
 	t.Parallel()
 	path := newStoreFile(t)
 	object := wantKeys(t, invokeStore(t, "stats", "--json", path).want(t, 0).object(t),
-		"file", "records", "total", "expired", "oldest_expiry", "next_expiry", "size", "file_size", "created", "epoch")
+		"file", "id", "records", "total", "expired", "oldest_expiry", "next_expiry", "size", "file_size", "created", "epoch")
 	want := map[string]any{"interrupted": 3.0, "completed": 4.0, "failed": 1.0, "parked": 1.0, "tombstone": 1.0}
 	if fmt.Sprint(object["records"]) != fmt.Sprint(want) || object["total"] != float64(storedRecords) ||
 		object["expired"] != 2.0 || object["epoch"] != 1.0 {
@@ -252,12 +252,6 @@ func TestStoreFilesThatCannotBeReadGiveOneLine(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "no such file"},
-		"empty": {func(t *testing.T, path string) {
-			t.Helper()
-			if err := os.Truncate(path, 0); err != nil {
-				t.Fatal(err)
-			}
-		}, "empty"},
 		"a folder": {func(t *testing.T, path string) {
 			t.Helper()
 			if err := os.Remove(path); err != nil {
@@ -317,6 +311,21 @@ func TestStoreFilesThatCannotBeReadGiveOneLine(t *testing.T) {
 				t.Errorf("left behind: %v, %v", left, err)
 			}
 		})
+	}
+}
+
+func TestFileWithoutAByteIsDamagedToTheTool(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "orders.db")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := invokeStore(t, "check", path).want(t, exitBroken); !strings.Contains(r.stdout.String(), "it is empty, and what it remembered is lost") {
+		t.Errorf("check says %q", r.stdout.String())
+	}
+	invoke(t, "amqp://127.0.0.1:1/", "serve", "--store", path).want(t, exitInternal).wantLine(t)
+	if info, err := os.Stat(path); err != nil || info.Size() != 0 {
+		t.Errorf("the file was changed: %v, %v", info, err)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
@@ -37,11 +36,12 @@ type Queue struct {
 	// queue may take the first.
 	Sealed bool
 	// Label is kept with a sealed queue, and whoever declares it with another one is
-	// refused: see [OtherLabel].
+	// refused.
 	Label string
 }
 
-func (q *Queue) args() amqp.Table {
+// Args are the arguments of the queue's declaration.
+func (q *Queue) Args() amqp.Table {
 	args := amqp.Table{}
 	// Said for classic queues too: a virtual host may have another default, and
 	// RabbitMQ takes a queue that was declared without for the same.
@@ -62,31 +62,17 @@ func (q *Queue) args() amqp.Table {
 	return args
 }
 
-const labelArgument = "x-dead-letter-routing-key"
-
 // Declare makes the queue exist exactly so: one that is there and is not the same is
 // an error.
 func (q *Queue) Declare(s *Session) error {
 	err := onChannel(s, func(ch *amqp.Channel) error {
-		_, err := ch.QueueDeclare(q.Name, q.Durable || q.Type == Quorum, false, q.Exclusive, false, q.args())
+		_, err := ch.QueueDeclare(q.Name, q.Durable || q.Type == Quorum, false, q.Exclusive, false, q.Args())
 		return err
 	})
 	if err != nil {
 		err = fmt.Errorf("declare queue %s: %w", q.Name, cure(s, q.Name, err))
 	}
 	return err
-}
-
-// OtherLabel reports whether a queue was not declared because it has another label,
-// and returns that: as much of it as the broker tells.
-func OtherLabel(err error) (label string, other bool) {
-	var refusal *amqp.Error
-	if !errors.As(err, &refusal) || !strings.Contains(refusal.Reason, "inequivalent arg '"+labelArgument+"'") {
-		return "", false
-	}
-	_, label, _ = strings.Cut(refusal.Reason, " but current is '")
-	label, _, _ = strings.Cut(label, "'")
-	return label, true
 }
 
 // Declarer declares one queue, as often as sessions ask for it.

@@ -249,5 +249,15 @@ func (r *Reader) Epoch() (epoch uint64, err error) {
 	return epoch, err
 }
 
+// Identity returns which store the file is, as a server that opens it will find it.
+// It is zero if none has opened it yet.
+func (r *Reader) Identity() (id store.Identity, err error) {
+	err = r.read(func(b *batch) error {
+		id = b.identity(r.path)
+		return nil
+	})
+	return id, err
+}
+
 // Close lets go of the file.
 func (r *Reader) Close() error { return closeDB(r.db, r.file) }
