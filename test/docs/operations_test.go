@@ -134,6 +134,18 @@ func TestPermissionsOfOperationsSuffice(t *testing.T) {
 		t.Errorf("the operator's replay ended with %d: %s%s", code, out, complaint)
 	}
 
+	file := filepath.Join(t.TempDir(), "new.db")
+	fresh, err := boltstore.Open(file, boltstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := fresh.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if out, complaint, code := run(t, urls["store-server"], exe, "store", "adopt", file, "orders.lost"); code != 0 {
+		t.Errorf("the adoption of a file ended with %d: %s%s", code, out, complaint)
+	}
+
 	// Without them the error says so at once.
 	other, err := client.New(client.Config{Broker: brokerAt(urls["server"]), Logger: logger(t)})
 	if err != nil {
