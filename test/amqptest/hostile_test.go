@@ -58,8 +58,8 @@ func TestHostileClientsCostLittleAndHarmNobody(t *testing.T) {
 			payload := []byte{0, 50, 0, 10, 0, 0, 1, 'q', 0}
 			payload = binary.BigEndian.AppendUint32(payload, uint32(len(table)))
 			p.raw(codec.AppendFrame(nil, codec.Frame{Type: codec.FrameMethod, Channel: 1, Payload: append(payload, table...)}))
-			p.ends()
-			return nil
+			expect[*codec.QueueDeclareOk](p, 1) // as RabbitMQ has it
+			return p
 		}},
 		{"body that is announced as huge", 4 * mib, func(t *testing.T) *peer {
 			p := login(t, b)

@@ -172,6 +172,8 @@ func goValue(v any) any {
 			list[i] = goValue(v[i])
 		}
 		return list
+	case codec.Long:
+		return int64(v)
 	default:
 		return v
 	}

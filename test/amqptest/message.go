@@ -52,6 +52,8 @@ func plainValue(v any) any {
 		return list
 	case codec.Decimal:
 		return float64(v.Value) / math.Pow10(int(v.Scale))
+	case codec.Long:
+		return int64(v)
 	default:
 		return v
 	}

@@ -97,7 +97,7 @@ func valueSize(v any) int {
 			size += valueSize(element)
 		}
 		return size
-	default: // int64, float64, time.Time
+	default: // int64, codec.Long, float64, time.Time
 		return 9
 	}
 }

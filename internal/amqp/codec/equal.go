@@ -86,6 +86,8 @@ func Integer(v any) (int64, bool) {
 		return int64(v), true
 	case int64:
 		return v, true
+	case Long:
+		return int64(v), true
 	default:
 		return 0, false
 	}

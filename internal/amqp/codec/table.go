@@ -3,11 +3,13 @@ package codec
 import "slices"
 
 const (
-	// MaxDepth bounds how deep tables and arrays may stand in each other, the outermost table being 1.
-	MaxDepth = 128
-	// MaxValues bounds how many values a table may hold, those of all the tables and arrays in it included. With it a
-	// decoded table takes less than 4 MiB and what its strings hold, though a value may be a single octet on the wire.
-	MaxValues = 16384
+	// MaxDepth bounds how deep tables and arrays may stand in each other, the outermost table being 1. It is more than a
+	// frame of 128 KiB can hold: RabbitMQ itself has no bound.
+	MaxDepth = 1 << 15
+	// MaxValues bounds how many values a table may hold, those of all the tables and arrays in it included, likewise.
+	// With it a decoded table takes less than 8 MiB and what its strings hold, though a value may be a single octet on
+	// the wire.
+	MaxValues = 1 << 17
 )
 
 // Table is a field table in the order of the wire. A key that occurs twice is kept twice.
@@ -16,7 +18,7 @@ const (
 //
 //	t bool     b int8     B uint8    s int16    u uint16   I int32    i uint32   l int64
 //	f float32  d float64  D Decimal  S string   x []byte   T time.Time, in seconds and UTC
-//	A []any    F Table    V nil
+//	A []any    F Table    V nil      L Long
 type Table []Entry
 
 // Entry is a key of at most 255 octets, with its value.
@@ -24,6 +26,9 @@ type Entry struct {
 	Key   string
 	Value any
 }
+
+// Long is an int64 under a tag of its own, as some clients write it. It is the same number to RabbitMQ.
+type Long int64
 
 // Decimal is the number Value / 10^Scale.
 type Decimal struct {

@@ -68,6 +68,8 @@ func (d *decoder) value(depth int) any {
 		return d.uint32()
 	case 'l':
 		return int64(d.uint64())
+	case 'L':
+		return Long(d.uint64())
 	case 'f':
 		return math.Float32frombits(d.uint32())
 	case 'd':

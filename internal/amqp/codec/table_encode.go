@@ -64,6 +64,8 @@ func (e *encoder) value(v any, depth int) {
 		e.tagged32('i', v)
 	case int64:
 		e.tagged64('l', uint64(v))
+	case Long:
+		e.tagged64('L', uint64(v))
 	case float32:
 		e.tagged32('f', math.Float32bits(v))
 	case float64:

@@ -76,6 +76,7 @@ var groups = []struct {
 	{"exchange", exchangeChecks},
 	{"routing", routingChecks},
 	{"headers", headersChecks},
+	{"tables", tableChecks},
 	{"queue", queueChecks},
 	{"arguments", argumentChecks},
 	{"quorum", quorumChecks},

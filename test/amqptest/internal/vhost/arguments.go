@@ -258,7 +258,7 @@ func typeName(v any) string {
 		return "signedint"
 	case uint32:
 		return "unsignedint"
-	case int64:
+	case int64, codec.Long:
 		return "long"
 	case float32:
 		return "float"

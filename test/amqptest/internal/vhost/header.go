@@ -41,6 +41,48 @@ func sameHeader(a, b any) bool {
 
 func sameTyped(a, b any) bool { return typeName(a) == typeName(b) && sameHeader(a, b) }
 
+// shortLongs is a table with an int64 for each [codec.Long].
+func shortLongs(t codec.Table) codec.Table {
+	if !hasLong(t) {
+		return t
+	}
+	return withoutLongs(t).(codec.Table) //nolint:errcheck // A table comes of a table.
+}
+
+func hasLong(v any) bool {
+	switch v := v.(type) {
+	case codec.Long:
+		return true
+	case []any:
+		return slices.ContainsFunc(v, hasLong)
+	case codec.Table:
+		return slices.ContainsFunc(v, func(e codec.Entry) bool { return hasLong(e.Value) })
+	default:
+		return false
+	}
+}
+
+func withoutLongs(v any) any {
+	switch v := v.(type) {
+	case codec.Long:
+		return int64(v)
+	case []any:
+		list := make([]any, len(v))
+		for i, element := range v {
+			list[i] = withoutLongs(element)
+		}
+		return list
+	case codec.Table:
+		table := make(codec.Table, len(v))
+		for i, e := range v {
+			table[i] = codec.Entry{Key: e.Key, Value: withoutLongs(e.Value)}
+		}
+		return table
+	default:
+		return v
+	}
+}
+
 // number64 is a number as an int64 or a float64. A time is its seconds.
 func number64(v any) (any, bool) {
 	switch v := v.(type) {

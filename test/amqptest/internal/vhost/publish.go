@@ -34,10 +34,11 @@ func (m *Message) expiration() (time.Duration, bool) {
 	return n, err == nil
 }
 
+// withHeaders is a copy with other headers. What RabbitMQ decodes and encodes again has no integers of the type L.
 func (m *Message) withHeaders(headers codec.Table) *Message {
 	changed := *m
 	changed.bytes = 0
-	changed.Properties.Headers = headers
+	changed.Properties.Headers = shortLongs(headers)
 	changed.Properties.Present |= codec.HasHeaders
 	return &changed
 }
@@ -108,13 +109,14 @@ func (ch *Channel) Publish(m *codec.BasicPublish, props codec.Properties, body [
 			return Result{}, fail(codec.PreconditionFailed, "fast reply consumer does not exist")
 		}
 		props.ReplyTo = ch.replyName
+		props.Headers = shortLongs(props.Headers)
 	}
 	keys, err := routingKeys(m.RoutingKey, props.Headers)
 	if err != nil {
 		return Result{}, err
 	}
 	if _, set := props.Headers.Get(headerBCC); set {
-		props.Headers = props.Headers.Without(headerBCC)
+		props.Headers = shortLongs(props.Headers.Without(headerBCC))
 	}
 	msg := &Message{Exchange: m.Exchange, RoutingKey: m.RoutingKey, Properties: props, Body: body}
 	if m.Exchange == "" && strings.HasPrefix(m.RoutingKey, replyToPrefix) {

@@ -92,6 +92,9 @@ func (q *queue) enqueue(msg *Message) bool {
 		}
 		return false
 	}
+	if q.quorum && hasLong(msg.Properties.Headers) {
+		msg = msg.withHeaders(msg.Properties.Headers)
+	}
 	q.seq++
 	it := &item{msg: msg, seq: q.seq, priority: int(msg.Properties.Priority)}
 	if ttl, limited := q.timeToLive(msg); limited {
