@@ -57,6 +57,11 @@ var importRules = []rule{
 		reason:   "the format of AMQP's frames, for the broker in memory and for what stands beneath the AMQP library",
 	},
 	{
+		packages: []string{"internal/amqp/frames"},
+		own:      []string{"internal/amqp/codec"},
+		reason:   "reads octets and knows neither the AMQP library nor what the messages mean",
+	},
+	{
 		packages: []string{"internal/wire"},
 		own:      []string{"."},
 		external: []string{amqp},

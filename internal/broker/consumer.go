@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/warren-rpc/warren/internal/amqp/frames"
 	"github.com/warren-rpc/warren/reliability"
 )
 
@@ -45,6 +46,23 @@ func (d *Delivery) Return() {
 
 // Session is the one that the message came by.
 func (d *Delivery) Session() *Session { return d.acker.s }
+
+// Unreadable says why the message's headers could not be kept, and is empty if they
+// are what was sent. The properties are, unless the message is Lost.
+func (d *Delivery) Unreadable() string {
+	why, marked := d.Headers[frames.Mark]
+	if !marked {
+		return ""
+	}
+	if text, ok := why.(string); ok && text != "" {
+		return text
+	}
+	return "the headers cannot be read" // the sender says so
+}
+
+// Lost reports whether nothing is left of the message but its body: it has ended
+// connections.
+func (d *Delivery) Lost() bool { return d.Headers[frames.Mark] == frames.Lost }
 
 // Live reports whether the message can still be acknowledged.
 func (d *Delivery) Live() bool { return d.acker.s.Err() == nil && !d.acker.ch.IsClosed() }
@@ -217,7 +235,7 @@ func (c *Consumer) open(s *Session, in intake) (*stream, error) {
 		return nil, err
 	}
 	st := &stream{
-		c: c, s: s, ch: ch, in: in, acker: newAcker(s, ch, in.prefetch, c.cfg.AckDelay, c.cfg.AckBatch), queue: queue, tag: "warren-" + uuid.NewString(),
+		c: c, s: s, ch: ch, in: in, acker: newAcker(s, ch, in.prefetch, c.cfg.AckDelay, c.cfg.AckBatch), queue: queue, tag: newTag(queue),
 		cancels: ch.NotifyCancel(make(chan string, 1)),
 		closes:  ch.NotifyClose(make(chan *amqp.Error, 1)),
 	}
@@ -241,6 +259,12 @@ func (c *Consumer) open(s *Session, in intake) (*stream, error) {
 		return nil, cure(s, queue, err)
 	}
 	return st, nil
+}
+
+// newTag returns a consumer's tag, which names the queue to who reads the log or the
+// broker's list of consumers.
+func newTag(queue string) string {
+	return "warren-" + uuid.NewString() + "-" + queue[:min(len(queue), 200)]
 }
 
 // errCanceledByBroker says that the queue was deleted, or moved to another

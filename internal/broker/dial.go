@@ -72,6 +72,7 @@ func dial(ctx context.Context, settings *warren.Broker, rawURL, purpose string) 
 		return nil, nil, fail(err)
 	}
 	connection.Config.SASL = nil // it holds the password
+	sock.frames.Limit(connection.Config.FrameSize)
 	return connection, sock, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/amqp/frames"
 	"github.com/warren-rpc/warren/internal/lifecycle"
 	"github.com/warren-rpc/warren/reliability"
 )
@@ -37,6 +38,7 @@ type Link struct {
 	logger     *slog.Logger
 	components []Component
 	runner     lifecycle.Runner
+	fatal      frames.Fatal // what sessions have ended on
 
 	blockMu      sync.Mutex
 	blockSession int // the last session that said something of blocking
@@ -124,6 +126,7 @@ func (l *Link) run(ctx context.Context) {
 		if err == nil {
 			clear(refusals)
 			began := time.Now()
+			sock.frames.Refuse(&l.fatal)
 			var number int
 			l.set(func() { l.sessions++; number = l.sessions; l.lastErr = nil; l.refused = false })
 			l.serve(ctx, newSession(number, conn, sock, func(blocked bool, reason string) {
@@ -179,6 +182,7 @@ func (l *Link) serve(ctx context.Context, s *Session) {
 	case <-s.Done():
 		l.set(func() { l.lastErr = s.Err() })
 		l.logger.Warn("the connection to the broker has ended", "purpose", l.purpose, "session", s.Number, "error", s.Err())
+		l.unread(s)
 	case <-ctx.Done():
 		if !lifecycle.WaitFor(goodbye, running.Wait) {
 			s.Kill(errors.New("the link is stopped"))
@@ -186,6 +190,23 @@ func (l *Link) serve(ctx context.Context, s *Session) {
 	}
 	running.Wait()
 	s.close()
+}
+
+// unread looks for the delivery that the session has ended on. Such a message comes
+// back on every session, and whatever comes after it is not served: at the second
+// time it is kept from the library, and the consumer gets what is left of it.
+//
+// Only ends that the library makes while it reads a header count. When the broker
+// or the network ends a session nothing tells one delivery from the others that
+// were under way, and an innocent one must not be thrown away.
+func (l *Link) unread(s *Session) {
+	d := s.unread()
+	if d == nil {
+		return
+	}
+	l.logger.Error("the connection has ended on a delivery that the AMQP library cannot read",
+		"consumer", d.Consumer, "delivery_tag", d.Tag, "exchange", d.Exchange, "routing_key", d.RoutingKey,
+		"kept_from_it", l.fatal.Ended(d))
 }
 
 // setBlocked tells the components what the broker says on a session. What an

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warren-rpc/warren/internal/amqp/frames"
 )
 
 // ErrSessionEnded is the cause of everything that failed because the connection
@@ -23,9 +25,10 @@ type Session struct {
 	conn *amqp.Connection
 	sock *socket
 
-	done chan struct{}
-	mu   sync.Mutex
-	err  error
+	done  chan struct{}
+	mu    sync.Mutex
+	err   error
+	fatal *frames.Delivery // what the library could not read when it ended the connection
 
 	unanswered atomic.Int32 // methods that got no answer
 }
@@ -41,6 +44,9 @@ func newSession(number int, conn *amqp.Connection, sock *socket, blocked func(bo
 				err := ErrSessionEnded
 				if ok && e != nil {
 					err = fmt.Errorf("%w: %w", ErrSessionEnded, e)
+					if !e.Server {
+						s.setUnread(sock.frames.Unread())
+					}
 				}
 				s.end(err)
 				return
@@ -66,6 +72,20 @@ func (s *Session) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err
+}
+
+func (s *Session) setUnread(d *frames.Delivery) {
+	s.mu.Lock()
+	s.fatal = d
+	s.mu.Unlock()
+}
+
+// unread returns the delivery that the library has ended the session on, nil if it
+// ended otherwise.
+func (s *Session) unread() *frames.Delivery {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fatal
 }
 
 // end marks the session as ended and closes its socket, which frees whoever is

@@ -1,34 +1,34 @@
 package broker
 
 import (
-	"bufio"
 	"errors"
 	"io"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/warren-rpc/warren/internal/amqp/frames"
 )
 
 const (
 	// gather is how many bytes a corked socket collects before it writes them
 	// anyway.
 	gather = 64 << 10
-	// readAhead is how much is read at a time; larger reads pass it by.
-	readAhead = 32 << 10
 	// direct is the size from which a write is not copied behind others.
 	direct = 16 << 10
 )
 
 // socket is the byte stream under one AMQP connection. It gathers the writes
 // made between Cork and Uncork into one, because the library writes once per
-// frame group, and it puts deadlines on every read and write.
+// frame group, it keeps from the library what that cannot read, and it puts
+// deadlines on every read and write.
 //
 // It has no SetDeadline methods on purpose: the library would then reset the
 // read deadline through a goroutine hand-off for each frame.
 type socket struct {
 	conn   net.Conn
-	reader *bufio.Reader // saves system calls: the library reads 4 KiB at a time
+	frames *frames.Reader
 
 	mu        sync.Mutex // held while writing, so that writes keep their order
 	buf       []byte
@@ -47,12 +47,12 @@ type socket struct {
 // connection.
 func newSocket(conn net.Conn, timeout time.Duration) *socket {
 	s := &socket{conn: conn, timeout: timeout}
-	s.reader = bufio.NewReaderSize(timedReader{s}, readAhead)
+	s.frames = frames.NewReader(timedReader{s})
 	return s
 }
 
 // Read implements io.Reader.
-func (s *socket) Read(p []byte) (int, error) { return s.reader.Read(p) }
+func (s *socket) Read(p []byte) (int, error) { return s.frames.Read(p) }
 
 // timedReader reads from the connection itself.
 type timedReader struct{ s *socket }
