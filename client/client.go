@@ -301,6 +301,7 @@ type Stats struct {
 	Attempts     uint64 // requests handed to a connection, of all of these
 	Replies      uint64 // replies that ended a call
 	LateReplies  uint64 // replies that no call waited for: late, double or foreign
+	Unreadable   uint64 // replies that were dropped because their headers cannot be read
 	Returned     uint64 // publishes that no queue took
 	Nacked       uint64 // publishes that the broker refused
 	Lost         uint64 // publishes whose fate is unknown
@@ -313,7 +314,7 @@ type Stats struct {
 }
 
 type counters struct {
-	calls, attempts, replies, late, returned, nacked, lost, republished, hedged, joined atomic.Uint64
+	calls, attempts, replies, late, unreadable, returned, nacked, lost, republished, hedged, joined atomic.Uint64
 }
 
 // Stats returns the counters.
@@ -321,7 +322,8 @@ func (c *Client) Stats() Stats {
 	s := Stats{
 		Calls: c.counters.calls.Load(), Attempts: c.counters.attempts.Load(),
 		Replies: c.counters.replies.Load(), LateReplies: c.counters.late.Load(),
-		Returned: c.counters.returned.Load(), Nacked: c.counters.nacked.Load(), Lost: c.counters.lost.Load(),
+		Unreadable: c.counters.unreadable.Load(),
+		Returned:   c.counters.returned.Load(), Nacked: c.counters.nacked.Load(), Lost: c.counters.lost.Load(),
 		Republished: c.counters.republished.Load(), Hedged: c.counters.hedged.Load(), Joined: c.counters.joined.Load(),
 		Reconnects: max(c.publishing.Sessions()-1, 0) + max(c.consuming.Sessions()-1, 0),
 	}

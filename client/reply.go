@@ -145,8 +145,15 @@ func (r *replyQueue) lost(queue string) {
 }
 
 // handle ends the call that a reply is for. A reply that nobody waits for is
-// late, double or foreign: it is dropped and counted.
+// late, double or foreign, and one whose headers are lost may be anything: it is
+// dropped and counted.
 func (r *replyQueue) handle(d broker.Delivery) {
+	if why := d.Unreadable(); why != "" {
+		r.c.counters.unreadable.Add(1)
+		r.c.cfg.Logger.Warn("a reply was dropped", "why", why, "call_id", d.CorrelationId[:min(len(d.CorrelationId), 128)])
+		d.Ack(nil)
+		return
+	}
 	cl := r.c.pending.get(d.CorrelationId)
 	if cl == nil {
 		r.c.counters.late.Add(1)

@@ -46,6 +46,9 @@ func (s *Server) serveControl(m *method, d broker.Delivery) {
 		return
 	}
 	a := &answer{s: s, m: m, d: d, req: req, control: true}
+	if err == nil {
+		err = unreadable(&d)
+	}
 	switch {
 	case err != nil:
 		a.reject(err)

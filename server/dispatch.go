@@ -25,6 +25,10 @@ func (s *Server) serve(m *method, d broker.Delivery) {
 	s.counters.requests.Add(1)
 	crashpoint.Reached(crashpoint.Delivered, m.Name, d.CorrelationId)
 
+	if d.Lost() {
+		s.bury(m, d)
+		return
+	}
 	req, err := wire.DecodeRequest(&d.Delivery, m.Name, m.limits)
 	if err != nil && req == nil {
 		s.drop(m, &d, "the message is not a call")
@@ -40,6 +44,9 @@ func (s *Server) serve(m *method, d broker.Delivery) {
 		if err == nil && m.gate != nil {
 			err = m.gate.believe(s.handlers, a)
 		}
+	}
+	if err == nil {
+		err = unreadable(&d)
 	}
 	if err != nil {
 		a.reject(err)
