@@ -1,7 +1,9 @@
 package client
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -110,6 +112,9 @@ func (cl *call) roundTrip(ctx context.Context) (*warren.Reply, error) {
 	select {
 	case <-cl.done:
 	case <-ctx.Done():
+		if cl.keepOn(ctx) {
+			break
+		}
 		// To give up executes nothing: the outcome is that of the attempts.
 		cl.leave(c.ended(ctx, warren.NotExecuted))
 	case <-expired:
@@ -118,10 +123,29 @@ func (cl *call) roundTrip(ctx context.Context) (*warren.Reply, error) {
 	return cl.result(ctx)
 }
 
+// keepOn waits, for a caller who has gone, until a call that has gone out has ended,
+// or until its deadline, and reports whether there was one to wait for.
+func (cl *call) keepOn(ctx context.Context) bool {
+	cl.mu.Lock()
+	out := cl.settings.keepsOn && cl.attempts > 0
+	cl.mu.Unlock()
+	if !out || !errors.Is(ctx.Err(), context.Canceled) {
+		return false
+	}
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), cl.deadline)
+	defer cancel()
+	select {
+	case <-cl.done:
+	case <-ctx.Done():
+		cl.leave(errDeadline(warren.NotExecuted))
+	}
+	return true
+}
+
 // admit refuses what must not be published.
 func (cl *call) admit(ctx context.Context, expired <-chan time.Time) *warren.Error {
 	c := cl.c
-	if err := wire.CheckRequest(&cl.req.Request, c.limits); err != nil {
+	if err := wire.CheckRequest(&cl.req.Request, cl.limits()); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {
@@ -162,7 +186,14 @@ func (cl *call) encode() (wire.Message, *warren.Error) {
 	if cl.settings.persistent {
 		mode = wire.Persistent
 	}
-	return wire.EncodeRequest(&cl.req, mode, cl.c.limits)
+	return wire.EncodeRequest(&cl.req, mode, cl.limits())
+}
+
+// limits are those of its request.
+func (cl *call) limits() wire.Limits {
+	limits := cl.c.limits
+	limits.Body = cmp.Or(cl.settings.maxRequest, limits.Body)
+	return limits
 }
 
 // queue is where the call goes. Breaker, budget, bulkhead and latency are those of

@@ -22,6 +22,9 @@ type callSettings struct {
 	noServer    NoServer
 	persistent  bool
 	oneWay      bool
+	maxRequest  int // 0: Config's
+	maxReply    int // 0: Config's
+	keepsOn     bool
 }
 
 // WithCallID names the call with a key of the caller's own: 1 to 128 bytes of
@@ -82,6 +85,21 @@ func WaitForServer() CallOption { return func(s *callSettings) { s.noServer = Wa
 // FailWithoutServer ends the call at once if nobody serves the method; see
 // [FailFast].
 func FailWithoutServer() CallOption { return func(s *callSettings) { s.noServer = FailFast } }
+
+// WithMaxRequest bounds the body of this call, in bytes, instead of
+// Config.MaxRequest: higher or lower. Default, and for a value of 0 or less: that one.
+func WithMaxRequest(n int) CallOption { return func(s *callSettings) { s.maxRequest = max(n, 0) } }
+
+// WithMaxReply bounds the body of the reply to this call, in bytes, instead of
+// Config.MaxReply: higher or lower. Default, and for a value of 0 or less: that one.
+// What joins a call in flight has that one's bound.
+func WithMaxReply(n int) CallOption { return func(s *callSettings) { s.maxReply = max(n, 0) } }
+
+// KeepWaiting has Call return, once an attempt has gone out, no sooner than the call
+// has ended, by its answer or its deadline, even if its context is canceled: for who
+// counts the work that is under way and not the callers who still want it. What was
+// not sent yet when the context is canceled is given up, as without this option.
+func KeepWaiting() CallOption { return func(s *callSettings) { s.keepsOn = true } }
 
 // WithPersistence asks the broker to write this request to disk; see
 // Config.Persistent.

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -161,6 +162,7 @@ func (r *replyQueue) handle(d broker.Delivery) {
 		return
 	}
 	limits := r.limits
+	limits.Body = cmp.Or(cl.settings.maxReply, limits.Body)
 	if cl.asks != nil {
 		limits.Body = wire.ResolutionBytes(limits.Body)
 	}
