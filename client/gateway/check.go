@@ -70,11 +70,18 @@ func (c *checker) top() {
 		c.add("", "routes", "there are none")
 	}
 	within(c, "", "max_body", c.cfg.MaxBody, 1, 128<<20)
+	within(c, "", "max_reply", c.cfg.MaxReply, 0, 128<<20)
 	within(c, "", "max_bodies", c.cfg.MaxBodies, min(max(c.cfg.MaxBody, 1), 1<<30), 1<<30)
 	within(c, "", "concurrency", c.cfg.Concurrency, 1, 1_000_000)
 	within(c, "", "body_timeout", c.cfg.BodyTimeout, time.Millisecond, time.Hour)
 	within(c, "", "write_timeout", c.cfg.WriteTimeout, time.Millisecond, time.Hour)
 	c.headers("", c.cfg.Headers)
+	switch n := len(c.cfg.KeySecret); {
+	case n > 0:
+		within(c, "", "key_secret", n, minSecret, maxSecret)
+	case c.cfg.Authenticate != nil:
+		c.add("", "key_secret", "is missing: callers are told apart, and without a secret the IDs of their calls can be computed")
+	}
 	if !fieldValue(c.cfg.Challenge) {
 		c.add("", "challenge", "has bytes that no header can have")
 	}
@@ -147,6 +154,7 @@ func (c *checker) route(r *Route) {
 	}
 	within(c, name, "timeout", r.Timeout, 0, 24*time.Hour)
 	within(c, name, "max_body", r.MaxBody, -1, min(128<<20, max(c.cfg.MaxBodies, 0)))
+	within(c, name, "max_reply", r.MaxReply, 0, 128<<20)
 	within(c, name, "concurrency", r.Concurrency, 0, 1_000_000)
 	within(c, name, "rate.per_second", r.Rate.PerSecond, 0, 1_000_000)
 	within(c, name, "rate.burst", r.Rate.Burst, 0, 1_000_000)

@@ -18,6 +18,12 @@ func TestConfigThatCannotWorkIsRefusedByField(t *testing.T) {
 		`gateway: route GET /m: max_body: is 2048; it must be from -1 to 1024`: func(c *gateway.Config) {
 			c.MaxBody, c.MaxBodies, c.Routes[0].MaxBody = 1, 1024, 2048
 		},
+		`gateway: max_reply: is -1; it must be from 0 to 134217728`:                      func(c *gateway.Config) { c.MaxReply = -1 },
+		`gateway: route GET /m: max_reply: is 134217729; it must be from 0 to 134217728`: func(c *gateway.Config) { c.Routes[0].MaxReply = 1<<27 + 1 },
+		`gateway: key_secret: is 15; it must be from 16 to 1024`:                         func(c *gateway.Config) { c.KeySecret = []byte("123456789012345") },
+		`gateway: key_secret: is missing: callers are told apart, and without a secret the IDs of their calls can be computed`: func(c *gateway.Config) {
+			c.Authenticate = byHeader
+		},
 		`gateway: concurrency: is -1; it must be from 1 to 1000000`:                                              func(c *gateway.Config) { c.Concurrency = -1 },
 		`gateway: body_timeout: is 2h0m0s; it must be from 1ms to 1h0m0s`:                                        func(c *gateway.Config) { c.BodyTimeout = 2 * time.Hour },
 		`gateway: write_timeout: is -1ns; it must be from 1ms to 1h0m0s`:                                         func(c *gateway.Config) { c.WriteTimeout = -1 },

@@ -16,16 +16,21 @@ type Config struct {
 	Routes []Route
 	// Headers are allowed on every route, besides its own.
 	Headers Headers
-	// MaxBody bounds the bodies of requests, in bytes, on routes that do not say. The
-	// client's own bound, MaxRequest, holds too. Default: 1 MiB; 1 to 128 MiB.
+	// MaxBody bounds the bodies of requests, in bytes, on routes that do not say,
+	// whatever the client's own bound, MaxRequest. Servers and the broker have bounds
+	// of their own. Default: 1 MiB; 1 to 128 MiB.
 	MaxBody int
+	// MaxReply bounds the bodies of replies, in bytes, on routes that do not say.
+	// Default: the client's own bound, MaxReply; at most 128 MiB.
+	MaxReply int
 	// MaxBodies bounds the bytes of the bodies of all requests at work, those that are
 	// still arriving among them; the request that goes past it is refused with 503.
 	// They take two to three times as much memory while they arrive. Default: 256 MiB;
 	// MaxBody of any route to 1 GiB.
 	MaxBodies int
 	// Concurrency bounds the requests at work on all routes together; one more is
-	// refused at once with 503. Default: 4,096; 1 to 1,000,000.
+	// refused at once with 503. One whose caller has gone is at work until its call has
+	// ended. Default: 4,096; 1 to 1,000,000.
 	Concurrency int
 	// BodyTimeout is how long a request's body may take to arrive. Default: 30 s; 1 ms
 	// to 1 h.
@@ -42,6 +47,13 @@ type Config struct {
 	// request's context. Default: all callers are one, without a name, and share their
 	// idempotency keys.
 	Authenticate func(*http.Request) (Identity, error)
+	// KeySecret is what the IDs of calls with an Idempotency-Key are made with, besides
+	// the subject, the route and the key: who can compute the ID of a call can ask
+	// servers of it. It must be the same in all gateways that serve one caller, and stay
+	// the same: requests that are made again after it has changed are other calls.
+	// Required with Authenticate. Default: none, so that IDs can be computed; 16 to
+	// 1024 bytes.
+	KeySecret []byte
 	// Challenge is the header WWW-Authenticate of refusals. Default: "Bearer".
 	Challenge string
 
@@ -73,8 +85,13 @@ type Route struct {
 	// MaxBody bounds the body in bytes. Default: Config.MaxBody; -1: no body is taken;
 	// at most 128 MiB.
 	MaxBody int
-	// Concurrency bounds the requests at work; one more is refused at once with 429.
-	// Default: no bound but Config.Concurrency; at most 1,000,000.
+	// MaxReply bounds the body of the reply in bytes; a longer one is told as
+	// reply_too_large, 502. Default: Config.MaxReply; at most 128 MiB.
+	MaxReply int
+	// Concurrency bounds the requests at work, and with them the calls that this
+	// gateway has in the method's queue; one more is refused at once with 429. One
+	// whose caller has gone is at work until its call has ended, by its answer or its
+	// deadline. Default: no bound but Config.Concurrency; at most 1,000,000.
 	Concurrency int
 	// Rate bounds the requests per second; those over it are refused at once with 429.
 	Rate Rate

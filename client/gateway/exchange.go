@@ -24,11 +24,13 @@ type exchange struct {
 
 	route    *endpoint // nil if there is none
 	identity Identity
-	held     int // slots of the gateway's bodies
+	held     int  // slots of the gateway's bodies
+	unread   bool // something of the body may still come
 	called   bool
 
 	// For the log.
 	status         int // 0 while nothing is sent
+	took           time.Duration
 	received, sent int
 	told           *problem
 	callID         string
@@ -42,8 +44,8 @@ func (x *exchange) serve() *problem {
 	if x.g.draining.Load() || ambiguous(x.r) {
 		x.w.Header().Set("Connection", "close")
 	}
-	if x.hasBody() {
-		// Of a body that nobody reads net/http reads the rest, as long as it takes.
+	if x.unread = x.hasBody(); x.unread {
+		// The rest of a body that is refused may take as long as one that is not.
 		_ = x.control.SetReadDeadline(time.Now().Add(x.g.cfg.BodyTimeout))
 	}
 	x.route = x.g.routes.find(x.r)
@@ -145,17 +147,23 @@ func (x *exchange) call() *problem {
 		defer cancel()
 	}
 	reply, err := x.g.client.Call(ctx, e.Method, m.body, x.options(&m, key)...)
+	gone := x.r.Context().Err() != nil
 	if err == nil {
-		return x.deliver(reply)
-	}
-	if x.r.Context().Err() != nil {
-		return x.gone()
+		if !gone {
+			return x.deliver(reply)
+		}
+		p = x.gone()
+		p.outcome, p.callID, p.attempts, p.replayed = warren.Executed, reply.CallID, reply.Attempts, reply.Replayed
+		return p
 	}
 	known, ok := warren.AsError(err)
 	if !ok {
 		known = &warren.Error{Code: warren.CodeInternal, Cause: err} // no error of a client's is like this
 	}
-	return problemOf(known, false)
+	if p = problemOf(known, false); gone {
+		p.status = StatusClientClosedRequest
+	}
+	return p
 }
 
 // options are those of the call.
@@ -165,13 +173,14 @@ func (x *exchange) options(m *message, key string) []client.CallOption {
 	if timeout == 0 {
 		timeout = x.g.client.Policies().Table().Policy(e.Method).Timeout
 	}
-	opts := make([]client.CallOption, 0, len(m.header)+6)
-	opts = append(opts, client.WithTimeout(timeout), client.WithContentType(m.contentType), client.WithContentEncoding(m.contentEncoding))
+	opts := make([]client.CallOption, 0, len(m.header)+9)
+	opts = append(opts, client.WithTimeout(timeout), client.KeepWaiting(), client.WithMaxRequest(e.maxBody), client.WithMaxReply(e.maxReply),
+		client.WithContentType(m.contentType), client.WithContentEncoding(m.contentEncoding))
 	for name, value := range m.header {
 		opts = append(opts, client.WithHeader(name, value))
 	}
 	if key != "" {
-		opts = append(opts, client.WithCallID(callID(x.identity.Subject, e.Pattern, key)))
+		opts = append(opts, client.WithCallID(callID(x.g.cfg.KeySecret, x.identity.Subject, e.Pattern, key)))
 	}
 	if e.Idempotent {
 		opts = append(opts, client.Idempotent())
@@ -186,9 +195,6 @@ func (x *exchange) options(m *message, key string) []client.CallOption {
 func (x *exchange) gone() *problem {
 	p := refusal(StatusClientClosedRequest, "", "the caller has gone")
 	p.code = warren.CodeCanceled
-	if x.called {
-		p.outcome = warren.Unknown
-	}
 	return p
 }
 
@@ -205,10 +211,14 @@ func (x *exchange) send(status int, contentType string, body []byte) {
 		h.Set("Content-Length", strconv.Itoa(len(body)))
 	}
 	_ = x.control.SetWriteDeadline(time.Now().Add(x.g.cfg.WriteTimeout))
+	lingers := x.lingers()
 	x.w.WriteHeader(status)
 	if len(body) > 0 && x.r.Method != http.MethodHead {
 		// One who does not read loses the connection, and nothing else.
 		x.sent, _ = x.w.Write(body)
+	}
+	if x.took = time.Since(x.began); lingers {
+		x.linger()
 	}
 }
 
@@ -247,7 +257,7 @@ func (x *exchange) log() {
 	attrs := make([]slog.Attr, 0, 20)
 	attrs = append(attrs,
 		slog.String("method", clip(x.r.Method)), slog.String("path", clip(x.r.URL.EscapedPath())), slog.Int("status", x.status),
-		slog.Float64("ms", float64(time.Since(x.began).Microseconds())/1000),
+		slog.Float64("ms", float64(x.took.Microseconds())/1000),
 		slog.Int("in", x.received), slog.Int("out", x.sent), slog.String("remote", x.r.RemoteAddr), slog.String("proto", x.r.Proto),
 	)
 	text := func(key, value string) {

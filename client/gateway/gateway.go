@@ -41,7 +41,10 @@ func New(c *client.Client, cfg Config) (*Gateway, error) {
 		return nil, found[0]
 	}
 	cfg = cfg.withDefaults()
-	cfg.Routes = slices.Clone(cfg.Routes)
+	if len(cfg.KeySecret) == 0 && slices.ContainsFunc(cfg.Routes, func(r Route) bool { return r.RequireKey }) {
+		cfg.Logger.Warn("the IDs of calls with an Idempotency-Key can be computed by who knows the key: there is no secret for them")
+	}
+	cfg.Routes, cfg.KeySecret = slices.Clone(cfg.Routes), slices.Clone(cfg.KeySecret)
 	for i := range cfg.Routes {
 		cfg.Routes[i] = cfg.Routes[i].clone()
 	}
@@ -60,8 +63,9 @@ func (r Route) clone() Route {
 }
 
 // ServeHTTP answers one request. It calls the route's method once; the client may
-// make several attempts of the call, as its policy has it. The call ends with the
-// request's context: when the caller goes away, it is canceled.
+// make several attempts of the call, as its policy has it. When the caller goes away
+// before the call has been sent, it is canceled; after that ServeHTTP returns no sooner
+// than the call has ended.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.requests.Add(1)
 	x := &exchange{g: g, w: w, r: r, control: http.NewResponseController(w), began: time.Now()}
@@ -79,7 +83,7 @@ func (g *Gateway) Drain() { g.draining.Store(true) }
 // Stats are figures of a gateway.
 type Stats struct {
 	Requests uint64 // since it was made
-	AtWork   int    // on routes, now
+	AtWork   int    // on routes, now, those among them whose callers have gone
 }
 
 // Stats returns the figures.

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -12,6 +13,12 @@ import (
 
 // maxKey is how many bytes an Idempotency-Key may have.
 const maxKey = 255
+
+// Bounds of Config.KeySecret, in bytes.
+const (
+	minSecret = 16
+	maxSecret = 1024
+)
 
 // idempotencyKey returns the key of a request, empty if it has none. The key is what
 // the header has, quotes included.
@@ -31,10 +38,14 @@ func idempotencyKey(h http.Header) (string, *problem) {
 	return key, nil
 }
 
-// callID returns the ID of a call that has a key. Each part stands behind its length,
-// so that nothing can be moved from one to the next.
-func callID(subject, route, key string) string {
+// callID returns the ID of a call that has a key: who knows the ID can ask servers of
+// the call, so it takes a secret. Each part stands behind its length, so that nothing
+// can be moved from one to the next.
+func callID(secret []byte, subject, route, key string) string {
 	h := sha256.New()
+	if len(secret) > 0 {
+		h = hmac.New(sha256.New, secret)
+	}
 	var length [8]byte
 	for _, part := range []string{subject, route, key} {
 		binary.BigEndian.PutUint64(length[:], uint64(len(part)))

@@ -159,36 +159,6 @@ func TestDeadlineOfARequestIsHonouredWithinItsRoutes(t *testing.T) {
 	})
 }
 
-func TestCallerWhoGoesAwayCancelsTheCallAndFreesItsPlace(t *testing.T) {
-	rig.Bubble(t, func(r *rig.Rig) {
-		gate := rig.NewGate()
-		r.Serve(rig.Named("m"), gate.Handle)
-		c := r.Ready()
-		var log rig.Log
-		g, err := gateway.New(c, gateway.Config{Routes: []gateway.Route{{Pattern: "GET /m", Method: "m", Concurrency: 1}}, AccessLog: log.Logger()})
-		if err != nil {
-			r.T.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(r.T.Context())
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			ask(ctx, g, "GET", "/m", "", nil)
-		}()
-		<-gate.Entered
-		if g.Stats().AtWork != 1 || c.Stats().Pending != 1 {
-			r.T.Errorf("%+v, %+v", g.Stats(), c.Stats())
-		}
-		cancel()
-		<-done
-		if g.Stats().AtWork != 0 || c.Stats().Pending != 0 || !strings.Contains(log.String(), "status=499") {
-			r.T.Errorf("%+v, %+v, %s", g.Stats(), c.Stats(), log.String())
-		}
-		close(gate.Release)
-		wantStatus(r.T, ask(r.T.Context(), g, "GET", "/m", "", nil), 204)
-	})
-}
-
 // A caller who waits for less than the route gives must not close it for everybody.
 func TestImpatientCallersDoNotOpenTheBreakerOfARoute(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {

@@ -21,6 +21,9 @@ func TestMain(m *testing.M) { rig.Main(m, func() error { return nil }) }
 func newGateway(r *rig.Rig, cfg gateway.Config, change ...func(*client.Config)) *gateway.Gateway {
 	r.T.Helper()
 	cfg.Logger = rig.Logger(r.T)
+	if cfg.Authenticate != nil {
+		cfg.KeySecret = []byte("0123456789abcdef")
+	}
 	g, err := gateway.New(r.Ready(change...), cfg)
 	if err != nil {
 		r.T.Fatal(err)

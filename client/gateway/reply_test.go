@@ -8,7 +8,9 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/client/gateway"
+	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/test/rig"
 )
 
@@ -140,7 +142,7 @@ func TestErrorsOfServersAreToldAsTheirCodesAllow(t *testing.T) {
 		r.Serve(rig.Named("m"), func(context.Context, *warren.Request) (*warren.Reply, error) { return nil, failure })
 		g := newGateway(r, routes(gateway.Route{Pattern: "GET /m", Method: "m"}))
 		for code, want := range map[warren.Code]int{
-			warren.CodeCanceled: 499, warren.CodeUnknown: 500, warren.CodeInvalidArgument: 400, warren.CodeDeadlineExceeded: 504,
+			warren.CodeCanceled: 409, warren.CodeUnknown: 500, warren.CodeInvalidArgument: 400, warren.CodeDeadlineExceeded: 504,
 			warren.CodeNotFound: 404, warren.CodeAlreadyExists: 409, warren.CodePermissionDenied: 403, warren.CodeResourceExhausted: 429,
 			warren.CodeFailedPrecondition: 400, warren.CodeAborted: 409, warren.CodeOutOfRange: 400, warren.CodeUnimplemented: 501,
 			warren.CodeInternal: 500, warren.CodeUnavailable: 503, warren.CodeDataLoss: 500, warren.CodeUnauthenticated: 401,
@@ -148,7 +150,7 @@ func TestErrorsOfServersAreToldAsTheirCodesAllow(t *testing.T) {
 			failure = warren.Errorf(code, "the table users").WithReason("of_mine").WithDetail("k", "v").WithRetryAfter(-1)
 			resp := ask(r.T.Context(), g, "GET", "/m", "", nil)
 			p := wantProblem(r.T, resp, want, code.String(), "of_mine", "executed")
-			hidden := want >= 499 && code != warren.CodeUnimplemented
+			hidden := want >= 500 && code != warren.CodeUnimplemented || code == warren.CodeCanceled
 			if (p.Detail == "the table users") == hidden || (p.Details["k"] == "v") == hidden || p.CallID == "" || resp.Header.Get("Retry-After") != "" {
 				r.T.Errorf("%v: %+v, %q", code, p, resp.Header)
 			}
@@ -171,5 +173,28 @@ func TestPanicOfAServerKeepsItsIncidentAndNothingElse(t *testing.T) {
 		if p.Incident == "" || strings.Contains(p.Detail, "secret") {
 			r.T.Errorf("%+v", p)
 		}
+	})
+}
+
+func TestBoundsOfRoutesReplaceTheClients(t *testing.T) {
+	rig.Bubble(t, func(r *rig.Rig) {
+		s := r.NewServer(func(cfg *server.Config) { cfg.MaxRequest, cfg.MaxReply = 1000, 1000 })
+		if err := s.HandleRaw(rig.Named("echo"), rig.Echo); err != nil {
+			r.T.Fatal(err)
+		}
+		r.Start(s)
+		g := newGateway(r, gateway.Config{MaxReply: 200, Routes: []gateway.Route{
+			{Pattern: "POST /large", Method: "echo", MaxBody: 1000, MaxReply: 1000},
+			{Pattern: "POST /lopsided", Method: "echo", MaxBody: 1000},
+			{Pattern: "POST /small", Method: "echo", MaxBody: 1000, MaxReply: 50},
+		}}, func(cfg *client.Config) { cfg.MaxRequest, cfg.MaxReply = 100, 100 })
+		ctx := r.T.Context()
+		body := func(n int) string { return strings.Repeat("x", n) }
+		wantStatus(r.T, ask(ctx, g, "POST", "/large", body(1000), nil), 200)
+		wantProblem(r.T, ask(ctx, g, "POST", "/large", body(1001), nil), 413, "resource_exhausted", "request_too_large", "not_executed")
+		wantStatus(r.T, ask(ctx, g, "POST", "/lopsided", body(200), nil), 200)
+		wantProblem(r.T, ask(ctx, g, "POST", "/lopsided", body(201), nil), 502, "resource_exhausted", "reply_too_large", "executed")
+		wantStatus(r.T, ask(ctx, g, "POST", "/small", body(50), nil), 200)
+		wantProblem(r.T, ask(ctx, g, "POST", "/small", body(51), nil), 502, "resource_exhausted", "reply_too_large", "executed")
 	})
 }

@@ -216,6 +216,7 @@ func (x *exchange) body() ([]byte, *problem) {
 	body, err := io.ReadAll(meter)
 	x.received, x.held = len(body), meter.taken
 	if err == nil {
+		x.unread = false
 		// One that passed later would be taken for the caller's going away.
 		_ = x.control.SetReadDeadline(time.Time{})
 		return body, nil

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -19,14 +20,15 @@ const (
 
 // endpoint is what a pattern leads to: a route, or one of the gateway's own pages.
 type endpoint struct {
-	Route // Timeout and MaxBody still as they were configured
+	Route // Timeout, MaxBody and MaxReply still as they were configured
 
-	params  []string // names of the path's parameters
-	maxBody int
-	in, out []string // canonical names of headers, in order
-	lists   map[string]bool
-	slots   slots
-	bucket  *bucket // nil: any rate
+	params   []string // names of the path's parameters
+	maxBody  int
+	maxReply int      // 0: the client's
+	in, out  []string // canonical names of headers, in order
+	lists    map[string]bool
+	slots    slots
+	bucket   *bucket // nil: any rate
 
 	page func(*exchange) // of the gateway's own; nil for routes
 }
@@ -153,7 +155,7 @@ func conflicting(a, b string) bool {
 }
 
 func newEndpoint(cfg Config, r Route) *endpoint {
-	e := &endpoint{Route: r, maxBody: r.MaxBody, lists: map[string]bool{}}
+	e := &endpoint{Route: r, maxBody: r.MaxBody, maxReply: cmp.Or(r.MaxReply, cfg.MaxReply), lists: map[string]bool{}}
 	e.params, _ = parsePattern(r.Pattern)
 	switch {
 	case r.MaxBody == 0:

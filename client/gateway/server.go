@@ -92,8 +92,9 @@ func NewServer(h http.Handler, cfg ServerConfig) (*http.Server, error) {
 
 // Serve serves g on l, which it closes, until ctx ends. Then it drains: /readyz says
 // so, after DrainDelay no connection is accepted any more, and requests at work may
-// end within DrainTimeout. Those that do not are cut off, their calls canceled, and
-// the error says so. Serve returns nil if none were.
+// end within DrainTimeout. Those that do not are cut off, and the error says so; their
+// calls go on until they have ended, or the client is closed. Serve returns nil if none
+// were.
 func Serve(ctx context.Context, l net.Listener, g *Gateway, cfg ServerConfig) error {
 	s, err := NewServer(g, cfg)
 	if err != nil {

@@ -274,8 +274,8 @@ func TestStopCutsOffWhatDoesNotEnd(t *testing.T) {
 	if err := <-s.done; err == nil || !strings.Contains(err.Error(), "cut off") {
 		t.Error(err)
 	}
-	rig.Eventually(t, "the call is canceled", func() bool { return s.g.Stats().AtWork == 0 })
 	close(s.gate.Release)
+	rig.Eventually(t, "the call has ended", func() bool { return s.g.Stats().AtWork == 0 })
 }
 
 func TestHTTP2IsSpokenOverTLSAndByOptionWithout(t *testing.T) {

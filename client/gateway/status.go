@@ -7,8 +7,7 @@ import (
 	"github.com/warren-rpc/warren"
 )
 
-// StatusClientClosedRequest is logged where the caller has gone before its reply, and
-// sent for a call that was canceled otherwise.
+// StatusClientClosedRequest is logged where the caller has gone before its reply.
 const StatusClientClosedRequest = 499
 
 // Reasons of the gateway's own, of requests that it refused: nothing was called.
@@ -33,9 +32,9 @@ type kind struct {
 	text   string
 }
 
-// byCode is the table of Connect.
+// byCode is the table of Connect, but for canceled: there it is the caller's own doing.
 var byCode = map[warren.Code]kind{
-	warren.CodeCanceled:           {StatusClientClosedRequest, "the call was canceled"},
+	warren.CodeCanceled:           {http.StatusConflict, "the call was canceled, and not by this caller"},
 	warren.CodeUnknown:            {http.StatusInternalServerError, "the server failed"},
 	warren.CodeInvalidArgument:    {http.StatusBadRequest, "the request is not valid"},
 	warren.CodeDeadlineExceeded:   {http.StatusGatewayTimeout, "there was no reply in time"},

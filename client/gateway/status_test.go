@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"net/http"
 	"os"
 	"regexp"
@@ -100,8 +101,9 @@ func TestWordsOfThisSideAreNotTold(t *testing.T) {
 
 func TestCallIDsOfDifferentRequestsDiffer(t *testing.T) {
 	t.Parallel()
-	same := func(a, b, c, d, e, f string) bool {
-		return (callID(a, b, c) == callID(d, e, f)) == (a == d && b == e && c == f) && warren.CheckCallID(callID(a, b, c)) == nil
+	same := func(a, b, c, d, e, f string, s, z []byte) bool {
+		one, other := callID(s, a, b, c), callID(z, d, e, f)
+		return (one == other) == (a == d && b == e && c == f && bytes.Equal(s, z)) && warren.CheckCallID(one) == nil
 	}
 	if err := quick.Check(same, nil); err != nil {
 		t.Error(err)
@@ -109,8 +111,16 @@ func TestCallIDsOfDifferentRequestsDiffer(t *testing.T) {
 	for _, pair := range [][2][3]string{
 		{{"a", "bc", "d"}, {"ab", "c", "d"}}, {{"a", "b", "cd"}, {"a", "bc", "d"}}, {{"", "ab", ""}, {"a", "b", ""}}, {{"", "", "a"}, {"a", "", ""}},
 	} {
-		if a, b := pair[0], pair[1]; callID(a[0], a[1], a[2]) == callID(b[0], b[1], b[2]) {
+		if a, b := pair[0], pair[1]; callID(nil, a[0], a[1], a[2]) == callID(nil, b[0], b[1], b[2]) {
 			t.Errorf("%q", pair)
+		}
+	}
+	// They are told by servers that remember: what they were they must stay.
+	for id, secret := range map[string]string{
+		"4987e2d5c56763aba93d7a2611c7d1a25075e23cb50bbcc2272e9c30a4a1b483": "", "ad7884bd8dc56cd7d0e626cee6a4e6f75803f3b044a84ec80850123dd31ccb8b": "0123456789abcdef",
+	} {
+		if got := callID([]byte(secret), "ada", "POST /orders", "k-1"); got != id {
+			t.Errorf("with the secret %q the ID is %s", secret, got)
 		}
 	}
 }

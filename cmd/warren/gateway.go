@@ -5,7 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v3"
@@ -21,12 +24,17 @@ const gatewayDescription = `Answers HTTP requests by calling methods, as the fil
 becomes a call of what, with which parameters, headers and limits. docs/gateway.md
 has the mapping, docs/examples/gateway.yaml is a file to copy.
 
+The port answers as soon as it is open: /healthz with 200, /readyz with 503 until the
+broker is there, which is then printed: "ready". If it is not there within
+--connect-timeout, the exit code is 6.
+
 It serves until SIGINT or SIGTERM. Then /readyz says so, no more connections are
 accepted, requests at work are answered, and it exits with 0; a second signal ends
 it at once. The access log goes to standard error, one line for each request.
 
 With --policies the client's policies are those of that file, which is read again
-when it changes: retries, breakers, timeouts.
+when it changes, and on SIGHUP: retries, breakers, timeouts. Without, SIGHUP does
+nothing.
 
 --config is the file of the routes. How the broker is reached is said by the other
 flags, their variables, or the file of WARREN_CONFIG, else
@@ -56,6 +64,10 @@ func gatewayCommand() *cli.Command {
 }
 
 func runGateway(ctx context.Context, cmd *cli.Command) error {
+	// Where there is a file of policies, its watcher obeys too.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	out := newOutput(cmd)
 	file, policies, err := gatewaySettings(cmd, out)
 	if err != nil {
@@ -72,6 +84,7 @@ func runGateway(ctx context.Context, cmd *cli.Command) error {
 	defer l.Close()
 	c, err := client.New(client.Config{
 		Broker: settings, Caller: "warren gateway", UserID: cmd.String("user-id"), Logger: out.logger(), Policies: policies,
+		MaxPending: 1_000_000, MaxPendingBytes: 1 << 30, // the most that the gateway's own bounds can be
 	})
 	if err != nil {
 		return usageError(cmd, "%v", err)
@@ -81,15 +94,23 @@ func runGateway(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return exit(exitUsage, "%w", err) // no file that was read has such a mistake
 	}
-	if err := awaitBroker(ctx, cmd, c); err != nil {
-		return err
-	}
-	if err := announceGateway(out, file, l.Addr().String()); err != nil {
-		return err
-	}
 	watching := watchPolicies(ctx, cmd, out, c)
 	defer watching()
-	if err := gateway.Serve(ctx, l, g, file.Server); err != nil {
+	serving, end := context.WithCancel(ctx)
+	served := make(chan error, 1)
+	go func() {
+		defer end()
+		served <- gateway.Serve(ctx, l, g, file.Server)
+	}()
+	out.note("listening at %s", gatewayURL(file, l))
+	err = awaitBroker(serving, cmd, c)
+	if err == nil {
+		err = announceGateway(out, file, l)
+	}
+	if err != nil && serving.Err() == nil { // else it was told to stop, or cannot accept
+		return err
+	}
+	if err := <-served; err != nil {
 		return exit(exitInternal, "%w", err)
 	}
 	return nil
@@ -110,15 +131,17 @@ func gatewaySettings(cmd *cli.Command, out *output) (file gatewayfile.File, poli
 	if file, err = gatewayfile.Load(path); err != nil {
 		return file, policies, fileError(err)
 	}
-	if tokens := file.Tokens; tokens != "" {
-		if !filepath.IsAbs(tokens) {
-			tokens = filepath.Join(filepath.Dir(path), tokens)
-		}
-		subjects, err := gatewayfile.LoadTokens(tokens)
+	if file.Tokens != "" {
+		subjects, err := gatewayfile.LoadTokens(beside(path, file.Tokens))
 		if err != nil {
 			return file, policies, fileError(err)
 		}
 		file.Gateway.Authenticate = gateway.BearerTokens(subjects)
+	}
+	if file.KeySecret != "" {
+		if file.Gateway.KeySecret, err = gatewayfile.LoadSecret(beside(path, file.KeySecret)); err != nil {
+			return file, policies, fileError(err)
+		}
 	}
 	if path := cmd.String("policies"); path != "" {
 		loaded, _, err := loadPolicies(path)
@@ -133,6 +156,14 @@ func gatewaySettings(cmd *cli.Command, out *output) (file gatewayfile.File, poli
 	file.Gateway.Logger, file.Server.Logger = out.logger(), out.logger()
 	file.Server.TLS, err = gatewayTLS(cmd)
 	return file, policies, err
+}
+
+// beside returns the path of a file that another file names.
+func beside(file, name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(filepath.Dir(file), name)
 }
 
 // fileError takes the package's name from errors about files.
@@ -166,29 +197,27 @@ func awaitBroker(ctx context.Context, cmd *cli.Command, c *client.Client) error 
 		first, cancel = context.WithTimeout(ctx, patience)
 	}
 	defer cancel()
-	err := c.Ready(first)
-	switch {
-	case err == nil:
-		return nil
-	case ctx.Err() != nil:
-		return interrupted()
-	default:
+	if err := c.Ready(first); err != nil {
 		return exit(exitBroker, "%s", message(err))
 	}
+	return nil
 }
 
-func announceGateway(out *output, file gatewayfile.File, listen string) error {
+func announceGateway(out *output, file gatewayfile.File, l net.Listener) error {
 	if out.json {
 		return out.object(struct {
 			Ready  bool   `json:"ready"`
 			Listen string `json:"listen"`
-		}{true, listen})
+		}{true, l.Addr().String()})
 	}
-	scheme := "http"
+	return out.printf("serving %d routes at %s\n", len(file.Gateway.Routes), gatewayURL(file, l))
+}
+
+func gatewayURL(file gatewayfile.File, l net.Listener) string {
 	if file.Server.TLS != nil {
-		scheme = "https"
+		return "https://" + l.Addr().String()
 	}
-	return out.printf("serving %d routes at %s://%s\n", len(file.Gateway.Routes), scheme, listen)
+	return "http://" + l.Addr().String()
 }
 
 // watchPolicies has the client's policies follow their file, until the function that

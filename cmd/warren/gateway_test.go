@@ -120,6 +120,87 @@ func TestGatewayServesTheExampleAndDrainsOnSIGTERM(t *testing.T) {
 	}
 }
 
+// listening starts `warren gateway` and returns its URL once the port is open.
+func listening(t *testing.T, url string, args ...string) (*tool, string) {
+	t.Helper()
+	r := command(url, append([]string{"gateway", "--json", "--listen", "127.0.0.1:0"}, args...)...).start(t)
+	var address string
+	var found bool
+	eventually(t, "the port is open", func() bool {
+		_, address, found = strings.Cut(r.stderr.String(), "listening at ")
+		return found && strings.Contains(address, "\n")
+	})
+	address, _, _ = strings.Cut(address, "\n")
+	return r, address
+}
+
+func TestGatewayAnswersBeforeItsBrokerIsThere(t *testing.T) {
+	t.Parallel()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	broker := free.Addr().String()
+	_ = free.Close()
+	config := write(t, filepath.Join(t.TempDir(), "gateway.yaml"), "routes: {GET /a: {method: m}}")
+	r, address := listening(t, "amqp://guest:guest@"+broker+"/", "--config", config, "--connect-timeout", "0")
+	for path, want := range map[string]int{"/healthz": 200, "/readyz": 503, "/openapi.json": 200} {
+		if status, body := get(t, address+path); status != want {
+			t.Errorf("%s without a broker: %d, %s", path, status, body)
+		}
+	}
+	send(t, r, syscall.SIGHUP) // there is nothing to read again
+	if text := r.stdout.String(); text != "" {
+		t.Errorf("it is ready without a broker: %s", text)
+	}
+	command("", "broker", "--listen", broker).start(t)
+	eventually(t, "it is ready", func() bool { return strings.Contains(r.stdout.String(), "\n") })
+	if ready := wantKeys(t, r.object(t), "ready", "listen"); "http://"+ready["listen"].(string) != address {
+		t.Errorf("%v; it listens at %s", ready, address)
+	}
+	if status, body := get(t, address+"/readyz"); status != 200 {
+		t.Errorf("%d, %s", status, body)
+	}
+	send(t, r, syscall.SIGHUP)
+	if status, body := get(t, address+"/a"); status != 503 || !strings.Contains(body, "no_route") {
+		t.Errorf("%d, %s", status, body)
+	}
+	send(t, r, syscall.SIGTERM)
+	r.wait(t).want(t, 0)
+}
+
+func TestGatewayThatWaitsForItsBrokerObeysSIGTERM(t *testing.T) {
+	t.Parallel()
+	config := write(t, filepath.Join(t.TempDir(), "gateway.yaml"), "server: {drain_delay: 100ms}\nroutes: {GET /a: {method: m}}")
+	r, _ := listening(t, "amqp://127.0.0.1:1/", "--config", config, "--connect-timeout", "0")
+	send(t, r, syscall.SIGTERM)
+	r.wait(t).want(t, 0)
+	if text := r.stdout.String(); text != "" {
+		t.Errorf("it was never ready: %s", text)
+	}
+}
+
+// A route's bounds are what counts, not those that a client has by itself.
+func TestGatewayTakesBodiesAsLargeAsItsRoutesSay(t *testing.T) {
+	t.Parallel()
+	url, dir := rabbit.VHost(t), t.TempDir()
+	serveSamples(t, url, "--method", "sample.echo")
+	config := write(t, filepath.Join(dir, "gateway.json"), `{"max_bodies": "200MiB", "routes": {"POST \/echo": {"method": "sample.echo", "max_body": "100MiB"}}}`)
+	_, addr := startGateway(t, url, "--config", config, "--quiet")
+	// The sample servers take 1 MiB: it is they who refuse.
+	for _, size := range []int{2 << 20, 90 << 20} {
+		resp, err := http.Post("http://"+addr+"/echo", "text/plain", strings.NewReader(strings.Repeat("x", size)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil || resp.StatusCode != 413 || !strings.Contains(string(body), `"call_id"`) {
+			t.Errorf("%d bytes: %d, %s, %v", size, resp.StatusCode, body, err)
+		}
+	}
+}
+
 func TestGatewayKnowsCallersByTheirTokensOverTLS(t *testing.T) {
 	t.Parallel()
 	url, dir := rabbit.VHost(t), t.TempDir()
@@ -127,7 +208,8 @@ func TestGatewayKnowsCallersByTheirTokensOverTLS(t *testing.T) {
 	sum := sha256.Sum256([]byte("t0ken"))
 	cert, key, pool := selfSigned(t, dir)
 	write(t, filepath.Join(dir, "tokens.txt"), "ada "+hex.EncodeToString(sum[:])+"\n")
-	config := write(t, filepath.Join(dir, "gateway.json"), `{"auth": {"tokens": "tokens.txt"}, "routes": {"GET /echo/{x}": {"method": "sample.echo", "payload": "x"}}}`)
+	write(t, filepath.Join(dir, "secret.txt"), "0123456789abcdef\n")
+	config := write(t, filepath.Join(dir, "gateway.json"), `{"auth": {"tokens": "tokens.txt"}, "key_secret": "secret.txt", "routes": {"GET /echo/{x}": {"method": "sample.echo", "payload": "x"}}}`)
 	_, addr := startGateway(t, url, "--config", config, "--tls-cert", cert, "--tls-key", key, "--quiet", "--user-id", "guest")
 	for token, want := range map[string]int{"t0ken": 200, "other": 401} {
 		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}
@@ -180,7 +262,8 @@ func TestGatewayRefusesWhatCannotWorkOnOneLine(t *testing.T) {
 	defer busy.Close()
 	good := write(t, filepath.Join(dir, "good.yaml"), "routes: {GET /a: {method: m}}")
 	wrong := write(t, filepath.Join(dir, "wrong.yaml"), "routes:\n  GET /a:\n    metod: m\n")
-	secret := write(t, filepath.Join(dir, "secret.yaml"), "auth: {tokens: tokens}\nroutes: {GET /a: {method: m}}")
+	short := write(t, filepath.Join(dir, "short.yaml"), "key_secret: tokens\nroutes: {GET /a: {method: m}}")
+	secret := write(t, filepath.Join(dir, "secret.yaml"), "auth: {tokens: tokens}\nkey_secret: tokens\nroutes: {GET /a: {method: m}}")
 	write(t, filepath.Join(dir, "tokens"), "ada s3cr3t\n")
 	const nowhere = "amqp://user:s3cr3t@127.0.0.1:1/"
 	for _, c := range []struct {
@@ -192,6 +275,7 @@ func TestGatewayRefusesWhatCannotWorkOnOneLine(t *testing.T) {
 		{[]string{"--config", filepath.Join(dir, "none")}, exitUsage, "no such file"},
 		{[]string{"--config", wrong}, exitUsage, wrong + ":3:5: routes.GET /a.metod: is not known; did you mean method?"},
 		{[]string{"--config", secret}, exitUsage, "tokens:1:1: must be a subject"},
+		{[]string{"--config", short}, exitUsage, "tokens:1:1: has 10 bytes; a secret must have 16 to 1024"},
 		{[]string{"--config", good, "extra"}, exitUsage, "unexpected argument"},
 		{[]string{"--config", good, "--policies", wrong}, exitUsage, "wrong.yaml:1:1"},
 		{[]string{"--config", good, "--tls-cert", good}, exitUsage, "--tls-cert and --tls-key go together"},

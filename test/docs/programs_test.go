@@ -215,6 +215,7 @@ var (
 	logger  *slog.Logger
 
 	sessions map[string]string
+	secret   []byte
 )
 
 func retryLater(time.Duration) error { return nil }

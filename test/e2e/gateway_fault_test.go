@@ -91,7 +91,7 @@ func TestGatewayAnswersAlthoughItsServerIsKilled(t *testing.T) {
 	rig.Eventually(t, "the gateway serves again", func() bool { return f.ask(t, "POST", "/echo", "x").status == 200 })
 }
 
-func TestCallerThatDisconnectsCancelsItsCallAndFreesItsPlace(t *testing.T) {
+func TestCallerThatDisconnectsHoldsItsPlaceUntilItsCallHasEnded(t *testing.T) {
 	t.Parallel()
 	url := rabbit.VHost(t)
 	gate := rig.NewGate()
@@ -109,9 +109,12 @@ func TestCallerThatDisconnectsCancelsItsCallAndFreesItsPlace(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 	_ = conn.Close()
-	rig.Eventually(t, "the call is canceled and its place free", func() bool { return f.g.Stats().AtWork == 0 && f.c.Stats().Pending == 0 })
-	rig.Eventually(t, "the log says so", func() bool { return strings.Contains(f.log.String(), "status=499") })
+	if a := f.ask(t, "POST", "/gate", "y"); a.status != 429 || f.c.Stats().Pending != 1 {
+		t.Errorf("%+v, %+v", a, f.c.Stats())
+	}
 	close(gate.Release)
+	rig.Eventually(t, "the place is free", func() bool { return f.g.Stats().AtWork == 0 && f.c.Stats().Pending == 0 })
+	rig.Eventually(t, "the log says so", func() bool { return strings.Contains(f.log.String(), "status=499") })
 	if a := f.ask(t, "POST", "/gate", "z"); a.status != 200 || a.body != "z" {
 		t.Errorf("%+v", a)
 	}

@@ -35,6 +35,7 @@ func newFront(t testing.TB, url string, cfg gateway.Config, change ...func(*clie
 		t.Fatal(err)
 	}
 	cfg.Logger, cfg.AccessLog = rig.Logger(t), f.log.Logger()
+	cfg.KeySecret = []byte("0123456789abcdef")
 	g, err := gateway.New(f.c, cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -44,8 +44,13 @@ func (d *decoder) decode() {
 			decodeField(d, &d.file, topFields, known, "", "", key, at, node)
 		}
 	})
-	if at, there := d.places[configfile.Place{Entry: "", Field: "auth"}]; there && d.file.Tokens == "" && len(d.Findings) == 0 {
-		d.Add(at, reliability.LevelError, "auth", "has no tokens: everybody could call")
+	if at, there := d.places[configfile.Place{Entry: "", Field: "auth"}]; there && len(d.Findings) == 0 {
+		switch {
+		case d.file.Tokens == "":
+			d.Add(at, reliability.LevelError, "auth", "has no tokens: everybody could call")
+		case d.file.KeySecret == "":
+			d.Add(at, reliability.LevelError, "auth", "needs a key_secret, or the IDs of its callers' calls could be computed: write its file's name beside it")
+		}
 	}
 	if !routes && len(d.Findings) == 0 {
 		d.Missing()

@@ -58,9 +58,11 @@ var topFields = []field[File]{
 	{name: "version", kind: kindText, doc: "Of the OpenAPI document.", set: func(f *File, v value) { f.Gateway.Version = v.text }},
 	{name: "max_body", kind: kindSize, above: true, doc: "The largest body of a request on routes that do not say. Default: 1MiB; from 1 to 128MiB.",
 		set: func(f *File, v value) { f.Gateway.MaxBody = v.count }},
+	{name: "max_reply", kind: kindSize, above: true, doc: "The largest body of a reply on routes that do not say. Default: 1MiB; from 1 to 128MiB.",
+		set: func(f *File, v value) { f.Gateway.MaxReply = v.count }},
 	{name: "max_bodies", kind: kindSize, above: true, doc: "The bodies of all requests at work together; one that goes past it is refused with 503. Default: 256MiB; from max_body to 1GiB.",
 		set: func(f *File, v value) { f.Gateway.MaxBodies = v.count }},
-	{name: "concurrency", kind: kindCount, above: true, doc: "Requests at work on all routes; one more is refused with 503. Default: 4096; from 1 to 1000000.",
+	{name: "concurrency", kind: kindCount, above: true, doc: "Requests at work on all routes; one more is refused with 503. One whose caller has gone is at work until its call has ended. Default: 4096; from 1 to 1000000.",
 		set: func(f *File, v value) { f.Gateway.Concurrency = v.count }},
 	{name: "body_timeout", kind: kindDuration, above: true, doc: "How long a body may take to arrive. Default: 30s; from 1ms to 1h.",
 		set: func(f *File, v value) { f.Gateway.BodyTimeout = v.duration }},
@@ -88,6 +90,8 @@ var topFields = []field[File]{
 		{name: "tokens", kind: kindText, doc: "The file of bearer tokens: on each line a subject, a blank and the hex SHA-256 of its token. A relative path begins at this file's folder.",
 			set: func(f *File, v value) { f.Tokens = v.text }},
 	}},
+	{name: "key_secret", kind: kindText, doc: "The file of what the IDs of calls with an Idempotency-Key are made with: a line of 16 to 1024 bytes, the same for all gateways that serve one caller, and for good. Required with auth. A relative path begins at this file's folder.",
+		set: func(f *File, v value) { f.KeySecret = v.text }},
 	{name: "server", kind: kindPart, doc: "What connections may take.", part: []field[File]{
 		{name: "header_timeout", kind: kindDuration, above: true, doc: "How long the head of a request may take to arrive. Default: 5s; from 1ms to 1h.",
 			set: func(f *File, v value) { f.Server.HeaderTimeout = v.duration }},
@@ -119,7 +123,9 @@ var routeFields = []field[gateway.Route]{
 			r.MaxBody = -1
 		}
 	}},
-	{name: "concurrency", kind: kindCount, doc: "Requests at work; one more is refused with 429. Default: 0, no bound but the file's; up to 1000000.",
+	{name: "max_reply", kind: kindSize, above: true, doc: "The largest body of a reply; a longer one is 502. Default: the file's; up to 128MiB.",
+		set: func(r *gateway.Route, v value) { r.MaxReply = v.count }},
+	{name: "concurrency", kind: kindCount, doc: "Requests at work; one more is refused with 429. One whose caller has gone is at work until its call has ended. Default: 0, no bound but the file's; up to 1000000.",
 		set: func(r *gateway.Route, v value) { r.Concurrency = v.count }},
 	{name: "rate", kind: kindPart, doc: "Requests over it are refused with 429.", part: []field[gateway.Route]{
 		{name: "per_second", kind: kindNumber, above: true, doc: "How many come to be allowed in a second. Above 0, up to 1000000.",

@@ -29,14 +29,17 @@ const MaxSize = configfile.MaxSize
 
 // File is what a file says.
 type File struct {
-	// Gateway is its configuration, without what files cannot say: the loggers, and
-	// Authenticate, unless there is a file of tokens.
+	// Gateway is its configuration, without the loggers and what is in files of its own:
+	// Authenticate and KeySecret.
 	Gateway gateway.Config
 	// Server is how its connections are bounded, without TLS and the logger.
 	Server gateway.ServerConfig
 	// Tokens is the path of the file of tokens, as the file says it; empty if there is
 	// none. [LoadTokens] reads it.
 	Tokens string
+	// KeySecret is likewise the path of the file of Config.KeySecret, which
+	// [LoadSecret] reads.
+	KeySecret string
 }
 
 // Finding is something wrong with a file, and where: File, Line and Column (from

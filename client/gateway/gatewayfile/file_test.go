@@ -5,9 +5,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,6 +44,7 @@ $schema: x
 title: T
 version: 1.10
 max_body: 2KiB
+max_reply: 4KiB
 max_bodies: 3MiB
 concurrency: 7
 body_timeout: 1s
@@ -50,6 +53,7 @@ challenge: Bearer realm="x"
 headers: {in: [X-A], out: [X-B]}
 cors: {origins: [https://a.example], headers: [X-C], credentials: true, max_age: 0s}
 auth: {tokens: tokens.txt}
+key_secret: secret.txt
 server: {header_timeout: 3s, idle_timeout: 4s, max_header_bytes: 8KiB, drain_delay: 5s, drain_timeout: 6s, h2c: true}
 schemas: {S: {type: object, properties: {a: {const: 2001-01-01}}}}
 routes:
@@ -57,6 +61,7 @@ routes:
     method: m
     timeout: 1500ms
     max_body: 0
+    max_reply: 5B
     concurrency: 8
     rate: {per_second: 0.5, burst: 9}
     idempotent: true
@@ -77,12 +82,12 @@ routes:
 	}
 	want := gatewayfile.File{
 		Gateway: gateway.Config{
-			Title: "T", Version: "1.10", MaxBody: 2048, MaxBodies: 3 << 20, Concurrency: 7, BodyTimeout: time.Second, WriteTimeout: 2 * time.Second, Challenge: `Bearer realm="x"`,
+			Title: "T", Version: "1.10", MaxBody: 2048, MaxReply: 4096, MaxBodies: 3 << 20, Concurrency: 7, BodyTimeout: time.Second, WriteTimeout: 2 * time.Second, Challenge: `Bearer realm="x"`,
 			Headers: gateway.Headers{In: []string{"X-A"}, Out: []string{"X-B"}},
 			CORS:    gateway.CORS{Origins: []string{"https://a.example"}, Headers: []string{"X-C"}, Credentials: true, MaxAge: -1},
 			Schemas: got.Gateway.Schemas,
 			Routes: []gateway.Route{{
-				Pattern: "POST /a/{x}", Method: "m", Timeout: 1500 * time.Millisecond, MaxBody: -1, Concurrency: 8, Rate: gateway.Rate{PerSecond: 0.5, Burst: 9},
+				Pattern: "POST /a/{x}", Method: "m", Timeout: 1500 * time.Millisecond, MaxBody: -1, MaxReply: 5, Concurrency: 8, Rate: gateway.Rate{PerSecond: 0.5, Burst: 9},
 				Idempotent: true, WaitForServer: true, RequireKey: true, Headers: gateway.Headers{In: []string{"X-D"}, Out: []string{"X-E"}},
 				Query: []string{"q"}, Lists: []string{"l"}, Payload: gateway.Payload{JSON: map[string]string{"x": "integer", "l": "string"}},
 				ReplyType: "text/plain", Summary: "Sum", Request: []byte(`"#/components/schemas/S"`), Reply: []byte(`{"items":true,"type":"array"}`),
@@ -91,7 +96,7 @@ routes:
 		Server: gateway.ServerConfig{
 			HeaderTimeout: 3 * time.Second, IdleTimeout: 4 * time.Second, MaxHeaderBytes: 8192, DrainDelay: 5 * time.Second, DrainTimeout: 6 * time.Second, H2C: true,
 		},
-		Tokens: "tokens.txt",
+		Tokens: "tokens.txt", KeySecret: "secret.txt",
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("\n%+v\nwant\n%+v", got, want)
@@ -120,7 +125,7 @@ func TestMistakesAreToldWithTheirLineAndField(t *testing.T) {
 		"routes: [":                          `f:1:1: is not YAML: did not find expected node content`,
 		"routes:\n":                          `f:1:1: routes: there are none`,
 		"routes: {}\nmaxbody: 1":             `f:2:1: maxbody: is not known; did you mean max_body?`,
-		"routes: {}\nzzz: 1":                 `f:2:1: zzz: is not known; it may have title, version, max_body, max_bodies, concurrency, body_timeout, write_timeout, challenge, headers, cors, auth, server, schemas, routes`,
+		"routes: {}\nzzz: 1":                 `f:2:1: zzz: is not known; it may have title, version, max_body, max_reply, max_bodies, concurrency, body_timeout, write_timeout, challenge, headers, cors, auth, key_secret, server, schemas, routes`,
 		"routes:\n  GET /a:\n":               `f:2:3: routes.GET /a.method: the method name is empty`,
 		"routes:\n  GET /a: {method: a b}\n": `f:2:12: routes.GET /a.method: method name "a b": byte 1 is not one of [A-Za-z0-9._-]`,
 		"routes:\n  /a: {method: m}\n":       `f:2:3: routes./a: the pattern must be a method, a blank and a path, such as "GET /orders/{id}"`,
@@ -149,6 +154,8 @@ func TestMistakesAreToldWithTheirLineAndField(t *testing.T) {
 		"routes:\n  GET /a: {method: m, rate: {per_second: 0}}\n":                                          `f:2:30: routes.GET /a.rate.per_second: is 0; leave it out for the default`,
 		"auth:\nroutes: {GET /a: {method: m}}":                                                             `f:1:1: auth: has no tokens: everybody could call`,
 		"routes:\n  GET /a: {method: m, rate: {}}\n":                                                       `f:2:23: routes.GET /a.rate: has no per_second, and so bounds nothing`,
+		"auth: {tokens: t}\nroutes: {GET /a: {method: m}}":                                                 `f:1:1: auth: needs a key_secret, or the IDs of its callers' calls could be computed: write its file's name beside it`,
+		"max_reply: 200MiB\nroutes: {GET /a: {method: m}}":                                                 `f:1:1: max_reply: is 209715200; it must be from 0 to 134217728`,
 		"auth: {}\nroutes: {GET /a: {method: m}}":                                                          `f:1:1: auth: has no tokens: everybody could call`,
 		"server:\n  max_header_bytes: 1\nroutes: {GET /a: {method: m}}":                                    `f:2:3: server.max_header_bytes: is 1; it must be from 4096 to 1048576`,
 		"cors:\n  origins: [\"*\"]\n  credentials: true\nroutes: {GET /a: {method: m}}":                    `f:3:3: cors.credentials: cannot go with the origin "*": every page could act as its reader`,
@@ -241,7 +248,7 @@ func TestHugeFilesAreBounded(t *testing.T) {
 func TestFileThatCannotBeReadIsTheSystemsError(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "none")
-	for _, err := range []error{second(gatewayfile.Load(path)), second(gatewayfile.LoadTokens(path))} {
+	for _, err := range []error{second(gatewayfile.Load(path)), second(gatewayfile.LoadTokens(path)), second(gatewayfile.LoadSecret(path))} {
 		var refused *gatewayfile.Error
 		if !errors.Is(err, os.ErrNotExist) || errors.As(err, &refused) || !strings.HasPrefix(err.Error(), "gatewayfile: ") {
 			t.Error(err)
@@ -254,6 +261,7 @@ func second[T any](_ T, err error) error { return err }
 func TestTokensAreReadAndNeverRepeated(t *testing.T) {
 	t.Parallel()
 	const one, two = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae", "fcde2b2edba56bf408601fb721fe9b5c338d10ee429ea04fae5511b68fbf8fb9"
+	const unseen = ":1:1: has a character that cannot be seen, or that is not UTF-8"
 	for text, want := range map[string]string{
 		"# who\n\nada " + one + "\n bob\t" + strings.ToUpper(two) + "\r\nada " + one: "",
 		"":                               ":1:1: has no tokens: nobody could call",
@@ -261,6 +269,19 @@ func TestTokensAreReadAndNeverRepeated(t *testing.T) {
 		"\nada s3cr3t\n":                 ":2:1: must be a subject, a blank, and 64 digits of hex: the SHA-256 of its token",
 		"ada " + strings.Repeat("x", 64): ":1:1: the second word is not hex",
 		"ada e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855": ":1:1: is the SHA-256 of nothing: the token was empty when it was made",
+		"\ufeffada " + one + "\nbob " + two:                                    "",
+		"a\u200bda " + one:                                                     unseen, // a blank without width
+		"ada\u00a0 " + one:                                                     unseen, // a blank that keeps words together
+		"\u202eada " + one:                                                     unseen, // from here on from right to left
+		"ad\u00ada " + one:                                                     unseen, // a hyphen at the end of a line alone
+		"ad\u034fa " + one:                                                     unseen, // a join of marks
+		"\u3164 " + one:                                                        unseen, // a letter that is empty
+		"ada\ufe0f " + one:                                                     unseen, // how the letter before is shown
+		"ada\x00 " + one:                                                       unseen,
+		"ada\x1b " + one:                                                       unseen,
+		"ad\xe9 " + one:                                                        unseen,
+		"ada " + one + "\nbob\ufeff " + two:                                    ":2:1:" + strings.TrimPrefix(unseen, ":1:1:"),
+		"ad\u00e9 " + one + "\n\u5c0f " + two:                                  "",
 		"ada " + one + "\nbob " + one + "\n":                                   ":2:1: two subjects have the same token",
 	} {
 		path := filepath.Join(t.TempDir(), "tokens")
@@ -269,13 +290,38 @@ func TestTokensAreReadAndNeverRepeated(t *testing.T) {
 		}
 		subjects, err := gatewayfile.LoadTokens(path)
 		if want == "" {
-			if err != nil || len(subjects) != 2 {
+			if err != nil || len(subjects) != 2 || strings.HasPrefix(slices.Sorted(maps.Values(subjects))[0], "\ufeff") {
 				t.Errorf("%v, %v", subjects, err)
 			}
 			continue
 		}
 		if err == nil || err.Error() != path+want {
 			t.Errorf("%q: %v; want %s", text, err, want)
+		}
+	}
+}
+
+func TestSecretIsOneLineOfEnoughBytes(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"0123456789abcdef": "", "\ufeff  0123456789abcdef \r\n": "", strings.Repeat("x", 1024): "",
+		"":                         ":1:1: has 0 bytes; a secret must have 16 to 1024",
+		"s3cr3t\n":                 ":1:1: has 6 bytes; a secret must have 16 to 1024",
+		strings.Repeat("x", 1025):  ":1:1: has 1025 bytes; a secret must have 16 to 1024",
+		"0123456789abcdef\ns3cr3t": ":1:1: must be one line",
+	} {
+		path := filepath.Join(t.TempDir(), "secret")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		secret, err := gatewayfile.LoadSecret(path)
+		switch {
+		case want != "":
+			if err == nil || err.Error() != path+want {
+				t.Errorf("%q: %v; want %s", text, err, want)
+			}
+		case err != nil || string(secret) != strings.Trim(text, "\ufeff \r\n"):
+			t.Errorf("%q, %v", secret, err)
 		}
 	}
 }

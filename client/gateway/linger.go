@@ -1,0 +1,37 @@
+package gateway
+
+import (
+	"io"
+	"strings"
+)
+
+const (
+	// maxRest is what net/http reads of a body that nobody has read, before it answers,
+	// so as to keep the connection.
+	maxRest = 256 << 10
+	// maxLinger bounds what is read of a body after its answer.
+	maxLinger = 64 << 20
+)
+
+// lingers reports whether the connection ends with this answer while its caller, such
+// as a proxy that passes on whole bodies, may still be sending: were it closed now, the
+// caller would be told so at its next write, and not read the answer.
+func (x *exchange) lingers() bool {
+	waits := strings.EqualFold(x.r.Header.Get("Expect"), "100-continue") && x.received == 0
+	if x.r.ProtoMajor != 1 || !x.unread || waits {
+		return false
+	}
+	h := x.w.Header()
+	if !x.r.ProtoAtLeast(1, 1) || x.r.Close || x.r.ContentLength < 0 || x.r.ContentLength > maxRest {
+		h.Set("Connection", "close")
+	}
+	return h.Get("Connection") == "close"
+}
+
+// linger reads what still comes of a body that has been answered, as long as a body may
+// take to arrive.
+func (x *exchange) linger() {
+	if x.control.Flush() == nil {
+		_, _ = io.CopyN(io.Discard, x.r.Body, maxLinger)
+	}
+}
