@@ -26,6 +26,7 @@ type exchange struct {
 	identity Identity
 	held     int  // slots of the gateway's bodies
 	unread   bool // something of the body may still come
+	bodyBy   time.Time
 	called   bool
 
 	// For the log.
@@ -46,7 +47,7 @@ func (x *exchange) serve() *problem {
 	}
 	if x.unread = x.hasBody(); x.unread {
 		// The rest of a body that is refused may take as long as one that is not.
-		_ = x.control.SetReadDeadline(time.Now().Add(x.g.cfg.BodyTimeout))
+		x.awaitBody()
 	}
 	x.route = x.g.routes.find(x.r)
 	if x.allowOrigin() {

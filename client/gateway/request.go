@@ -193,6 +193,12 @@ func typed(kind, text string) (any, bool) {
 
 func (x *exchange) hasBody() bool { return x.r.Body != nil && x.r.Body != http.NoBody }
 
+// awaitBody gives the body its time, from now on.
+func (x *exchange) awaitBody() {
+	x.bodyBy = time.Now().Add(x.g.cfg.BodyTimeout)
+	_ = x.control.SetReadDeadline(x.bodyBy)
+}
+
 // body reads the request's body, within its bound and its time.
 func (x *exchange) body() ([]byte, *problem) {
 	most := int64(x.route.maxBody)
@@ -207,7 +213,7 @@ func (x *exchange) body() ([]byte, *problem) {
 	if !x.hasBody() {
 		return nil, nil
 	}
-	_ = x.control.SetReadDeadline(time.Now().Add(x.g.cfg.BodyTimeout))
+	x.awaitBody()
 	if x.r.ProtoMajor == 1 {
 		// To read may be to write 100 Continue, to one who reads nothing.
 		_ = x.control.SetWriteDeadline(time.Now().Add(x.g.cfg.WriteTimeout))
