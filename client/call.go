@@ -151,6 +151,9 @@ func (cl *call) admit(ctx context.Context, expired <-chan time.Time) *warren.Err
 	if ctx.Err() != nil {
 		return c.ended(ctx, warren.NotExecuted)
 	}
+	if refused := c.refused(); refused != nil {
+		return refused
+	}
 	if blocked, reason := c.publisher.Blocked(); blocked {
 		return errBlocked(reason)
 	}

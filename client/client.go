@@ -31,6 +31,7 @@ type Client struct {
 	prober     *broker.Prober
 	presence   *presence
 	pending    *pending
+	refusal    atomic.Pointer[refusal]
 	policies   *reliability.Set
 	nonces     *wire.Nonces
 	counters   counters
@@ -64,6 +65,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	c.limits.Body = cfg.MaxRequest
 	c.timers.New = stoppedTimer
+	c.refusal.Store(newRefusal(nil))
 	c.publisher = broker.NewPublisher(broker.PublisherConfig{
 		Logger: cfg.Logger, Held: true, Paced: true, Written: c.writtenHook(),
 	})
@@ -75,7 +77,11 @@ func New(cfg Config) (*Client, error) {
 	}
 	ctx := context.Background()
 	for _, start := range []func() error{
-		c.background.Start,
+		func() error {
+			err := c.background.Start()
+			c.background.Go(c.watchRefusals)
+			return err
+		},
 		func() error { return c.publishing.Start(ctx) },
 		func() error { return c.consuming.Start(ctx) },
 	} {
@@ -94,29 +100,23 @@ func stoppedTimer() any {
 
 // Ready waits until the client is connected and its reply queue is consumed.
 // It fails at once if every broker refuses the credentials or the virtual host,
-// or the user may not declare the reply queue, and otherwise when ctx ends. The
-// error is an [*warren.Error] with reason not_connected or not_permitted.
+// or does not let the client have a reply queue, and otherwise when ctx ends. So
+// do calls, while that is so. The error is an [*warren.Error] with reason not_connected or not_permitted.
 func (c *Client) Ready(ctx context.Context) error {
 	for {
 		published, publisherChanged, _ := c.publisher.Up().Get()
-		consumed, consumerChanged, consumeErr := c.replies.consumer.Up().Get()
+		consumed, consumerChanged, _ := c.replies.consumer.Up().Get()
 		if published && consumed {
 			return nil
 		}
-		refusedChanged, refused := c.publishing.Refused()
-		if refused == nil && broker.IsRefused(consumeErr) {
-			refused = consumeErr
-		}
-		if refused != nil {
-			return &warren.Error{
-				Code: warren.CodePermissionDenied, Reason: warren.ReasonNotPermitted, Outcome: warren.NotExecuted,
-				Message: trim(refused), Cause: refused,
-			}
+		refusal := c.refusal.Load()
+		if refusal.err != nil {
+			return errRefused(refusal.err)
 		}
 		select {
 		case <-publisherChanged:
 		case <-consumerChanged:
-		case <-refusedChanged:
+		case <-refusal.over:
 		case <-c.closing:
 			return errClosed()
 		case <-ctx.Done():
@@ -211,6 +211,9 @@ func (c *Client) Ping(ctx context.Context, method string) (servers int, err erro
 			Code: warren.CodeInvalidArgument, Reason: warren.ReasonBadRequest, Outcome: warren.NotExecuted,
 			Message: trim(err), Cause: err,
 		})
+	}
+	if refused := c.refused(); refused != nil {
+		return 0, c.fail(req, refused)
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.policies.Table().Policy(method).Timeout)
 	defer cancel()

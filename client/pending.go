@@ -2,6 +2,8 @@ package client
 
 import (
 	"bytes"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/warren-rpc/warren"
@@ -107,27 +109,19 @@ func (p *pending) remove(cl *call) {
 	p.bytes -= len(cl.req.Body)
 }
 
-// all returns the calls in flight that wait for a reply.
+// all returns the calls and notifications in flight.
 func (p *pending) all() []*call {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	calls := make([]*call, 0, len(p.calls))
-	for _, cl := range p.calls {
-		calls = append(calls, cl)
-	}
-	return calls
+	return append(slices.Collect(maps.Values(p.calls)), slices.Collect(maps.Keys(p.oneWay))...)
 }
 
 // close refuses further calls and returns those in flight.
 func (p *pending) close() []*call {
 	p.mu.Lock()
 	p.closed = true
-	var calls []*call
-	for cl := range p.oneWay {
-		calls = append(calls, cl)
-	}
 	p.mu.Unlock()
-	return append(calls, p.all()...)
+	return p.all()
 }
 
 func (p *pending) size() (calls, bytes int) {

@@ -157,8 +157,10 @@ func (s *Server) register(m Method, t transactor, p prepare) error {
 
 // Start connects and returns once every method is consumed. It fails when ctx
 // ends before, or at once if a broker refuses what cannot be had by waiting:
-// the credentials, a permission, an existing queue that is not there. After a
-// failure the server is stopped.
+// the credentials, a permission, one more queue, an existing queue that is not
+// there. After a failure the server is stopped. A method that the broker refuses
+// later is left out, and tried again, while the others are served: see
+// [Server.Unserved].
 func (s *Server) Start(ctx context.Context) error {
 	s.mu.Lock()
 	switch {
@@ -186,38 +188,74 @@ func (s *Server) Start(ctx context.Context) error {
 	return err
 }
 
-// ready waits until every method is consumed.
+// ready waits until every method is consumed, or one of them never will be.
 func (s *Server) ready(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	results := make(chan error, len(s.methods))
 	for _, m := range s.methods {
-		for {
-			up, changed, err := m.consumer.Up().Get()
-			if up || m.consumer.Paused() {
-				break
-			}
-			if err != nil && broker.IsPermanent(err) {
-				return fmt.Errorf("warren: method %s cannot be served: %w", m.Name, err)
-			}
-			refused, refusal := s.consuming.Refused()
-			if refusal != nil {
-				return refusal
-			}
-			select {
-			case <-changed:
-			case <-refused:
-			case <-s.stopped:
-				return lifecycle.ErrStopped
-			case <-ctx.Done():
-				if unconnected := s.consuming.LastErr(); unconnected != nil {
-					err = unconnected
-				}
-				if err == nil {
-					return fmt.Errorf("warren: method %s is not served yet: %w", m.Name, ctx.Err())
-				}
-				return fmt.Errorf("warren: method %s is not served yet: %w: %w", m.Name, ctx.Err(), err)
-			}
+		go func() { results <- s.served(ctx, m) }()
+	}
+	var first error
+	for range s.methods {
+		if err := <-results; err != nil && first == nil {
+			first = err
+			cancel()
 		}
 	}
-	return nil
+	return first
+}
+
+// served waits until the method is consumed.
+func (s *Server) served(ctx context.Context, m *method) error {
+	for {
+		up, changed, err := m.consumer.Up().Get()
+		if up || m.consumer.Paused() {
+			return nil
+		}
+		if err != nil && broker.IsPermanent(err) {
+			return fmt.Errorf("warren: method %s cannot be served: %w", m.Name, err)
+		}
+		refused, refusal := s.consuming.Refused()
+		if refusal != nil {
+			return refusal
+		}
+		select {
+		case <-changed:
+		case <-refused:
+		case <-s.stopped:
+			return lifecycle.ErrStopped
+		case <-ctx.Done():
+			if unconnected := s.consuming.LastErr(); unconnected != nil {
+				err = unconnected
+			}
+			if err == nil {
+				return fmt.Errorf("warren: method %s is not served yet: %w", m.Name, ctx.Err())
+			}
+			return fmt.Errorf("warren: method %s is not served yet: %w: %w", m.Name, ctx.Err(), err)
+		}
+	}
+}
+
+// Unserved returns the methods of a started server whose queues are not consumed at
+// this moment, each with the reason: for health checks. Others are served meanwhile.
+// It is empty if all is well. A method that a KillSwitch holds is not among them.
+func (s *Server) Unserved() map[string]error {
+	unserved := map[string]error{}
+	for _, m := range s.methods {
+		up, _, err := m.consumer.Up().Get()
+		if up || m.consumer.Paused() {
+			continue
+		}
+		switch {
+		case s.consuming.LastErr() != nil:
+			err = s.consuming.NotConnected()
+		case err == nil:
+			err = errors.New("warren: the queue is not consumed yet")
+		}
+		unserved[m.Name] = err
+	}
+	return unserved
 }
 
 // stopPatience is how long Run gives handlers that are at work when its context

@@ -107,6 +107,9 @@ type Consumer struct {
 	slots chan struct{} // one per message being handled
 	up    *Signal
 
+	suspect bool     // of having ended a session; of Serve alone
+	log     throttle // of Serve alone
+
 	mu       sync.Mutex
 	draining chan struct{} // closed when no more messages are to be taken
 	drained  bool          // draining is closed
@@ -160,6 +163,8 @@ const (
 func (c *Consumer) Serve(ctx context.Context, s *Session) {
 	var channels sync.WaitGroup
 	defer channels.Wait()
+	opening := false
+	defer func() { c.suspect = c.suspect || opening && isVerdict(s.Err()) }()
 	wait := reliability.FullJitter(resumeFirst, resumeMost)
 	for {
 		select {
@@ -175,8 +180,14 @@ func (c *Consumer) Serve(ctx context.Context, s *Session) {
 			}
 			continue
 		}
-		stream, err := c.open(s, in)
+		open := c.open
+		if c.suspect {
+			open = func(s *Session, in intake) (*stream, error) { return c.tryAside(ctx, s, in) }
+		}
+		opening = true
+		stream, err := open(s, in)
 		if err == nil {
+			opening, c.suspect = false, false
 			wait.Reset()
 			channels.Add(1)
 			c.up.raise()
@@ -205,8 +216,14 @@ func (c *Consumer) Serve(ctx context.Context, s *Session) {
 		if errors.Is(err, errCanceledByBroker) || errors.Is(err, errIntakeChanged) {
 			continue
 		}
-		c.cfg.Logger.Warn("the queue is not consumed; trying again", "consumer", c.cfg.Name, "error", err)
-		if !s.sleep(ctx, wait.NextBackOff()) {
+		if silent, ok := c.log.allow(err); ok {
+			c.cfg.Logger.Warn("the queue is not consumed; trying again", "consumer", c.cfg.Name, "error", err, "not_logged", silent)
+		}
+		pause := wait.NextBackOff()
+		if _, is := errors.AsType[*denied](err); is {
+			pause = deniedPause
+		}
+		if !s.sleep(ctx, pause) {
 			return
 		}
 	}

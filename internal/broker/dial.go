@@ -140,10 +140,14 @@ func clientProperties(name, purpose string) amqp.Table {
 
 // IsPermanent reports whether trying again cannot help until somebody changes
 // the broker's configuration: wrong credentials, a virtual host or an existing
-// queue that is not there, a permission that is missing. Some replies share a
-// code with what passes by itself, and only the text tells them apart: a queue
-// whose node is down, an exclusive consumer, a limit that is reached.
+// queue that is not there, a permission that is missing, as many queues as there
+// may be. Some replies share a code with what passes by itself, and only the text
+// tells them apart: a queue or a virtual host whose node is down, an exclusive
+// consumer, a limit of connections that is reached.
 func IsPermanent(err error) bool {
+	if _, is := errors.AsType[*denied](err); is {
+		return true
+	}
 	var e *amqp.Error
 	if !errors.As(err, &e) {
 		return false
@@ -153,7 +157,7 @@ func IsPermanent(err error) bool {
 	case amqp.AccessRefused:
 		return !says("exclusive use")
 	case amqp.NotAllowed:
-		return !says("limit")
+		return !says("limit") && !says("is down")
 	case amqp.NotFound:
 		return says("no queue")
 	case amqp.PreconditionFailed, amqp.InvalidPath:

@@ -39,6 +39,7 @@ type Link struct {
 	components []Component
 	runner     lifecycle.Runner
 	fatal      frames.Fatal // what sessions have ended on
+	log        throttle     // of run alone
 
 	blockMu      sync.Mutex
 	blockSession int // the last session that said something of blocking
@@ -129,9 +130,16 @@ func (l *Link) run(ctx context.Context) {
 			sock.frames.Refuse(&l.fatal)
 			var number int
 			l.set(func() { l.sessions++; number = l.sessions; l.lastErr = nil; l.refused = false })
-			l.serve(ctx, newSession(number, conn, sock, func(blocked bool, reason string) {
-				l.setBlocked(number, blocked, reason)
-			}))
+			s := newSession(number, conn, sock, func(blocked bool, reason string) { l.setBlocked(number, blocked, reason) })
+			s.turn = make(chan struct{}, 1)
+			s.another = func(ctx context.Context) (*Session, error) {
+				conn, sock, err := dial(ctx, &l.settings, url, l.purpose+", declares")
+				if err != nil {
+					return nil, err
+				}
+				return newSession(number, conn, sock, func(bool, string) {}), nil
+			}
+			l.serve(ctx, s)
 			// Without a connection nobody blocks; what this one has still to say is too late.
 			l.setBlocked(number+1, false, "")
 			// A broker that accepts and closes at once must not be hammered.
@@ -145,7 +153,9 @@ func (l *Link) run(ctx context.Context) {
 				clear(refusals)
 			}
 			l.set(func() { l.lastErr = err; l.refused = len(refusals) >= len(l.settings.URLs) })
-			l.logger.Warn("cannot connect to the broker", "purpose", l.purpose, "error", err)
+			if silent, ok := l.log.allow(err); ok {
+				l.logger.Warn("cannot connect to the broker", "purpose", l.purpose, "error", err, "not_logged", silent)
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -181,7 +191,10 @@ func (l *Link) serve(ctx context.Context, s *Session) {
 	select {
 	case <-s.Done():
 		l.set(func() { l.lastErr = s.Err() })
-		l.logger.Warn("the connection to the broker has ended", "purpose", l.purpose, "session", s.Number, "error", s.Err())
+		if silent, ok := l.log.allow(s.Err()); ok {
+			l.logger.Warn("the connection to the broker has ended", "purpose", l.purpose, "session", s.Number, "error", s.Err(),
+				"not_logged", silent)
+		}
 		l.unread(s)
 	case <-ctx.Done():
 		if !lifecycle.WaitFor(goodbye, running.Wait) {

@@ -106,6 +106,7 @@ type Publisher struct {
 	logger          *slog.Logger
 	holdWhenBlocked bool
 	written         func(*Publishing)
+	log             throttle // of Serve alone
 
 	mu      sync.Mutex
 	line    []*Publishing
@@ -283,7 +284,9 @@ func (p *Publisher) Serve(ctx context.Context, s *Session) {
 		if e == nil || s.conn.IsClosed() {
 			continue
 		}
-		p.logger.Warn("the broker has closed the channel that publishes; opening another", "error", e)
+		if silent, ok := p.log.allow(e); ok {
+			p.logger.Warn("the broker has closed the channel that publishes; opening another", "error", e, "not_logged", silent)
+		}
 		// What closed this channel may close the next one as well, unless it is found.
 		<-c.finished
 		if !c.found && !s.sleep(ctx, retryChannel) {

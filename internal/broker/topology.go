@@ -105,7 +105,10 @@ func (d *Declarer) declare(s *Session) error {
 	if !errors.As(err, &refusal) || refusal.Code != amqp.PreconditionFailed {
 		return err
 	}
-	if err := inspect(s, q.Name); err != nil {
+	if err := inspect(s, q.Name); IsNotFound(err) {
+		// It does not differ, it may not be made: there are too many.
+		return fmt.Errorf("declare queue %s: %w", q.Name, refusal)
+	} else if err != nil {
 		return err
 	}
 	d.warned.Do(func() {

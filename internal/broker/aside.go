@@ -1,0 +1,61 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// A broker that denies something may end the whole connection over it, and with it
+// everything that works: RabbitMQ does so for a transient queue where those are not
+// permitted (541), and for a channel over a user's limit (530). Who may have been the
+// cause is tried on a connection of its own before it comes near others again.
+
+// denied says that the broker ended a connection that was made for one consumer alone.
+type denied struct{ err error }
+
+func (d *denied) Error() string {
+	return "warren: the broker does not permit it, and ends the connection over it: " + d.err.Error()
+}
+
+func (d *denied) Unwrap() error { return d.err }
+
+// deniedPause is the time between attempts to have what was denied.
+const deniedPause = 30 * time.Second
+
+// isVerdict reports whether a session has ended because the broker minded something
+// that was done on it.
+func isVerdict(err error) bool {
+	var e *amqp.Error
+	return errors.As(err, &e) && e.Server && e.Code != amqp.ConnectionForced && errors.Is(err, ErrSessionEnded)
+}
+
+// tryAside declares on a connection of its own what the last session may have ended
+// over, and then opens on the one that it shares. They take turns: what is permitted
+// to each may be denied to all.
+func (c *Consumer) tryAside(ctx context.Context, s *Session, in intake) (*stream, error) {
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-s.Done():
+		return nil, s.Err()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	aside, err := s.another(ctx)
+	if err == nil {
+		_, err = c.cfg.Declare(aside)
+		if aside.conn.IsClosed() {
+			<-aside.Done() // it is told a moment later
+		}
+		verdict := aside.Err()
+		aside.close()
+		if err != nil && isVerdict(verdict) {
+			return nil, &denied{verdict}
+		}
+	}
+	// Any other failure shows again here, and harms nobody.
+	return c.open(s, in)
+}
