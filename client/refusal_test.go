@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/warren-rpc/warren"
@@ -85,6 +86,20 @@ func TestClientThatIsRefusedSaysSoAtOnce(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The broker bounds the queues, and a reply queue is one.
+func TestClientIsToldOfTheBrokersLimitOfQueues(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := rig.New(t, amqptest.Options{Listen: "none", MaxQueues: 1})
+		r.Serve(rig.Named("echo"), rig.Echo)
+		err := r.Client().Ready(t.Context())
+		e := rig.WantError(t, err, warren.CodePermissionDenied, warren.ReasonNotPermitted, warren.NotExecuted)
+		if !strings.Contains(e.Message, "queue limit in vhost '/' (1) is reached") {
+			t.Errorf("%v", &e)
+		}
+	})
 }
 
 // Somebody mends it while the program runs.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/warren-rpc/warren/client"
@@ -57,6 +58,24 @@ func TestMethodThatIsDeniedFailsTheStartWithTheBrokersReason(t *testing.T) {
 			}, amqptest.Rule{When: declaresDenied, Do: test.do, Times: amqptest.Always})
 		})
 	}
+}
+
+// A transient queue where those are off ends the connection that declares it.
+func TestTransientQueueThatIsDeniedFailsTheStart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := rig.New(t, amqptest.Options{Listen: "none", DenyTransient: true})
+		s := r.NewServer()
+		for name, queue := range map[string]server.Queue{"good": {}, "brief": {Type: server.Classic, Transient: true}} {
+			if err := s.HandleRaw(server.Method{Name: name, Queue: queue}, rig.Echo); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := s.Start(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "method brief") || !strings.Contains(err.Error(), "transient_nonexcl_queues") {
+			t.Errorf("Start: %v", err)
+		}
+	})
 }
 
 // What is denied to a server that runs is left out, and reported. It costs the others

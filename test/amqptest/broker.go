@@ -142,7 +142,9 @@ func (b *Broker) somebody(vhost string) (user, password string) {
 func (b *Broker) AddVHost(name string) string {
 	b.mu.Lock()
 	if b.hosts[name] == nil {
-		b.hosts[name] = vhost.New(name)
+		h := vhost.New(name)
+		h.Limit(b.options.MaxQueues, b.options.DenyTransient)
+		b.hosts[name] = h
 	}
 	b.mu.Unlock()
 	user, password := b.somebody(name)

@@ -47,6 +47,13 @@ type Options struct {
 	// MaxMessageSize bounds bodies, in bytes. Larger ones close the channel with
 	// 406, before they are read. Default: 128 MiB, RabbitMQ 3.10's.
 	MaxMessageSize int64
+	// MaxQueues bounds the queues of each virtual host; to declare one more is
+	// refused with 406, as by RabbitMQ's limit max-queues. Default: no bound.
+	MaxQueues int
+	// DenyTransient refuses queues that are neither durable nor exclusive, as
+	// RabbitMQ 4 does where they are not permitted: it ends the connection with
+	// 541.
+	DenyTransient bool
 	// MemoryLimit bounds the messages that are held or being received, in bytes
 	// for all virtual hosts together. Above it publishing connections are blocked
 	// until there is less, as by RabbitMQ's memory alarm. What was received
@@ -120,9 +127,9 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("amqptest: FrameMax is %d; it must be %d to %d", o.FrameMax, codec.MinFrameSize, maxFrame)
 	case o.Heartbeat > maxSeconds*time.Second:
 		return o, fmt.Errorf("amqptest: Heartbeat is %v; it must be %d s at most", o.Heartbeat, maxSeconds)
-	case o.HandshakeTimeout < 0, o.MaxConnections < 0, o.MaxMessageSize < 0, o.MemoryLimit < 0, o.RecordBytes < 0:
-		return o, fmt.Errorf("amqptest: HandshakeTimeout, MaxConnections, MaxMessageSize, MemoryLimit and RecordBytes " +
-			"must not be negative")
+	case o.HandshakeTimeout < 0, o.MaxConnections < 0, o.MaxMessageSize < 0, o.MaxQueues < 0, o.MemoryLimit < 0, o.RecordBytes < 0:
+		return o, fmt.Errorf("amqptest: HandshakeTimeout, MaxConnections, MaxMessageSize, MaxQueues, MemoryLimit and " +
+			"RecordBytes must not be negative")
 	}
 	return o, nil
 }

@@ -115,6 +115,13 @@ func (ch *Channel) newQueue(q *queue, given string) error {
 	if err := q.configure(given); err != nil {
 		return err
 	}
+	switch h := ch.host; {
+	case h.maxQueues > 0 && len(h.queues) >= h.maxQueues:
+		return fail(codec.PreconditionFailed, "cannot declare queue '%s': queue limit in vhost '%s' (%d) is reached",
+			q.name, h.name, h.maxQueues)
+	case h.denyTransient && !q.durable && q.owner == nil:
+		return fail(codec.InternalError, "queue '%s' is neither durable nor exclusive: `transient_nonexcl_queues` is not permitted", q.name)
+	}
 	if q.hasDeadLetters {
 		if err := ch.conn.allow(read, "queue", q.name); err != nil {
 			return err

@@ -36,6 +36,9 @@ type Host struct {
 	round     uint64              // numbers the messages routed; see routing
 	bytes     int64
 	closed    bool // connections are closed from the start
+
+	maxQueues     int // 0 is no bound
+	denyTransient bool
 }
 
 // New makes a host with the exchanges that every host has.
@@ -45,6 +48,14 @@ func New(name string) *Host {
 	defer h.mu.Unlock()
 	h.reset()
 	return h
+}
+
+// Limit bounds the queues that may be declared: how many there are, 0 for any number,
+// and whether those that are neither durable nor exclusive are denied.
+func (h *Host) Limit(queues int, denyTransient bool) {
+	h.enter()
+	defer h.leave()
+	h.maxQueues, h.denyTransient = queues, denyTransient
 }
 
 // Name is the host's name.
