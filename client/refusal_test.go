@@ -102,6 +102,20 @@ func TestClientIsToldOfTheBrokersLimitOfQueues(t *testing.T) {
 	})
 }
 
+// A channel that the broker closes is opened again: nothing is refused by that.
+func TestClientWhoseConsumerIsClosedIsNotRefused(t *testing.T) {
+	rig.Bubble(t, func(r *rig.Rig) {
+		r.Serve(rig.Named("echo"), rig.Echo)
+		c := r.Ready()
+		for range 20 {
+			r.Broker.Inject(amqptest.Rule{
+				When: amqptest.When{Method: "basic.deliver", ConnName: "*client, consumes*"}, Do: amqptest.CloseChannel(406, "a timeout"),
+			})
+			mustCall(r, c, "echo", "x")
+		}
+	})
+}
+
 // Somebody mends it while the program runs.
 func TestClientThatWasRefusedGoesOnWhenItIsPermitted(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {

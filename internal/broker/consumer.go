@@ -330,11 +330,15 @@ func (st *stream) follow(ctx context.Context, done func()) error {
 	return err
 }
 
+// errChannelEnded says that a queue that was consumed is not any more. Whatever the
+// broker says with it, the next attempt may succeed.
+var errChannelEnded = errors.New("warren: the channel has ended")
+
 func channelEnded(e *amqp.Error) error {
 	if e == nil {
-		return errors.New("warren: the channel has ended")
+		return errChannelEnded
 	}
-	return fmt.Errorf("warren: the channel has ended: %w", e)
+	return fmt.Errorf("%w: %w", errChannelEnded, e)
 }
 
 // work handles messages one at a time. The workers share the library's channel

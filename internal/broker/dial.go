@@ -149,7 +149,7 @@ func IsPermanent(err error) bool {
 		return true
 	}
 	var e *amqp.Error
-	if !errors.As(err, &e) {
+	if !errors.As(err, &e) || errors.Is(err, errChannelEnded) {
 		return false
 	}
 	says := func(words string) bool { return strings.Contains(e.Reason, words) }
