@@ -95,7 +95,7 @@ func (r *run) deleteQueue(ctx context.Context, _ chance) error {
 		if err := r.strike("delete-queue", "broker", ""); err != nil {
 			return err
 		}
-		if _, err := r.depth(ctx); err != nil {
+		if _, err := r.depth(ctx, r.method()); err != nil {
 			return nil //nolint:nilerr // it is not there, as the one before deleted it and nobody serves
 		}
 		if err := r.nodes[0].DeleteQueue(ctx, "/", r.method()); err != nil {

@@ -210,6 +210,8 @@ func (r *run) forge(ctx context.Context, rng chance) error {
 				lie(d.CorrelationId, "warren/1;k=call;n=1"),
 				lie(d.CorrelationId, "warren/1;k=reply;n=0;c=;;o=executed"),
 				lie(d.CorrelationId, "warren/9;k=reply;n=1"),
+				lie(d.CorrelationId, "warren/1;k=reply;n=1;x=0"),
+				lie(d.CorrelationId, "warren/1;k=reply;n=1;x=0;c=not_found;o=not_executed"),
 				lie(uuid.NewString(), "warren/1;k=reply;n=1"),
 				lie("", ""),
 			)

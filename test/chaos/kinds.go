@@ -62,6 +62,9 @@ var kinds = []kind{
 	{"forge", 10 * time.Second, nothing, "replies that nobody gave are sent to callers", (*run).forge},
 	{"stranger", 2 * time.Second, ownOperations, "another user makes a call with the ID of someone's", (*run).strange},
 	{"unserved", 3 * time.Second, nothing, "a call of a method that nobody serves", (*run).nobody},
+	{"unreadable", 8 * time.Second, nothing, "plain peers send headers that no AMQP library can read", (*run).unreadable},
+	{"refused", 4 * time.Second, ownLimits, "calls that the broker refuses: too large, or in another's name", (*run).refused},
+	{"other-store", 25 * time.Second, aMemory, "a server dies, and one with a store of its own takes its place", (*run).otherStore},
 	{"poison", 70 * time.Second, ownOperations, "a call that kills each server which begins it", (*run).poison},
 }
 

@@ -33,6 +33,7 @@ type stage struct {
 
 	spec           workload.Spec
 	server, caller *proc.Process
+	memory         memory
 }
 
 // gate is a way to the broker: a proxy for each node.
@@ -54,7 +55,11 @@ func (g gate) urls(user string, first int) []string {
 // setUp starts the broker, the proxies and the processes, and returns the kinds of
 // fault that can be had.
 func (r *run) setUp(ctx context.Context, chosen []choice) (had []choice, err error) {
-	if r.cluster, err = rabbit.StartCluster(ctx, rabbit.ClusterOptions{Nodes: r.cfg.Nodes}); err != nil {
+	options := rabbit.ClusterOptions{Nodes: r.cfg.Nodes}
+	if slices.ContainsFunc(chosen, func(k choice) bool { return k.needs == ownLimits }) && r.cfg.Request == nil {
+		options.Node.Config = limits()
+	}
+	if r.cluster, err = rabbit.StartCluster(ctx, options); err != nil {
 		return nil, err
 	}
 	r.nodes = r.cluster.Nodes()
@@ -88,6 +93,8 @@ const (
 	nothing need = iota
 	aCaller
 	ownOperations
+	ownLimits
+	aMemory
 	aWire
 	aDisk
 )
@@ -103,10 +110,11 @@ func (r *run) provide(n need) (err error) {
 		if len(r.cfg.Caller) == 0 {
 			return errors.New("Config.Caller is not set")
 		}
-	case ownOperations:
+	case ownOperations, ownLimits, aMemory:
 		if r.cfg.Request != nil {
 			return errors.New("the method must be workload.Method")
 		}
+		r.memory.wanted = r.memory.wanted || n == aMemory
 	case aWire:
 		if r.wire == nil {
 			r.wire, err = netns.New()
@@ -144,21 +152,33 @@ func (r *run) startProcesses(ctx context.Context) (err error) {
 	r.spec = workload.Spec{
 		URLs: r.far.urls(workload.User, 0), Folder: r.cfg.Folder, Store: r.book(), Start: r.began, Mode: r.cfg.Mode,
 	}
-	options := proc.Options{}
 	if r.disk != nil {
 		r.spec.Store = filepath.Join(r.disk.Path(), workload.StoreName)
 	}
-	if r.wire != nil {
-		options.Enter = r.wire.A.Do
-	}
-	if r.server, err = r.startProcess(ctx, r.cfg.Server, r.spec, options, "server.log"); err != nil || len(r.cfg.Caller) == 0 {
+	if r.server, err = r.startProcess(ctx, r.cfg.Server, r.spec, r.remote(), "server.log"); err != nil {
 		return err
+	}
+	if r.memory.wanted {
+		if err := r.startMemory(ctx); err != nil {
+			return err
+		}
+	}
+	if len(r.cfg.Caller) == 0 {
+		return nil
 	}
 	spec := r.spec
 	spec.URLs = r.near.urls(workload.User, 1)
 	spec.Workers, spec.Timeout, spec.Seed = max(1, r.cfg.Workers/4), r.cfg.Timeout, r.cfg.Seed
 	r.caller, err = r.startProcess(ctx, r.cfg.Caller, spec, proc.Options{}, "caller.log")
 	return err
+}
+
+// remote has a process on the far side of the wire, if there is one.
+func (r *run) remote() (o proc.Options) {
+	if r.wire != nil {
+		o.Enter = r.wire.A.Do
+	}
+	return o
 }
 
 func (r *run) startProcess(
@@ -179,7 +199,7 @@ func (r *run) book() string { return filepath.Join(r.cfg.Folder, workload.StoreN
 
 // tearDown ends what setUp has started.
 func (r *run) tearDown() (err error) {
-	for _, p := range []*proc.Process{r.caller, r.server} {
+	for _, p := range []*proc.Process{r.caller, r.server, r.memory.server} {
 		if p != nil {
 			err = errors.Join(err, p.Close())
 		}

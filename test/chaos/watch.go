@@ -113,9 +113,25 @@ func (r *run) quiet(ctx context.Context) error {
 	if err := r.log.Append(history.Event{Kind: history.KindNote, Note: history.NoteDeadQueueRead, Method: r.method()}); err != nil {
 		return err
 	}
+	queues := []string{r.method()}
+	if r.memory.wanted {
+		queues = append(queues, workload.Memory)
+	}
+	for _, queue := range queues {
+		if err := r.drained(ctx, queue); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drained waits until a queue is empty, but not for ever, and records how many are left
+// in it.
+func (r *run) drained(ctx context.Context, queue string) error {
 	var depth int
+	var err error
 	for wait := time.Now().Add(drain); ; {
-		if depth, err = r.depth(ctx); err != nil {
+		if depth, err = r.depth(ctx, queue); err != nil {
 			return err
 		}
 		if depth == 0 || time.Now().After(wait) {
@@ -126,26 +142,25 @@ func (r *run) quiet(ctx context.Context) error {
 		}
 	}
 	return r.log.Append(history.Event{
-		Kind: history.KindSample, Phase: history.PhaseEnd, Sample: &history.Sample{Queue: r.method(), Depth: depth},
+		Kind: history.KindSample, Phase: history.PhaseEnd, Sample: &history.Sample{Queue: queue, Depth: depth},
 	})
 }
 
 // drain is how long the last requests may take to leave the queue: they expire.
 const drain = 15 * time.Second
 
-// depth is how many messages are in the method's queue, those with the server among
-// them.
-func (r *run) depth(ctx context.Context) (int, error) {
+// depth is how many messages are in a queue, those with its server among them.
+func (r *run) depth(ctx context.Context, queue string) (int, error) {
 	queues, err := r.nodes[0].Queues(ctx, "/")
 	if err != nil {
 		return 0, fmt.Errorf("chaos: look at the queues: %w", err)
 	}
 	for _, q := range queues {
-		if q.Name == r.method() {
+		if q.Name == queue {
 			return q.Ready + q.Unacked, nil
 		}
 	}
-	return 0, fmt.Errorf("chaos: there is no queue %s", r.method())
+	return 0, fmt.Errorf("chaos: there is no queue %s", queue)
 }
 
 // consumed reports whether somebody consumes the method's queue.
@@ -168,7 +183,7 @@ func (r *run) readBook() error {
 			return err
 		}
 	}
-	return nil
+	return r.readMemories()
 }
 
 func state(account string, balance int64, phase history.Phase) history.Event {

@@ -19,8 +19,10 @@ func (j *judge) calls(g *gathered) {
 			j.effects(c)
 			j.answers(c)
 			j.unserved(g, c)
+			j.refused(g, c)
 			j.answered(g, c)
 			j.parked(g, c)
+			j.told(c)
 		}
 		j.origin(c)
 	}
@@ -214,9 +216,7 @@ func (j *judge) belongs(c *call, echoed, astray bool, d digest) {
 func (j *judge) unserved(g *gathered, c *call) {
 	for i := range c.invocations {
 		v := &c.invocations[i]
-		if !v.unserved || v.ends == 0 || g.excused(v, func(s Span) bool {
-			return s.Fault.Target == "broker" || s.Fault.Target == "clients"
-		}) {
+		if !v.unserved || v.ends == 0 || g.excused(v, away) {
 			continue
 		}
 		j.holds(UnservedIsTold, !v.ok && v.outcome == warren.NotExecuted, c.id, func() string {
@@ -225,15 +225,32 @@ func (j *judge) unserved(g *gathered, c *call) {
 	}
 }
 
+// away reports whether a fault keeps clients from what the broker says.
+func away(s Span) bool { return s.Fault.Target == "broker" || s.Fault.Target == "clients" }
+
+// refused judges calls whose request the broker does not take: it says so at once.
+func (j *judge) refused(g *gathered, c *call) {
+	for i := range c.invocations {
+		v := &c.invocations[i]
+		if !v.refused || v.ends == 0 || g.excused(v, away) {
+			continue
+		}
+		j.holds(RefusedIsTold, !v.ok && !v.timedOut && v.ended < v.deadline, c.id, func() string {
+			return fmt.Sprintf("the broker refuses it, and the call ended %v before its deadline, as %v", v.deadline-v.ended, v.outcome)
+		})
+	}
+}
+
 // harmless are faults that a call must survive: those of servers, which come back
 // at once, and those that should make no difference.
-var harmless = []string{"kill-server", "cut", "kill-client", "stranger", "unserved", "duplicate", "forge"}
+var harmless = []string{"kill-server", "cut", "kill-client", "stranger", "unserved", "duplicate", "forge", "unreadable", "refused",
+	"other-store", "retention", "skew"}
 
 // answered judges calls that ended without a word.
 func (j *judge) answered(g *gathered, c *call) {
 	for i := range c.invocations {
 		v := &c.invocations[i]
-		if v.unserved || c.poison || v.calls == 0 || v.ends == 0 || v.timedOut && (v.deadline-v.at < patience || g.excused(v, func(s Span) bool {
+		if v.unserved || v.refused || c.poison || v.calls == 0 || v.ends == 0 || v.timedOut && (v.deadline-v.at < patience || g.excused(v, func(s Span) bool {
 			return s.Fault.Target == "clients" || s.Fault.Class == "" && !slices.Contains(harmless, s.Fault.Name)
 		})) {
 			continue
@@ -256,6 +273,13 @@ func (g *gathered) excused(v *invocation, matters func(Span) bool) bool {
 
 // unsettled is for how long after a fault things may not yet be in order.
 const unsettled = 3 * time.Second
+
+// told judges calls that Resolve was asked about.
+func (j *judge) told(c *call) {
+	if c.untold || len(c.resolutions) > 0 {
+		j.holds(OutcomeIsTold, !c.untold, c.id, func() string { return "nobody could say what became of it" })
+	}
+}
 
 func (j *judge) parked(g *gathered, c *call) {
 	if !c.poison && g.deadRead[c.method] {

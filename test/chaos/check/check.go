@@ -32,6 +32,7 @@ func Check(events history.Events, o Options) (*Report, error) {
 	j.calls(g)
 	j.quiet(g)
 	j.recovers(g)
+	j.memories(g)
 	j.bank(g)
 	files, err := j.registers(g)
 	if err != nil {

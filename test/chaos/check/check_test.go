@@ -81,6 +81,13 @@ var mutants = []struct {
 	{"killed with two effects", UnknownAtMostOne, modes[1:], all(effectOf("ki-0"), effectOf("ki-0"))},
 	{"nobody serves it, and it is not told", UnservedIsTold, nil, changed(history.KindEnd, "ns-0", 0, func(e *history.Event) { e.Outcome = warren.Unknown })},
 	{"nobody serves it, and only a server was cut off", UnservedIsTold, nil, faultChanged("cut", func(f *history.Fault) { f.Target = "server" })},
+	{"the broker refuses it, and it waits", RefusedIsTold, nil, changed(history.KindEnd, "rj-0", 0, func(e *history.Event) {
+		e.Code, e.Reason, e.Outcome = "deadline_exceeded", "", warren.Unknown
+	})},
+	{"nobody can say what became of it", OutcomeIsTold, nil, added(history.Event{Kind: history.KindNote, Note: history.NoteUntold, CallID: "un-0"})},
+	{"another store's server has an effect", OneMemory, nil, added(history.Event{
+		Kind: history.KindEffect, CallID: "ki-0", Method: "work", Process: Intruder + "@9", At: 1,
+	})},
 	{"nothing is heard of a call", Answered, nil, changed(history.KindEnd, "an-0", 0, func(e *history.Event) {
 		e.Code, e.Reason, e.Outcome = "deadline_exceeded", "", warren.Unknown
 	})},

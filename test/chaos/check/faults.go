@@ -83,6 +83,20 @@ func (f *faults) frozen(process string, from, to time.Duration) (sum time.Durati
 	return sum
 }
 
+// Intruder is the name of processes that serve with another store than the one that
+// knows the calls, and other the fault's.
+const (
+	Intruder = "intruder"
+	other    = "other-store"
+)
+
+// memories judges what servers with another store did.
+func (j *judge) memories(g *gathered) {
+	for n := range max(g.faults.names[other], g.intruded) {
+		j.holds(OneMemory, n >= g.intruded, "", func() string { return "a server with another store had an effect" })
+	}
+}
+
 // recovers judges each fault by when the first call succeeded after it. One that
 // met the next fault before its time was up is that one's to answer for, and one
 // whose time was cut short by the end of the run, or in which nobody called, nobody's.

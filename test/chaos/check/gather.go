@@ -36,6 +36,7 @@ type call struct {
 	readOnly    bool
 	poison      bool
 	parked      bool
+	untold      bool
 	invocations []invocation
 	resolutions []resolution
 	effects     int
@@ -53,7 +54,8 @@ type invocation struct {
 	at, deadline, ended time.Duration
 	ok, replayed        bool
 	noEffect, astray    bool // astray: the reply says that it is another call's
-	unserved, timedOut  bool
+	unserved, refused   bool // what must come of it
+	timedOut            bool
 	echoed              bool
 	outcome             warren.Outcome
 	digest              digest
@@ -89,6 +91,7 @@ type gathered struct {
 	// snapshots are sums of all accounts, read on the way.
 	snapshots map[string]int64
 	deadRead  map[string]bool // methods
+	intruded  int             // effects that servers with another store had
 	timeline  timeline
 }
 
@@ -134,6 +137,8 @@ func (g *gathered) take(e *history.Event) error {
 		switch e.Note {
 		case history.NoteParked:
 			g.call(e).parked = true
+		case history.NoteUntold:
+			g.call(e).untold = true
 		case history.NoteDeadQueueRead:
 			g.deadRead[e.Method] = true
 		}
@@ -204,8 +209,8 @@ func (g *gathered) made(e *history.Event) error {
 	}
 	v := g.invocation(c, e)
 	v.calls++
-	v.at, v.deadline, v.unserved = e.At, e.Deadline, e.Unserved
-	if !e.Poison && !e.Unserved {
+	v.at, v.deadline, v.unserved, v.refused = e.At, e.Deadline, e.Unserved, e.Refused
+	if !e.Poison && !e.Unserved && !e.Refused {
 		g.begun = append(g.begun, e.At)
 	}
 	g.report.Calls++
@@ -247,6 +252,9 @@ func (g *gathered) resolved(e *history.Event) {
 }
 
 func (g *gathered) effect(e *history.Event) {
+	if history.IsProcess(e.Process, Intruder) {
+		g.intruded++
+	}
 	c := g.call(e)
 	c.effects++
 	c.lastEffect = max(c.lastEffect, e.At)

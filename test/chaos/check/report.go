@@ -15,8 +15,11 @@ const (
 	NotExecutedHasNone Name = "not_executed_has_no_effect"
 	UnknownAtMostOne   Name = "unknown_at_most_one_effect"
 	UnservedIsTold     Name = "no_server_is_told"
+	RefusedIsTold      Name = "refusal_is_told"
 	Answered           Name = "call_is_answered"
+	OutcomeIsTold      Name = "outcome_is_told"
 	ResolveAgrees      Name = "resolve_agrees"
+	OneMemory          Name = "one_memory"
 	EffectHasCall      Name = "effect_has_call"
 	ReplyBelongs       Name = "reply_belongs_to_call"
 	ReplayIdentical    Name = "replay_identical"
@@ -42,8 +45,11 @@ var promises = []struct {
 	{NotExecutedHasNone, "a call that was told to be not executed has no effect"},
 	{UnknownAtMostOne, "a call that neither succeeded nor is proven not executed has at most one effect (not at-least-once)"},
 	{UnservedIsTold, "a call that nobody serves is told to be not executed, unless the broker is away or cut off"},
+	{RefusedIsTold, "a call that the broker refuses ends before its deadline, and says so, unless the broker is away or cut off"},
 	{Answered, "a call that the broker has not refused is answered by its deadline if servers died or were cut off meanwhile, and nothing else happened"},
+	{OutcomeIsTold, "when all is well again, Resolve says what became of each call"},
 	{ResolveAgrees, "what Resolve says of a call is so, and stays so"},
+	{OneMemory, "a server whose store is not the one that knows a method's calls does none of them"},
 	{EffectHasCall, "each effect is of a call that was made"},
 	{ReplyBelongs, "each reply answers the call that got it"},
 	{ReplayIdentical, "an answer that is told again is the same, byte for byte"},

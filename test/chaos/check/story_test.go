@@ -58,6 +58,7 @@ func (s *story) begin(process, id string, op history.Op) uint64 {
 	s.add(process, s.now, history.Event{
 		Kind: history.KindCall, Client: "a", CallID: id, Number: s.number, Method: "work", Mode: s.mode.String(), Op: &op,
 		Deadline: s.now + within, Poison: strings.HasPrefix(id, "po"), Unserved: strings.HasPrefix(id, "ns"),
+		Refused: strings.HasPrefix(id, "rj"),
 	})
 	return s.number
 }
@@ -241,9 +242,11 @@ func tell(t *rapid.T, mode server.Mode) []history.Event {
 	s.fault(history.Fault{Name: "kill-server", Target: "server"}, func() {
 		some()
 		s.call("ns-0", appends, notExecuted, false)
+		s.call("rj-0", appends, notExecuted, false)
 		s.call("an-0", appends, notExecuted, false)
 	})
 	s.fault(history.Fault{Name: "cut", Target: "clients"}, func() { s.call("ns-1", appends, unknown, false) })
+	s.fault(history.Fault{Name: other, Target: "memory"}, some)
 	s.call("rp-0", appends, ok, true)
 	s.again("rp-0", appends)
 	s.call("rr-0", appends, unknown, true)

@@ -13,7 +13,7 @@ type Kind string
 // have.
 const (
 	// KindCall: a client is about to make a call. Client, CallID, Number, Method,
-	// Mode, Op, Deadline, Poison, Unserved.
+	// Mode, Op, Deadline, Poison, Unserved, Refused.
 	KindCall Kind = "call"
 	// KindEnd: that call returned to the client. Client, CallID, Number, OK or Code,
 	// Reason, Outcome and Text; Replayed, Remote, Attempts, Digest, Echo, Value,
@@ -56,6 +56,8 @@ const (
 const (
 	// NoteParked: the call was found in its method's dead queue.
 	NoteParked = "parked"
+	// NoteUntold: nobody could say what became of the call, when all was well again.
+	NoteUntold = "untold"
 	// NoteDeadQueueRead: the dead queue of Method was read in full at the end, and
 	// each call in it has its NoteParked.
 	NoteDeadQueueRead = "dead_queue_read"
@@ -94,6 +96,8 @@ type Event struct {
 	Poison bool `json:"poison,omitempty"`
 	// Unserved says that nobody serves the method of the call.
 	Unserved bool `json:"unserved,omitempty"`
+	// Refused says that the broker does not take the request.
+	Refused bool `json:"refused,omitempty"`
 
 	// OK says that the call succeeded: then there is no Code, Reason, or Text.
 	OK      bool           `json:"ok,omitempty"`

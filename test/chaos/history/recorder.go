@@ -52,8 +52,8 @@ type Call struct {
 	// caller's does not end earlier.
 	Timeout time.Duration
 	// Poison says that the call is made to be parked, Unserved that nobody serves its
-	// method.
-	Poison, Unserved bool
+	// method, Refused that the broker does not take the request.
+	Poison, Unserved, Refused bool
 }
 
 // Do records the call, makes it by calling fn once, and records its end. fn must
@@ -77,7 +77,7 @@ func (r *Recorder) Do(
 	}
 	begin := Event{
 		Kind: KindCall, Client: c.Client, CallID: c.CallID, Number: r.last.Add(1), Method: c.Method, Mode: c.Mode,
-		Op: &c.Op, Poison: c.Poison, Unserved: c.Unserved,
+		Op: &c.Op, Poison: c.Poison, Unserved: c.Unserved, Refused: c.Refused,
 	}
 	begin.At, begin.Wall = r.log.Now()
 	if c.Timeout > 0 {

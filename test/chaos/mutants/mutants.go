@@ -2,7 +2,8 @@ package mutants
 
 import "github.com/warren-rpc/warren/test/chaos/check"
 
-// mutant is a change of the source, and the run that must find it.
+// mutant is a change of the source, and the run, or the tests of a package, that must
+// find it.
 type mutant struct {
 	name string
 	// edits are applied to files of the repository. What they replace must be there
@@ -12,6 +13,9 @@ type mutant struct {
 	mode, faults, duration string
 	breaks                 check.Name
 	quick                  bool // it is run by go test, too
+	// tests are those of a package, as go test has them, instead of a run: of what a
+	// run meets once in many thousand calls.
+	tests []string
 }
 
 type edit struct{ file, old, new string }
@@ -26,8 +30,8 @@ var mutants = []mutant{
 	{
 		name: "a request is acknowledged before its handler has run",
 		edits: []edit{{
-			"server/dispatch.go", "	s, req := a.s, a.req\n	returned := false\n",
-			"	s, req := a.s, a.req\n	a.acknowledge()\n	returned := false\n",
+			"server/dispatch.go", "func (a *answer) run(ctx context.Context) {\n	returned := false\n",
+			"func (a *answer) run(ctx context.Context) {\n	a.acknowledge()\n	returned := false\n",
 		}},
 		mode: "at-least-once", faults: kills, duration: "20s", breaks: check.Answered,
 	},
@@ -91,5 +95,20 @@ var mutants = []mutant{
 		name:  "a reply to an earlier call of the same ID is taken",
 		edits: []edit{{"internal/wire/reply.go", "!meta.answers(req)", "false"}},
 		mode:  "at-least-once", faults: "forge", duration: "10s", breaks: check.ReplyBelongs,
+	},
+	{
+		name:  "a client does not look at the nonce of a reply",
+		edits: []edit{{"internal/wire/reply.go", "return m.Nonce == req.Nonce", "return true"}},
+		mode:  "at-least-once", faults: "forge", duration: "10s", breaks: check.ReplyBelongs,
+	},
+	{
+		name:  "a claim is not undone whose handler was never entered",
+		edits: []edit{{"server/record.go", "if at.abandon(store.Undone) || errors.Is", "if errors.Is"}},
+		tests: []string{"./server", "TestClaimWhoseHandlerWasNotEnteredIsUndone"},
+	},
+	{
+		name:  "a handler that has done nothing is not believed",
+		edits: []edit{{"server/dispatch.go", "if warren.DidNothing(err) {", "if false {"}},
+		tests: []string{"./server", "TestHandlerThatHasDoneNothing"},
 	},
 }

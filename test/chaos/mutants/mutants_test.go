@@ -112,6 +112,24 @@ func (m *mutant) chaos(t *testing.T, program string) (found, string) {
 	return f, fmt.Sprintf("%s\n%s", &out, &log)
 }
 
+// caughtByTests demands that the tests fail, and that they pass on the source as it is.
+func (m *mutant) caughtByTests(t *testing.T, overlay, nothing string) {
+	t.Helper()
+	test := func(overlay string) (string, error) {
+		cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-timeout=5m", "-overlay", overlay, "-run", m.tests[1], m.tests[0])
+		cmd.Dir = root
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	out, err := test(overlay)
+	if err == nil || !strings.Contains(out, "--- FAIL: ") {
+		t.Errorf("it survived: %v\n%s", err, out)
+	}
+	if out, err := test(nothing); err != nil || strings.Contains(out, "no tests to run") {
+		t.Errorf("the framework as it is fails the same tests: %v\n%s", err, out)
+	}
+}
+
 func TestMutantsAreCaught(t *testing.T) {
 	t.Parallel()
 	all := os.Getenv("WARREN_MUTANTS") == "all"
@@ -129,8 +147,12 @@ func TestMutantsAreCaught(t *testing.T) {
 			continue
 		}
 		t.Run(m.name, func(t *testing.T) {
-			program := filepath.Join(folder, "mutant")
 			overlay, _ := m.overlay(t)
+			if m.tests != nil {
+				m.caughtByTests(t, overlay, nothing)
+				return
+			}
+			program := filepath.Join(folder, "mutant")
 			compile(t, overlay, "-o", program, "./cmd/warren")
 			f, output := m.chaos(t, program)
 			if i := f.Invariants[m.breaks]; f.Verdict != check.Broken || i.Broken == 0 {

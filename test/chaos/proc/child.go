@@ -55,6 +55,9 @@ func Child() (*Control, error) {
 // Now is the time, by a clock that the test can step: for boltstore.Options.Now.
 func (c *Control) Now() time.Time { return time.Now().Add(time.Duration(c.offset.Load())) }
 
+// Offset is how far that clock is ahead of the machine's.
+func (c *Control) Offset() time.Duration { return time.Duration(c.offset.Load()) }
+
 // UnderChaos reports whether a test or a crash plan controls this process.
 func (c *Control) UnderChaos() bool { return c.chaos }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/reliability"
 	"github.com/warren-rpc/warren/test/chaos/history"
+	"github.com/warren-rpc/warren/test/chaos/warp"
 )
 
 // Caller is the name that processes which call have in the history.
@@ -20,8 +21,18 @@ const Caller = "caller"
 // NewClient returns a client of a run. Its policies repeat what is unknown: the
 // server knows the calls.
 func NewClient(urls []string, user string, timeout time.Duration) (*client.Client, error) {
+	return newClient(warren.Broker{URLs: urls}, user, timeout)
+}
+
+// NewWarped returns a client whose clock is behind by ahead: see package warp.
+func NewWarped(urls []string, ahead func() time.Duration, timeout time.Duration) (*client.Client, error) {
+	return newClient(warren.Broker{URLs: urls, Dial: warp.Dial(ahead)}, User, timeout)
+}
+
+func newClient(broker warren.Broker, user string, timeout time.Duration) (*client.Client, error) {
+	broker.Name, broker.Heartbeat = "chaos client", Heartbeat
 	return client.New(client.Config{
-		Broker: warren.Broker{URLs: urls, Name: "chaos client", Heartbeat: Heartbeat},
+		Broker: broker,
 		Logger: slog.New(slog.DiscardHandler), NoServer: client.Wait, UserID: user,
 		Policies: reliability.Rules{Methods: map[string]reliability.Spec{
 			"*": {Timeout: &timeout, Idempotent: new(true)},
@@ -30,10 +41,12 @@ func NewClient(urls []string, user string, timeout time.Duration) (*client.Clien
 }
 
 // User is the broker's user that clients of a run are, and Stranger the one that
-// makes calls with the IDs of theirs.
+// makes calls with the IDs of theirs. Impostor is whom a user of the broker says to
+// be who is not.
 const (
 	User     = "guest"
 	Stranger = "stranger"
+	Impostor = "impostor"
 )
 
 // Call is what a client's process does: it makes calls as the run says until ctx
@@ -69,8 +82,8 @@ func Call(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	}
 	<-ctx.Done()
 	clients.Stop()
-	if left := clients.ResolveAll(life); left > 0 {
-		return fmt.Errorf("chaos: what became of %d calls was not told", left)
+	if left := clients.ResolveAll(life); len(left) > 0 {
+		return fmt.Errorf("chaos: what became of %d calls was not told", len(left))
 	}
 	return nil
 }

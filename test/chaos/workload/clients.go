@@ -223,19 +223,19 @@ func (c *Clients) resolve(ctx context.Context, through *client.Client, d *doubt)
 }
 
 // ResolveAll asks about every call whose outcome is unknown, when all is well
-// again, and returns how many were left in doubt.
-func (c *Clients) ResolveAll(ctx context.Context) int {
+// again, and returns those that were left in doubt.
+func (c *Clients) ResolveAll(ctx context.Context) (left []string) {
 	for range 5 {
 		c.mu.Lock()
-		left := c.unknown
+		doubts := c.unknown
 		c.unknown = nil
 		c.mu.Unlock()
-		if len(left) == 0 {
-			return 0
+		if len(doubts) == 0 {
+			return nil
 		}
 		var asking sync.WaitGroup
 		limit := make(chan struct{}, 16)
-		for i, d := range left {
+		for i, d := range doubts {
 			asking.Go(func() {
 				limit <- struct{}{}
 				defer func() { <-limit }()
@@ -246,7 +246,10 @@ func (c *Clients) ResolveAll(ctx context.Context) int {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.unknown)
+	for _, d := range c.unknown {
+		left = append(left, d.callID)
+	}
+	return left
 }
 
 // registerSpan is how long a register is in use: short histories are decided soon.
@@ -282,48 +285,6 @@ func (c *Clients) operation(rng *rand.Rand, seen map[string]string) history.Op {
 	default:
 		return history.Op{Name: history.OpCAS, Key: key, Old: seen[key], New: next}
 	}
-}
-
-// Poison makes a call that kills every server which begins it, and returns when it
-// has ended.
-func (c *Clients) Poison(ctx context.Context, number int, timeout time.Duration) {
-	op := history.Op{Name: OpPoison}
-	_, _ = c.call(ctx, c.cfg.Clients[0], history.Call{
-		Client: fmt.Sprintf("poisoner-%d", number), Method: c.cfg.Method, Mode: c.cfg.Mode.String(), Op: op, Timeout: timeout, Poison: true,
-	}, op)
-}
-
-// Nobody makes a call of a method that nobody serves: one that looks before, or
-// one that has only the broker's word.
-func (c *Clients) Nobody(ctx context.Context, timeout time.Duration) {
-	looks := client.WaitForServer()
-	if c.nobody.Add(1)%2 == 0 {
-		looks = client.FailWithoutServer()
-	}
-	_, _ = c.record.Do(ctx, history.Call{
-		Client: "prober", Method: Unserved, Mode: c.cfg.Mode.String(), Op: history.Op{Name: OpNobody}, Timeout: timeout, Unserved: true,
-	}, func(ctx context.Context, callID string) (*warren.Reply, error) {
-		return c.cfg.Clients[0].Call(ctx, Unserved, nil, client.WithCallID(callID), looks)
-	})
-}
-
-// strange names a stranger's call in the history.
-func strange(callID string) string { return Stranger + ":" + callID }
-
-// Strange has a stranger, another user of the broker, make a call that another
-// client has made, with its ID and all. It is another call.
-func (c *Clients) Strange(ctx context.Context, stranger *client.Client) {
-	c.mu.Lock()
-	call := c.recent
-	c.mu.Unlock()
-	if call == nil {
-		return
-	}
-	mine := *call
-	mine.Client, mine.CallID = Stranger, strange(call.CallID)
-	_, _ = c.record.Do(ctx, mine, func(ctx context.Context, _ string) (*warren.Reply, error) {
-		return c.send(ctx, stranger, call.CallID, call.Op)
-	})
 }
 
 // Adopt has those calls of processes that have died, which have no end, asked

@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,6 +18,7 @@ import (
 	"github.com/warren-rpc/warren/store/boltstore"
 	"github.com/warren-rpc/warren/test/chaos/history"
 	"github.com/warren-rpc/warren/test/chaos/proc"
+	"github.com/warren-rpc/warren/test/chaos/warp"
 )
 
 // Spec says what a process of a run is to do. It travels in the environment.
@@ -26,6 +28,11 @@ type Spec struct {
 	Store  string      `json:"store"`  // the file of the server's store
 	Start  time.Time   `json:"start"`  // of the run
 	Mode   server.Mode `json:"mode"`
+
+	// Of a server: its name in the history, by default "server"; and whether it serves
+	// Memory, in a time of its own.
+	Name   string `json:"name,omitempty"`
+	Memory bool   `json:"memory,omitempty"`
 
 	// Of a process that calls.
 	Workers int           `json:"workers,omitempty"`
@@ -61,7 +68,7 @@ type child struct {
 }
 
 // begin reads the environment and opens the process's log.
-func begin(name string, stderr io.Writer) (c child, err error) {
+func begin(standard string, stderr io.Writer) (c child, err error) {
 	if c.control, err = proc.Child(); err != nil {
 		return c, err
 	}
@@ -69,7 +76,7 @@ func begin(name string, stderr io.Writer) (c child, err error) {
 		return c, fmt.Errorf("chaos: %s: %w", Env, err)
 	}
 	c.logger = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	c.log, err = history.Open(c.spec.Folder, name, c.spec.Start)
+	c.log, err = history.Open(c.spec.Folder, cmp.Or(c.spec.Name, standard), c.spec.Start)
 	return c, err
 }
 
@@ -105,13 +112,18 @@ func Serve(ctx context.Context, stdout, stderr io.Writer, methods func(*server.S
 		return err
 	}
 	defer func() { err = errors.Join(err, c.log.Close()) }()
-	st, err := boltstore.Open(c.spec.Store, boltstore.Options{Now: c.control.Now, Logger: c.logger})
+	broker := warren.Broker{URLs: c.spec.URLs, Name: "chaos server", Heartbeat: Heartbeat}
+	options := boltstore.Options{Now: c.control.Now, Logger: c.logger}
+	if c.spec.Memory {
+		methods, options.SweepEvery, broker.Dial = registerMemory, time.Second, warp.Dial(c.control.Offset)
+	}
+	st, err := boltstore.Open(c.spec.Store, options)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
 	s, err := server.New(server.Config{
-		Broker: warren.Broker{URLs: c.spec.URLs, Name: "chaos server", Heartbeat: Heartbeat}, Logger: c.logger, Store: st,
+		Broker: broker, Logger: c.logger, Store: st,
 	})
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"syscall"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -48,10 +49,25 @@ func Read(r *warren.Reply) history.Answer {
 	return history.Answer{Echo: a.Echo, Value: a.Value, NoEffect: a.NoEffect}
 }
 
+// Memory is a method whose calls are soon forgotten: after Retention. It is served by
+// a server of its own, in a time of its own.
+const (
+	Memory    = "chaos.memory"
+	Retention = time.Minute
+)
+
 // register adds the method to a server.
 func register(s *server.Server, w *Worker) error {
 	// Few at a time, so that a kill meets handlers and not only lines in front of them.
-	m := server.Method{Name: Method, Concurrency: 16, Dedupe: server.Dedupe{Mode: w.Mode, ByCaller: true}}
+	return w.handle(s, server.Method{Name: Method, Concurrency: 16})
+}
+
+func registerMemory(s *server.Server, w *Worker) error {
+	return w.handle(s, server.Method{Name: Memory, Dedupe: server.Dedupe{Retention: Retention}})
+}
+
+func (w *Worker) handle(s *server.Server, m server.Method) error {
+	m.Dedupe.Mode, m.Dedupe.ByCaller = w.Mode, true
 	if w.Mode == server.Transactional {
 		return server.HandleTx(s, m, w.inTransaction)
 	}
