@@ -83,17 +83,20 @@ missing() {
 
 apt_install() {
     apt-get -q -y -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 \
-        install --no-install-recommends "$@"
+        install --no-install-recommends "$@" 9<&-
 }
 
-# Runs as root. A policy-rc.d that answers 101 keeps package scripts from starting services.
+# Runs as root. A policy-rc.d that answers 101 keeps package scripts from starting services. The lock is
+# on the policy's folder: of two installations, the second waits, and neither takes the other's policy away.
 install_packages() {
-    policy=/usr/sbin/policy-rc.d
+    policy=${WARREN_POLICY_RC_D:-/usr/sbin/policy-rc.d}
     mark='# Written by scripts/deps.sh for the length of one installation.'
 
-    # Ours may be left over from an installation that was killed; anyone else's stays.
+    exec 9<"$(dirname "$policy")"
+    flock 9
+    # Ours is left over from an installation that was killed; anyone else's stays.
     if [ ! -e "$policy" ] || grep -qsxF "$mark" "$policy"; then
-        trap 'if grep -qsxF "$mark" "$policy"; then rm -f "$policy"; fi' EXIT
+        trap 'rm -f "$policy"' EXIT
         trap 'exit 130' INT
         trap 'exit 143' TERM
         printf '#!/bin/sh\n%s\nexit 101\n' "$mark" >"$policy"
@@ -102,7 +105,8 @@ install_packages() {
 
     export DEBIAN_FRONTEND=noninteractive
     # A third party's unreachable archive does not matter if Debian's can be read.
-    apt-get -q -o Acquire::Retries=3 update || echo "deps: apt-get update failed in part; going on"
+    # What it starts must not keep the lock.
+    apt-get -q -o Acquire::Retries=3 update 9<&- || echo "deps: apt-get update failed in part; going on"
     # One package that the archive lacks does not keep the others out.
     apt_install "$@" || for package; do apt_install "$package" || echo "deps: $package cannot be installed"; done
 

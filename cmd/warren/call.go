@@ -13,6 +13,7 @@ import (
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
+	"github.com/warren-rpc/warren/internal/printable"
 	"github.com/warren-rpc/warren/internal/wire"
 )
 
@@ -124,6 +125,9 @@ func callRequest(cmd *cli.Command) (*warren.Request, []client.CallOption, error)
 		if !ok || key == "" {
 			return nil, nil, usageError(cmd, "--header %.60q is not of the form K=V", pair)
 		}
+		if _, again := req.Header[key]; again {
+			return nil, nil, usageError(cmd, "--header %.60q is given twice, and a header has one value", key)
+		}
 		req.Header[key] = value
 		opts = append(opts, client.WithHeader(key, value))
 	}
@@ -174,7 +178,9 @@ func printCallError(out *output, e *warren.Error, took time.Duration) error {
 		}
 		return err
 	}
-	if err := out.object(newCallFailure(e, took)); err != nil {
+	told := *e
+	told.Message = out.stderr.hide(e.Message)
+	if err := out.object(newCallFailure(&told, took)); err != nil {
 		return err
 	}
 	return &exitError{code: callExitCode(e)}
@@ -184,11 +190,13 @@ func printReply(out *output, reply *warren.Reply, took time.Duration) error {
 	if out.json {
 		return out.object(newCallResult(reply, took))
 	}
+	var err error
 	if !isTerminal(out.stdout) {
-		return out.printf("%s", reply.Body)
+		_, err = out.stdout.raw.Write(reply.Body)
+		return written(err)
 	}
-	if err := out.printf("%s\n", shownBody(out, reply)); err != nil {
-		return err
+	if _, err = io.WriteString(out.stdout.raw, shownBody(out, reply)+"\n"); err != nil {
+		return written(err)
 	}
 	if !isTerminal(out.stderr) {
 		return nil
@@ -207,7 +215,7 @@ func printReply(out *output, reply *warren.Reply, took time.Duration) error {
 // shownBody is the body of a reply as a terminal shows it, and does nothing else.
 func shownBody(out *output, reply *warren.Reply) string {
 	body := bytes.ReplaceAll(reply.Body, []byte("\r\n"), []byte("\n"))
-	if !isPrintable(body) {
+	if !printable.Is(string(body)) {
 		out.note("the body is not text; as it is it goes into a file or a pipe, or stands in --json")
 		return strings.Trim(bodyText(body), "\n")
 	}

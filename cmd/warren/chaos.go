@@ -62,7 +62,7 @@ func chaosServerCommand() *cli.Command {
 	return &cli.Command{
 		Name: chaosServer, Usage: "a server of a chaos run", Hidden: true,
 		Action: func(ctx context.Context, cmd *cli.Command) error {
-			return workload.Serve(ctx, cmd.Root().Writer, cmd.Root().ErrWriter, nil)
+			return workload.Serve(ctx, screenOf(cmd.Root().Writer).raw, cmd.Root().ErrWriter, nil)
 		},
 	}
 }
@@ -71,7 +71,7 @@ func chaosClientCommand() *cli.Command {
 	return &cli.Command{
 		Name: chaosClient, Usage: "a client of a chaos run", Hidden: true,
 		Action: func(ctx context.Context, cmd *cli.Command) error {
-			return workload.Call(ctx, cmd.Root().Writer, cmd.Root().ErrWriter)
+			return workload.Call(ctx, screenOf(cmd.Root().Writer).raw, cmd.Root().ErrWriter)
 		},
 	}
 }
@@ -131,6 +131,7 @@ func tellChaos(out *output, run chaosreport.Run, path string) error {
 	if out.json {
 		write = chaosreport.JSON
 	}
+	out.stdout.result = true
 	if err := write(out.stdout, run); err != nil {
 		return written(err)
 	}

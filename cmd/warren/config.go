@@ -1,11 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v3"
@@ -86,7 +86,7 @@ func showConfig(_ context.Context, cmd *cli.Command) error {
 	if out.json {
 		return out.object(r)
 	}
-	return out.printf("%s", r.table())
+	return out.text(r.table())
 }
 
 // shownValue is the value of a flag without passwords.
@@ -131,14 +131,9 @@ func (r *configResult) table() string {
 	case r.File != "":
 		fmt.Fprintf(&b, "file %s (there is none)\n\n", r.File)
 	}
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "SETTING\tVALUE\tFROM")
+	rows := newSheet("SETTING", "VALUE", "FROM")
 	for _, s := range r.Settings {
-		if s.Value == "" {
-			s.Value = "-"
-		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", s.Name, oneLine(s.Value), oneLine(s.From))
+		rows.row(s.Name, cmp.Or(s.Value, "-"), s.From)
 	}
-	_ = w.Flush() // into memory
-	return b.String()
+	return b.String() + rows.String()
 }

@@ -2,9 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"strings"
-	"text/tabwriter"
 
 	"github.com/urfave/cli/v3"
 )
@@ -78,17 +75,13 @@ func deadList(ctx context.Context, cmd *cli.Command) error {
 	if len(r.Calls) < r.Total {
 		out.note("%d of %s; see --limit", len(r.Calls), count(r.Total, "call"))
 	}
-	return out.printf("%s", r.table())
+	return out.text(r.table())
 }
 
 func (r *deadListResult) table() string {
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "CALL ID\tATTEMPTS\tPARKED AT\tREASON\tSIZE\tERROR")
+	rows := newSheet("CALL ID", "ATTEMPTS", "PARKED AT", "REASON", "SIZE", "ERROR")
 	for _, c := range r.Calls {
-		_, _ = fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%d\t%s\n",
-			oneLine(c.CallID), c.Attempts, oneLine(c.At), oneLine(c.Reason), c.Size, oneLine(c.Error))
+		rows.row(c.CallID, c.Attempts, c.At, c.Reason, c.Size, c.Error)
 	}
-	_ = w.Flush() // into memory
-	return b.String()
+	return rows.String()
 }

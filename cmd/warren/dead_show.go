@@ -8,15 +8,14 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/urfave/cli/v3"
 
 	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/printable"
 	"github.com/warren-rpc/warren/internal/wire"
 )
 
@@ -98,7 +97,7 @@ func deadShow(ctx context.Context, cmd *cli.Command) error {
 		if out.json {
 			err = out.object(d)
 		} else {
-			err = out.printf("%s", strings.Repeat("\n", min(i, 1))+d.text())
+			err = out.text(strings.Repeat("\n", min(i, 1)) + d.text())
 		}
 		if err != nil {
 			return err
@@ -168,13 +167,8 @@ func jsonHeader(value any) any {
 
 // text is what people read.
 func (d *deadDetails) text() string {
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	line := func(name, value string) {
-		if value != "" {
-			_, _ = fmt.Fprintf(w, "%s\t%s\n", name, oneLine(value))
-		}
-	}
+	rows := newSheet()
+	line := func(name, value string) { rows.field(name, "%s", value) }
 	line("call ID", d.CallID)
 	line("method", d.Method)
 	line("reason", d.Reason)
@@ -195,8 +189,7 @@ func (d *deadDetails) text() string {
 		line("header "+name, fmt.Sprint(d.Headers[name]))
 	}
 	line("body", count(len(d.raw), "byte"))
-	_ = w.Flush() // into memory
-	return b.String() + bodyText(d.raw)
+	return rows.String() + bodyText(d.raw)
 }
 
 func instantText(t *time.Time) string {
@@ -215,7 +208,7 @@ func bodyText(body []byte) string {
 	if len(body) == 0 {
 		return ""
 	}
-	if isPrintable(body) {
+	if printable.Is(string(body)) {
 		return "\n" + strings.TrimSuffix(string(body), "\n") + "\n"
 	}
 	text := fmt.Sprintf("\n% x", body[:min(len(body), shownBytes)])
@@ -223,11 +216,4 @@ func bodyText(body []byte) string {
 		text += " …"
 	}
 	return text + "\n"
-}
-
-// isPrintable reports whether a terminal shows b and does nothing else.
-func isPrintable(b []byte) bool {
-	return utf8.Valid(b) && strings.IndexFunc(string(b), func(r rune) bool {
-		return !unicode.IsPrint(r) && r != '\n' && r != '\t'
-	}) < 0
 }

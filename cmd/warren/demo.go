@@ -133,7 +133,7 @@ func printDemo(out *output, result *demoResult) error {
 	if out.json {
 		err = out.object(result.json())
 	} else {
-		err = out.printf("%s", result.text())
+		err = out.text(result.text())
 	}
 	if err == nil && result.broken() {
 		err = exit(exitBroken, "verdict broken: %d calls lost, %d replies mismatched", result.lost, result.mismatched)

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/warren-rpc/warren/internal/printable"
 )
 
 // showProgress tells on standard error how the calls go: on a terminal by one
@@ -23,11 +25,10 @@ func showProgress(ctx context.Context, out *output, o demoOptions, t *tally, k *
 	show := func() {
 		line := progressLine(time.Since(began), o, t, k)
 		if terminal {
-			line = "\r" + line + "\x1b[K"
+			_, _ = fmt.Fprintf(out.stderr.raw, "\r%s\x1b[K", printable.Text(line))
 		} else {
-			line += "\n"
+			_, _ = fmt.Fprintln(out.stderr, line)
 		}
-		_, _ = fmt.Fprint(out.stderr, line)
 	}
 	var showing sync.WaitGroup
 	showing.Go(func() {

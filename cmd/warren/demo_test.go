@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"maps"
 	"os"
 	"slices"
@@ -140,8 +141,8 @@ func TestDemoThatLosesACallIsBroken(t *testing.T) {
 		{tallySums: tallySums{begun: 2, mismatched: 1}, took: []time.Duration{time.Millisecond}},
 	} {
 		var stdout strings.Builder
-		err := printDemo(&output{stdout: &stdout}, result)
-		if code := report(&strings.Builder{}, err); code != exitBroken || !strings.Contains(stdout.String(), "BROKEN") {
+		err := printDemo(&output{stdout: screenOf(&stdout)}, result)
+		if code := report(screenOf(io.Discard), screenOf(io.Discard), false, err); code != exitBroken || !strings.Contains(stdout.String(), "BROKEN") {
 			t.Errorf("exit code %d, %s", code, stdout.String())
 		}
 	}

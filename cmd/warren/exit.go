@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"regexp"
+	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/urfave/cli/v3"
 
@@ -59,9 +57,18 @@ func onUsageError(_ context.Context, cmd *cli.Command, err error, _ bool) error 
 	return usageError(cmd, "%v", err)
 }
 
+// jsonFailure is what --json prints of an error, unless the command has printed a result
+// that tells it.
+type jsonFailure struct {
+	OK       bool   `json:"ok"`
+	Error    string `json:"error"`
+	ExitCode int    `json:"exit_code"`
+}
+
 // report prints the error that ended the tool, on one line, on a terminal with what
-// can be done next on another, and returns the exit code.
-func report(stderr io.Writer, err error) int {
+// can be done next on another, and returns the exit code. If it was asked for JSON
+// the error is the result, too, unless there is one.
+func report(stdout, stderr *screen, asJSON bool, err error) int {
 	if err == nil {
 		return 0
 	}
@@ -70,16 +77,40 @@ func report(stderr io.Writer, err error) int {
 		e = &exitError{exitUsage, errors.New(redact(err.Error()))}
 	}
 	if e.err != nil {
+		text := oneLine(stderr.hide(strings.TrimPrefix(e.err.Error(), "warren: ")))
 		prefix := "warren:"
 		if hasColour(stderr) {
-			prefix = red.paint(prefix)
+			prefix = red.escape(prefix)
 		}
-		_, _ = fmt.Fprintf(stderr, "%s %s\n", prefix, oneLine(strings.TrimPrefix(e.err.Error(), "warren: ")))
+		_, _ = fmt.Fprintf(stderr.raw, "%s %s\n", prefix, text)
+		if asJSON && !stdout.result {
+			// What cannot be written cannot be told either.
+			_ = writeObject(stdout.raw, jsonFailure{Error: text, ExitCode: e.code})
+		}
 	}
 	if next := nextStep(err); next != "" && isTerminal(stderr) {
 		_, _ = fmt.Fprintf(stderr, "  %s\n", oneLine(next))
 	}
 	return e.code
+}
+
+// asksForJSON reports whether a command line has the flag --json.
+func asksForJSON(args []string) bool {
+	asks := false
+	for _, arg := range args {
+		if arg == "--" {
+			break
+		}
+		name, value, given := strings.Cut(strings.TrimPrefix(arg, "-"), "=")
+		if name != "-json" && arg != "-json" {
+			continue
+		}
+		asks = true
+		if given {
+			asks, _ = strconv.ParseBool(value)
+		}
+	}
+	return asks
 }
 
 // callExitCode maps the error of a call to the exit code.
@@ -104,23 +135,4 @@ func callExitCode(e *warren.Error) int {
 		return exitInterrupted
 	}
 	return exitInternal
-}
-
-var urls = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)[^\s"]*`)
-
-// redact hides what follows the scheme of anything that looks like a URL: a
-// mistyped command line may have one with a password in any place.
-func redact(text string) string { return urls.ReplaceAllString(text, "$1***") }
-
-// oneLine joins the lines of joined errors, and blanks what cannot be printed,
-// terminal controls among it: messages may come from servers.
-func oneLine(text string) string {
-	text = strings.ReplaceAll(strings.TrimSpace(text), "\nwarren: ", "; ")
-	text = strings.ReplaceAll(text, "\n", "; ")
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, text))
 }

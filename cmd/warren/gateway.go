@@ -16,6 +16,7 @@ import (
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/client/gateway"
 	"github.com/warren-rpc/warren/client/gateway/gatewayfile"
+	"github.com/warren-rpc/warren/internal/configfile"
 	"github.com/warren-rpc/warren/reliability"
 	"github.com/warren-rpc/warren/reliability/policyfile"
 )
@@ -51,7 +52,7 @@ func gatewayCommand() *cli.Command {
 		Usage:       "answer HTTP requests by calling methods",
 		Description: gatewayDescription,
 		Flags: brokerFlags(defaultURL,
-			&cli.StringFlag{Name: "config", Usage: "`FILE` of the routes, YAML or JSON"},
+			&cli.StringFlag{Name: "config", Usage: "`FILE` of the routes, YAML or JSON; - is standard input"},
 			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:8080", Usage: "`ADDRESS` to accept connections on, host:port; port 0 is any that is free"},
 			&cli.StringFlag{Name: "tls-cert", Usage: "`FILE` of the certificate, PEM; HTTPS and HTTP/2 are spoken then"},
 			&cli.StringFlag{Name: "tls-key", Usage: "`FILE` of the certificate's key, PEM"},
@@ -128,7 +129,7 @@ func gatewaySettings(cmd *cli.Command, out *output) (file gatewayfile.File, poli
 	if err := within(cmd, "connect-timeout", cmd.Duration("connect-timeout"), 0, 24*time.Hour); err != nil {
 		return file, policies, err
 	}
-	if file, err = gatewayfile.Load(path); err != nil {
+	if file, err = readRoutes(cmd, path); err != nil {
 		return file, policies, fileError(err)
 	}
 	if file.Tokens != "" {
@@ -144,7 +145,10 @@ func gatewaySettings(cmd *cli.Command, out *output) (file gatewayfile.File, poli
 		}
 	}
 	if path := cmd.String("policies"); path != "" {
-		loaded, _, err := loadPolicies(path)
+		if path == "-" {
+			return file, policies, usageError(cmd, "--policies must be a file, which is read again when it changes")
+		}
+		loaded, _, err := loadPolicies(cmd, path)
 		if err != nil {
 			return file, policies, err
 		}
@@ -164,6 +168,18 @@ func beside(file, name string) string {
 		return name
 	}
 	return filepath.Join(filepath.Dir(file), name)
+}
+
+// readRoutes reads a file, or standard input if it is called "-".
+func readRoutes(cmd *cli.Command, path string) (gatewayfile.File, error) {
+	if path != "-" {
+		return gatewayfile.Load(path)
+	}
+	data, err := configfile.ReadFrom(cmd.Root().Reader)
+	if err != nil {
+		return gatewayfile.File{}, err
+	}
+	return gatewayfile.Parse(stdinName, data)
 }
 
 // fileError takes the package's name from errors about files.
@@ -205,7 +221,7 @@ func awaitBroker(ctx context.Context, cmd *cli.Command, c *client.Client) error 
 
 func announceGateway(out *output, file gatewayfile.File, l net.Listener) error {
 	if out.json {
-		return out.object(struct {
+		return out.event(struct {
 			Ready  bool   `json:"ready"`
 			Listen string `json:"listen"`
 		}{true, l.Addr().String()})

@@ -80,7 +80,7 @@ func runBroker(ctx context.Context, cmd *cli.Command) error {
 	}
 	defer func() { _ = b.Close() }()
 	if out.json {
-		err = out.object(struct {
+		err = out.event(struct {
 			Ready bool   `json:"ready"`
 			URL   string `json:"url"`
 		}{true, b.URL()})

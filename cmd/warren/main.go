@@ -26,7 +26,10 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	obeySignals(cancel)
-	return report(stderr, rootCommand(stdin, stdout, stderr).Run(ctx, helpOfDepth(args)))
+	out, errs := screenOf(stdout), screenOf(stderr)
+	errs.hide = hider(args)
+	err := rootCommand(stdin, out, errs).Run(ctx, helpOfDepth(args))
+	return report(out, errs, asksForJSON(args), err)
 }
 
 // helpOfDepth asks a command below others for its help by its flag, since the

@@ -106,16 +106,16 @@ func printPing(out *output, r pingResult) error {
 }
 
 // pingText is how many servers there are, for people.
-func pingText(out *output, r pingResult) string {
-	text, c := count(r.Servers, "server"), green
+func pingText(out *output, r pingResult) painted {
+	p := painted{green, count(r.Servers, "server")}
 	if r.Servers == 0 {
-		c = red
+		p.colour = red
 	}
 	if r.Reason == warren.ReasonNoRoute {
-		text = "no server, and no queue of that name"
+		p.text = "no server, and no queue of that name"
 	}
-	if hasColour(out.stdout) {
-		text = c.paint(text)
+	if !hasColour(out.stdout) {
+		p.colour = ""
 	}
-	return text
+	return p
 }

@@ -12,9 +12,11 @@ import (
 
 const policyDescription = `A policy file says, by patterns of methods' names, what clients do about their calls:
 deadlines, retries, budgets, breakers, hedging. docs/examples/policy.yaml is one.
+The file - is standard input.
 
 Examples:
    warren policy check policy.yaml
+   render-policies | warren policy check -
    warren policy explain policy.yaml orders.getAll
    warren policy simulate policy.yaml orders.getAll`
 
@@ -77,7 +79,7 @@ func policyCheck(_ context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	file, err := policyfile.Load(args[0])
+	file, err := readPolicies(cmd, args[0])
 	if file == nil {
 		return exit(exitUsage, "%w", unprefixed(err))
 	}
@@ -107,16 +109,27 @@ func policyCheck(_ context.Context, cmd *cli.Command) error {
 
 func printFindings(out *output, findings []policyfile.Finding) error {
 	for _, f := range findings {
-		if err := out.printf("%s\n", oneLine(f.Diagnostic())); err != nil {
+		if err := out.printf("%s\n", f.Diagnostic()); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// stdinName is what standard input is called in messages.
+const stdinName = "standard input"
+
+// readPolicies reads a file, or standard input if it is called "-".
+func readPolicies(cmd *cli.Command, path string) (*policyfile.File, error) {
+	if path == "-" {
+		return policyfile.Read(stdinName, cmd.Root().Reader)
+	}
+	return policyfile.Load(path)
+}
+
 // loadPolicies returns the policies of a file that has no errors.
-func loadPolicies(path string) (*policyfile.File, *reliability.Table, error) {
-	file, err := policyfile.Load(path)
+func loadPolicies(cmd *cli.Command, path string) (*policyfile.File, *reliability.Table, error) {
+	file, err := readPolicies(cmd, path)
 	if err != nil {
 		return nil, nil, exit(exitUsage, "%w", unprefixed(err))
 	}

@@ -63,7 +63,7 @@ func policyExplain(_ context.Context, cmd *cli.Command) error {
 	if err := warren.CheckMethod(args[1]); err != nil {
 		return usageError(cmd, "%v", err)
 	}
-	file, table, err := loadPolicies(args[0])
+	file, table, err := loadPolicies(cmd, args[0])
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func policyExplain(_ context.Context, cmd *cli.Command) error {
 	if out.json {
 		return out.object(e)
 	}
-	return out.printf("%s", e.table()+"\n"+timeline(table.Policy(args[1])))
+	return out.text(e.table() + "\n" + timeline(table.Policy(args[1])))
 }
 
 func explanation(file *policyfile.File, table *reliability.Table, method string) policyExplanation {

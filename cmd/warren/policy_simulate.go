@@ -104,7 +104,7 @@ func policySimulate(_ context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	_, table, err := loadPolicies(args[0])
+	_, table, err := loadPolicies(cmd, args[0])
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func policySimulate(_ context.Context, cmd *cli.Command) error {
 	if out.json {
 		return out.object(policySimulation{Scenario: told(&s), Result: r})
 	}
-	return out.printf("%s", simulationTable(r, &s)+"\n"+simulationPlot(r, &s))
+	return out.text(simulationTable(r, &s) + "\n" + simulationPlot(r, &s))
 }
 
 // scenario reads the flags. Bounds are simulate's business.

@@ -10,7 +10,6 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/warren-rpc/warren"
-	"github.com/warren-rpc/warren/client/gateway/gatewayfile"
 )
 
 const queuesDescription = `Prints of each METHOD what its queue holds: how many requests are ready to be
@@ -176,7 +175,7 @@ func queueNames(cmd *cli.Command) ([]string, error) {
 		}
 	}
 	if path := cmd.String("policies"); path != "" {
-		file, _, err := loadPolicies(path)
+		file, _, err := loadPolicies(cmd, path)
 		if err != nil {
 			return nil, err
 		}
@@ -190,7 +189,7 @@ func queueNames(cmd *cli.Command) ([]string, error) {
 		names = append(names, exact...)
 	}
 	if path := cmd.String("routes"); path != "" {
-		file, err := gatewayfile.Load(path)
+		file, err := readRoutes(cmd, path)
 		if err != nil {
 			return nil, fileError(err)
 		}

@@ -3,13 +3,11 @@ package main
 import (
 	"fmt"
 	"strconv"
-	"strings"
-	"text/tabwriter"
 )
 
 func printQueues(out *output, list *queueList) error {
 	if out.json {
-		return out.object(list)
+		return out.event(list) // it may be one of many
 	}
 	if list.Hidden > 0 {
 		out.note("%s no method; see --all", areNo(list.Hidden))
@@ -18,7 +16,7 @@ func printQueues(out *output, list *queueList) error {
 		out.note("the virtual host %q has no methods", list.VHost)
 		return nil
 	}
-	return out.printf("%s", list.table())
+	return out.text(list.table())
 }
 
 // areNo is "1 queue is" or "2 queues are".
@@ -30,38 +28,36 @@ func areNo(n int) string {
 }
 
 func (l *queueList) table() string {
-	header, cells := "METHOD\tREADY\tSERVERS\tDEAD", amqpCells
+	header, cells := []any{"METHOD", "READY", "SERVERS", "DEAD"}, amqpCells
 	if l.Source == "management" {
-		header, cells = "METHOD\tREADY\tUNACKED\tSERVERS\tDEAD\tIN/S\tOUT/S\tTYPE\tMEMORY\tLEADER", managementCells
+		header = []any{"METHOD", "READY", "UNACKED", "SERVERS", "DEAD", "IN/S", "OUT/S", "TYPE", "MEMORY", "LEADER"}
+		cells = managementCells
 	}
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, header)
+	rows := newSheet(header...)
 	for _, q := range l.Queues {
-		row := []string{oneLine(q.Name), "no queue"}
+		row := []any{q.Name, "no queue"}
 		switch {
 		case q.Refused != "":
-			row[1] = "refused: " + oneLine(q.Refused)
+			row[1] = "refused: " + q.Refused
 		case q.Exists:
 			row = append(row[:1], cells(q)...)
 		case q.Dead != nil:
 			row[1] = "no queue; parked: " + strconv.Itoa(*q.Dead)
 		}
-		_, _ = fmt.Fprintln(w, strings.Join(row, "\t"))
+		rows.row(row...)
 	}
-	_ = w.Flush() // into memory
-	return b.String()
+	return rows.String()
 }
 
-func amqpCells(q *queueRow) []string {
-	return []string{strconv.Itoa(q.Ready), strconv.Itoa(q.Consumers), orNone(q.Dead)}
+func amqpCells(q *queueRow) []any {
+	return []any{q.Ready, q.Consumers, orNone(q.Dead)}
 }
 
-func managementCells(q *queueRow) []string {
-	return []string{
-		strconv.Itoa(q.Ready), strconv.Itoa(q.Unacked), strconv.Itoa(q.Consumers), orNone(q.Dead),
-		fmt.Sprintf("%.1f", q.InPerSecond), fmt.Sprintf("%.1f", q.OutPerSecond), oneLine(q.Type),
-		fmt.Sprintf("%d KiB", q.MemoryBytes>>10), oneLine(q.Leader + unlessRunning(q.State)),
+func managementCells(q *queueRow) []any {
+	return []any{
+		q.Ready, q.Unacked, q.Consumers, orNone(q.Dead),
+		fmt.Sprintf("%.1f", q.InPerSecond), fmt.Sprintf("%.1f", q.OutPerSecond), q.Type,
+		fmt.Sprintf("%d KiB", q.MemoryBytes>>10), q.Leader + unlessRunning(q.State),
 	}
 }
 

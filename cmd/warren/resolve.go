@@ -101,7 +101,7 @@ func resolve(ctx context.Context, cmd *cli.Command) error {
 	if out.json {
 		return out.object(newResolveResult(r, callID, took))
 	}
-	return out.printf("%s", resolutionText(r))
+	return out.text(resolutionText(r))
 }
 
 // lastMillis is the end of the year 9999, the last instant that a request can name.

@@ -213,7 +213,7 @@ func announce(out *output, methods []string, queueType string, own *amqptest.Bro
 		url = own.URL()
 	}
 	if out.json {
-		return out.object(struct {
+		return out.event(struct {
 			Ready   bool     `json:"ready"`
 			Methods []string `json:"methods"`
 			URL     string   `json:"url,omitempty"` // of a broker of its own

@@ -56,10 +56,10 @@ func storeCheck(ctx context.Context, cmd *cli.Command) error {
 	case out.json:
 		err = out.object(r)
 	case r.OK:
-		err = out.printf("%s: %s, nothing wrong\n", oneLine(args[0]), count(r.Records, "record"))
+		err = out.printf("%s: %s, nothing wrong\n", args[0], count(r.Records, "record"))
 	default:
 		for _, finding := range r.Findings {
-			if err = out.printf("%s: %s\n", oneLine(args[0]), oneLine(finding)); err != nil {
+			if err = out.printf("%s: %s\n", args[0], finding); err != nil {
 				return err
 			}
 		}

@@ -78,7 +78,7 @@ func storeCompact(ctx context.Context, cmd *cli.Command) error {
 		return out.object(r)
 	}
 	return out.printf("%s: %s, %s bytes instead of %s\n",
-		oneLine(r.File), count(r.Records, "record"), thousands(int(r.After)), thousands(int(r.Before)))
+		r.File, count(r.Records, "record"), thousands(int(r.After)), thousands(int(r.Before)))
 }
 
 // rewriteStore writes src anew to dst, which must not be there, and checks dst. If

@@ -46,14 +46,13 @@ func storeExport(ctx context.Context, cmd *cli.Command) error {
 		return err
 	}
 	defer r.Close()
-	lines := bufio.NewWriter(out.stdout)
-	out.stdout = lines
+	lines := bufio.NewWriter(out.stdout.raw)
 	method := cmd.String("method")
 	err = r.All(ctx, func(record store.Record) error {
 		if state != store.Absent && record.State != state || method != "" && record.Method != method {
 			return nil
 		}
-		return out.object(newStoreRecord(&record))
+		return written(writeObject(lines, newStoreRecord(&record)))
 	})
 	return firstError(storeError(ctx, err), written(lines.Flush()))
 }

@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v3"
@@ -77,7 +75,7 @@ func storeGet(ctx context.Context, cmd *cli.Command) error {
 	if out.json {
 		return out.object(newStoreRecord(&record))
 	}
-	return out.printf("%s", newStoreRecord(&record).text())
+	return out.text(newStoreRecord(&record).text())
 }
 
 // recordKey reads the key from the command line.
@@ -103,13 +101,8 @@ func recordKey(cmd *cli.Command, args []string) (store.Key, error) {
 
 // text is what people read.
 func (p *storeRecord) text() string {
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	line := func(name, format string, args ...any) {
-		if value := fmt.Sprintf(format, args...); value != "" {
-			_, _ = fmt.Fprintf(w, "%s\t%s\n", name, oneLine(value))
-		}
-	}
+	rows := newSheet()
+	line := rows.field
 	line("key", "%s", p.Key)
 	line("method", "%s", p.Method)
 	line("call ID", "%s", p.CallID)
@@ -136,8 +129,7 @@ func (p *storeRecord) text() string {
 	default:
 		line("payload", "%s that are no reply of Warren's", count(p.Size, "byte"))
 	}
-	_ = w.Flush() // into memory
-	return b.String() + bodyText(append(p.body, p.Payload...))
+	return rows.String() + bodyText(append(p.body, p.Payload...))
 }
 
 func (e *storedError) lines(line func(name, format string, args ...any)) {

@@ -3,10 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v3"
@@ -71,7 +68,7 @@ func storeStats(ctx context.Context, cmd *cli.Command) error {
 	if out.json {
 		return out.object(result)
 	}
-	return out.printf("%s", result.text())
+	return out.text(result.text())
 }
 
 func readStats(ctx context.Context, r *boltstore.Reader, path string) (*storeStatsResult, error) {
@@ -133,11 +130,8 @@ func (s *storeStatsResult) readExpiries(ctx context.Context, r *boltstore.Reader
 }
 
 func (s *storeStatsResult) text() string {
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	line := func(name, format string, args ...any) {
-		_, _ = fmt.Fprintf(w, "%s\t%s\n", name, oneLine(fmt.Sprintf(format, args...)))
-	}
+	rows := newSheet()
+	line := rows.field
 	line("file", "%s", s.File)
 	if s.ID != "" {
 		line("store", "%s", s.ID)
@@ -159,6 +153,5 @@ func (s *storeStatsResult) text() string {
 	}
 	line("in use", "%s of %s", thousands(int(s.Size)), count(int(s.FileSize), "byte"))
 	line("epoch", "%d", s.Epoch)
-	_ = w.Flush() // into memory
-	return b.String()
+	return rows.String()
 }

@@ -3,13 +3,19 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"strings"
+
+	"github.com/warren-rpc/warren/internal/printable"
 )
 
 // isTerminal reports whether a person reads w, or types into it.
 func isTerminal(w any) bool {
+	if s, ok := w.(*screen); ok {
+		w = s.raw
+	}
 	f, ok := w.(*os.File)
 	if !ok {
 		return false
@@ -40,7 +46,23 @@ const (
 	faint colour = "2"
 )
 
-func (c colour) paint(text string) string { return "\x1b[" + string(c) + "m" + text + "\x1b[0m" }
+// painted is text in a colour.
+type painted struct {
+	colour
+	text string
+}
+
+// Format implements fmt.Formatter.
+func (p painted) Format(f fmt.State, _ rune) {
+	text := printable.Text(p.text)
+	if p.colour != "" {
+		text = p.escape(text)
+	}
+	_, _ = io.WriteString(f, text)
+}
+
+// escape adds a terminal's controls to a text that has none.
+func (c colour) escape(text string) string { return "\x1b[" + string(c) + "m" + text + "\x1b[0m" }
 
 // prettyJSON returns a JSON text with line ends and colours. Numbers and strings
 // stay as they are.
@@ -57,7 +79,7 @@ func prettyJSON(text []byte) (string, bool) {
 			c = blue // a name
 		}
 		if c != "" {
-			token = c.paint(token)
+			token = c.escape(token)
 		}
 		b.WriteString(token)
 	}

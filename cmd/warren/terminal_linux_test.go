@@ -106,11 +106,11 @@ func TestJSONIsColouredWithoutBeingChanged(t *testing.T) {
 	t.Parallel()
 	const text = `{"a\"b": [-1.50e+3, true, "c: \\"], "d": {}, "e": ""}`
 	pretty, ok := prettyJSON([]byte(text))
-	if !ok || !strings.Contains(pretty, blue.paint(`"a\"b"`)) || !strings.Contains(pretty, cyan.paint("-1.50e+3")) || !strings.Contains(pretty, green.paint(`"c: \\"`)) {
+	if !ok || !strings.Contains(pretty, blue.escape(`"a\"b"`)) || !strings.Contains(pretty, cyan.escape("-1.50e+3")) || !strings.Contains(pretty, green.escape(`"c: \\"`)) {
 		t.Errorf("it is %q", pretty)
 	}
 	plain := pretty
-	for _, code := range []string{red.paint(""), green.paint(""), blue.paint(""), cyan.paint("")} {
+	for _, code := range []string{red.escape(""), green.escape(""), blue.escape(""), cyan.escape("")} {
 		begin, end := code[:strings.Index(code, "m")+1], "\x1b[0m"
 		plain = strings.ReplaceAll(strings.ReplaceAll(plain, begin, ""), end, "")
 	}

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"sort"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 
@@ -70,23 +72,20 @@ func (d *Decoder) Document() *yaml.Node {
 	if object := parseJSON(d.Data); object != nil {
 		return object
 	}
-	parser := yaml.NewDecoder(bytes.NewReader(d.Data))
-	var first, second yaml.Node
-	switch err := parser.Decode(&first); {
-	case errors.Is(err, io.EOF):
-		d.Missing()
-		return nil
-	case err != nil:
-		d.syntax(err)
+	if at, wrong := unreadable(d.Data); wrong != "" {
+		d.Add(at, reliability.LevelError, "", "is not YAML: %s", wrong)
 		return nil
 	}
-	switch err := parser.Decode(&second); {
-	case errors.Is(err, io.EOF):
+	first, second, err := documents(d.Data)
+	switch {
 	case err != nil:
 		d.syntax(err)
 		return nil
-	default:
-		d.Refuse(&second, "", "a second document begins here; one is allowed")
+	case first == nil:
+		d.Missing()
+		return nil
+	case second != nil:
+		d.Refuse(second, "", "a second document begins here; one is allowed")
 		return nil
 	}
 	if first.Kind != yaml.DocumentNode || len(first.Content) != 1 {
@@ -96,15 +95,76 @@ func (d *Decoder) Document() *yaml.Node {
 	return first.Content[0]
 }
 
+// documents parses a text that has up to two documents; the second tells where it
+// begins.
+func documents(data []byte) (first, second *yaml.Node, err error) {
+	parser := yaml.NewDecoder(bytes.NewReader(data))
+	for _, node := range []**yaml.Node{&first, &second} {
+		var document yaml.Node
+		err := parser.Decode(&document)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		*node = &document
+	}
+	return first, second, nil
+}
+
+// unreadable says where a text has the first byte that YAML cannot have, and why;
+// empty if it has none. UTF-16 is left to the parser.
+func unreadable(data []byte) (at Position, why string) {
+	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
+		return Position{}, ""
+	}
+	at = Position{1, 1}
+	for len(data) > 0 {
+		r, width := utf8.DecodeRune(data)
+		switch {
+		case r == utf8.RuneError && width == 1:
+			return at, fmt.Sprintf("the byte %#x is not UTF-8; save the file in that encoding", data[0])
+		case r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0x7f:
+			return at, fmt.Sprintf("there is a control character, %#x", r)
+		case r == '\n':
+			at = Position{at.Line + 1, 1}
+		default:
+			at.Column++
+		}
+		data = data[width:]
+	}
+	return Position{}, ""
+}
+
 var syntaxLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+
+func withoutLine(err error) string {
+	if err == nil {
+		return ""
+	}
+	return syntaxLine.ReplaceAllString(err.Error(), "")
+}
+
+// errorLine returns the line on which the parser cannot go on, which it does not tell
+// of all errors, and of some wrongly: the first at whose end it says the same.
+func (d *Decoder) errorLine(text string) int {
+	ends := []int{}
+	for i, c := range d.Data {
+		if c == '\n' {
+			ends = append(ends, i+1)
+		}
+	}
+	return 1 + sort.Search(len(ends), func(i int) bool {
+		_, _, err := documents(d.Data[:ends[i]])
+		return withoutLine(err) == text
+	})
+}
 
 // syntax tells the parser's error, and the cause where it is a common one.
 func (d *Decoder) syntax(err error) {
-	text, at := err.Error(), Position{}
-	if found := syntaxLine.FindStringSubmatch(text); found != nil {
-		at.Line, _ = strconv.Atoi(found[1])
-		text = text[len(found[0]):]
-	}
+	text := withoutLine(err)
+	at := Position{Line: d.errorLine(text)}
 	text = "is not YAML: " + strings.ReplaceAll(text, "\n", "; ")
 	lines := strings.Split(string(d.Data), "\n")
 	// The parser may stop at the line after.

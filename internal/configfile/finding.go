@@ -5,6 +5,7 @@
 package configfile
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -81,12 +82,18 @@ func Refusal(findings []Finding) error {
 }
 
 // Read returns the content of a file, of which it reads one byte more than
-// [MaxSize] at most.
+// [MaxSize] at most, without the mark that some editors put before UTF-8.
 func Read(path string) ([]byte, error) {
 	f, err := os.Open(path) //nolint:gosec // the path is the caller's, to read what it likes
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, MaxSize+1))
+	return ReadFrom(f)
+}
+
+// ReadFrom is Read of what is open already.
+func ReadFrom(r io.Reader) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, MaxSize+1))
+	return bytes.TrimPrefix(data, []byte("\ufeff")), err
 }

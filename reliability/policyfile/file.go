@@ -20,6 +20,7 @@ package policyfile
 
 import (
 	"fmt"
+	"io"
 
 	"github.com/warren-rpc/warren/internal/configfile"
 	"github.com/warren-rpc/warren/reliability"
@@ -57,6 +58,16 @@ func Load(path string) (*File, error) {
 		return nil, err
 	}
 	return parse(path, data)
+}
+
+// Read reads and checks what r holds, such as standard input. Findings are told with
+// name. The error is as that of [Load].
+func Read(name string, r io.Reader) (*File, error) {
+	data, err := configfile.ReadFrom(r)
+	if err != nil {
+		return nil, fmt.Errorf("policyfile: %w", err)
+	}
+	return parse(name, data)
 }
 
 func read(path string) ([]byte, error) {

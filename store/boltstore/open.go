@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -68,10 +69,14 @@ func openDB(f *file, readOnly bool) (db *bbolt.DB, err error) {
 	return db, nil
 }
 
-// explain returns the damage for which bbolt has not opened a file, or its error.
+// explain returns the damage for which bbolt has not opened a file, or its error. A
+// file for whose first pages there is no room is not damaged, though it looks so.
 func explain(path string, err error) error {
+	if errors.Is(err, berrors.ErrTimeout) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return err
+	}
 	h, failed := os.Open(path) //nolint:gosec // the path is the caller's
-	if errors.Is(err, berrors.ErrTimeout) || failed != nil {
+	if failed != nil {
 		return err
 	}
 	defer func() { _ = h.Close() }() // it was only read

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/warren-rpc/warren/internal/printable"
 	"github.com/warren-rpc/warren/test/chaos/check"
 	"github.com/warren-rpc/warren/test/chaos/history"
 )
@@ -47,5 +48,5 @@ func HTML(w io.Writer, run Run) error {
 			p.Examples = append(p.Examples, i)
 		}
 	}
-	return pageTemplate.Execute(w, p)
+	return pageTemplate.Execute(printable.Writer{To: w}, p)
 }

@@ -1,10 +1,10 @@
 package report
 
 import (
-	"encoding/json"
 	"io"
 	"time"
 
+	"github.com/warren-rpc/warren/internal/printable"
 	"github.com/warren-rpc/warren/test/chaos/check"
 	"github.com/warren-rpc/warren/test/chaos/history"
 )
@@ -70,7 +70,11 @@ func JSON(w io.Writer, run Run) error {
 		}
 		out.Invariants[i.Name] = ji
 	}
-	return json.NewEncoder(w).Encode(out)
+	line, err := printable.JSON(out)
+	if err == nil {
+		_, err = w.Write(append(line, '\n'))
+	}
+	return err
 }
 
 func orEmpty(m map[string]int) map[string]int {

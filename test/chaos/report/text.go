@@ -8,6 +8,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/warren-rpc/warren/internal/printable"
 )
 
 // Text writes the report for a terminal.
@@ -17,7 +19,7 @@ func Text(w io.Writer, run Run) error {
 	fmt.Fprintf(&b, "verdict: %s\n\n", r.Verdict)
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) {
-		_, _ = fmt.Fprintf(table, "%s\t%s\n", name, fmt.Sprintf(format, args...)) // into memory
+		_, _ = fmt.Fprintf(table, "%s\t%s\n", name, printable.Sprintf(format, args...)) // into memory
 	}
 	if run.Mode != "" {
 		row("mode", "%s", run.Mode)
@@ -69,15 +71,15 @@ func Text(w io.Writer, run Run) error {
 		}
 		fmt.Fprintf(&b, "\n%s: %s\n", i.Name, i.Promise)
 		for _, x := range i.Examples {
-			fmt.Fprintf(&b, "\n  %s\n", strings.TrimLeft(x.CallID+": "+x.What, ": "))
+			b.WriteString(printable.Sprintf("\n  %s\n", strings.TrimLeft(x.CallID+": "+x.What, ": ")))
 			for _, e := range x.Events {
-				fmt.Fprintf(&b, "    %12.6fs  %-16s %s\n", e.At.Seconds(), e.Process, line(e))
+				b.WriteString(printable.Sprintf("    %12.6fs  %-16s %s\n", e.At.Seconds(), e.Process, line(e)))
 			}
 		}
 	}
 	for _, path := range r.Visualisations {
-		fmt.Fprintf(&b, "\nnot linearizable, see %s\n", path)
+		b.WriteString(printable.Sprintf("\nnot linearizable, see %s\n", path))
 	}
-	_, err := io.WriteString(w, b.String())
+	_, err := io.WriteString(printable.Writer{To: w}, b.String())
 	return err
 }

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+var urls = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)[^\s"]*`)
+
+// redact hides what follows the scheme of anything that looks like a URL.
+func redact(text string) string { return urls.ReplaceAllString(text, "$1***") }
+
+// users is a user with a password before a host, after a scheme or not.
+var users = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)?([^\s"'@:/=(]*:[^/\s"'][^\s"']*)@`)
+
+// noSecrets are RabbitMQ's default, and what stands in examples.
+var noSecrets = []string{"guest:guest", "user:password"}
+
+// hider returns what hides passwords in whatever is said on standard error: a
+// mistyped command line, or an error of a library, may have one in any place. Hidden
+// is what looks like a user and a password before an @, and what does so as an
+// argument of the command line or in the environment, wherever it is repeated, cut
+// off or quoted.
+func hider(args []string) func(string) string {
+	var secrets []string
+	for _, arg := range args {
+		secrets = append(secrets, secretsOf(arg)...)
+		if _, value, ok := strings.Cut(arg, "="); ok {
+			secrets = append(secrets, secretsOf(value)...)
+		}
+	}
+	for _, s := range settings {
+		secrets = append(secrets, secretsOf(os.Getenv(s.env))...)
+	}
+	return func(text string) string {
+		for _, secret := range secrets {
+			text = hideSecret(text, secret)
+		}
+		return users.ReplaceAllStringFunc(text, func(found string) string {
+			parts := users.FindStringSubmatch(found)
+			if slices.Contains(noSecrets, parts[2]) {
+				return found
+			}
+			return parts[1] + "***@"
+		})
+	}
+}
+
+// secretsOf returns the parts user:password of an argument, which may be a list.
+func secretsOf(arg string) []string {
+	var list []string
+	for _, part := range append(strings.Split(arg, ","), arg) {
+		at := strings.LastIndexByte(part, '@')
+		if at < 0 {
+			continue
+		}
+		part = part[:at]
+		if scheme := strings.Index(part, "://"); scheme >= 0 {
+			part = part[scheme+3:]
+		}
+		part = strings.TrimLeft(part, "-")
+		if colon := strings.IndexByte(part, ':'); colon >= 0 && colon+1 < len(part) && !slices.Contains(noSecrets, part) {
+			list = append(list, part)
+		}
+	}
+	return list
+}
+
+// leastPassword is how many bytes of a password are hidden where they stand alone:
+// fewer may be a part of any word.
+const leastPassword = 6
+
+// hideSecret hides user:password in a text, and the password where it stands alone,
+// whole, quoted, or cut off.
+func hideSecret(text, secret string) string {
+	password := strings.IndexByte(secret, ':') + 1
+	// All that is looked for begins with one of these two.
+	short, alone := secret[:password+1], secret[password:]
+	if hidePart(text, short) == text && hidePart(text, alone[:min(len(alone), leastPassword)]) == text {
+		return text
+	}
+	for end := len(secret); end > password; end-- {
+		text = hidePart(text, secret[:end])
+		if end >= password+leastPassword {
+			text = hidePart(text, secret[password:end])
+		}
+	}
+	return text
+}
+
+func hidePart(text, part string) string {
+	quoted := strconv.Quote(part)
+	return strings.ReplaceAll(strings.ReplaceAll(text, part, "***"), quoted[1:len(quoted)-1], "***")
+}
