@@ -47,6 +47,7 @@ type ResolveOption func(*resolveSettings)
 type resolveSettings struct {
 	issued  time.Time
 	timeout time.Duration
+	header  warren.Header
 }
 
 // IssuedAt says when the call was made, by the clock of the client that made it:
@@ -61,6 +62,18 @@ func IssuedAt(t time.Time) ResolveOption { return func(s *resolveSettings) { s.i
 // otherwise) if it has none.
 func ResolveTimeout(d time.Duration) ResolveOption {
 	return func(s *resolveSettings) { s.timeout = d }
+}
+
+// ResolveHeader sends a header with the question, of a method whose servers keep
+// tenants apart by it: then it must say the tenant of the call. Its bounds are those of
+// [WithHeader]. Default: none.
+func ResolveHeader(key, value string) ResolveOption {
+	return func(s *resolveSettings) {
+		if s.header == nil {
+			s.header = warren.Header{}
+		}
+		s.header[key] = value
+	}
 }
 
 // Resolve makes an unknown outcome certain: it asks the method's servers what became
@@ -91,6 +104,7 @@ func (c *Client) Resolve(ctx context.Context, method, callID string, opts ...Res
 		opt(&s)
 	}
 	cl := c.newCall(method, nil, nil)
+	cl.req.Header = s.header
 	cl.asks = &wire.Resolve{CallID: callID, Issued: s.issued}
 	cl.settings.timeout, cl.settings.idempotent = s.timeout, reliability.AsIdempotent(true)
 	reply, err := cl.roundTrip(ctx)

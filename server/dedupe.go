@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/warren-rpc/warren"
@@ -63,6 +64,15 @@ type Dedupe struct {
 	// broker has validated. Requests without one are refused as unauthenticated. One
 	// caller can then neither see nor block what another has called. Default: false.
 	ByCaller bool
+	// Tenant returns on whose behalf a request is made, to keep tenants apart that
+	// share a broker's user: what one has called is then neither an answer to another,
+	// nor in the way of it. [TenantHeader] takes a header's word for it; requests for
+	// which it returns "" are of no tenant, and share their IDs. It is asked for
+	// questions about calls too (client.Resolve), which have no body, and no
+	// headers but those of client.ResolveHeader. It must be quick, return the same for
+	// the same request, and is called concurrently. Default: nil, which keeps none
+	// apart.
+	Tenant func(*warren.Request) string
 	// Volatile names headers that may differ between attempts of one call, besides
 	// those of trace contexts.
 	Volatile []string
@@ -90,6 +100,13 @@ type Dedupe struct {
 	// never begun: hence the default is to park nothing then. With a store, requests
 	// without an ID are never parked.
 	Park int
+}
+
+// TenantHeader is the tenant that the header of that name says, "" if there is none.
+// The caller says it: who must not see others' replies needs [Dedupe.ByCaller], or an
+// interceptor that knows who may speak for whom.
+func TenantHeader(name string) func(*warren.Request) string {
+	return func(req *warren.Request) string { return req.Header[name] }
 }
 
 const (
@@ -179,7 +196,30 @@ func (g *gate) key(req *warren.Request, callID string) (store.Scope, *warren.Err
 		}
 		scope.Caller = req.UserID
 	}
-	return scope, nil
+	if g.m.Dedupe.Tenant == nil {
+		return scope, nil
+	}
+	about := *req
+	about.CallID = callID
+	tenant, refusal := g.tenant(&about)
+	scope.Tenant = tenant
+	return scope, refusal
+}
+
+// tenant calls the application's function, which may panic.
+func (g *gate) tenant(req *warren.Request) (tenant string, refusal *warren.Error) {
+	defer func() {
+		if p := recover(); p != nil {
+			refusal = &warren.Error{
+				Code: warren.CodeInternal, Reason: warren.ReasonPanic, Incident: newIncident(),
+				Message: "the tenant of the request cannot be told; the server's log has the rest",
+			}
+			g.s.counters.panics.Add(1)
+			g.s.cfg.Logger.Error("the function Tenant panicked", "incident", refusal.Incident, "method", g.m.Name,
+				"call_id", clip(req.CallID), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		}
+	}()
+	return g.m.Dedupe.Tenant(req), nil
 }
 
 // terminal reports whether an error is remembered: a repetition would not end

@@ -181,6 +181,7 @@ func TestForgedReplayRunsNothing(t *testing.T) {
 // replayed once the reason has gone.
 func TestRefusedReplayStaysParked(t *testing.T) {
 	for name, refusal := range map[string]error{
+		"refused":           warren.Errorf(warren.CodePermissionDenied, "not you"),
 		"come later":        warren.Errorf(warren.CodeUnavailable, "the database is away"),
 		"the store is away": nil,
 	} {

@@ -67,12 +67,19 @@ type Scope struct {
 	// ReplyTo is the reply address of a plain caller, whose IDs are unique to it
 	// alone, if at all.
 	ReplyTo string
+	// Tenant is on whose behalf the call is made, if the method keeps tenants apart.
+	Tenant string
 }
 
-// Key returns the SHA-256 of the scope's parts, each after its length.
+// Key returns the SHA-256 of the scope's parts, each after its length. A tenant is
+// the last part; without one there is none, as in records of earlier versions.
 func (s Scope) Key() Key {
 	b := make([]byte, 0, 256)
-	for _, part := range []string{s.Namespace, s.Method, s.CallID, s.Caller, s.ReplyTo} {
+	parts := []string{s.Namespace, s.Method, s.CallID, s.Caller, s.ReplyTo, s.Tenant}
+	if s.Tenant == "" {
+		parts = parts[:5]
+	}
+	for _, part := range parts {
 		b = binary.AppendUvarint(b, uint64(len(part)))
 		b = append(b, part...)
 	}

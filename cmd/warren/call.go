@@ -112,7 +112,6 @@ func callRequest(cmd *cli.Command) (*warren.Request, []client.CallOption, error)
 	}
 	req := &warren.Request{
 		Method: args[0], CallID: cmd.String("id"), Attempt: 1, ContentType: cmd.String("content-type"),
-		Header: warren.Header{},
 	}
 	if !cmd.IsSet("id") {
 		req.CallID = uuid.NewString()
@@ -120,15 +119,10 @@ func callRequest(cmd *cli.Command) (*warren.Request, []client.CallOption, error)
 	opts := []client.CallOption{
 		client.WithCallID(req.CallID), client.WithContentType(req.ContentType), client.WithAttempts(cmd.Int("attempts")),
 	}
-	for _, pair := range cmd.StringSlice("header") {
-		key, value, ok := strings.Cut(pair, "=")
-		if !ok || key == "" {
-			return nil, nil, usageError(cmd, "--header %.60q is not of the form K=V", pair)
-		}
-		if _, again := req.Header[key]; again {
-			return nil, nil, usageError(cmd, "--header %.60q is given twice, and a header has one value", key)
-		}
-		req.Header[key] = value
+	if req.Header, err = headerFlag(cmd); err != nil {
+		return nil, nil, err
+	}
+	for key, value := range req.Header {
 		opts = append(opts, client.WithHeader(key, value))
 	}
 	if cmd.Bool("idempotent") {
@@ -154,6 +148,22 @@ func callRequest(cmd *cli.Command) (*warren.Request, []client.CallOption, error)
 		return nil, nil, usageError(cmd, "%s", wrong.Message)
 	}
 	return req, opts, nil
+}
+
+// headerFlag reads --header.
+func headerFlag(cmd *cli.Command) (warren.Header, error) {
+	header := warren.Header{}
+	for _, pair := range cmd.StringSlice("header") {
+		key, value, ok := strings.Cut(pair, "=")
+		if !ok || key == "" {
+			return nil, usageError(cmd, "--header %.60q is not of the form K=V", pair)
+		}
+		if _, again := header[key]; again {
+			return nil, usageError(cmd, "--header %.60q is given twice, and a header has one value", key)
+		}
+		header[key] = value
+	}
+	return header, nil
 }
 
 func callBody(cmd *cli.Command, arg string, most int) ([]byte, error) {

@@ -35,8 +35,11 @@ func resolveCommand() *cli.Command {
 		Usage:       "learn what became of a call, or keep it from running",
 		ArgsUsage:   "METHOD CALL_ID",
 		Description: resolveDescription,
+		// Headers may hold commas.
+		DisableSliceFlagSeparator: true,
 		Flags: connectionFlags(defaultURL,
 			&cli.StringFlag{Name: "issued", Usage: "when the call was made: `TIME` in RFC 3339, or in Unix milliseconds", DefaultText: "unknown"},
+			&cli.StringSliceFlag{Name: "header", Aliases: []string{"H"}, Usage: "header `K=V` that says the tenant of the call; may be repeated"},
 			timeoutFlag(), userIDFlag(),
 		),
 		Action: resolve,
@@ -75,6 +78,14 @@ func resolve(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
+	header, err := headerFlag(cmd)
+	if err != nil {
+		return err
+	}
+	opts := []client.ResolveOption{client.IssuedAt(issued), client.ResolveTimeout(cmd.Duration("timeout"))}
+	for key, value := range header {
+		opts = append(opts, client.ResolveHeader(key, value))
+	}
 	timeout := cmd.Duration("timeout")
 	if err := within(cmd, "timeout", timeout, time.Millisecond, longestTimeout); err != nil {
 		return err
@@ -87,7 +98,7 @@ func resolve(ctx context.Context, cmd *cli.Command) error {
 	if err == nil {
 		defer disconnect()
 		began = time.Now()
-		r, err = c.Resolve(ctx, method, callID, client.IssuedAt(issued), client.ResolveTimeout(timeout))
+		r, err = c.Resolve(ctx, method, callID, opts...)
 	}
 	took := time.Since(began)
 	if err != nil {

@@ -14,7 +14,8 @@ import (
 
 const storeGetDescription = `Prints the record of one call: by its KEY, or by what keys are made of, which is the
 method, the call ID and, where the server uses them, the namespace, the caller (if the
-method keeps callers apart) and the reply address (of callers that are not Warren's).
+method keeps callers apart), the tenant (likewise) and the reply address (of callers
+that are not Warren's).
 
 If there is none, the exit code is 1, and --json prints its key with the state
 "absent". A record may be past its retention. The body of the reply stands as in
@@ -37,6 +38,7 @@ func storeGetCommand() *cli.Command {
 			&cli.StringFlag{Name: "call-id", Usage: "`ID` of the call"},
 			&cli.StringFlag{Name: "namespace", Usage: "the server's `NAMESPACE`"},
 			&cli.StringFlag{Name: "caller", Usage: "the validated `CALLER`"},
+			&cli.StringFlag{Name: "tenant", Usage: "the `TENANT` of the call"},
 			&cli.StringFlag{Name: "reply-to", Usage: "`ADDRESS` of a plain caller's replies"},
 		}, outputFlags()...),
 		Action: storeGet,
@@ -82,7 +84,7 @@ func storeGet(ctx context.Context, cmd *cli.Command) error {
 func recordKey(cmd *cli.Command, args []string) (store.Key, error) {
 	scope := store.Scope{
 		Namespace: cmd.String("namespace"), Method: cmd.String("method"), CallID: cmd.String("call-id"),
-		Caller: cmd.String("caller"), ReplyTo: cmd.String("reply-to"),
+		Caller: cmd.String("caller"), ReplyTo: cmd.String("reply-to"), Tenant: cmd.String("tenant"),
 	}
 	switch {
 	case len(args) == 1 && scope != store.Scope{}:

@@ -35,8 +35,8 @@ type resolveBody struct {
 
 // EncodeResolve returns the control message by which req asks about r. req is the
 // control request itself: its CallID is the message's own correlation ID, fresh for
-// each; Method, Attempt, Deadline, Issued, Nonce, Caller and UserID travel, and nothing
-// else. The error is of the outcome NotExecuted: req or r breaks a bound.
+// each; Method, Attempt, Deadline, Issued, Nonce, Caller, UserID and Header travel, and
+// nothing else. The error is of the outcome NotExecuted: req or r breaks a bound.
 func EncodeResolve(req *Request, r Resolve) (amqp.Publishing, *warren.Error) {
 	if err := CheckRequest(&req.Request, DefaultLimits()); err != nil {
 		return amqp.Publishing{}, err
@@ -52,9 +52,13 @@ func EncodeResolve(req *Request, r Resolve) (amqp.Publishing, *warren.Error) {
 	if err != nil {
 		return amqp.Publishing{}, badRequest(err)
 	}
+	headers, err := encodeHeader(req.Header, DefaultLimits())
+	if err != nil {
+		return amqp.Publishing{}, badRequest(err)
+	}
 	meta := Meta{Kind: KindResolve, Attempt: req.Attempt, Deadline: req.Deadline, Issued: req.Issued, Nonce: req.Nonce}
 	return amqp.Publishing{
-		ContentType: "application/json", DeliveryMode: Transient, CorrelationId: req.CallID, Type: meta.Encode(),
+		Headers: headers, ContentType: "application/json", DeliveryMode: Transient, CorrelationId: req.CallID, Type: meta.Encode(),
 		UserId: req.UserID, AppId: req.Caller, Body: body,
 	}, nil
 }
@@ -79,8 +83,8 @@ func DecodeResolve(d *amqp.Delivery, method string, limits Limits) (*Request, Re
 	case err != nil:
 		return req, Resolve{}, err
 	}
-	// Nothing of it is the application's.
-	req.ContentType, req.ContentEncoding, req.Header, req.Body = "", "", nil, nil
+	// Nothing else of it is the application's than headers, which may say the tenant.
+	req.ContentType, req.ContentEncoding, req.Body = "", "", nil
 	if err := warren.CheckCallID(req.CallID); err != nil {
 		return req, Resolve{}, badRequest(err)
 	}

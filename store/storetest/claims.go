@@ -324,17 +324,18 @@ func fingerprints(e *env) {
 }
 
 func scopes(e *env) {
-	parts := [][5]string{
+	parts := [][6]string{
 		{"a", "b", "c", "d", "e"}, {"ab", "", "c", "d", "e"}, {"", "ab", "c", "d", "e"}, {"a", "bc", "", "d", "e"},
 		{"a", "b", "cd", "", "e"}, {"a", "b", "c", "de", ""}, {"a", "b", "c", "", "de"}, {"abcde", "", "", "", ""},
 		{"", "", "", "", "abcde"}, {"", "", "", "", ""}, {"\x00", "", "", "", ""}, {"", "\x00", "", "", ""},
 		{"a\x01b", "", "", "", ""}, {"a", "b", "", "", ""}, {"a", "", "b", "", ""}, {"b", "a", "", "", ""},
 		{strings.Repeat("a", 127), "a", "", "", ""}, {strings.Repeat("a", 128), "", "", "", ""},
 		{strings.Repeat("a", 300), "", "", "", ""}, {strings.Repeat("a", 299), "a", "", "", ""},
+		{"a", "b", "c", "d", "e", "f"}, {"a", "b", "c", "d", "", "ef"}, {"a", "b", "c", "", "", "de"}, {"", "", "", "", "", "\x00"},
 	}
 	seen := make(map[store.Key]store.Scope)
 	for _, p := range parts {
-		s := store.Scope{Namespace: p[0], Method: p[1], CallID: p[2], Caller: p[3], ReplyTo: p[4]}
+		s := store.Scope{Namespace: p[0], Method: p[1], CallID: p[2], Caller: p[3], ReplyTo: p[4], Tenant: p[5]}
 		if other, taken := seen[s.Key()]; taken {
 			e.Errorf("%+v and %+v have the same key", s, other)
 		}
