@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"maps"
 	"strconv"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/warren-rpc/warren/internal/amqp/frames"
 	"github.com/warren-rpc/warren/internal/wire"
 )
 
@@ -54,6 +56,9 @@ const mostReplayed = 128 << 20
 // What no server would take for a request stays parked: anybody may have written it.
 func (p *parked) request(method string) (*amqp.Publishing, error) {
 	d := p.Delivery
+	if why, marked := d.Headers[frames.Mark]; marked {
+		return nil, fmt.Errorf("its headers cannot be read: %.130v", why)
+	}
 	if d.Headers = maps.Clone(d.Headers); d.Headers == nil {
 		d.Headers = amqp.Table{}
 	}

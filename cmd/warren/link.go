@@ -1,16 +1,20 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"sync/atomic"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/amqp/frames"
 )
 
 // link is a connection to a broker by the AMQP library alone, with one channel, for
@@ -50,30 +54,58 @@ func (l *link) dial(ctx context.Context, settings warren.Broker, url, name strin
 	properties.SetClientConnectionName(name)
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
-	dialer := net.Dialer{}
-	cfg := amqp.Config{
-		Properties: properties, Locale: "en_US",
-		TLSClientConfig: settings.TLS.Clone(), // the library changes it
-		Dial: func(network, address string) (net.Conn, error) {
-			socket, err := dialer.DialContext(ctx, network, address)
-			if err == nil {
-				l.socket = socket
-				// For the handshake; the library takes it away after.
-				err = socket.SetDeadline(time.Now().Add(l.timeout))
-			}
-			return socket, err
-		},
-	}
-	if settings.Auth == warren.AuthExternal {
-		cfg.SASL = []amqp.Authentication{&amqp.ExternalAuth{}}
-	}
-	conn, err := amqp.DialConfig(url, cfg)
+	fail := func(err error) error { return fmt.Errorf("connect: %w", err) }
+	uri, err := amqp.ParseURI(url)
 	if err != nil {
-		return fmt.Errorf("connect: %w", err)
+		return fail(err)
 	}
+	address := net.JoinHostPort(uri.Host, strconv.Itoa(uri.Port))
+	if l.socket, err = (&net.Dialer{}).DialContext(ctx, "tcp", address); err != nil {
+		return fail(err)
+	}
+	if uri.Scheme == "amqps" {
+		config := settings.TLS.Clone()
+		if config == nil {
+			config = &tls.Config{MinVersion: tls.VersionTLS12}
+		}
+		config.ServerName = cmp.Or(config.ServerName, uri.Host)
+		secured := tls.Client(l.socket, config)
+		if err := secured.HandshakeContext(ctx); err != nil {
+			return fail(errors.Join(err, l.socket.Close()))
+		}
+		l.socket = secured
+	}
+	// For the handshake; the library takes it away after.
+	if err := l.socket.SetDeadline(time.Now().Add(l.timeout)); err != nil {
+		return fail(err)
+	}
+	sasl := amqp.Authentication(uri.PlainAuth())
+	if settings.Auth == warren.AuthExternal {
+		sasl = &amqp.ExternalAuth{}
+	}
+	readable := readableConn{l.socket, frames.NewReader(l.socket)}
+	conn, err := amqp.Open(readable, amqp.Config{
+		SASL: []amqp.Authentication{sasl}, Vhost: uri.Vhost, Heartbeat: linkHeartbeat, Properties: properties, Locale: "en_US",
+	})
+	if err != nil {
+		return fail(errors.Join(err, l.socket.Close()))
+	}
+	readable.frames.Limit(conn.Config.FrameSize)
 	l.conn = conn
 	return nil
 }
+
+// linkHeartbeat is how often a link shows the broker that it lives.
+const linkHeartbeat = 10 * time.Second
+
+// readableConn keeps from the library what that cannot read: what others have written
+// must not end a connection.
+type readableConn struct {
+	net.Conn
+	frames *frames.Reader
+}
+
+func (c readableConn) Read(p []byte) (int, error) { return c.frames.Read(p) }
 
 // openChannel opens the channel, for the first time or after a method that the
 // broker refused has closed it.
