@@ -10,9 +10,9 @@
 // [warren.Error] says, without what belongs to the servers alone. docs/gateway.md has
 // the whole mapping as tables.
 //
-// Requests with an Idempotency-Key are calls whose ID is made of the caller's
-// subject, the route and the key: made again, they are the same call, and a server
-// with a store replays its reply.
+// Requests with an Idempotency-Key are calls whose ID is made of the caller's subject,
+// the route and the key, with a secret: made again, they are the same call, and a
+// server with a store replays its reply.
 //
 // [New] makes the handler, [NewServer] an [http.Server] with bounds on time and size
 // for it, and [Serve] runs both until a context ends and then drains them. Package

@@ -185,10 +185,10 @@ func TestGatewayTakesBodiesAsLargeAsItsRoutesSay(t *testing.T) {
 	t.Parallel()
 	url, dir := rabbit.VHost(t), t.TempDir()
 	serveSamples(t, url, "--method", "sample.echo")
-	config := write(t, filepath.Join(dir, "gateway.json"), `{"max_bodies": "200MiB", "routes": {"POST \/echo": {"method": "sample.echo", "max_body": "100MiB"}}}`)
+	config := write(t, filepath.Join(dir, "gateway.json"), `{"max_bodies": "200MiB", "routes": {"POST \/echo": {"method": "sample.echo", "max_body": "100MiB", "timeout": "2m"}}}`)
 	_, addr := startGateway(t, url, "--config", config, "--quiet")
 	// The sample servers take 1 MiB: it is they who refuse.
-	for _, size := range []int{2 << 20, 90 << 20} {
+	for _, size := range []int{2 << 20, 70 << 20} {
 		resp, err := http.Post("http://"+addr+"/echo", "text/plain", strings.NewReader(strings.Repeat("x", size)))
 		if err != nil {
 			t.Fatal(err)

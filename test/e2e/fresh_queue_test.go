@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren/client"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
@@ -27,7 +28,7 @@ func TestQueueWhoseNodeIsKilledRightAfterItsFirstCallIsServedAgain(t *testing.T)
 		t.Fatal(err)
 	}
 	// A queue that is dead is seen to be so after three attempts that are not answered.
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience.Times(3*time.Minute))
 	defer cancel()
 	began := time.Now()
 	for {
