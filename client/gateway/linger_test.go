@@ -29,7 +29,7 @@ func TestRefusalsArriveWholeAtWhoWritesTheBodyFirst(t *testing.T) {
 		}
 	})
 	go func() {
-		req, _ := http.NewRequestWithContext(context.Background(), "POST", "http://"+s.addr+"/one", nil)
+		req, _ := http.NewRequestWithContext(context.Background(), http.MethodPost, "http://"+s.addr+"/one", nil)
 		if resp, err := http.DefaultClient.Do(req); err == nil {
 			_ = resp.Body.Close()
 		}

@@ -155,7 +155,7 @@ func TestGatewayAnswersBeforeItsBrokerIsThere(t *testing.T) {
 	}
 	command("", "broker", "--listen", broker).start(t)
 	eventually(t, "it is ready", func() bool { return strings.Contains(r.stdout.String(), "\n") })
-	if ready := wantKeys(t, r.object(t), "ready", "listen"); "http://"+ready["listen"].(string) != address {
+	if ready := wantKeys(t, r.object(t), "ready", "listen"); ready["listen"] != strings.TrimPrefix(address, "http://") {
 		t.Errorf("%v; it listens at %s", ready, address)
 	}
 	if status, body := get(t, address+"/readyz"); status != 200 {
@@ -195,7 +195,7 @@ func TestGatewayTakesBodiesAsLargeAsItsRoutesSay(t *testing.T) {
 		}
 		body, err := io.ReadAll(resp.Body)
 		_ = resp.Body.Close()
-		if err != nil || resp.StatusCode != 413 || !strings.Contains(string(body), `"call_id"`) {
+		if err != nil || resp.StatusCode != http.StatusRequestEntityTooLarge || !strings.Contains(string(body), `"call_id"`) {
 			t.Errorf("%d bytes: %d, %s, %v", size, resp.StatusCode, body, err)
 		}
 	}
