@@ -38,6 +38,7 @@ const (
 	ReasonBreakerOpen       = "breaker_open"       // unavailable: the method's circuit breaker is open
 	ReasonBudgetExhausted   = "budget_exhausted"   // unavailable: the target's retry budget is spent
 	ReasonPoisoned          = "poisoned"           // internal: too many attempts of this call were started and not ended
+	ReasonTooOld            = "too_old"            // aborted: the call was made longer ago than the server remembers
 	ReasonInterrupted       = "interrupted"        // the handler was interrupted and may not run again
 	ReasonStoreUnavailable  = "store_unavailable"  // unavailable: the server's idempotency store does not work
 	ReasonStoreFull         = "store_full"         // resource_exhausted: the server's idempotency store takes no new calls

@@ -60,6 +60,7 @@ var neverRepeated = [...]string{
 	warren.ReasonQueueFull,        // this client has too much to do as it is
 	warren.ReasonClientClosed,     // and this one nothing more
 	warren.ReasonInterrupted,      // the handler may not run again
+	warren.ReasonTooOld,           // it grows no younger
 	warren.ReasonPoisoned,         // too many attempts were started already
 	warren.ReasonKeyReused,        // the call ID names another request
 	warren.ReasonRequestTooLarge,  // it stays so

@@ -116,13 +116,8 @@ func (g *gate) neverRan(ctx context.Context, before *store.Record, issued time.T
 	if err != nil {
 		return false, err
 	}
-	oldest := time.Now().Add(clockAllowance - g.m.Dedupe.Retention)
-	return !issued.IsZero() && issued.After(oldest) && issued.After(stats.Created.Add(clockAllowance)), nil
+	return g.covered(issued) && issued.After(stats.Created.Add(clockAllowance)), nil
 }
-
-// clockAllowance is how far a caller's clock may be from a server's without a call
-// being taken for a younger one.
-const clockAllowance = 10 * time.Second
 
 // ended is the resolution of a call that has ended.
 func (g *gate) ended(rec *store.Record) wire.Resolution {

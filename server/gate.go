@@ -40,6 +40,7 @@ type gate struct {
 	// Handlers share it; one whose call has died too often with its server runs alone.
 	company company
 	runs    runs
+	skewed  seldom          // calls from the future
 	writes  context.Context // of what is written after a handler has run; see untilTaken
 }
 
@@ -182,9 +183,15 @@ func (g *gate) begin(ctx context.Context, a *answer, r *run, b body, rec *store.
 		}
 		defer at.freeSlot()
 	}
+	if why := g.tooOld(a); why != nil {
+		if unseen {
+			return nil, errAgain // its record may tell how it ended
+		}
+		return nil, at.refuseAge(why)
+	}
 	claimed, won, err := g.store.Claim(ctx, store.Claim{
 		Key: a.id.key, Fingerprint: a.id.fingerprint, Method: g.m.Name, CallID: a.req.CallID,
-		Lease: d.Lease, Retention: d.Retention, Once: unseen || d.Mode == AtMostOnce, Unpark: a.unpark,
+		Lease: d.Lease, Retention: g.retention(a), Once: unseen || d.Mode == AtMostOnce, Unpark: a.unpark,
 	})
 	if err != nil || !won {
 		if err == nil {

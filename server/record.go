@@ -147,7 +147,7 @@ func (at *attempt) record(ctx context.Context, state store.State, payload []byte
 	result := store.Result{State: state, Payload: payload}
 	crashpoint.Reached(crashpoint.Committing, at.m.Name, at.a.req.CallID)
 	err := at.untilTaken(ctx, func(ctx context.Context) error {
-		return at.store.Complete(ctx, at.a.id.key, at.token, result, at.m.Dedupe.Retention)
+		return at.store.Complete(ctx, at.a.id.key, at.token, result, at.retention(at.a))
 	})
 	return at.recorded(err, payload, reply, failure)
 }

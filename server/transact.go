@@ -38,12 +38,12 @@ func (at *attempt) inTransaction(ctx context.Context, b body) (*warren.Reply, er
 		crashpoint.Reached(crashpoint.Committing, at.m.Name, a.req.CallID)
 		return store.Result{State: store.Completed, Payload: payload}, nil
 	}
-	err := at.transact(ctx, a.id.key, at.token, at.m.Dedupe.Retention, once)
+	err := at.transact(ctx, a.id.key, at.token, at.retention(a), once)
 	if err != nil && handlerErr == nil && committing && !errors.Is(err, store.ErrStale) && !errors.Is(err, store.ErrClosed) {
 		// It was rolled back, or committed without a word of it. In the second case the
 		// repetition finds the token stale.
 		err = at.untilTaken(ctx, func(ctx context.Context) error {
-			return at.transact(ctx, a.id.key, at.token, at.m.Dedupe.Retention, once)
+			return at.transact(ctx, a.id.key, at.token, at.retention(a), once)
 		})
 	}
 	switch {

@@ -86,6 +86,7 @@ var byReason = map[string]reasonOf{
 	warren.ReasonBreakerOpen:       {warren.CodeUnavailable, kind{http.StatusServiceUnavailable, "the service has failed too often of late"}},
 	warren.ReasonBudgetExhausted:   {warren.CodeUnavailable, kind{http.StatusServiceUnavailable, "the service has failed too often of late"}},
 	warren.ReasonPoisoned:          {warren.CodeInternal, kind{http.StatusInternalServerError, "the call was begun too often and never ended"}},
+	warren.ReasonTooOld:            {warren.CodeAborted, kind{http.StatusConflict, "the call was made longer ago than the server remembers; it was not begun now, and may have been before"}},
 	warren.ReasonInterrupted:       {warren.CodeAborted, kind{http.StatusConflict, "the call was begun, and its end is not known; it will not be begun again"}},
 	warren.ReasonStoreUnavailable:  {warren.CodeUnavailable, kind{http.StatusServiceUnavailable, "the service cannot remember calls now"}},
 	warren.ReasonStoreFull:         {warren.CodeResourceExhausted, kind{http.StatusServiceUnavailable, "the service cannot remember more calls now"}},
