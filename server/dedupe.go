@@ -76,7 +76,10 @@ type Dedupe struct {
 	// Volatile names headers that may differ between attempts of one call, besides
 	// those of trace contexts.
 	Volatile []string
-	// Retention is for how long records are kept after their last change. A call that
+	// Retention is for how long records are kept after their last change; longer if the
+	// call's deadline is later, or its issue time is ahead. In AtMostOnce and
+	// Transactional, a request that was made longer ago, less 10 s, is not begun, as it
+	// may have been: aborted/too_old, and a notification is parked. A call that
 	// is repeated later runs again. Default: 24 h; 1 min to 90 days.
 	Retention time.Duration
 	// Lease is for how long a server that shares its store with others is taken for

@@ -49,7 +49,8 @@
 // that clock. A record past it is absent for all methods, and a sweep deletes it. A
 // clock that is set forward by an hour ends retentions an hour early; one that is
 // set back keeps what is there, and what a jump forward made, for an hour longer; what
-// was past its retention, and was not swept, is there again. If that must not matter, retentions are longer than the clock is wrong. Records
+// was past its retention, and was not swept, is there again. If that must not matter,
+// retentions are longer than the clock is wrong. Records
 // in progress with a living owner have no end.
 //
 // # Damage
