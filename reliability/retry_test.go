@@ -116,7 +116,7 @@ func TestARetryThatCannotFinishIsNotStarted(t *testing.T) {
 func TestReasonsThatARepetitionCannotMend(t *testing.T) {
 	t.Parallel()
 	want := []string{
-		"no_route", "no_server", "breaker_open", "budget_exhausted", "interrupted", "poisoned", "key_reused",
+		"no_route", "no_server", "breaker_open", "budget_exhausted", "interrupted", "too_old", "poisoned", "key_reused",
 		"queue_full", "client_closed", "request_too_large", "reply_too_large", "reply_not_retained",
 	}
 	got := reliability.NeverRepeated()

@@ -114,6 +114,34 @@ func TestNotificationIsNotRunAgainAfterAnOutageLongerThanTheRetention(t *testing
 	}
 }
 
+// Somebody decides that a notification is to run, however old it is.
+func TestNotificationThatWasTooOldRunsWhenItIsReplayed(t *testing.T) {
+	for _, mode := range []server.Mode{server.AtMostOnce, server.Transactional} {
+		t.Run(mode.String(), func(t *testing.T) {
+			rig.Bubble(t, func(r *rig.Rig) {
+				var runs atomic.Int32
+				serve(r, alone(r, memstore.Options{}), in(mode), counting(&runs))
+				peer := r.Peer()
+				peer.Publish("m", dated("k", "", time.Now().Add(-48*time.Hour)))
+				rig.Eventually(r.T, "it is parked", func() bool { return r.Queue("m.dead").Ready == 1 })
+				d, _, err := peer.Channel.Get("m.dead", true)
+				if err != nil {
+					r.T.Fatal(err)
+				}
+				again := dated("k", "", time.Now().Add(-48*time.Hour))
+				peer.Publish("m", again) // which is no replay
+				rig.Eventually(r.T, "it is parked again", func() bool { return r.Queue("m.dead").Ready == 1 })
+				if runs.Load() != 0 {
+					r.T.Errorf("%d runs before the replay", runs.Load())
+				}
+				again.Type, again.Headers = d.Type, amqp.Table{wire.ReplayMark: noted(&d).Mark()}
+				peer.Publish("m", again)
+				rig.Eventually(r.T, "it runs", func() bool { return runs.Load() == 1 })
+			})
+		})
+	}
+}
+
 // What a resolved call was told holds when its tombstone has gone, too.
 func TestResolvedNotificationIsNotBegunWhenItsTombstoneHasGone(t *testing.T) {
 	for _, mode := range []server.Mode{server.AtMostOnce, server.Transactional} {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/google/uuid"
@@ -388,15 +387,3 @@ func (g *gate) broken(ctx context.Context, a *answer, err error) error {
 
 // storeRetryAfter is the advice to callers that meet a store which does not work.
 const storeRetryAfter = time.Second
-
-// sleep pauses for about d, and reports whether ctx is alive after that.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d/2 + time.Duration(rand.Int64N(int64(d))))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"github.com/warren-rpc/warren"
@@ -239,4 +240,16 @@ func (at *attempt) notRun(ctx context.Context) (*warren.Reply, error) {
 		return nil, errAgain
 	}
 	return nil, at.late(ctx, at.a)
+}
+
+// sleep pauses for about d, and reports whether ctx is alive after that.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d/2 + time.Duration(rand.Int64N(int64(d))))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
