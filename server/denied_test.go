@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -76,6 +77,35 @@ func TestTransientQueueThatIsDeniedFailsTheStart(t *testing.T) {
 			t.Errorf("Start: %v", err)
 		}
 	})
+}
+
+// Each method takes a channel, and brokers bound those of a connection.
+func TestMoreMethodsThanChannelsFailTheStart(t *testing.T) {
+	t.Parallel()
+	for methods, fails := range map[int]bool{3: false, 5: true} {
+		synctest.Test(t, func(t *testing.T) {
+			r := rig.New(t, amqptest.Options{Listen: "none", ChannelMax: 4})
+			s := r.NewServer()
+			for i := range methods {
+				if err := s.HandleRaw(rig.Named(fmt.Sprint("m", i)), rig.Echo); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			began := time.Now()
+			err := s.Start(ctx)
+			switch {
+			case !fails && err != nil:
+				t.Errorf("%d methods: %v", methods, err)
+			case fails && (err == nil || !strings.Contains(err.Error(), "channel_max") || time.Since(began) > 30*time.Second):
+				t.Errorf("%d methods: %v after %v", methods, err, time.Since(began))
+			}
+			if err := s.Stop(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 // What is denied to a server that runs is left out, and reported. It costs the others

@@ -13,17 +13,22 @@ import (
 // permitted (541), and for a channel over a user's limit (530). Who may have been the
 // cause is tried on a connection of its own before it comes near others again.
 
-// denied says that the broker ended a connection that was made for one consumer alone.
-type denied struct{ err error }
-
-func (d *denied) Error() string {
-	return "warren: the broker does not permit it, and ends the connection over it: " + d.err.Error()
+// denied says that a consumer cannot have what it needs, though nothing else is wrong.
+type denied struct {
+	why string
+	err error
 }
+
+func (d *denied) Error() string { return "warren: " + d.why + ": " + d.err.Error() }
 
 func (d *denied) Unwrap() error { return d.err }
 
 // deniedPause is the time between attempts to have what was denied.
 const deniedPause = 30 * time.Second
+
+// mostFull is how often in a row there is no channel left for a consumer, before that
+// is final: others need one more while they begin.
+const mostFull = 6
 
 // isVerdict reports whether a session has ended because the broker minded something
 // that was done on it.
@@ -53,7 +58,7 @@ func (c *Consumer) tryAside(ctx context.Context, s *Session, in intake) (*stream
 		verdict := aside.Err()
 		aside.close()
 		if err != nil && isVerdict(verdict) {
-			return nil, &denied{verdict}
+			return nil, &denied{"the broker does not permit it, and ends the connection over it", verdict}
 		}
 	}
 	// Any other failure shows again here, and harms nobody.

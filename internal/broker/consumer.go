@@ -163,7 +163,7 @@ const (
 func (c *Consumer) Serve(ctx context.Context, s *Session) {
 	var channels sync.WaitGroup
 	defer channels.Wait()
-	opening := false
+	opening, full := false, 0
 	defer func() { c.suspect = c.suspect || opening && isVerdict(s.Err()) }()
 	wait := reliability.FullJitter(resumeFirst, resumeMost)
 	for {
@@ -187,7 +187,7 @@ func (c *Consumer) Serve(ctx context.Context, s *Session) {
 		opening = true
 		stream, err := open(s, in)
 		if err == nil {
-			opening, c.suspect = false, false
+			opening, c.suspect, full = false, false, 0
 			wait.Reset()
 			channels.Add(1)
 			c.up.raise()
@@ -202,6 +202,11 @@ func (c *Consumer) Serve(ctx context.Context, s *Session) {
 		if ctx.Err() != nil {
 			c.up.lower()
 			return
+		}
+		if errors.Is(err, amqp.ErrChannelMax) {
+			if full++; full >= mostFull {
+				err = &denied{"the broker permits no more channels on this connection (channel_max)", err}
+			}
 		}
 		c.up.fail(err)
 		select {
