@@ -53,8 +53,7 @@ func errRefused(err error) *warren.Error {
 		Code: warren.CodePermissionDenied, Reason: warren.ReasonNotPermitted, Outcome: warren.NotExecuted,
 		Message: trim(err), Cause: err,
 	}
-	var r *broker.Refusal
-	if errors.As(err, &r) {
+	if r, ok := errors.AsType[*broker.RefusalError](err); ok {
 		switch r.Kind {
 		case broker.BodyTooLarge:
 			e.Code, e.Reason = warren.CodeResourceExhausted, warren.ReasonRequestTooLarge

@@ -184,9 +184,9 @@ func (a *answer) republish(msg wire.Message) {
 // The handler has run, unless the reply says otherwise. A server that may not publish
 // tries again: somebody may permit it.
 func (a *answer) refused(reason error) {
-	var r *broker.Refusal
+	r, ok := errors.AsType[*broker.RefusalError](reason)
 	switch {
-	case !errors.As(reason, &r) || r.Kind == broker.NotPermitted:
+	case !ok || r.Kind == broker.NotPermitted:
 		a.again(reason)
 	case a.told:
 		a.giveUp(reason)

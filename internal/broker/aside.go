@@ -13,15 +13,15 @@ import (
 // permitted (541), and for a channel over a user's limit (530). Who may have been the
 // cause is tried on a connection of its own before it comes near others again.
 
-// denied says that a consumer cannot have what it needs, though nothing else is wrong.
-type denied struct {
+// deniedError says that a consumer cannot have what it needs, though nothing else is wrong.
+type deniedError struct {
 	why string
 	err error
 }
 
-func (d *denied) Error() string { return "warren: " + d.why + ": " + d.err.Error() }
+func (d *deniedError) Error() string { return "warren: " + d.why + ": " + d.err.Error() }
 
-func (d *denied) Unwrap() error { return d.err }
+func (d *deniedError) Unwrap() error { return d.err }
 
 // deniedPause is the time between attempts to have what was denied.
 const deniedPause = 30 * time.Second
@@ -58,7 +58,7 @@ func (c *Consumer) tryAside(ctx context.Context, s *Session, in intake) (*stream
 		verdict := aside.Err()
 		aside.close()
 		if err != nil && isVerdict(verdict) {
-			return nil, &denied{"the broker does not permit it, and ends the connection over it", verdict}
+			return nil, &deniedError{"the broker does not permit it, and ends the connection over it", verdict}
 		}
 	}
 	// Any other failure shows again here, and harms nobody.

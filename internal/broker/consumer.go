@@ -205,7 +205,7 @@ func (c *Consumer) Serve(ctx context.Context, s *Session) {
 		}
 		if errors.Is(err, amqp.ErrChannelMax) {
 			if full++; full >= mostFull {
-				err = &denied{"the broker permits no more channels on this connection (channel_max)", err}
+				err = &deniedError{"the broker permits no more channels on this connection (channel_max)", err}
 			}
 		}
 		c.up.fail(err)
@@ -225,7 +225,7 @@ func (c *Consumer) Serve(ctx context.Context, s *Session) {
 			c.cfg.Logger.Warn("the queue is not consumed; trying again", "consumer", c.cfg.Name, "error", err, "not_logged", silent)
 		}
 		pause := wait.NextBackOff()
-		if _, is := errors.AsType[*denied](err); is {
+		if _, is := errors.AsType[*deniedError](err); is {
 			pause = deniedPause
 		}
 		if !s.sleep(ctx, pause) {

@@ -145,7 +145,7 @@ func clientProperties(name, purpose string) amqp.Table {
 // tells them apart: a queue or a virtual host whose node is down, an exclusive
 // consumer, a limit of connections that is reached.
 func IsPermanent(err error) bool {
-	if _, is := errors.AsType[*denied](err); is {
+	if _, is := errors.AsType[*deniedError](err); is {
 		return true
 	}
 	var e *amqp.Error

@@ -31,7 +31,7 @@ const (
 	// it may have been enqueued.
 	Lost
 	// Refused: the broker does not take such a message, so nobody gets it. The
-	// reason is a [*Refusal].
+	// reason is a [*RefusalError].
 	Refused
 )
 

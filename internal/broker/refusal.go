@@ -22,19 +22,19 @@ const (
 	HeadersTooLarge
 )
 
-// Refusal is why the broker does not take a message. Its text has the broker's
+// RefusalError is why the broker does not take a message. Its text has the broker's
 // words, if the broker has been asked.
-type Refusal struct {
+type RefusalError struct {
 	Kind RefusalKind
 	text string
 	err  error
 }
 
 // Error implements error.
-func (r *Refusal) Error() string { return r.text }
+func (r *RefusalError) Error() string { return r.text }
 
 // Unwrap returns what the broker said, nil if it was not asked.
-func (r *Refusal) Unwrap() error { return r.err }
+func (r *RefusalError) Unwrap() error { return r.err }
 
 // bounds are what the broker takes on one session: the frame that was agreed upon,
 // and what its refusals have taught since.
@@ -56,9 +56,9 @@ type lessons struct {
 const brokerHeaders = 1 << 10
 
 // check returns why the broker would not take msg, nil as far as is known.
-func (b *bounds) check(msg *amqp.Publishing) *Refusal {
+func (b *bounds) check(msg *amqp.Publishing) *RefusalError {
 	if n := headerFrame(msg); n > b.frame-brokerHeaders {
-		return &Refusal{Kind: HeadersTooLarge, text: fmt.Sprintf(
+		return &RefusalError{Kind: HeadersTooLarge, text: fmt.Sprintf(
 			"warren: headers and properties take %d bytes; at most %d are sent to a broker whose frame_max is %d",
 			n, b.frame-brokerHeaders, b.frame)}
 	}
@@ -67,9 +67,9 @@ func (b *bounds) check(msg *amqp.Publishing) *Refusal {
 	case l == nil:
 		return nil
 	case l.body > 0 && len(msg.Body) > l.body:
-		return &Refusal{BodyTooLarge, fmt.Sprintf("warren: the body has %d bytes; the broker has said: %s", len(msg.Body), l.large.Reason), l.large}
+		return &RefusalError{BodyTooLarge, fmt.Sprintf("warren: the body has %d bytes; the broker has said: %s", len(msg.Body), l.large.Reason), l.large}
 	case l.user != "" && msg.UserId != "" && msg.UserId != l.user:
-		return &Refusal{NotPermitted, fmt.Sprintf("warren: the user is %.100q; the broker has said: %s", msg.UserId, l.other.Reason), l.other}
+		return &RefusalError{NotPermitted, fmt.Sprintf("warren: the user is %.100q; the broker has said: %s", msg.UserId, l.other.Reason), l.other}
 	default:
 		return nil
 	}
@@ -114,8 +114,8 @@ func (b *bounds) learn(e *amqp.Error, open []*Publishing) int {
 }
 
 // refused returns the refusal of a message that the broker has closed a channel for.
-func refused(e *amqp.Error) *Refusal {
-	r := &Refusal{Kind: NotPermitted, text: "warren: " + e.Reason, err: e}
+func refused(e *amqp.Error) *RefusalError {
+	r := &RefusalError{Kind: NotPermitted, text: "warren: " + e.Reason, err: e}
 	if strings.Contains(e.Reason, "message size") {
 		r.Kind = BodyTooLarge
 	}

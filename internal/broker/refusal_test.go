@@ -45,7 +45,7 @@ func as(user string) amqp.Publishing       { return amqp.Publishing{UserId: user
 func (r *refusable) kind() (k RefusalKind) { k, _ = kindOf(r.reason); return k }
 
 func kindOf(err error) (RefusalKind, bool) {
-	var r *Refusal
+	var r *RefusalError
 	if !errors.As(err, &r) {
 		return 0, false
 	}
