@@ -55,7 +55,7 @@ func (g *gate) believe(ctx context.Context, a *answer) error {
 	}
 	id, refusal := g.identify(&req.Request, a.d.ReplyTo)
 	if id == nil || refusal != nil {
-		return nil // it never had a record
+		return nil //nolint:nilerr // it never had a record: without the mark it is refused likewise
 	}
 	rec, err := g.store.Get(ctx, g.voucher(id.key, *a.replay))
 	if err != nil {

@@ -111,14 +111,14 @@ func (q *deadQueue) remove(p *parked) error {
 	return q.do("remove a call from "+q.name, func() error { return p.Ack(false) })
 }
 
-// errRefused is why the broker does not take one message, whatever it does with
+// refusedError is why the broker does not take one message, whatever it does with
 // others.
-type errRefused struct{ reason string }
+type refusedError struct{ reason string }
 
-func (e *errRefused) Error() string { return "the broker refuses it: " + e.reason }
+func (e *refusedError) Error() string { return "the broker refuses it: " + e.reason }
 
 // publish sends msg to the method's queue, and returns when the broker has taken it
-// on. The error is an *errRefused if others may be taken.
+// on. The error is an *refusedError if others may be taken.
 func (q *deadQueue) publish(ctx context.Context, msg *amqp.Publishing) error {
 	const what = "send the call to its method"
 	if q.sending == nil {
@@ -140,7 +140,7 @@ func (q *deadQueue) publish(ctx context.Context, msg *amqp.Publishing) error {
 	})
 	if refusal, ok := errors.AsType[*amqp.Error](err); ok && refusal.Code == amqp.PreconditionFailed && !q.conn.IsClosed() {
 		q.sending = nil
-		return &errRefused{strings.TrimSpace(refusal.Reason)}
+		return &refusedError{strings.TrimSpace(refusal.Reason)}
 	}
 	if err != nil {
 		return q.failure(what, err)

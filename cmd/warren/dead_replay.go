@@ -62,7 +62,7 @@ func deadReplay(ctx context.Context, cmd *cli.Command) error {
 		msg, err := p.request(s.method)
 		if err == nil {
 			err = q.publish(ctx, msg)
-			if refused := (*errRefused)(nil); err != nil && !errors.As(err, &refused) {
+			if refused := (*refusedError)(nil); err != nil && !errors.As(err, &refused) {
 				return err
 			}
 		}

@@ -137,11 +137,21 @@ func hostileServer(t *testing.T, url string) {
 	t.Cleanup(func() { _ = s.Stop(context.Background()) })
 }
 
+// quotedHostile is hostile text as JSON has it, and YAML.
+func quotedHostile(t *testing.T) string {
+	t.Helper()
+	text, err := json.Marshal(strings.ToValidUTF8(hostile, ""))
+	if err != nil {
+		t.Error(err)
+	}
+	return string(text)
+}
+
 // hostileManagement is an API whose every text is hostile.
 func hostileManagement(t *testing.T) string {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		text, _ := json.Marshal(strings.ToValidUTF8(hostile, ""))
+		text := quotedHostile(t)
 		_, _ = fmt.Fprintf(w, `{"items":[{"name":%s,"type":%[1]s,"node":%[1]s,"leader":%[1]s,"state":%[1]s,"messages":1}],"page_count":1,"page":1,`+
 			`"name":%[1]s,"reason":%[1]s,"error":%[1]s}`, text)
 	}))
@@ -166,11 +176,11 @@ func TestNothingThatOthersWroteReachesATerminalRaw(t *testing.T) {
 		}
 		return path
 	}
-	quoted, _ := json.Marshal(strings.ToValidUTF8(hostile, ""))
-	policy := file("policy.yaml", "methods:\n  "+string(quoted)+": {retry: {attempts: 99}, "+string(quoted)+": 1}\n")
+	quoted := quotedHostile(t)
+	policy := file("policy.yaml", "methods:\n  "+quoted+": {retry: {attempts: 99}, "+quoted+": 1}\n")
 	rawPolicy := file("raw.yaml", "methods: {"+hostile+"}\n")
-	gateway := file("gateway.yaml", "routes:\n  "+string(quoted)+": "+string(quoted)+"\n")
-	config := file("config.yaml", string(quoted)+": "+string(quoted)+"\n")
+	gateway := file("gateway.yaml", "routes:\n  "+quoted+": "+quoted+"\n")
+	config := file("config.yaml", quoted+": "+quoted+"\n")
 	notThere := filepath.Join(dir, strings.TrimSuffix(hostile, "\xff\x9b"))
 
 	for _, line := range [][]string{

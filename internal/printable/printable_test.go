@@ -3,7 +3,6 @@ package printable_test
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -73,7 +72,7 @@ func FuzzPrintable(f *testing.F) {
 			t.Errorf("%q is %s, %v", s, b, err)
 		}
 		if printable.Text(string(b)) != string(b) {
-			t.Error(fmt.Sprintf("%q is %q", s, b))
+			t.Errorf("%q is %q", s, b)
 		}
 	})
 }

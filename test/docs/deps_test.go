@@ -36,7 +36,7 @@ func TestTwoInstallationsKeepThePolicyOfEachOther(t *testing.T) {
 		if err := os.Mkdir(bin, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(bin, "apt-get"), []byte(apt), 0o700); err != nil { //nolint:gosec // it is run
+		if err := os.WriteFile(filepath.Join(bin, "apt-get"), []byte(apt), 0o700); err != nil {
 			t.Fatal(err)
 		}
 		var runs []*exec.Cmd
