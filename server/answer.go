@@ -24,6 +24,7 @@ type answer struct {
 	m   *method
 	d   broker.Delivery
 	req *wire.Request
+	tenure
 
 	id       *identity          // nil without a record
 	replay   *wire.Replay       // what a request says that was parked; see refuseReplay
@@ -44,6 +45,12 @@ type answer struct {
 	tries   int                // publishes of the reply that were not confirmed
 	told    bool               // the broker has refused the reply, and an error goes out in its place
 	failed  time.Time          // when the first of them ended
+}
+
+func newAnswer(s *Server, m *method, d broker.Delivery) *answer {
+	a := &answer{s: s, m: m, d: d}
+	a.hold = &a.d
+	return a
 }
 
 // reject answers a request that no handler saw.
@@ -79,7 +86,7 @@ func (a *answer) fail(e *warren.Error) {
 	msg := wire.EncodeError(a.req, e, a.mode())
 	if e.Outcome == warren.NotExecuted {
 		a.refusal = &msg
-		a.d.Settle(a)
+		a.settle()
 		return
 	}
 	a.send(msg)
@@ -157,8 +164,7 @@ const (
 // again publishes the reply once more, as long as the request is this server's.
 // The caller drops the second copy if both arrive.
 func (a *answer) again(reason error) {
-	if !a.settled && !a.d.Live() {
-		a.giveBack()
+	if !a.settled && a.suspend() {
 		return
 	}
 	now := time.Now()
@@ -231,29 +237,6 @@ func (a *answer) hopeless(now time.Time) bool {
 	return late || now.Sub(a.failed) > replyPatience || a.direct() && a.tries >= directTries
 }
 
-func (a *answer) acknowledge() {
-	if a.settled {
-		a.s.open.Done()
-		return
-	}
-	a.d.Ack(a)
-}
-
-// Acked implements broker.AckObserver.
-func (a *answer) Acked(done bool) {
-	if done {
-		crashpoint.Reached(crashpoint.Acked, a.m.Name, a.d.CorrelationId)
-	}
-	// If it is not known to be settled nothing is told: the request comes back, or its
-	// caller's time runs out.
-	if a.refusal != nil && done {
-		a.settled = true
-		a.send(*a.refusal)
-		return
-	}
-	a.s.open.Done()
-}
-
 // leaving is how a request is left to another delivery of it.
 type leaving uint8
 
@@ -268,23 +251,4 @@ func (a *answer) leave(how leaving) *warren.Error {
 	a.left = how
 	a.end = &warren.Error{Code: warren.CodeUnavailable, Message: "the request is left to another delivery"}
 	return a.end
-}
-
-// finish ends a request that is left.
-func (a *answer) finish() {
-	if a.left == unsettled {
-		a.giveBack()
-		return
-	}
-	a.d.Return()
-	a.s.open.Done()
-}
-
-// giveBack leaves the request unacknowledged: the broker hands it out again
-// when this channel closes.
-func (a *answer) giveBack() {
-	if !a.settled {
-		a.d.Abandon()
-	}
-	a.s.open.Done()
 }

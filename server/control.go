@@ -45,7 +45,8 @@ func (s *Server) serveControl(m *method, d broker.Delivery) {
 		s.drop(m, &d, why)
 		return
 	}
-	a := &answer{s: s, m: m, d: d, req: req, control: true}
+	a := newAnswer(s, m, d)
+	a.req, a.control = req, true
 	if err == nil {
 		err = unreadable(&d)
 	}

@@ -147,7 +147,11 @@ func TestInterceptorsRefusalIsNotExecuted(t *testing.T) {
 				outcomes[state.String()] = outcome
 			}
 		}
-		deliveredBefore(r, p, outcomes)
+		var requests []amqp.Publishing
+		for id := range outcomes {
+			requests = append(requests, raw(p, id, "own"))
+		}
+		deliveredBefore(r, p, "m", requests...)
 		r.Start(s)
 		for range outcomes {
 			d := p.Next()
@@ -190,20 +194,19 @@ func put(r *rig.Rig, st *testStore, state store.State) {
 	}
 }
 
-// deliveredBefore has requests for m, with these call IDs, wait in its queue that were
-// delivered to somebody else.
-func deliveredBefore(r *rig.Rig, p *rig.Peer, ids map[string]string) {
+// deliveredBefore has requests wait in a queue that were delivered to somebody else.
+func deliveredBefore(r *rig.Rig, p *rig.Peer, queue string, requests ...amqp.Publishing) {
 	r.T.Helper()
-	if _, err := p.Channel.QueueDeclare("m", true, false, false, false, amqp.Table{"x-queue-type": "quorum"}); err != nil {
+	if _, err := p.Channel.QueueDeclare(queue, true, false, false, false, amqp.Table{"x-queue-type": "quorum"}); err != nil {
 		r.T.Fatal(err)
 	}
-	for id := range ids {
-		p.Publish("m", raw(p, id, "own"))
+	for _, req := range requests {
+		p.Publish(queue, req)
 	}
-	time.Sleep(time.Second)
+	time.Sleep(100 * time.Millisecond)
 	var last uint64
-	for range ids {
-		d, ok, err := p.Channel.Get("m", false)
+	for range requests {
+		d, ok, err := p.Channel.Get(queue, false)
 		if err != nil || !ok {
 			r.T.Fatal(ok, err)
 		}

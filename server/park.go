@@ -65,7 +65,7 @@ func (p *parking) put() {
 // the call can be parked there now. If it never can the call is given up.
 func (p *parking) found() bool {
 	a := p.a
-	_, err := a.m.dead.Declare(a.d.Session())
+	_, err := a.m.dead.Declare(a.delivery().Session())
 	switch {
 	case err == nil:
 		return true
@@ -86,7 +86,7 @@ func (p *parking) log() *slog.Logger {
 // again publishes it once more, while the request is this server's.
 func (p *parking) again(reason error) {
 	p.log().Warn("a call cannot be parked now", "queue", p.publish.Key, "error", reason)
-	if !p.a.d.Live() || p.a.s.isStopping() {
+	if !p.a.delivery().Live() || p.a.s.isStopping() {
 		p.done(nil, reason)
 		return
 	}

@@ -62,6 +62,7 @@ type method struct {
 	gate     *gate       // nil without records
 	owner    *owner      // nil without records
 	dead     *broker.Declarer
+	requests *requests
 }
 
 // New returns a server without methods. The error names the field of cfg that
@@ -118,7 +119,7 @@ func (s *Server) register(m Method, t transactor, p prepare) error {
 	if _, ok := s.methods[m.Name]; ok {
 		return fmt.Errorf("warren: method %s is registered already", m.Name)
 	}
-	reg := &method{Method: m, limits: wire.DefaultLimits()}
+	reg := &method{Method: m, limits: wire.DefaultLimits(), requests: newRequests(m.Prefetch)}
 	reg.limits.Body = s.cfg.MaxRequest
 	workers := m.Concurrency
 	if m.stored(s.cfg.Store) {

@@ -1,0 +1,192 @@
+package server
+
+import (
+	"sync"
+	"time"
+
+	"github.com/warren-rpc/warren/internal/broker"
+	"github.com/warren-rpc/warren/internal/crashpoint"
+)
+
+// tenure is an answer's hold on its request: by which delivery it is acknowledged,
+// which is another one after the broker has handed the request out again.
+type tenure struct {
+	rid     requestID // see [requests]
+	listed  bool      // it is among these
+	certain bool      // no other request has this ID, which a plain caller may use again
+	turn    uint64    // of the requests that have ended
+
+	mu     sync.Mutex
+	hold   *broker.Delivery // the last one
+	acking *broker.Delivery // the one that an acknowledgement is under way for
+	since  time.Time        // when the request ended; zero if it has not
+}
+
+// delivery is the one by which the request is held.
+func (t *tenure) delivery() *broker.Delivery {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.hold
+}
+
+// over reports whether the request has ended.
+func (t *tenure) over() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !t.since.IsZero()
+}
+
+// adopt takes over another delivery of the request, if the one that there is cannot be
+// acknowledged any more.
+func (a *answer) adopt(d *broker.Delivery) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.hold.Live() || !a.since.IsZero() && time.Since(a.since) > rememberFor {
+		return false
+	}
+	if a.since.IsZero() && a.acking == nil {
+		a.hold.Abandon()
+	}
+	a.hold, a.since = d, time.Time{}
+	return true
+}
+
+// resume goes on with a request that has another delivery now. One that had ended is
+// acknowledged by it, after what has not been sent of its answer.
+func (a *answer) resume(ended bool) {
+	switch {
+	case !ended:
+		a.s.open.Done() // it is counted once
+	case a.refusal != nil:
+		a.settle()
+	case a.publish == nil:
+		a.acknowledge()
+	default:
+		a.tries = 0
+		a.republish(a.publish.Msg)
+	}
+}
+
+func (a *answer) acknowledge() {
+	if a.settled {
+		a.s.open.Done()
+		return
+	}
+	a.mu.Lock()
+	a.acking = a.hold
+	d := a.hold
+	a.mu.Unlock()
+	d.Ack(a)
+}
+
+// settle acknowledges the request and has its refusal sent when that is certain.
+func (a *answer) settle() {
+	a.mu.Lock()
+	a.acking = a.hold
+	d := a.hold
+	a.mu.Unlock()
+	d.Settle(a)
+}
+
+// Acked implements broker.AckObserver.
+func (a *answer) Acked(done bool) {
+	a.mu.Lock()
+	moved := a.acking != a.hold
+	a.acking = nil
+	told := a.refusal != nil && done && !moved
+	if !moved && !told {
+		a.markEnded(a.refusal == nil)
+	}
+	a.mu.Unlock()
+	switch {
+	case moved && a.refusal != nil:
+		a.settle()
+		return
+	case moved:
+		a.acknowledge()
+		return
+	case done:
+		crashpoint.Reached(crashpoint.Acked, a.m.Name, a.d.CorrelationId)
+	}
+	// If it is not known to be settled nothing is told: the request comes back, or its
+	// caller's time runs out.
+	if told {
+		a.settled = true
+		a.m.requests.forget(a)
+		a.send(*a.refusal)
+		return
+	}
+	a.rest(done)
+}
+
+// markEnded notes that the request has ended. mu is held.
+func (a *answer) markEnded(answered bool) {
+	a.since = time.Now()
+	if answered && a.certain {
+		// An acknowledgement is all that it may need. The answer to a plain caller is sent
+		// again: it may be to another request that looks the same.
+		a.d.Body, a.d.Headers, a.req, a.publish, a.first = nil, nil, nil, nil, broker.Publishing{}
+	}
+}
+
+// rest is what follows the end: what was run is remembered if it will come back, and
+// what was acknowledged too, as that proves nothing. But what looks like a plain request
+// that was acknowledged is more likely to be another one.
+func (a *answer) rest(acked bool) {
+	if a.ran && (!acked || a.certain) {
+		a.m.requests.remember(a)
+	} else {
+		a.m.requests.forget(a)
+	}
+	a.s.open.Done()
+}
+
+// retained is how many bytes of the answer are kept.
+func (a *answer) retained() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.publish != nil:
+		return len(a.publish.Msg.Body)
+	case a.refusal != nil:
+		return len(a.refusal.Body)
+	default:
+		return 0
+	}
+}
+
+// suspend reports whether the request is held no more: its answer has to wait until it
+// comes back.
+func (a *answer) suspend() bool {
+	a.mu.Lock()
+	if a.hold.Live() {
+		a.mu.Unlock()
+		return false
+	}
+	a.hold.Abandon()
+	a.markEnded(false)
+	a.mu.Unlock()
+	a.rest(false)
+	return true
+}
+
+// finish ends a request that is left.
+func (a *answer) finish() {
+	if a.left == unsettled {
+		a.giveBack()
+		return
+	}
+	a.m.requests.forget(a)
+	a.delivery().Return()
+	a.s.open.Done()
+}
+
+// giveBack leaves the request unacknowledged: the broker hands it out again
+// when this channel closes.
+func (a *answer) giveBack() {
+	if !a.settled {
+		a.m.requests.forget(a)
+		a.delivery().Abandon()
+	}
+	a.s.open.Done()
+}
