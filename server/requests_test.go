@@ -11,6 +11,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/internal/wire"
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/test/amqptest"
@@ -59,7 +60,12 @@ func TestRequestThatComesBackIsNotRunBesideItself(t *testing.T) {
 				}
 				// It has one place of the two.
 				p.Publish("m", request(p, "other"))
-				want(r, "the other", <-g.Entered, "other")
+				select {
+				case id := <-g.Entered:
+					want(r, "the other", id, "other")
+				case <-time.After(rig.Within):
+					r.T.Fatal("the other has no place")
+				}
 				close(g.Release)
 				if msg := request(p, ""); msg.ReplyTo != "" {
 					p.Next()
@@ -177,4 +183,30 @@ func TestRequestsThatLookTheSameAreRunEach(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Time in the prefetch counts for the consumer timeout, and at its end all that the
+// channel holds is handed out again, while the handler runs on.
+func TestHandlerThatOutlivesTheConsumerTimeoutRunsOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := rig.New(t, amqptest.Options{Listen: "none", ConsumerTimeout: time.Minute})
+		g := rig.NewGate()
+		s := r.Serve(server.Method{Name: "m", Concurrency: 1, Prefetch: 3}, g.Handle)
+		var calls []<-chan string
+		for _, id := range []string{"1", "2", "3"} {
+			calls = append(calls, asking(r, id, "x", client.WithTimeout(time.Hour)))
+		}
+		for range calls {
+			time.Sleep(45 * time.Second)
+			g.Release <- struct{}{}
+		}
+		for _, call := range calls {
+			want(r, "told", <-call, "x")
+		}
+		time.Sleep(10 * time.Second)
+		if q := r.Queue("m"); g.Runs.Load() != 3 || s.Stats().Attached == 0 || q.Ready+q.Unacked != 0 {
+			r.T.Errorf("%d runs, %+v, %+v", g.Runs.Load(), s.Stats(), q)
+		}
+	})
 }

@@ -324,7 +324,7 @@ type Stats struct {
 	Claims      uint64 // attempts begun
 	Takeovers   uint64 // of these, of calls that had been begun before
 	Replays     uint64 // requests answered from their call's record
-	Attached    uint64 // requests that waited for their call's attempt in this process
+	Attached    uint64 // requests that waited for their call's attempt in this process, or came back to it
 	Conflicts   uint64 // requests refused because their call ID was used for another
 	Interrupted uint64 // calls not begun a second time, which is AtMostOnce
 	StoreErrors uint64 // failures of the store

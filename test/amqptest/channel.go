@@ -1,6 +1,8 @@
 package amqptest
 
 import (
+	"time"
+
 	"github.com/warren-rpc/warren/internal/amqp/codec"
 	"github.com/warren-rpc/warren/test/amqptest/internal/vhost"
 )
@@ -22,6 +24,8 @@ type channel struct {
 	confirms confirms
 
 	starved bool // guarded by the outbox
+
+	look *time.Timer // for deliveries that are not acknowledged in time
 }
 
 // takeChannelFrame takes a frame of a channel other than 0.
@@ -70,6 +74,26 @@ func (c *conn) openChannel(id uint16, m *codec.ChannelOpen) {
 	c.channels[id] = ch
 	c.countChannels()
 	ch.put(&codec.ChannelOpenOk{})
+	if every := c.b.options.ConsumerTimeout / 10; every > 0 {
+		ch.look = time.AfterFunc(every, ch.lookForOverdue)
+	}
+}
+
+// lookForOverdue closes the channel if it has not acknowledged a delivery in time.
+func (ch *channel) lookForOverdue() {
+	c := ch.c
+	c.acquire()
+	defer c.release()
+	if ch.closing || c.done || c.state != stateRunning || c.channels[ch.id] != ch {
+		return
+	}
+	timeout := c.b.options.ConsumerTimeout
+	if ch.queues.Overdue(time.Now().Add(-timeout)) {
+		ch.shut(errorAt(nil, codec.PreconditionFailed, "delivery acknowledgement on channel %d timed out. Timeout value used: %d ms. "+
+			"This timeout value can be configured, see consumers doc guide to learn more", ch.id, timeout.Milliseconds()))
+		return
+	}
+	ch.look.Reset(timeout / 10)
 }
 
 func (c *conn) countChannels() { c.inform(func(i *connInfo) { i.channels = len(c.channels) }) }

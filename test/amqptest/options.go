@@ -54,6 +54,11 @@ type Options struct {
 	// RabbitMQ 4 does where they are not permitted: it ends the connection with
 	// 541.
 	DenyTransient bool
+	// ConsumerTimeout is how long a delivery may go without an acknowledgement, from
+	// when it was sent. Its channel is closed with 406 after that, at the next look,
+	// of which there are ten in that time. Default: none; RabbitMQ's is 30 min, looked
+	// at each minute.
+	ConsumerTimeout time.Duration
 	// MemoryLimit bounds the messages that are held or being received, in bytes
 	// for all virtual hosts together. Above it publishing connections are blocked
 	// until there is less, as by RabbitMQ's memory alarm. What was received
@@ -127,8 +132,9 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("amqptest: FrameMax is %d; it must be %d to %d", o.FrameMax, codec.MinFrameSize, maxFrame)
 	case o.Heartbeat > maxSeconds*time.Second:
 		return o, fmt.Errorf("amqptest: Heartbeat is %v; it must be %d s at most", o.Heartbeat, maxSeconds)
-	case o.HandshakeTimeout < 0, o.MaxConnections < 0, o.MaxMessageSize < 0, o.MaxQueues < 0, o.MemoryLimit < 0, o.RecordBytes < 0:
-		return o, fmt.Errorf("amqptest: HandshakeTimeout, MaxConnections, MaxMessageSize, MaxQueues, MemoryLimit and " +
+	case o.HandshakeTimeout < 0, o.MaxConnections < 0, o.MaxMessageSize < 0, o.MaxQueues < 0, o.ConsumerTimeout < 0,
+		o.MemoryLimit < 0, o.RecordBytes < 0:
+		return o, fmt.Errorf("amqptest: HandshakeTimeout, MaxConnections, MaxMessageSize, MaxQueues, ConsumerTimeout, MemoryLimit and " +
 			"RecordBytes must not be negative")
 	}
 	return o, nil

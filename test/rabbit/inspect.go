@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"time"
 )
 
 // Queue is what the broker knows of a queue at one moment. The counts of a
@@ -82,6 +83,19 @@ func (n *Node) count(ctx context.Context, list string) (int, error) {
 		return 0, fmt.Errorf("rabbit: count: %w", err)
 	}
 	return strconv.Atoi(string(answer))
+}
+
+// ConsumerTimeout is how long a delivery on a channel that is opened from now on may
+// go without an acknowledgement; the broker closes the channel after that. It looks ten
+// times in that time, and not each minute as it does by default.
+func (n *Node) ConsumerTimeout(ctx context.Context, timeout time.Duration) error {
+	_, err := n.control.eval(ctx, fmt.Sprintf(
+		`ok = application:set_env(rabbit, consumer_timeout, %d), ok = application:set_env(rabbit, channel_tick_interval, %d).`,
+		timeout.Milliseconds(), (timeout/10).Milliseconds()))
+	if err != nil {
+		return fmt.Errorf("rabbit: consumer timeout: %w", err)
+	}
+	return nil
 }
 
 // CloseConnections makes the broker close every client connection with the AMQP

@@ -3,6 +3,7 @@ package vhost
 import (
 	"slices"
 	"sort"
+	"time"
 
 	"github.com/warren-rpc/warren/internal/amqp/codec"
 )
@@ -48,6 +49,7 @@ type delivery struct {
 	item     *item
 	queue    *queue
 	consumer *consumer // nil if the message was got
+	at       time.Time
 	settled  bool
 }
 
@@ -165,6 +167,7 @@ func (ch *Channel) Qos(m *codec.BasicQos) error {
 
 // hold notes a delivery that is to be acknowledged.
 func (ch *Channel) hold(d *delivery) {
+	d.at = time.Now()
 	ch.unacked = append(ch.unacked, d)
 	d.queue.unacked++
 	if d.consumer != nil {
@@ -209,6 +212,14 @@ func (ch *Channel) trim() {
 		ch.unacked = slices.DeleteFunc(ch.unacked, func(d *delivery) bool { return d.settled })
 		ch.settled = 0
 	}
+}
+
+// Overdue reports whether there is a delivery from before then that is not
+// acknowledged.
+func (ch *Channel) Overdue(then time.Time) bool {
+	ch.host.enter()
+	defer ch.host.leave()
+	return len(ch.unacked) > 0 && ch.unacked[0].at.Before(then) // the first is not settled; see trim
 }
 
 func (ch *Channel) takeAll() []*delivery { return ch.take(0, len(ch.unacked)) }
