@@ -93,7 +93,7 @@ func (cl *call) answered(reply *warren.Reply, err *warren.Error) {
 	case warren.NotExecuted:
 		cl.prove(a)
 	case warren.Executed:
-		cl.executed = true
+		cl.executed = err
 	case warren.Unknown:
 	}
 	a.failed = true

@@ -32,13 +32,13 @@ type call struct {
 	reply    *warren.Reply
 	err      *warren.Error
 	tries    reliability.Attempts
-	current  *attempt    // the last that was made; each knows the one before
-	attempts int         // handed to a connection
-	proven   int         // of these, proven not to have been executed
-	executed bool        // one of them is known to have been
-	hint     string      // the reason of the last attempt whose fate is unknown
-	retry    *time.Timer // the next one, while it waits
-	onItsWay bool        // a repetition waits, or is in line: whatever else is lost, it is enough
+	current  *attempt      // the last that was made; each knows the one before
+	attempts int           // handed to a connection
+	proven   int           // of these, proven not to have been executed
+	executed *warren.Error // what came of the last one that is known to have been, nil if none is
+	hint     string        // the reason of the last attempt whose fate is unknown
+	retry    *time.Timer   // the next one, while it waits
+	onItsWay bool          // a repetition waits, or is in line: whatever else is lost, it is enough
 }
 
 // newCall returns a call that is not under way.
@@ -233,11 +233,9 @@ func (cl *call) finish(reply *warren.Reply, err *warren.Error) {
 		reply.CallID, reply.Attempts = cl.req.CallID, max(cl.attempts, 1)
 	}
 	if err != nil {
-		err.Outcome = cl.outcome(err)
-		err.Attempts = cl.attempts
-		_ = cl.c.fail(&cl.req.Request, err)
+		cl.err = cl.c.fail(&cl.req.Request, cl.joined(err))
 	}
-	cl.reply, cl.err = reply, err
+	cl.reply = reply
 	cl.mu.Unlock()
 	cl.c.pending.remove(cl)
 	if current != nil {
@@ -249,16 +247,22 @@ func (cl *call) finish(reply *warren.Reply, err *warren.Error) {
 	}
 }
 
-// outcome joins what err says of the attempt that it ends with what is known of
-// the others. The caller holds mu.
-func (cl *call) outcome(err *warren.Error) warren.Outcome {
-	if cl.executed {
-		return warren.Executed
+// joined returns what the call ends with: err, with what is known of the other
+// attempts. That one of them could not be made says nothing where another one was
+// executed: what came of that is told. The caller holds mu.
+func (cl *call) joined(err *warren.Error) *warren.Error {
+	switch {
+	case cl.executed != nil && err.Outcome == warren.NotExecuted:
+		err = cl.executed
+	case cl.executed != nil && err.Outcome == warren.Unknown:
+		err.Outcome = warren.Executed
+		err.Message += "; an attempt before was executed, and ended as " + cl.executed.Code.String()
+	case err.Outcome == warren.NotExecuted && cl.attempts > cl.proven:
+		err.Outcome = warren.Unknown
+		err.Message += "; an attempt before may have been executed"
 	}
-	if err.Outcome == warren.NotExecuted && cl.attempts > cl.proven {
-		return warren.Unknown
-	}
-	return err.Outcome
+	err.Attempts = cl.attempts
+	return err
 }
 
 // leave gives up waiting: for the whole call if nobody else waits for it, and

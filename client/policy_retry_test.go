@@ -224,7 +224,7 @@ func TestAnswersBelongToTheirAttempts(t *testing.T) {
 		},
 		"the first was executed, the last refused": {
 			attempts: 2, steps: [][]step{{{err: &warren.Error{Code: warren.CodeAborted, Outcome: warren.Executed}}}, {{err: refusal()}}},
-			took: 100 * time.Millisecond, published: 2, want: &warren.Error{Code: warren.CodeUnavailable, Outcome: warren.Executed},
+			took: 100 * time.Millisecond, published: 2, want: &warren.Error{Code: warren.CodeAborted, Outcome: warren.Executed},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/warren-rpc/warren"
@@ -69,7 +70,15 @@ func (s *Server) serveControl(m *method, d broker.Delivery) {
 	}
 	defer cancel()
 	resolution, err := m.gate.resolve(ctx, scope, asked.Issued)
-	if err != nil {
+	switch {
+	case err != nil && errors.Is(context.Cause(ctx), errStopping):
+		a.giveBack()
+		return
+	case err != nil && ctx.Err() != nil:
+		a.begun = true // what it asked for may be done
+		a.reject(&warren.Error{Code: warren.CodeDeadlineExceeded, Message: "the question's deadline passed before the store had answered"})
+		return
+	case err != nil:
 		a.reject(m.gate.unresolved(asked.CallID, err))
 		return
 	}
