@@ -60,8 +60,8 @@ func TestRequestIsHandledOnceAfterAnythingBeforeItsAcknowledgement(t *testing.T)
 				}
 				mu.Lock()
 				defer mu.Unlock()
-				// It has not begun before its connection was lost, or it is not run again.
-				if len(redelivered) != 1 || redelivered[0] != (name != "the acknowledgement is lost") {
+				// Begun before its connection was lost, it is not run again.
+				if len(redelivered) != 1 || redelivered[0] && name == "the acknowledgement is lost" {
 					r.T.Errorf("redelivered: %v", redelivered)
 				}
 			}, fault)

@@ -90,6 +90,11 @@ func (f *testStore) Abandon(ctx context.Context, key store.Key, token uint64, en
 	return f.do(ctx, "abandon", func() error { return f.Store.Abandon(ctx, key, token, end) })
 }
 
+func (f *testStore) Bury(ctx context.Context, b store.Claim) (before store.Record, err error) {
+	err = f.do(ctx, "bury", func() error { before, err = f.Store.Bury(ctx, b); return err })
+	return before, err
+}
+
 func (f *testStore) Transact(
 	ctx context.Context, key store.Key, token uint64, retention time.Duration, fn func(tx *memstore.Tx) (store.Result, error),
 ) error {

@@ -124,15 +124,17 @@ func (rs *requests) drop(a *answer) {
 	}
 }
 
-// remember is told of a request that has ended, and may come back all the same.
-func (rs *requests) remember(a *answer) {
-	if !a.listed {
-		return
-	}
+// remember is told of a request that has ended, and may come back all the same: kept is
+// what it is known by then.
+func (rs *requests) remember(a, kept *answer) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	a.turn = rs.turns
-	rs.put(ended{a, rs.turns, a.retained()})
+	if !a.listed || rs.known[a.rid] != a {
+		return
+	}
+	rs.known[a.rid] = kept
+	kept.turn = rs.turns
+	rs.put(ended{kept, rs.turns, kept.retained()})
 	rs.turns++
 	for oldest := rs.turns - min(rs.turns, uint64(len(rs.ended))); rs.bytes > mostEndedBytes; oldest++ {
 		rs.put(ended{turn: oldest})

@@ -33,12 +33,10 @@ func BenchmarkRequestIsKnown(b *testing.B) {
 				}
 				m.requests.begin(a)
 				if last := open[i%256]; last != nil {
-					last.ran = true
-					last.markEnded(true)
-					if plain {
+					if last.since = issued; plain {
 						m.requests.forget(last)
 					} else {
-						m.requests.remember(last)
+						m.requests.remember(last, last.remnant())
 					}
 				}
 				open[i%256] = a

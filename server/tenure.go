@@ -95,7 +95,7 @@ func (a *answer) Acked(done bool) {
 	a.acking = nil
 	told := a.refusal != nil && done && !moved
 	if !moved && !told {
-		a.markEnded(a.refusal == nil)
+		a.since = time.Now()
 	}
 	a.mu.Unlock()
 	switch {
@@ -116,29 +116,35 @@ func (a *answer) Acked(done bool) {
 		a.send(*a.refusal)
 		return
 	}
-	a.rest(done)
-}
-
-// markEnded notes that the request has ended. mu is held.
-func (a *answer) markEnded(answered bool) {
-	a.since = time.Now()
-	if answered && a.certain {
-		// An acknowledgement is all that it may need. The answer to a plain caller is sent
-		// again: it may be to another request that looks the same.
-		a.d.Body, a.d.Headers, a.req, a.publish, a.first = nil, nil, nil, nil, broker.Publishing{}
-	}
+	a.rest(done, a.refusal == nil)
 }
 
 // rest is what follows the end: what was run is remembered if it will come back, and
 // what was acknowledged too, as that proves nothing. But what looks like a plain request
 // that was acknowledged is more likely to be another one.
-func (a *answer) rest(acked bool) {
-	if a.ran && (!acked || a.certain) {
-		a.m.requests.remember(a)
-	} else {
+func (a *answer) rest(acked, answered bool) {
+	switch {
+	case !a.ran || acked && !a.certain:
 		a.m.requests.forget(a)
+	case answered && a.certain:
+		a.m.requests.remember(a, a.remnant())
+	default:
+		// The answer to a plain caller is sent again: it may be to another request that
+		// looks the same.
+		a.m.requests.remember(a, a)
 	}
 	a.s.open.Done()
+}
+
+// remnant is what is kept of an answer if an acknowledgement is all that its request
+// may need.
+func (a *answer) remnant() *answer {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r := newAnswer(a.s, a.m, *a.hold)
+	r.d.Body, r.d.Headers = nil, nil
+	r.rid, r.listed, r.certain, r.ran, r.since = a.rid, true, true, true, a.since
+	return r
 }
 
 // retained is how many bytes of the answer are kept.
@@ -164,9 +170,9 @@ func (a *answer) suspend() bool {
 		return false
 	}
 	a.hold.Abandon()
-	a.markEnded(false)
+	a.since = time.Now()
 	a.mu.Unlock()
-	a.rest(false)
+	a.rest(false, false)
 	return true
 }
 
