@@ -47,8 +47,8 @@ type answer struct {
 	failed  time.Time          // when the first of them ended
 }
 
-func newAnswer(s *Server, m *method, d broker.Delivery) *answer {
-	a := &answer{s: s, m: m, d: d}
+func newAnswer(s *Server, m *method, d broker.Delivery, req *wire.Request) *answer {
+	a := &answer{s: s, m: m, d: d, req: req}
 	a.hold = &a.d
 	return a
 }

@@ -46,8 +46,8 @@ func (s *Server) serveControl(m *method, d broker.Delivery) {
 		s.drop(m, &d, why)
 		return
 	}
-	a := newAnswer(s, m, d)
-	a.req, a.control = req, true
+	a := newAnswer(s, m, d, req)
+	a.control = true
 	if err == nil {
 		err = unreadable(&d)
 	}

@@ -38,8 +38,8 @@ func (s *Server) serve(m *method, d broker.Delivery) {
 		s.drop(m, &d, why)
 		return
 	}
-	a := newAnswer(s, m, d)
-	a.req, a.replay = req, wire.ReplayOf(&d.Delivery)
+	a := newAnswer(s, m, d, req)
+	a.replay = wire.ReplayOf(&d.Delivery)
 	if err == nil && a.replay == nil && !m.requests.begin(a) {
 		return
 	}
@@ -184,7 +184,7 @@ func (s *Server) badReplyTo(replyTo string) string {
 func (s *Server) drop(m *method, d *broker.Delivery, why string) {
 	s.counters.dropped.Add(1)
 	s.cfg.Logger.Warn("message dropped", "method", m.Name, "why", why, "call_id", clip(d.CorrelationId), "reply_to", clip(d.ReplyTo))
-	newAnswer(s, m, *d).acknowledge()
+	newAnswer(s, m, *d, nil).acknowledge()
 }
 
 // clip bounds what strangers can write into the log.

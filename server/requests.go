@@ -21,7 +21,7 @@ type requests struct {
 	known map[requestID]*answer
 	ended []ended // a ring
 	turns uint64  // how many were put into the ring
-	bytes int     // of the replies in it
+	bytes int     // of what is in it
 }
 
 const (
@@ -29,7 +29,7 @@ const (
 	// need be no more than twice the prefetch: so many are lost with a channel, and so
 	// many acknowledgements may be on their way.
 	mostEnded = 2048
-	// mostEndedBytes bounds the replies that are remembered with them.
+	// mostEndedBytes bounds what is kept with them: request and reply.
 	mostEndedBytes = 8 << 20
 	// rememberFor is how long they are remembered at most.
 	rememberFor = 5 * time.Minute
@@ -43,7 +43,7 @@ func newRequests(prefetch int) *requests {
 type ended struct {
 	a    *answer
 	turn uint64
-	size int // of its reply
+	size int // in bytes, about
 }
 
 // requestID is what tells requests apart.
@@ -90,19 +90,22 @@ func (rs *requests) begin(a *answer) bool {
 	}
 	rs.mu.Lock()
 	old := rs.known[id]
-	adopted, over := false, true
-	if old != nil {
-		over = old.over()
-		adopted = a.req.Redelivered && old.adopt(&a.d)
+	adopted, ended := false, true
+	switch {
+	case old == nil:
+	case a.req.Redelivered:
+		adopted, ended = old.adopt(&a.d)
+	default:
+		ended = old.over()
 	}
-	if !adopted && over {
+	if !adopted && ended { // else there are two that look the same
 		a.rid, a.listed, a.certain = id, true, !a.req.Plain
 		rs.known[id] = a
 	}
 	rs.mu.Unlock()
 	if adopted {
 		a.s.counters.attached.Add(1)
-		old.resume(over)
+		old.resume(ended)
 	}
 	return !adopted
 }
@@ -124,17 +127,16 @@ func (rs *requests) drop(a *answer) {
 	}
 }
 
-// remember is told of a request that has ended, and may come back all the same: kept is
-// what it is known by then.
-func (rs *requests) remember(a, kept *answer) {
+// remember is told of a request that has ended, and may come back all the same.
+func (rs *requests) remember(a *answer) {
+	size := a.retained()
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	if !a.listed || rs.known[a.rid] != a {
 		return
 	}
-	rs.known[a.rid] = kept
-	kept.turn = rs.turns
-	rs.put(ended{kept, rs.turns, kept.retained()})
+	a.turn = rs.turns
+	rs.put(ended{a, rs.turns, size})
 	rs.turns++
 	for oldest := rs.turns - min(rs.turns, uint64(len(rs.ended))); rs.bytes > mostEndedBytes; oldest++ {
 		rs.put(ended{turn: oldest})

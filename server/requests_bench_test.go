@@ -26,17 +26,17 @@ func BenchmarkRequestIsKnown(b *testing.B) {
 			open := make([]*answer, 256)
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				a := newAnswer(nil, m, broker.Delivery{Delivery: amqp.Delivery{ReplyTo: "warren.reply.6ba7b810"}})
-				a.req = &wire.Request{Request: warren.Request{CallID: ids[i%512], Attempt: 1, Issued: issued, Body: body, Plain: plain}}
+				req := &wire.Request{Request: warren.Request{CallID: ids[i%512], Attempt: 1, Issued: issued, Body: body, Plain: plain}}
 				if !plain {
-					a.req.Nonce = wire.Nonce{'1'}
+					req.Nonce = wire.Nonce{'1'}
 				}
+				a := newAnswer(nil, m, broker.Delivery{Delivery: amqp.Delivery{ReplyTo: "warren.reply.6ba7b810"}}, req)
 				m.requests.begin(a)
 				if last := open[i%256]; last != nil {
 					if last.since = issued; plain {
 						m.requests.forget(last)
 					} else {
-						m.requests.remember(last, last.remnant())
+						m.requests.remember(last)
 					}
 				}
 				open[i%256] = a

@@ -16,10 +16,11 @@ type tenure struct {
 	certain bool      // no other request has this ID, which a plain caller may use again
 	turn    uint64    // of the requests that have ended
 
-	mu     sync.Mutex
-	hold   *broker.Delivery // the last one
-	acking *broker.Delivery // the one that an acknowledgement is under way for
-	since  time.Time        // when the request ended; zero if it has not
+	mu       sync.Mutex
+	hold     *broker.Delivery // the last one
+	acking   *broker.Delivery // the one that an acknowledgement is under way for
+	answered bool             // nothing remains to be sent
+	since    time.Time        // when the request ended; zero if it has not
 }
 
 // delivery is the one by which the request is held.
@@ -37,18 +38,19 @@ func (t *tenure) over() bool {
 }
 
 // adopt takes over another delivery of the request, if the one that there is cannot be
-// acknowledged any more.
-func (a *answer) adopt(d *broker.Delivery) bool {
+// acknowledged any more, and says whether the request had ended.
+func (a *answer) adopt(d *broker.Delivery) (adopted, ended bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.hold.Live() || !a.since.IsZero() && time.Since(a.since) > rememberFor {
-		return false
+	ended = !a.since.IsZero()
+	if a.hold.Live() || ended && time.Since(a.since) > rememberFor {
+		return false, ended
 	}
-	if a.since.IsZero() && a.acking == nil {
+	if !ended && a.acking == nil {
 		a.hold.Abandon()
 	}
 	a.hold, a.since = d, time.Time{}
-	return true
+	return true, ended
 }
 
 // resume goes on with a request that has another delivery now. One that had ended is
@@ -59,9 +61,11 @@ func (a *answer) resume(ended bool) {
 		a.s.open.Done() // it is counted once
 	case a.refusal != nil:
 		a.settle()
-	case a.publish == nil:
+	case a.publish == nil, a.answered && a.certain:
 		a.acknowledge()
 	default:
+		// The answer to a plain caller is sent again: it may be to another request that
+		// looks the same.
 		a.tries = 0
 		a.republish(a.publish.Msg)
 	}
@@ -73,7 +77,7 @@ func (a *answer) acknowledge() {
 		return
 	}
 	a.mu.Lock()
-	a.acking = a.hold
+	a.answered, a.acking = true, a.hold
 	d := a.hold
 	a.mu.Unlock()
 	d.Ack(a)
@@ -116,49 +120,31 @@ func (a *answer) Acked(done bool) {
 		a.send(*a.refusal)
 		return
 	}
-	a.rest(done, a.refusal == nil)
+	a.rest(done)
 }
 
 // rest is what follows the end: what was run is remembered if it will come back, and
 // what was acknowledged too, as that proves nothing. But what looks like a plain request
 // that was acknowledged is more likely to be another one.
-func (a *answer) rest(acked, answered bool) {
-	switch {
-	case !a.ran || acked && !a.certain:
+func (a *answer) rest(acked bool) {
+	if a.ran && (!acked || a.certain) {
+		a.m.requests.remember(a)
+	} else {
 		a.m.requests.forget(a)
-	case answered && a.certain:
-		a.m.requests.remember(a, a.remnant())
-	default:
-		// The answer to a plain caller is sent again: it may be to another request that
-		// looks the same.
-		a.m.requests.remember(a, a)
 	}
 	a.s.open.Done()
 }
 
-// remnant is what is kept of an answer if an acknowledgement is all that its request
-// may need.
-func (a *answer) remnant() *answer {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	r := newAnswer(a.s, a.m, *a.hold)
-	r.d.Body, r.d.Headers = nil, nil
-	r.rid, r.listed, r.certain, r.ran, r.since = a.rid, true, true, true, a.since
-	return r
-}
+// answerSize is about how large an answer is without its bodies, in bytes.
+const answerSize = 1 << 10
 
-// retained is how many bytes of the answer are kept.
+// retained is about how many bytes are kept with the answer.
 func (a *answer) retained() int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	switch {
-	case a.publish != nil:
-		return len(a.publish.Msg.Body)
-	case a.refusal != nil:
-		return len(a.refusal.Body)
-	default:
-		return 0
+	n := answerSize + len(a.d.Body)
+	if a.publish != nil {
+		n += len(a.publish.Msg.Body)
 	}
+	return n
 }
 
 // suspend reports whether the request is held no more: its answer has to wait until it
@@ -172,7 +158,7 @@ func (a *answer) suspend() bool {
 	a.hold.Abandon()
 	a.since = time.Now()
 	a.mu.Unlock()
-	a.rest(false, false)
+	a.rest(false)
 	return true
 }
 

@@ -27,7 +27,7 @@ func (s *Server) bury(m *method, d broker.Delivery) {
 		return
 	}
 	req := &wire.Request{Request: warren.Request{Method: m.Name, OneWay: true, Plain: true, Redelivered: true}}
-	a := &answer{s: s, m: m, d: d, req: req}
+	a := newAnswer(s, m, d, req)
 	incident := newIncident()
 	a.moveToDead(&warren.Error{
 		Code: warren.CodeInternal, Reason: warren.ReasonPoisoned, Outcome: warren.Unknown, Incident: incident,
