@@ -63,8 +63,9 @@ func dial(ctx context.Context, settings *warren.Broker, rawURL, purpose string) 
 		_ = sock.Close()
 		cut := sock.readError()
 		switch {
-		case ctx.Err() != nil:
-			err = fmt.Errorf("%w (%w)", ctx.Err(), err)
+		case ctx.Err() != nil && !isServers(err):
+			// Not the library's guess, which would be a refusal for good.
+			err = fmt.Errorf("%w (%s)", ctx.Err(), err.Error())
 		case cut != nil && !isServers(err) && !errors.Is(err, amqp.ErrSASL):
 			// The library guesses at a wrong password or virtual host.
 			err = fmt.Errorf("the connection was closed during the handshake: %w", cut)

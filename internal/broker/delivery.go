@@ -1,0 +1,59 @@
+package broker
+
+import (
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warren-rpc/warren/internal/amqp/frames"
+)
+
+// Delivery is one message handed to a consumer. It must end in exactly one of
+// Ack, Settle, Abandon and Return.
+type Delivery struct {
+	amqp.Delivery
+	acker *acker
+}
+
+// Ack acknowledges the message soon. It neither blocks nor fails: if the
+// session has ended the broker delivers the message again. after, if not nil,
+// is told once what came of it.
+func (d *Delivery) Ack(after AckObserver) { d.acker.ack(d.DeliveryTag, after) }
+
+// Settle is Ack for who must know that the broker will not deliver the message again:
+// after is told once whether it has taken the acknowledgement. If not, it may or may
+// not have. A node that dies in the same moment may forget what it has taken.
+func (d *Delivery) Settle(after AckObserver) { d.acker.settle(d.DeliveryTag, after) }
+
+// Abandon leaves the message unacknowledged: the broker delivers it again when
+// the channel closes.
+func (d *Delivery) Abandon() { d.acker.abandon() }
+
+// Return puts the message back into its queue now: the broker delivers it again,
+// to this consumer too if that still takes messages. A quorum queue counts it as
+// a delivery that failed.
+func (d *Delivery) Return() {
+	d.acker.putBack(d.DeliveryTag)
+	d.acker.abandon()
+}
+
+// Session is the one that the message came by.
+func (d *Delivery) Session() *Session { return d.acker.s }
+
+// Unreadable says why the message's headers could not be kept, and is empty if they
+// are what was sent. The properties are, unless the message is Lost.
+func (d *Delivery) Unreadable() string {
+	why, marked := d.Headers[frames.Mark]
+	if !marked {
+		return ""
+	}
+	if text, ok := why.(string); ok && text != "" {
+		return text
+	}
+	return "the headers cannot be read" // the sender says so
+}
+
+// Lost reports whether nothing is left of the message but its body: it has ended
+// connections.
+func (d *Delivery) Lost() bool { return d.Headers[frames.Mark] == frames.Lost }
+
+// Live reports whether the message can still be acknowledged.
+func (d *Delivery) Live() bool { return d.acker.s.Err() == nil && !d.acker.ch.IsClosed() }
