@@ -43,6 +43,7 @@ const (
 	ReasonStoreUnavailable  = "store_unavailable"  // unavailable: the server's idempotency store does not work
 	ReasonStoreFull         = "store_full"         // resource_exhausted: the server's idempotency store takes no new calls
 	ReasonReplyNotRetained  = "reply_not_retained" // the call executed; its reply was too large to keep
+	ReasonNotProven         = "not_proven"         // permission_denied: who asks about a call does not prove to know it
 	ReasonNotPermitted      = "not_permitted"      // permission_denied: the broker refuses this user the operation
 	MaxReason               = 64                   // bytes in a reason
 	MaxIncident             = 36                   // bytes in an incident ID
@@ -77,6 +78,10 @@ type Error struct {
 	// Issued is when the call was made, by this client's clock; zero on the
 	// server's side, and where there was no call yet. It does not travel.
 	Issued time.Time
+	// Proof shows a server that the caller knows this call, for client.Resolve; zero on
+	// the server's side, and where the Outcome is NotExecuted. It does not travel with
+	// the error. Who has it and the call ID can read the call's reply.
+	Proof Proof
 	// Incident names an entry in the server's log, or is empty.
 	Incident string
 	// Details are for programs, as the handler chose them: at most 32 entries

@@ -16,6 +16,9 @@ func (c *Client) fail(req *warren.Request, e *warren.Error) *warren.Error {
 	e.Method, e.CallID = req.Method, req.CallID
 	if !req.Issued.IsZero() {
 		e.Issued = req.Issued
+		if e.Outcome != warren.NotExecuted {
+			e.Proof = warren.ProofOf(req.ContentType, req.ContentEncoding, req.Body)
+		}
 	}
 	return e
 }
@@ -97,7 +100,7 @@ func (c *Client) foreign(err error) *warren.Error {
 	if inner, ok := warren.AsError(err); ok {
 		e.Reason, e.Outcome, e.Attempts, e.RetryAfter = inner.Reason, inner.Outcome, inner.Attempts, inner.RetryAfter
 		e.Remote, e.Incident, e.Details = inner.Remote, inner.Incident, inner.Details
-		e.Replayed, e.Issued = inner.Replayed, inner.Issued
+		e.Replayed, e.Issued, e.Proof = inner.Replayed, inner.Issued, inner.Proof
 	}
 	return e
 }

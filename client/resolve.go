@@ -46,9 +46,25 @@ type ResolveOption func(*resolveSettings)
 
 type resolveSettings struct {
 	issued  time.Time
+	proof   warren.Proof
 	timeout time.Duration
 	header  warren.Header
 }
+
+// About asks about the call that ended with err, if an [*warren.Error] of a client is
+// in its chain: it is [IssuedAt] and [Proven] with what that says.
+func About(err error) ResolveOption {
+	return func(s *resolveSettings) {
+		if e, ok := warren.AsError(err); ok {
+			s.issued, s.proof = e.Issued, e.Proof
+		}
+	}
+}
+
+// Proven shows that who asks knows the call: by the Proof of the [*warren.Error] with
+// which it ended or, where that is lost, by [warren.ProofOf] of what was sent. Without
+// a proof nothing is told of a call. Default, and for the zero proof: none.
+func Proven(p warren.Proof) ResolveOption { return func(s *resolveSettings) { s.proof = p } }
 
 // IssuedAt says when the call was made, by the clock of the client that made it:
 // the Issued of the [*warren.Error] with which it ended. Without it a server cannot
@@ -76,9 +92,15 @@ func ResolveHeader(key, value string) ResolveOption {
 	}
 }
 
-// Resolve makes an unknown outcome certain: it asks the method's servers what became
+// Resolve makes an unknown outcome certain, as by
+//
+//	c.Resolve(ctx, e.Method, e.CallID, client.About(e))
+//
+// after a call that ended with the [*warren.Error] e: it asks the method's servers what became
 // of the call with that ID, and if it is not running and has not ended, keeps it from
-// ever running. The method's servers must have an idempotency store.
+// ever running. The method's servers must have an idempotency store. They tell nothing,
+// and forbid nothing, to who does not prove the call: see [Proven]. Requests with the
+// same ID and another content are other calls, which are not forbidden with it.
 //
 // It may be asked for a call of any client, as long as servers keep the record of
 // it. It changes nothing about one that runs or has ended, and asking several times
@@ -95,7 +117,9 @@ func ResolveHeader(key, value string) ResolveOption {
 // The error is always an [*warren.Error] with CallID and Issued of the call that was
 // asked about, and says that nothing was learned of it: its Outcome is Unknown. It is
 // unavailable/no_route if there is no control queue, because no server of the method
-// has a store, or none has ever run, or all are plain ones; internal/bad_reply if the
+// has a store, or none has ever run, or all are plain ones; permission_denied/not_proven
+// without a proof, or with that of another call; resource_exhausted/store_full if the
+// servers note no more calls that never came; internal/bad_reply if the
 // answer cannot be understood; and otherwise as for calls. The call may have been
 // canceled all the same: ask again.
 func (c *Client) Resolve(ctx context.Context, method, callID string, opts ...ResolveOption) (*Resolution, error) {
@@ -105,7 +129,7 @@ func (c *Client) Resolve(ctx context.Context, method, callID string, opts ...Res
 	}
 	cl := c.newCall(method, nil, nil)
 	cl.req.Header = s.header
-	cl.asks = &wire.Resolve{CallID: callID, Issued: s.issued}
+	cl.asks = &wire.Resolve{CallID: callID, Issued: s.issued, Proof: s.proof}
 	cl.settings.timeout, cl.settings.idempotent = s.timeout, reliability.AsIdempotent(true)
 	reply, err := cl.roundTrip(ctx)
 	if err != nil {
@@ -154,6 +178,6 @@ func (cl *call) unresolved(e *warren.Error) *warren.Error {
 
 // about makes e an error of the call that a control request asks about.
 func (cl *call) about(e *warren.Error) *warren.Error {
-	e.Method, e.CallID, e.Issued = cl.req.Method, cl.asks.CallID, cl.asks.Issued
+	e.Method, e.CallID, e.Issued, e.Proof = cl.req.Method, cl.asks.CallID, cl.asks.Issued, cl.asks.Proof
 	return e
 }

@@ -32,7 +32,7 @@ func TestUnknownOutcomeIsMadeCertain(t *testing.T) {
 		c := r.Ready()
 		time.Sleep(time.Minute) // calls are younger than the store
 		resolve := func(method string, e warren.Error) *client.Resolution {
-			got, err := c.Resolve(r.T.Context(), method, e.CallID, client.IssuedAt(e.Issued))
+			got, err := c.Resolve(r.T.Context(), method, e.CallID, client.About(&e))
 			if err != nil {
 				r.T.Fatal(err)
 			}
@@ -66,7 +66,8 @@ func TestUnknownOutcomeIsMadeCertain(t *testing.T) {
 			}
 		}
 		// One that never came is kept from ever coming.
-		missed := warren.Error{CallID: "missed", Issued: time.Now()}
+		proof := warren.ProofOf("", "", nil)
+		missed := warren.Error{CallID: "missed", Issued: time.Now(), Proof: proof}
 		for range 2 {
 			if got := resolve("answers", missed); got.State != client.Canceled || got.Outcome != warren.NotExecuted {
 				r.T.Fatalf("%+v", got)
@@ -75,7 +76,7 @@ func TestUnknownOutcomeIsMadeCertain(t *testing.T) {
 		_, err := c.Call(r.T.Context(), "answers", nil, client.WithCallID("missed"))
 		rig.WantError(r.T, err, warren.CodeCanceled, "", warren.NotExecuted)
 		// Without its time that is not proven.
-		if got := resolve("answers", warren.Error{CallID: "another"}); got.State != client.Canceled || got.Outcome != warren.Unknown {
+		if got := resolve("answers", warren.Error{CallID: "another", Proof: proof}); got.State != client.Canceled || got.Outcome != warren.Unknown {
 			r.T.Errorf("%+v", got)
 		}
 	})

@@ -60,6 +60,9 @@ func (s *Server) serveControl(m *method, d broker.Delivery) {
 		return
 	}
 	scope, refusal := m.gate.key(&req.Request, asked.CallID)
+	if refusal == nil && asked.Proof == (warren.Proof{}) {
+		refusal = notProven("the question does not prove that its sender knows the call")
+	}
 	if refusal != nil {
 		a.reject(refusal)
 		return
@@ -69,7 +72,7 @@ func (s *Server) serveControl(m *method, d broker.Delivery) {
 		ctx, cancel = context.WithDeadline(s.handlers, req.Deadline)
 	}
 	defer cancel()
-	resolution, err := m.gate.resolve(ctx, scope, asked.Issued)
+	resolution, err := m.gate.resolve(ctx, scope, &asked)
 	switch {
 	case err != nil && errors.Is(context.Cause(ctx), errStopping):
 		a.giveBack()
@@ -86,11 +89,17 @@ func (s *Server) serveControl(m *method, d broker.Delivery) {
 	a.succeed(&warren.Reply{ContentType: "application/json", Body: wire.EncodeResolution(resolution)})
 }
 
+// notProven refuses who asks about a call. It is told without a look at the record, or
+// of one that is another request's, of which it says no more.
+func notProven(message string) *warren.Error {
+	return &warren.Error{Code: warren.CodePermissionDenied, Reason: warren.ReasonNotProven, Message: message}
+}
+
 // resolve tells what became of the call, and keeps it from running if it has not.
-func (g *gate) resolve(ctx context.Context, scope store.Scope, issued time.Time) (wire.Resolution, error) {
-	d := &g.m.Dedupe
+func (g *gate) resolve(ctx context.Context, scope store.Scope, asked *wire.Resolve) (wire.Resolution, error) {
 	before, err := g.store.Bury(ctx, store.Claim{
-		Key: scope.Key(), Method: scope.Method, CallID: scope.CallID, Retention: d.Retention,
+		Key: scope.Key(), Fingerprint: store.ByProof(asked.Proof), Method: scope.Method, CallID: scope.CallID,
+		Retention: g.forbidden(asked.Issued),
 	})
 	if err != nil {
 		return wire.Resolution{}, err
@@ -102,7 +111,7 @@ func (g *gate) resolve(ctx context.Context, scope store.Scope, issued time.Time)
 	case store.Completed, store.Failed, store.Parked:
 		return g.ended(&before), nil
 	case store.Interrupted, store.Absent, store.Tombstone:
-		proven, err := g.neverRan(ctx, &before, issued)
+		proven, err := g.neverRan(ctx, &before, asked.Issued)
 		if err != nil {
 			return wire.Resolution{}, err
 		}
@@ -111,6 +120,20 @@ func (g *gate) resolve(ctx context.Context, scope store.Scope, issued time.Time)
 		}
 	}
 	return r, nil
+}
+
+// forbidden returns for how long a tombstone of a call that never came must be kept.
+// In at-most-once and transactional mode nothing is begun whose issue time is as old
+// as the retention less the allowance, nor one that lies further ahead than the
+// retention (see tooOld): once the call's own is so old, no request with it begins,
+// tombstone or not. In at-least-once mode any request may be begun, however old it is;
+// so it may if the issue time is not known.
+func (g *gate) forbidden(issued time.Time) time.Duration {
+	d := &g.m.Dedupe
+	if d.Mode == AtLeastOnce || issued.IsZero() {
+		return d.Retention
+	}
+	return min(max(d.Retention-time.Since(issued), clockAllowance), 2*d.Retention)
 }
 
 // neverRan reports whether what is known of a call that will not run proves that it
@@ -154,13 +177,36 @@ func (g *gate) ended(rec *store.Record) wire.Resolution {
 	return r
 }
 
-// unresolved is the answer to a question that the store does not answer.
+// unresolved is the answer to a question that the store does not answer. Strangers
+// cause refusals as often as they ask.
 func (g *gate) unresolved(callID string, err error) *warren.Error {
+	if errors.Is(err, store.ErrKeyReused) {
+		return notProven("the call ID was used for a call that the question does not prove to know")
+	}
 	g.s.counters.storeErrors.Add(1)
-	g.s.cfg.Logger.Error("the idempotency store has failed; what became of a call cannot be told", "method", g.m.Name,
-		"call_id", clip(callID), "error", err)
-	return &warren.Error{
+	told := &warren.Error{
 		Code: warren.CodeUnavailable, Reason: warren.ReasonStoreUnavailable, RetryAfter: storeRetryAfter,
 		Message: "the server cannot look the call up; its log has the rest",
 	}
+	if after, full := noRoom(err); full {
+		told.Code, told.Reason, told.RetryAfter = warren.CodeResourceExhausted, warren.ReasonStoreFull, max(after, storeRetryAfter)
+		told.Message = "the server's store takes no more notes of calls that never came"
+	}
+	if kept, due := g.unanswered.now(); due {
+		g.s.cfg.Logger.Error("the idempotency store has failed; what became of a call cannot be told", "method", g.m.Name,
+			"call_id", clip(callID), "error", err, "others", kept)
+	}
+	return told
+}
+
+// noRoom reports whether the store writes no tombstone for lack of room, and when it
+// may again.
+func noRoom(err error) (retryAfter time.Duration, full bool) {
+	if e, ok := errors.AsType[*store.TombstonesError](err); ok {
+		return e.RetryAfter, true
+	}
+	if e, ok := errors.AsType[*store.FullError](err); ok {
+		return e.RetryAfter, true
+	}
+	return 0, false
 }

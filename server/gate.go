@@ -39,8 +39,9 @@ type gate struct {
 	// Handlers share it; one whose call has died too often with its server runs alone.
 	company company
 	runs    runs
-	skewed  seldom          // calls from the future
-	writes  context.Context // of what is written after a handler has run; see untilTaken
+	// Of calls from the future, and of questions that were not answered.
+	skewed, unanswered seldom
+	writes             context.Context // of what is written after a handler has run; see untilTaken
 }
 
 // transactor is a Transactional store's Transact for any type of transaction.
@@ -193,8 +194,11 @@ func (g *gate) begin(ctx context.Context, a *answer, r *run, b body, rec *store.
 		Lease: d.Lease, Retention: g.retention(a), Once: unseen || d.Mode == AtMostOnce, Unpark: a.unpark,
 	})
 	if err != nil || !won {
+		if err == nil && claimed.State == store.Tombstone {
+			return nil, g.canceled(ctx, a, &claimed)
+		}
 		if err == nil {
-			a.begun = a.begun || claimed.State != store.Tombstone
+			a.begun = true
 			return nil, errAgain
 		}
 		if uncertain(err) {
@@ -262,6 +266,9 @@ func (g *gate) canceled(ctx context.Context, a *answer, rec *store.Record) error
 // request may be about to begin it.
 func (g *gate) outcome(ctx context.Context, a *answer) warren.Outcome {
 	rec, err := g.store.Get(ctx, a.id.key)
+	if err == nil && rec.State == store.Absent {
+		rec, err = g.store.Get(ctx, a.id.key.Tombstone(a.id.fingerprint))
+	}
 	switch {
 	case err != nil || !rec.Fingerprint.Matches(a.id.fingerprint):
 	case rec.State.Ended():

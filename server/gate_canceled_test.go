@@ -27,7 +27,8 @@ func TestCanceledCallIsNotExecutedOnlyIfItWasNeverBegun(t *testing.T) {
 						r.T.Fatal(err)
 					}
 					claim := store.Claim{
-						Key: store.Scope{Method: "m", CallID: "k"}.Key(), Method: "m", CallID: "k", Lease: time.Hour, Retention: time.Hour,
+						Key: store.Scope{Method: "m", CallID: "k"}.Key(), Fingerprint: store.ByProof(warren.ProofOf("", "", nil)), Method: "m", CallID: "k",
+						Lease: time.Hour, Retention: time.Hour,
 					}
 					outcome := warren.NotExecuted
 					if begun {

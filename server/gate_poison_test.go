@@ -200,7 +200,7 @@ func TestParkedCallWhoseEndIsNotKeptIsNotTakenForExecuted(t *testing.T) {
 		serve(r, st, in(server.AtLeastOnce), counting(&runs))
 		want(r, "parked", ask(r, "k", "x"), "internal/poisoned, unknown")
 		want(r, "again", ask(r, "k", "x"), "internal/poisoned, unknown, replayed")
-		res, err := r.Client().Resolve(r.T.Context(), "m", "k")
+		res, err := r.Client().Resolve(r.T.Context(), "m", "k", knows("x"))
 		if err != nil || res.State != client.Failed || res.Outcome != warren.Unknown || runs.Load() != 0 {
 			r.T.Errorf("%+v, %v", res, err)
 		}

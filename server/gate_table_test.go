@@ -144,7 +144,9 @@ func TestTombstoneTellsWhatIsProvenOfTheCall(t *testing.T) {
 		bury := func(id string) {
 			r.T.Helper()
 			key := store.Scope{Method: "m", CallID: id}.Key()
-			if _, err := st.Bury(r.T.Context(), store.Claim{Key: key, Method: "m", CallID: id, Retention: time.Hour}); err != nil {
+			if _, err := st.Bury(r.T.Context(), store.Claim{
+				Key: key, Fingerprint: store.ByProof(warren.ProofOf("", "", []byte("x"))), Method: "m", CallID: id, Retention: time.Hour,
+			}); err != nil {
 				r.T.Fatal(err)
 			}
 		}

@@ -72,7 +72,7 @@ func TestLateTransactionIsRolledBack(t *testing.T) {
 		call := asking(r, "k", "x")
 		<-g.Entered
 		time.Sleep(4 * time.Second)
-		res, err := r.Client().Resolve(r.T.Context(), "m", "k")
+		res, err := r.Client().Resolve(r.T.Context(), "m", "k", knows("x"))
 		if err != nil || res.State != client.Canceled || res.Outcome != warren.NotExecuted {
 			r.T.Fatalf("%+v, %v", res, err)
 		}

@@ -177,6 +177,7 @@ func put(r *rig.Rig, st *testStore, state store.State) {
 	rec := store.Record{Key: c.Key}
 	var err error
 	if state == store.Tombstone {
+		c.Fingerprint = store.ByProof(warren.ProofOf("", "", []byte("own")))
 		_, err = st.Bury(r.T.Context(), c)
 	} else {
 		rec, _, err = st.Claim(r.T.Context(), c)

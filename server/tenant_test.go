@@ -37,8 +37,8 @@ func TestTenantsAreKeptApart(t *testing.T) {
 		want(r, "nobody again", as("", "z"), "3, replayed")
 		want(r, "red, with blue's", as("red", "x"), "already_exists/key_reused, not_executed")
 		want(r, "of blue's", resolved(r, "k", client.ResolveHeader("tenant", "blue")), "completed, executed: 1")
-		want(r, "of red's", resolved(r, "k", client.ResolveHeader("tenant", "red")), "completed, executed: 2")
-		want(r, "of nobody's", resolved(r, "k"), "completed, executed: 3")
+		want(r, "of red's", resolved(r, "k", knows("y"), client.ResolveHeader("tenant", "red")), "completed, executed: 2")
+		want(r, "of nobody's", resolved(r, "k", knows("z")), "completed, executed: 3")
 		if told := resolved(r, "k", client.ResolveHeader("tenant", "green")); !strings.HasPrefix(told, "canceled") {
 			r.T.Errorf("of green's: %s", told)
 		}

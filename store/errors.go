@@ -31,6 +31,21 @@ func (e *FullError) Error() string {
 	return fmt.Sprintf("store: full: %d of %d bytes are in use, and new records need 20 %% free", e.Size, e.Limit)
 }
 
+// TombstonesError says that a store writes no more tombstones of calls that never
+// came: they have a part of its room, so that who asks about calls does not keep
+// others from being begun. Nothing was changed.
+type TombstonesError struct {
+	// Limit is how many tombstones there may be.
+	Limit int
+	// RetryAfter is when a sweep may have made room.
+	RetryAfter time.Duration
+}
+
+// Error implements error.
+func (e *TombstonesError) Error() string {
+	return fmt.Sprintf("store: there are %d tombstones already", e.Limit)
+}
+
 // HeldError says that another process has the store, which takes one at a time.
 type HeldError struct {
 	Path string

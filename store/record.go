@@ -86,13 +86,40 @@ func (s Scope) Key() Key {
 	return sha256.Sum256(b)
 }
 
-// Fingerprint tells requests apart that have the same key. The zero one is of a
-// request that nobody has seen: it equals all.
+// Tombstone returns the key of the tombstone that Bury writes if there is no record
+// of the key. It binds those requests alone that have the proof of f.
+func (k Key) Tombstone(f Fingerprint) Key {
+	b := append(make([]byte, 0, 96), "warren.tombstone\x00"...)
+	proof := f.Proof()
+	return sha256.Sum256(append(append(b, k[:]...), proof[:]...))
+}
+
+// Fingerprint tells requests apart that have the same key. Its first half, the proof,
+// is of the request's content, the second of its headers. A half that is zero is not
+// known: it equals all.
 type Fingerprint [sha256.Size]byte
+
+// proofLength is the length of a fingerprint's first half.
+const proofLength = sha256.Size / 2
+
+// ByProof returns the fingerprint of a request of which no more than the proof is
+// known.
+func ByProof(proof [proofLength]byte) (f Fingerprint) {
+	copy(f[:], proof[:])
+	return f
+}
+
+// Proof returns the first half.
+func (f Fingerprint) Proof() (proof [proofLength]byte) { return [proofLength]byte(f[:]) }
+
+// Proven reports whether the proof is known.
+func (f Fingerprint) Proven() bool { return f.Proof() != [proofLength]byte{} }
 
 // Matches reports whether both can be of the same request.
 func (f Fingerprint) Matches(g Fingerprint) bool {
-	return f == g || f == Fingerprint{} || g == Fingerprint{}
+	var unknown [proofLength]byte
+	same := func(a, b [proofLength]byte) bool { return a == b || a == unknown || b == unknown }
+	return same(f.Proof(), g.Proof()) && same([proofLength]byte(f[proofLength:]), [proofLength]byte(g[proofLength:]))
 }
 
 // Record is what a store knows of a call.

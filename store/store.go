@@ -26,8 +26,10 @@ type Store interface {
 	//   - Interrupted, unless c.Once,
 	//   - Parked, if c.Unpark: Attempts is then 1.
 	//
-	// Otherwise nothing has changed, and the record says what is in the way. A
-	// record with another fingerprint is ErrKeyReused, whatever its state.
+	// Otherwise nothing has changed, and the record says what is in the way: of an
+	// absent one that may be the tombstone at c.Key.Tombstone(c.Fingerprint), if the
+	// fingerprint's proof is known. A record with another fingerprint is ErrKeyReused,
+	// whatever its state.
 	Claim(ctx context.Context, c Claim) (r Record, won bool, err error)
 
 	// Renew extends the lease of a record in progress, from now on. A store without
@@ -46,10 +48,15 @@ type Store interface {
 	// Attempts count one less, unless it is Unended. ErrStale as for Complete.
 	Abandon(ctx context.Context, key Key, token uint64, end AttemptEnd) error
 
-	// Bury makes sure that the call never runs from here on: it writes a tombstone
-	// if the record is absent or Interrupted; Attempts stay. It returns the record that was there
-	// before; one that is InProgress, has ended, or is a tombstone was left as it
-	// is. Of b, the fields Once, Unpark and Lease are not used.
+	// Bury makes sure that a call whose fingerprint has b's proof, which must be known,
+	// does not run from here on, as long as the record is kept. An Interrupted record
+	// becomes a tombstone, and is kept at least as long as before; Attempts stay. If it is absent, a tombstone is written at
+	// b.Key.Tombstone(b.Fingerprint), which binds no request with another proof: who
+	// does not know the call cannot forbid it. Bury returns the record that was there
+	// before, or the tombstone that it found there; one that is InProgress, has ended,
+	// or is a tombstone was left as it is. A record with another proof is ErrKeyReused,
+	// and a *TombstonesError says that there are too many: nothing is changed then. Of b, the fields Once, Unpark and Lease
+	// are not used.
 	Bury(ctx context.Context, b Claim) (before Record, err error)
 
 	// Sweep forgets records whose retention is over, and returns how many. A record

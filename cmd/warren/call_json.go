@@ -56,12 +56,22 @@ type callFailure struct {
 	RetryAfterMS float64           `json:"retry_after_ms,omitempty"`
 	Incident     string            `json:"incident,omitempty"`
 	Details      map[string]string `json:"details,omitempty"`
+	// Issued, in Unix milliseconds, and Proof are for warren resolve.
+	Issued int64  `json:"issued,omitempty"`
+	Proof  string `json:"proof,omitempty"`
 }
 
 func newCallFailure(e *warren.Error, took time.Duration) callFailure {
-	return callFailure{
+	f := callFailure{
 		Code: e.Code, Reason: e.Reason, Outcome: e.Outcome, Message: e.Message, CallID: e.CallID,
 		Attempts: e.Attempts, MS: milliseconds(took), RetryAfterMS: milliseconds(e.RetryAfter),
 		Incident: e.Incident, Details: e.Details,
 	}
+	if e.Proof != (warren.Proof{}) {
+		f.Proof = e.Proof.String()
+	}
+	if !e.Issued.IsZero() {
+		f.Issued = e.Issued.UnixMilli()
+	}
+	return f
 }

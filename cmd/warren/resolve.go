@@ -9,6 +9,7 @@ import (
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
+	"github.com/warren-rpc/warren/internal/wire"
 )
 
 const resolveDescription = `Asks the servers of METHOD what became of the call with that ID, and keeps it from
@@ -21,13 +22,17 @@ and its outcome, which is whether the handler ran: executed, not_executed or unk
 That of a canceled call can be proven not_executed only if --issued tells when the
 call was made. It stands with the error of the call, in the caller's clock.
 
+Nothing is told, and nothing kept from running, without proof that you know the call:
+--proof, which stands with the error of the call too, or what was sent, as it was given
+to warren call.
+
 The servers must have a store; the exit code is 4 if none has. It is 0 for each
 state. The question may be asked again.
 
 Examples:
-   warren resolve orders.place order-4711
-   warren resolve --json --issued 2026-01-02T03:04:05.678Z orders.place order-4711
-   warren resolve --issued 1767323045678 --timeout 2s orders.place order-4711`
+   warren resolve --body '{"id":4711}' --content-type application/json orders.place order-4711
+   warren resolve --json --issued 2026-01-02T03:04:05.678Z --body - orders.place order-4711 < request
+   warren resolve --issued 1767323045678 --proof c1ce1f8e7d50bbd0b1f0e1dba4b12a37 orders.place order-4711`
 
 func resolveCommand() *cli.Command {
 	return &cli.Command{
@@ -40,6 +45,10 @@ func resolveCommand() *cli.Command {
 		Flags: connectionFlags(defaultURL,
 			&cli.StringFlag{Name: "issued", Usage: "when the call was made: `TIME` in RFC 3339, or in Unix milliseconds", DefaultText: "unknown"},
 			&cli.StringSliceFlag{Name: "header", Aliases: []string{"H"}, Usage: "header `K=V` that says the tenant of the call; may be repeated"},
+			&cli.StringFlag{Name: "proof", Usage: "the `PROOF` of the call: 32 hexadecimal digits"},
+			&cli.StringFlag{Name: "body", Usage: "the `BODY` of the call, or - for standard input", DefaultText: "empty"},
+			&cli.StringFlag{Name: "content-type", Usage: "the `TYPE` of that body", DefaultText: "none"},
+			&cli.StringFlag{Name: "content-encoding", Usage: "the `ENCODING` of that body", DefaultText: "none"},
 			timeoutFlag(), userIDFlag(),
 		),
 		Action: resolve,
@@ -78,11 +87,15 @@ func resolve(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
+	proof, err := proofFlags(cmd)
+	if err != nil {
+		return err
+	}
 	header, err := headerFlag(cmd)
 	if err != nil {
 		return err
 	}
-	opts := []client.ResolveOption{client.IssuedAt(issued), client.ResolveTimeout(cmd.Duration("timeout"))}
+	opts := []client.ResolveOption{client.IssuedAt(issued), client.Proven(proof), client.ResolveTimeout(cmd.Duration("timeout"))}
 	for key, value := range header {
 		opts = append(opts, client.ResolveHeader(key, value))
 	}
@@ -132,6 +145,27 @@ func issuedFlag(cmd *cli.Command) (time.Time, error) {
 		return time.Time{}, usageError(cmd, "--issued %.60q is no time in RFC 3339, nor in Unix milliseconds", text)
 	}
 	return at, nil
+}
+
+// proofFlags reads the proof, or what it is made of.
+func proofFlags(cmd *cli.Command) (warren.Proof, error) {
+	if !cmd.IsSet("proof") {
+		body, err := callBody(cmd, cmd.String("body"), wire.DefaultLimits().Body)
+		return warren.ProofOf(cmd.String("content-type"), cmd.String("content-encoding"), body), err
+	}
+	if cmd.IsSet("body") {
+		return warren.Proof{}, usageError(cmd, "--proof and --body exclude one another")
+	}
+	return proofFlag(cmd)
+}
+
+// proofFlag reads --proof.
+func proofFlag(cmd *cli.Command) (warren.Proof, error) {
+	proof, err := warren.ParseProof(cmd.String("proof"))
+	if err != nil {
+		return warren.Proof{}, usageError(cmd, "--proof %.60q is no proof: it has 32 hexadecimal digits", cmd.String("proof"))
+	}
+	return proof, nil
 }
 
 func newResolveResult(r *client.Resolution, callID string, took time.Duration) *resolveResult {

@@ -105,6 +105,49 @@ func TestResolvePrintsWhatBecameOfACall(t *testing.T) {
 			t.Errorf("%s is asked as %v", issued, q.Issued)
 		}
 	}
+	proof := warren.ProofOf("text/plain", "gzip", []byte("hi"))
+	for _, c := range []struct {
+		args []string
+		want warren.Proof
+	}{
+		{nil, warren.ProofOf("", "", nil)},
+		{[]string{"--body", "hi"}, warren.ProofOf("", "", []byte("hi"))},
+		{[]string{"--body", "hi", "--content-type", "text/plain", "--content-encoding", "gzip"}, proof},
+		{[]string{"--proof", proof.String()}, proof},
+	} {
+		invoke(t, b.URL(), append([]string{"resolve", deadMethod, "gone"}, c.args...)...).want(t, 0)
+		if q := <-asked; q.Proof != c.want {
+			t.Errorf("%v is asked with the proof %v; want %v", c.args, q.Proof, c.want)
+		}
+	}
+}
+
+// What a call prints when its end is not known is what a question needs.
+func TestFailureOfACallHasWhatAQuestionNeeds(t *testing.T) {
+	t.Parallel()
+	b := amqptest.New(t, amqptest.Options{})
+	asked := answerResolves(t, b.URL(), deadMethod, map[string]wire.Resolution{"k": {State: wire.StateInProgress}})
+	conn, err := amqp.Dial(b.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ch, err := conn.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ch.QueueDeclare(deadMethod, true, false, false, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	failure := invoke(t, b.URL(), "call", deadMethod, "hi", "--id", "k", "--wait", "--json", "--timeout", "1s").want(t, exitDeadline).object(t)
+	issued, ok := failure["issued"].(float64)
+	if !ok || failure["proof"] != warren.ProofOf("", "", []byte("hi")).String() {
+		t.Fatalf("%v", failure)
+	}
+	invoke(t, b.URL(), "resolve", deadMethod, "k", "--proof", fmt.Sprint(failure["proof"]), "--issued", fmt.Sprintf("%.0f", issued)).want(t, 0)
+	if q := <-asked; q.Proof != warren.ProofOf("", "", []byte("hi")) || q.Issued.UnixMilli() != int64(issued) {
+		t.Errorf("asked was %+v", q)
+	}
 }
 
 func TestResolveExitCodes(t *testing.T) {
@@ -133,7 +176,8 @@ func TestResolveExitCodes(t *testing.T) {
 	}
 	for _, args := range [][]string{
 		{}, {"m"}, {"m", "c", "x"}, {"a/b", "c"}, {"m", ""}, {"m", "\x01"}, {"m", "c", "--issued", "yesterday"}, {"m", "c", "--issued", ""},
-		{"m", "c", "--issued", "0"}, {"m", "c", "--issued", "253402300800000"}, {"m", "c", "--timeout", "0s"}, {"m", "c", "--timeout", "25h"},
+		{"m", "c", "--issued", "0"}, {"m", "c", "--issued", "253402300800000"}, {"m", "c", "--timeout", "0s"}, {"m", "c", "--proof", "x"}, {"m", "c", "--proof", ""},
+		{"m", "c", "--proof", strings.Repeat("0", 32), "--body", "x"}, {"m", "c", "--timeout", "25h"},
 	} {
 		invoke(t, "", append([]string{"resolve"}, args...)...).want(t, exitUsage).wantLine(t)
 	}
@@ -142,7 +186,8 @@ func TestResolveExitCodes(t *testing.T) {
 func TestResolveMakesAnOutcomeCertain(t *testing.T) {
 	t.Parallel()
 	b := amqptest.New(t, amqptest.Options{})
-	st := memstore.New(memstore.Options{})
+	// By its clock the store was made a minute before.
+	st := memstore.New(memstore.Options{Now: func() time.Time { return time.Now().Add(-time.Minute) }})
 	s, err := server.New(server.Config{Broker: warren.Broker{URLs: []string{b.URL()}}, Store: st})
 	if err != nil {
 		t.Fatal(err)
@@ -168,13 +213,16 @@ func TestResolveMakesAnOutcomeCertain(t *testing.T) {
 		return q.Consumers > 0
 	})
 	invoke(t, b.URL(), "call", "--id", "ran", "--wait", deadMethod, "hello").want(t, 0)
-	object := invoke(t, b.URL(), "resolve", "--json", deadMethod, "ran").want(t, 0).object(t)
+	object := invoke(t, b.URL(), "resolve", "--json", "--body", "hello", deadMethod, "ran").want(t, 0).object(t)
 	if object["state"] != "completed" || object["outcome"] != "executed" || object["body"] != "hello" {
 		t.Errorf("the call that ran is %v", object)
 	}
-	// A call from before the store was made, or hardly after it, may have run.
-	issued := fmt.Sprint(time.Now().Add(time.Minute).UnixMilli())
-	object = invoke(t, b.URL(), "resolve", "--json", "--issued", issued, deadMethod, "never").want(t, 0).object(t)
+	object = invoke(t, b.URL(), "resolve", "--json", deadMethod, "ran").want(t, exitRemote).object(t)
+	if object["reason"] != "not_proven" || object["outcome"] != "unknown" {
+		t.Errorf("who does not know the call is told %v", object)
+	}
+	issued := fmt.Sprint(time.Now().UnixMilli())
+	object = invoke(t, b.URL(), "resolve", "--json", "--body", "hello", "--issued", issued, deadMethod, "never").want(t, 0).object(t)
 	if object["state"] != "canceled" || object["outcome"] != "not_executed" {
 		t.Errorf("the call that never came is %v", object)
 	}

@@ -16,6 +16,7 @@ const storeGetDescription = `Prints the record of one call: by its KEY, or by wh
 method, the call ID and, where the server uses them, the namespace, the caller (if the
 method keeps callers apart), the tenant (likewise) and the reply address (of callers
 that are not Warren's).
+With --proof it prints the note that a call which never came must not run.
 
 If there is none, the exit code is 1, and --json prints its key with the state
 "absent". A record may be past its retention. The body of the reply stands as in
@@ -40,6 +41,7 @@ func storeGetCommand() *cli.Command {
 			&cli.StringFlag{Name: "caller", Usage: "the validated `CALLER`"},
 			&cli.StringFlag{Name: "tenant", Usage: "the `TENANT` of the call"},
 			&cli.StringFlag{Name: "reply-to", Usage: "`ADDRESS` of a plain caller's replies"},
+			&cli.StringFlag{Name: "proof", Usage: "the `PROOF` by which warren resolve asked about a call that never came"},
 		}, outputFlags()...),
 		Action: storeGet,
 	}
@@ -87,7 +89,7 @@ func recordKey(cmd *cli.Command, args []string) (store.Key, error) {
 		Caller: cmd.String("caller"), ReplyTo: cmd.String("reply-to"), Tenant: cmd.String("tenant"),
 	}
 	switch {
-	case len(args) == 1 && scope != store.Scope{}:
+	case len(args) == 1 && (scope != store.Scope{} || cmd.IsSet("proof")):
 		return store.Key{}, usageError(cmd, "give either a KEY or what it is made of")
 	case len(args) == 1:
 		key, err := store.ParseKey(args[0])
@@ -98,7 +100,11 @@ func recordKey(cmd *cli.Command, args []string) (store.Key, error) {
 	case scope.Method == "" || scope.CallID == "":
 		return store.Key{}, usageError(cmd, "which call: give a KEY, or --method and --call-id")
 	}
-	return scope.Key(), nil
+	if !cmd.IsSet("proof") {
+		return scope.Key(), nil
+	}
+	proof, err := proofFlag(cmd)
+	return scope.Key().Tombstone(store.ByProof(proof)), err
 }
 
 // text is what people read.

@@ -69,7 +69,7 @@ func newStoreFile(t testing.TB) string {
 	claim(store.Scope{Namespace: "shop", Method: "orders.cancel", CallID: "interrupted", Caller: "ada", ReplyTo: "q"}, 12*time.Hour)
 	buried := scopeOf("buried")
 	if _, err := s.Bury(t.Context(), store.Claim{
-		Key: buried.Key(), Method: buried.Method, CallID: buried.CallID, Retention: 30 * time.Hour,
+		Key: buried.Key(), Fingerprint: store.ByProof(buriedProof), Method: buried.Method, CallID: buried.CallID, Retention: 30 * time.Hour,
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -83,6 +83,9 @@ func newStoreFile(t testing.TB) string {
 }
 
 const storedRecords = 10
+
+// buriedProof is that of the call that was asked about and never came.
+var buriedProof = warren.ProofOf("", "", []byte("x"))
 
 // invokeStore runs one of the commands about a file.
 func invokeStore(t testing.TB, args ...string) *tool {
@@ -132,7 +135,11 @@ func TestStoreGetShowsHowACallEnded(t *testing.T) {
 		"buried":  {`"state":"tombstone"`, `"attempts":0`},
 		"old-1":   {`"state":"interrupted"`, `"token":`},
 	} {
-		r := invokeStore(t, "get", path, "--json", "--method", deadMethod, "--call-id", id).want(t, 0)
+		args := []string{"get", path, "--json", "--method", deadMethod, "--call-id", id}
+		if id == "buried" {
+			args = append(args, "--proof", buriedProof.String())
+		}
+		r := invokeStore(t, args...).want(t, 0)
 		object := r.object(t)
 		for _, part := range want {
 			if !strings.Contains(r.stdout.String(), part) {

@@ -22,6 +22,8 @@ type Resolve struct {
 	// Issued is when its caller made it, to the millisecond; zero if that is not
 	// known.
 	Issued time.Time
+	// Proof shows that who asks knows the call; zero if it is not given.
+	Proof warren.Proof
 }
 
 // maxResolve bounds the body of a resolve request: a call ID may be written with
@@ -31,6 +33,7 @@ const maxResolve = 1 << 10
 type resolveBody struct {
 	CallID string `json:"call_id"`
 	Issued *int64 `json:"issued,omitempty"` // Unix ms
+	Proof  string `json:"proof,omitempty"`  // hexadecimal
 }
 
 // EncodeResolve returns the control message by which req asks about r. req is the
@@ -47,6 +50,9 @@ func EncodeResolve(req *Request, r Resolve) (amqp.Publishing, *warren.Error) {
 	asked := resolveBody{CallID: r.CallID}
 	if !r.Issued.IsZero() {
 		asked.Issued = new(millis(r.Issued))
+	}
+	if r.Proof != (warren.Proof{}) {
+		asked.Proof = r.Proof.String()
 	}
 	body, err := json.Marshal(asked)
 	if err != nil {
@@ -101,6 +107,12 @@ func DecodeResolve(d *amqp.Delivery, method string, limits Limits) (*Request, Re
 			return req, Resolve{}, badRequest(errors.New("warren: the instant of the call that is asked about is out of range"))
 		}
 		r.Issued = time.UnixMilli(*asked.Issued)
+	}
+	if asked.Proof != "" {
+		var err error
+		if r.Proof, err = warren.ParseProof(asked.Proof); err != nil {
+			return req, Resolve{}, badRequest(err)
+		}
 	}
 	return req, r, nil
 }

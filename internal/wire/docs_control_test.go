@@ -23,6 +23,7 @@ func TestResolvesAreReadAndWrittenAsDocumented(t *testing.T) {
 			Nonce      string        `json:"nonce"`
 			CallID     string        `json:"call_id"`
 			CallIssued int64         `json:"call_issued"`
+			Proof      string        `json:"proof"`
 			Code       warren.Code   `json:"code"`
 			Reason     string        `json:"reason"`
 		}
@@ -43,7 +44,7 @@ func TestResolvesAreReadAndWrittenAsDocumented(t *testing.T) {
 			t.Errorf("%s: then what?", vector)
 		case err != nil:
 			t.Errorf("%s: %v", vector, err)
-		case r != wire.Resolve{CallID: v.CallID, Issued: instant(v.CallIssued)} || req.Attempt != v.Attempt ||
+		case r != wire.Resolve{CallID: v.CallID, Issued: instant(v.CallIssued), Proof: proof(t, v.Proof)} || req.Attempt != v.Attempt ||
 			!req.Deadline.Equal(instant(v.Deadline)) || !req.Issued.Equal(instant(v.Issued)) || req.Nonce != nonce(v.Nonce) ||
 			req.CallID != d.CorrelationId || req.Caller != d.AppId || req.Method != "orders.create":
 			t.Errorf("%s: %+v, %+v", vector, req, r)
@@ -54,6 +55,33 @@ func TestResolvesAreReadAndWrittenAsDocumented(t *testing.T) {
 		if msg, e := wire.EncodeResolve(req, r); e != nil || msg.Type != d.Type || string(msg.Body) != string(d.Body) ||
 			msg.CorrelationId != d.CorrelationId || msg.ContentType != d.ContentType || msg.AppId != d.AppId || len(msg.Headers) != 0 {
 			t.Errorf("%s: written as %+v %s, %v", vector, msg, msg.Body, e)
+		}
+	}
+}
+
+func proof(t *testing.T, s string) (p warren.Proof) {
+	if s == "" {
+		return p
+	}
+	p, err := warren.ParseProof(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestProofsAreHashedAsDocumented(t *testing.T) {
+	t.Parallel()
+	for _, vector := range vectors(t, "proofs", 4) {
+		var v struct {
+			ContentType     string `json:"content_type"`
+			ContentEncoding string `json:"content_encoding"`
+			Body            string `json:"body"`
+			Proof           string `json:"proof"`
+		}
+		decodeVector(t, vector, &v)
+		if got := warren.ProofOf(v.ContentType, v.ContentEncoding, []byte(v.Body)); got.String() != v.Proof {
+			t.Errorf("%s: %v", vector, got)
 		}
 	}
 }

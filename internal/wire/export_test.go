@@ -1,4 +1,4 @@
 package wire
 
-// WriteFingerprint is what Fingerprint hashes.
-var WriteFingerprint = fingerprint
+// AppendHeaders appends what Fingerprint hashes of headers.
+var AppendHeaders = appendHeaders

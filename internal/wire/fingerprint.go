@@ -3,7 +3,6 @@ package wire
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -11,32 +10,28 @@ import (
 	"github.com/warren-rpc/warren"
 )
 
-// Fingerprint returns what tells requests apart that bear the same call ID: the
-// SHA-256 of content type, content encoding, headers and body. Of the headers,
-// trace context (traceparent, tracestate and baggage, in upper or lower case) does
-// not count, nor does what volatile has, by its exact name: they may differ between
-// attempts of one call.
-func Fingerprint(req *warren.Request, volatile map[string]bool) [sha256.Size]byte {
-	h := sha256.New()
-	fingerprint(h, req, volatile)
-	return [sha256.Size]byte(h.Sum(nil))
+// Fingerprint returns what tells requests apart that bear the same call ID: the proof
+// of its content, as [warren.ProofOf], and the first half of the SHA-256 of its
+// headers. Of these, trace context (traceparent, tracestate and baggage, in upper or
+// lower case) does not count, nor does what volatile has, by its exact name: they may
+// differ between attempts of one call.
+func Fingerprint(req *warren.Request, volatile map[string]bool) (f [sha256.Size]byte) {
+	proof := warren.ProofOf(req.ContentType, req.ContentEncoding, req.Body)
+	headers := sha256.Sum256(appendHeaders(make([]byte, 0, 256), req.Header, volatile))
+	copy(f[copy(f[:], proof[:]):], headers[:])
+	return f
 }
 
-// fingerprint writes what is hashed: each part after its length, the headers after
-// their number and in the order of their keys. Different requests are different
-// bytes. w does not fail.
-func fingerprint(w io.Writer, req *warren.Request, volatile map[string]bool) {
-	keys := slices.Sorted(maps.Keys(req.Header))
+// appendHeaders appends what is hashed of headers: their number and, in the order of
+// their keys, key and value, each after its length.
+func appendHeaders(b []byte, header warren.Header, volatile map[string]bool) []byte {
+	keys := slices.Sorted(maps.Keys(header))
 	keys = slices.DeleteFunc(keys, func(key string) bool { return volatile[key] || isTraceContext(key) })
-	b := make([]byte, 0, 256)
-	b = appendPart(appendPart(b, req.ContentType), req.ContentEncoding)
 	b = binary.AppendUvarint(b, uint64(len(keys)))
 	for _, key := range keys {
-		b = appendPart(appendPart(b, key), req.Header[key])
+		b = appendPart(appendPart(b, key), header[key])
 	}
-	b = binary.AppendUvarint(b, uint64(len(req.Body)))
-	_, _ = w.Write(b)
-	_, _ = w.Write(req.Body)
+	return b
 }
 
 // isTraceContext tells the headers that W3C's trace context and baggage use.

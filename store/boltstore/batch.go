@@ -176,6 +176,11 @@ func (b *batch) claim(c store.Claim) (store.Record, bool, error) {
 	if e.State != store.Absent && !e.Fingerprint.Matches(c.Fingerprint) {
 		return e.Record, false, store.ErrKeyReused
 	}
+	if e.State == store.Absent {
+		if t, err := b.tombstone(c); err != nil || t.State != store.Absent {
+			return t.Record, false, err
+		}
+	}
 	begins := e.State == store.Absent || e.State == store.Interrupted && !c.Once || e.State == store.Parked && c.Unpark
 	if begins && b.room != nil {
 		if err := b.room(); err != nil {
@@ -258,14 +263,36 @@ func (b *batch) abandon(key store.Key, token uint64, end store.AttemptEnd) error
 	return b.save(&e)
 }
 
+// tombstone returns the one that binds the absent call, if there is one.
+func (b *batch) tombstone(c store.Claim) (e entry, err error) {
+	if b.counts[store.Tombstone] == 0 || !c.Fingerprint.Proven() {
+		return e, nil
+	}
+	return b.load(c.Key.Tombstone(c.Fingerprint))
+}
+
 func (b *batch) bury(c store.Claim) (store.Record, error) {
 	e, err := b.load(c.Key)
 	if err != nil {
 		return store.Record{}, err
 	}
+	c.Fingerprint = store.ByProof(c.Fingerprint.Proof())
+	if e.State != store.Absent && !e.Fingerprint.Matches(c.Fingerprint) {
+		if t, err := b.tombstone(c); err != nil || t.State != store.Absent {
+			return t.Record, err
+		}
+		return store.Record{}, store.ErrKeyReused
+	}
 	before := e.Record
 	switch e.State {
 	case store.Absent:
+		c.Key = c.Key.Tombstone(c.Fingerprint)
+		if e, err = b.load(c.Key); err != nil || e.State != store.Absent {
+			return e.Record, err
+		}
+		if limit := b.opts.Tombstones; b.counts[store.Tombstone] >= uint64(max(limit, 0)) {
+			return before, &store.TombstonesError{Limit: limit, RetryAfter: b.opts.retryAfter()}
+		}
 		if err := b.create(&e, c); err != nil {
 			return before, err
 		}
@@ -274,7 +301,9 @@ func (b *batch) bury(c store.Claim) (store.Record, error) {
 		return before, nil
 	}
 	e.State = store.Tombstone
-	e.Expires = expiry(b.now, c.Retention)
+	if expires := expiry(b.now, c.Retention); expires.After(e.Expires) {
+		e.Expires = expires
+	}
 	return before, b.save(&e)
 }
 

@@ -191,8 +191,10 @@ func (s *Store) apply(tx *bbolt.Tx, ops []*op) (b *batch, culprit int, err error
 // harmless reports whether an operation that failed so has left the batch as it was.
 func harmless(err error) bool {
 	var full *store.FullError
+	var tombstones *store.TombstonesError
 	var noRoom *store.UnavailableError // see Store.room
-	return errors.Is(err, store.ErrStale) || errors.Is(err, store.ErrKeyReused) || errors.As(err, &full) || errors.As(err, &noRoom)
+	return errors.Is(err, store.ErrStale) || errors.Is(err, store.ErrKeyReused) || errors.As(err, &full) ||
+		errors.As(err, &tombstones) || errors.As(err, &noRoom)
 }
 
 // committed makes a batch what readers may see.

@@ -14,12 +14,12 @@ import (
 // openShort opens stores whose journals are settled all the time.
 func openShort(t testing.TB, dir string, now func() time.Time, o storetest.Options) store.Store {
 	t.Helper()
-	return openFor(t, dir, Options{Now: now, MaxPayload: o.MaxPayload, SizeLimit: o.SizeLimit, SweepEvery: -1, journal: 3})
+	return openFor(t, dir, Options{Now: now, MaxPayload: o.MaxPayload, SizeLimit: o.SizeLimit, Tombstones: o.Tombstones, SweepEvery: -1, journal: 3})
 }
 
 func openForSuite(t testing.TB, dir string, now func() time.Time, o storetest.Options) store.Store {
 	t.Helper()
-	return openFor(t, dir, Options{Now: now, MaxPayload: o.MaxPayload, SizeLimit: o.SizeLimit, SweepEvery: -1})
+	return openFor(t, dir, Options{Now: now, MaxPayload: o.MaxPayload, SizeLimit: o.SizeLimit, Tombstones: o.Tombstones, SweepEvery: -1})
 }
 
 func openFor(t testing.TB, dir string, o Options) store.Store {

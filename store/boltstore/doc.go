@@ -71,6 +71,6 @@
 // # Versions of the format
 //
 // The file holds the version of its format. A later one than this package knows is a
-// *store.VersionError. Files of versions before 3 were never released: they are refused,
+// *store.VersionError. Files of versions before 4 were never released: they are refused,
 // and not converted.
 package boltstore

@@ -34,8 +34,9 @@ import (
 // first time, is deleted, or moves to another minute. BenchmarkLayouts compares.
 
 // version is the format of files that this package writes and reads. Files of format
-// 1, which had no journal, and of 2, which had no ID, were never released.
-const version = 3
+// 1, which had no journal, of 2, which had no ID, and of 3, whose fingerprints were one
+// hash, were never released.
+const version = 4
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 

@@ -179,9 +179,11 @@ func (g *groups) operation() *op {
 		default:
 			err = b.complete(key, e.Token, result, retention)
 		}
-		if err == nil {
-			e, err = b.load(key)
-			g.changed[key] = e.Record
+		for _, key := range []store.Key{key, key.Tombstone(claim.Fingerprint)} {
+			if err == nil {
+				e, err = b.load(key)
+				g.changed[key] = e.Record
+			}
 		}
 		if err == nil && kind == 9 {
 			o.verdict, err = errOwn, errSpoiled

@@ -43,7 +43,9 @@ func newPath(t testing.TB) string { return filepath.Join(t.TempDir(), "store.db"
 func numbered(i int) store.Key { return store.Scope{CallID: fmt.Sprint(i)}.Key() }
 
 func claimOf(key store.Key) store.Claim {
-	return store.Claim{Key: key, Method: "orders.get", CallID: "call", Lease: time.Minute, Retention: time.Hour}
+	return store.Claim{
+		Key: key, Method: "orders.get", CallID: "call", Fingerprint: store.Fingerprint{1}, Lease: time.Minute, Retention: time.Hour,
+	}
 }
 
 var done = store.Result{State: store.Completed, Payload: []byte("the reply")}

@@ -14,6 +14,10 @@ type Options struct {
 	// with replies of 100 bytes; at least 1 MiB. It bounds the records, not the
 	// buckets of the application, which count towards it.
 	SizeLimit int64
+	// Tombstones is how many tombstones there may be before no more are written of
+	// calls that never came. Default: as many as have room in a sixteenth of SizeLimit,
+	// at about 512 bytes each; negative: none is written.
+	Tombstones int
 	// MaxPayload is how many bytes of a payload are kept; of a larger one only the
 	// size and the digest are. Default 1 MiB, at most 64 MiB; negative keeps none.
 	MaxPayload int
@@ -53,11 +57,12 @@ type Commit struct {
 }
 
 const (
-	minSizeLimit = 1 << 20
-	maxPayload   = 64 << 20
-	maxOps       = 1024     // operations of one commit
-	maxWeight    = 32 << 20 // bytes of payload of one commit, unless one operation has more
-	maxWidth     = 256      // application functions of one commit
+	minSizeLimit  = 1 << 20
+	tombstoneSize = 512 // with its part of the trees
+	maxPayload    = 64 << 20
+	maxOps        = 1024     // operations of one commit
+	maxWeight     = 32 << 20 // bytes of payload of one commit, unless one operation has more
+	maxWidth      = 256      // application functions of one commit
 
 	// The journal is bounded so that it is read in some milliseconds. Few chunks need
 	// few pages that lead to them.
@@ -70,6 +75,9 @@ const (
 func (o Options) complete() (Options, error) {
 	if o.SizeLimit == 0 {
 		o.SizeLimit = 1 << 30
+	}
+	if o.Tombstones == 0 {
+		o.Tombstones = int(o.SizeLimit / 16 / tombstoneSize)
 	}
 	if o.MaxPayload == 0 {
 		o.MaxPayload = 1 << 20

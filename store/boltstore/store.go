@@ -189,6 +189,9 @@ func (s *Store) Abandon(ctx context.Context, key store.Key, token uint64, end st
 
 // Bury implements store.Store.
 func (s *Store) Bury(ctx context.Context, c store.Claim) (before store.Record, err error) {
+	if !c.Fingerprint.Proven() {
+		return store.Record{}, errors.New("boltstore: a tombstone needs the proof of its call")
+	}
 	if err := retained(c.Retention); err != nil {
 		return store.Record{}, err
 	}

@@ -25,6 +25,8 @@ type Data struct {
 	records map[store.Key]*store.Record // the records are replaced, never changed
 	values  map[string][]byte
 	size    int64
+	// tombstones is how many of the records are.
+	tombstones int
 	// floor is the highest token of all records that were forgotten. A new record's
 	// tokens begin above it, so that who still holds a token of a forgotten one does
 	// not own its successor.
@@ -118,10 +120,10 @@ func (d *Data) make(c store.Claim, now time.Time) store.Record {
 // put makes r the record of its key, and returns it as it is then.
 func (d *Data) put(r store.Record, now time.Time) store.Record {
 	if old := d.records[r.Key]; old != nil {
-		d.size -= size(old)
+		d.weigh(old, -1)
 	}
 	r.Updated = now
-	d.size += size(&r)
+	d.weigh(&r, 1)
 	d.records[r.Key] = &r
 	return r
 }
@@ -132,8 +134,24 @@ func (d *Data) forget(key store.Key) {
 		return
 	}
 	d.floor = max(d.floor, r.Token)
-	d.size -= size(r)
+	d.weigh(r, -1)
 	delete(d.records, key)
+}
+
+// weigh adds or takes off what the record counts.
+func (d *Data) weigh(r *store.Record, sign int) {
+	d.size += int64(sign) * size(r)
+	if r.State == store.Tombstone {
+		d.tombstones += sign
+	}
+}
+
+// tombstone returns the one that binds the absent call, or nil.
+func (d *Data) tombstone(c store.Claim, now time.Time) *store.Record {
+	if d.tombstones == 0 || !c.Fingerprint.Proven() {
+		return nil
+	}
+	return d.find(c.Key.Tombstone(c.Fingerprint), now)
 }
 
 // size is about what the record takes, in bytes.

@@ -28,6 +28,9 @@ type Options struct {
 	// SizeLimit bounds what the records take, in bytes; see [store.FullError]. The
 	// application's values do not count. Default 0: no limit.
 	SizeLimit int64
+	// Tombstones is how many tombstones there may be before no more are written of
+	// calls that never came. Default 100,000; below 0: none is written.
+	Tombstones int
 	// SweepEvery is how often the store sweeps by itself, by the process's clock.
 	// Default 1 min; below 0: never.
 	SweepEvery time.Duration
@@ -40,10 +43,21 @@ func (o Options) complete() Options {
 	if o.MaxPayload == 0 {
 		o.MaxPayload = 1 << 20
 	}
+	if o.Tombstones == 0 {
+		o.Tombstones = 100_000
+	}
 	if o.SweepEvery == 0 {
 		o.SweepEvery = time.Minute
 	}
 	return o
+}
+
+// retryAfter is when a sweep may have made room.
+func (o *Options) retryAfter() time.Duration {
+	if o.SweepEvery < 0 {
+		return time.Minute
+	}
+	return o.SweepEvery
 }
 
 // Store is a [store.Store] in memory, with leases, and a [store.Transactional] of
@@ -117,6 +131,7 @@ func (s *Store) Get(ctx context.Context, key store.Key) (r store.Record, err err
 var (
 	errLease     = errors.New("memstore: the lease must be above 0")
 	errRetention = errors.New("memstore: the retention must be above 0")
+	errProof     = errors.New("memstore: a tombstone needs the proof of its call")
 )
 
 // Claim implements [store.Store].
@@ -135,6 +150,10 @@ func (s *Store) Claim(ctx context.Context, c store.Claim) (r store.Record, won b
 		r = view(old, c.Key, now)
 		switch {
 		case r.State == store.Absent:
+			if t := s.data.tombstone(c, now); t != nil {
+				r = *t
+				return nil
+			}
 			if err := s.room(); err != nil {
 				return err
 			}
@@ -170,11 +189,7 @@ func (s *Store) room() error {
 	if limit <= 0 || size < limit/5*4 {
 		return nil
 	}
-	after := s.options.SweepEvery
-	if after < 0 {
-		after = time.Minute
-	}
-	return &store.FullError{Size: size, Limit: limit, RetryAfter: after}
+	return &store.FullError{Size: size, Limit: limit, RetryAfter: s.options.retryAfter()}
 }
 
 // owned calls f with the record in progress that has the token.
@@ -249,14 +264,34 @@ func (s *Store) Bury(ctx context.Context, b store.Claim) (before store.Record, e
 	if b.Retention <= 0 {
 		return before, errRetention
 	}
+	if !b.Fingerprint.Proven() {
+		return before, errProof
+	}
+	b.Fingerprint = store.ByProof(b.Fingerprint.Proof())
 	err = s.locked(ctx, func(now time.Time) error {
-		before = view(s.data.find(b.Key, now), b.Key, now)
+		found := view(s.data.find(b.Key, now), b.Key, now)
+		if found.State != store.Absent && !found.Fingerprint.Matches(b.Fingerprint) {
+			if t := s.data.tombstone(b, now); t != nil {
+				before = *t
+				return nil
+			}
+			return store.ErrKeyReused
+		}
+		before = found
 		r := before
 		switch before.State {
 		case store.Absent:
+			if t := s.data.tombstone(b, now); t != nil {
+				before = *t
+				return nil
+			}
 			if err := s.room(); err != nil {
 				return err
 			}
+			if limit := s.options.Tombstones; s.data.tombstones >= limit {
+				return &store.TombstonesError{Limit: limit, RetryAfter: s.options.retryAfter()}
+			}
+			b.Key = b.Key.Tombstone(b.Fingerprint)
 			r = s.data.make(b, now)
 			r.Token = 0
 		case store.Interrupted:
@@ -264,7 +299,9 @@ func (s *Store) Bury(ctx context.Context, b store.Claim) (before store.Record, e
 			return nil
 		}
 		r.State = store.Tombstone
-		r.Expires = now.Add(b.Retention)
+		if expires := now.Add(b.Retention); expires.After(r.Expires) {
+			r.Expires = expires
+		}
 		s.data.put(r, now)
 		return nil
 	})

@@ -29,7 +29,7 @@ func opener() storetest.Open {
 		if folders[dir] == nil {
 			folders[dir] = new(memstore.Data)
 		}
-		return memstore.Open(folders[dir], memstore.Options{Now: now, MaxPayload: o.MaxPayload, SizeLimit: o.SizeLimit})
+		return memstore.Open(folders[dir], memstore.Options{Now: now, MaxPayload: o.MaxPayload, SizeLimit: o.SizeLimit, Tombstones: o.Tombstones})
 	}
 }
 

@@ -30,7 +30,7 @@ var claimGroups = []group{
 	{name: "Unpark", run: unpark,
 		sentence: "A claim wins if the record is Parked, if c.Unpark: Attempts is then 1."},
 	{name: "Fingerprints", run: fingerprints,
-		sentence: "A record with another fingerprint is ErrKeyReused, whatever its state. The zero one equals all."},
+		sentence: "A record with another fingerprint is ErrKeyReused, whatever its state. A half that is zero equals all."},
 	{name: "Scopes", run: scopes,
 		sentence: "Two calls are the same one if all of the scope is."},
 }

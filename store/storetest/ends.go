@@ -3,6 +3,7 @@ package storetest
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,10 @@ var endGroups = []group{
 		sentence: "Payload must not be changed until the store has returned; a record's does not change."},
 	{name: "Bury", run: burying,
 		sentence: "Bury writes a tombstone if the record is absent or Interrupted, and returns the record that was there before."},
+	{name: "BuriedCalls", run: buriedCalls,
+		sentence: "A tombstone binds no request with another proof; a record with another proof is ErrKeyReused."},
+	{name: "BuriedKeepsItsTime", run: buriedKeepsItsTime,
+		sentence: "An Interrupted record becomes a tombstone, and is kept at least as long as before."},
 	{name: "BuryRacesClaim", run: buryRacesClaim,
 		sentence: "Bury makes sure that the call never runs from here on."},
 	{name: "InvalidArguments", run: invalidArguments,
@@ -177,8 +182,8 @@ func burying(e *env) {
 	if before, err := e.store.Bury(e.ctx, b); err != nil || before.State != store.Absent {
 		e.Fatalf("Bury of what is absent returned %v, error %v", brief(before), err)
 	}
-	got := e.get(b.Key)
-	if got.State != store.Tombstone || got.Method != b.Method || got.CallID != b.CallID || got.Attempts != 0 || got.Token != 0 ||
+	got := e.get(b.Key.Tombstone(b.Fingerprint))
+	if got.State != store.Tombstone || got.Fingerprint != store.ByProof(b.Fingerprint.Proof()) || got.Method != b.Method || got.CallID != b.CallID || got.Attempts != 0 || got.Token != 0 ||
 		!got.Lease.IsZero() || !near(got.Created, e.clock.Now()) || !near(got.Expires, e.clock.Now().Add(retention)) {
 		e.Errorf("the tombstone of what was absent is %+v", got)
 	}
@@ -188,7 +193,7 @@ func burying(e *env) {
 	e.unchanged(got, "a second Bury")
 	for _, change := range []func(*store.Claim){
 		func(*store.Claim) {}, func(c *store.Claim) { c.Once = true }, func(c *store.Claim) { c.Unpark = true },
-		func(c *store.Claim) { c.Fingerprint = store.Fingerprint{} },
+		func(c *store.Claim) { c.Fingerprint[len(c.Fingerprint)-1]++ }, // with other headers
 	} {
 		c := claimOf(b.Key)
 		change(&c)
@@ -203,6 +208,67 @@ func burying(e *env) {
 	}
 	e.replaced(dead)
 	e.lose(claimOf(dead.Key))
+}
+
+// buriedCalls: a tombstone binds one call, whatever becomes of others with its key.
+func buriedCalls(e *env) {
+	b, c := claimOf(e.key()), claimOf(e.key())
+	c.Key, c.Fingerprint = b.Key, fingerprint("another request")
+	e.bury(b.Key)
+	tomb := e.get(b.Key.Tombstone(b.Fingerprint))
+	reused := func(c store.Claim) {
+		e.Helper()
+		if _, won, err := e.store.Claim(e.ctx, c); !errors.Is(err, store.ErrKeyReused) || won {
+			e.Errorf("a claim with the key of another call: won %v, error %v; want ErrKeyReused", won, err)
+		}
+	}
+	if err := e.store.Abandon(e.ctx, b.Key, e.win(c).Token, store.Undone); err != nil {
+		e.Errorf("Abandon: %v", err)
+	}
+	e.lose(b)
+	r := e.win(c)
+	reused(b)
+	for _, state := range []store.State{store.InProgress, store.Completed} {
+		if state == store.Completed {
+			r = e.end(r, state, []byte("a secret"))
+		}
+		third := b
+		third.Fingerprint = fingerprint("a third request")
+		if got, err := e.store.Bury(e.ctx, third); !errors.Is(err, store.ErrKeyReused) || got.Payload != nil {
+			e.Errorf("Bury with the key of another call, which is %v: %v, error %v", state, brief(got), err)
+		}
+		if got := e.get(third.Key.Tombstone(third.Fingerprint)); got.State != store.Absent {
+			e.Errorf("it has left %v", brief(got))
+		}
+		if d := difference(tomb, e.bury(b.Key)); d != "" {
+			e.Errorf("Bury of what was buried before another call with its key was begun:%s", d)
+		}
+		if before, err := e.store.Bury(e.ctx, c); err != nil || before.State != state {
+			e.Errorf("Bury of the other call found %v, error %v", brief(before), err)
+		}
+	}
+	reused(b)
+	e.unchanged(r, "Bury")
+	e.unchanged(tomb, "a claim of another call")
+	e.reopen()
+	e.unchanged(tomb, "opening again")
+	reused(b)
+	e.clock.move(retention + instant)
+	e.win(b)
+}
+
+// buriedKeepsItsTime: a question about a call that was begun does not shorten the
+// memory of that.
+func buriedKeepsItsTime(e *env) {
+	r := e.abandon(e.win(claimOf(e.key())))
+	b := claimOf(r.Key)
+	b.Retention = time.Second
+	if _, err := e.store.Bury(e.ctx, b); err != nil {
+		e.Fatalf("Bury: %v", err)
+	}
+	if got := e.get(r.Key); got.State != store.Tombstone || !near(got.Expires, r.Expires) {
+		e.Errorf("buried for a second, what was to be kept until %v is %+v", r.Expires, got)
+	}
 }
 
 func buryRacesClaim(e *env) {
@@ -225,8 +291,8 @@ func buryRacesClaim(e *env) {
 			}
 			before.Store(r.State)
 		})
-		got := e.get(key)
-		buried := before.Load() == store.Absent && got.State == store.Tombstone && !won.Load()
+		got, tomb := e.get(key), e.get(key.Tombstone(claimOf(key).Fingerprint))
+		buried := before.Load() == store.Absent && got.State == store.Absent && tomb.State == store.Tombstone && !won.Load()
 		begun := before.Load() == store.InProgress && got.State == store.InProgress && won.Load()
 		if !buried && !begun {
 			e.Errorf("claimed: %v; Bury found %v; the record is %v", won.Load(), before.Load(), brief(got))
@@ -252,8 +318,14 @@ func invalidArguments(e *env) {
 		_, _, err = e.store.Claim(e.ctx, store.Claim{Key: absent, Retention: retention, Lease: -1})
 		refused(err, "a claim with a lease below 0")
 	}
-	_, err = e.store.Bury(e.ctx, store.Claim{Key: absent})
+	b := claimOf(absent)
+	b.Retention = 0
+	_, err = e.store.Bury(e.ctx, b)
 	refused(err, "a tombstone without retention")
+	b = claimOf(absent)
+	b.Fingerprint = store.Fingerprint{len(b.Fingerprint) - 1: 1}
+	_, err = e.store.Bury(e.ctx, b)
+	refused(err, "a tombstone without a proof")
 	if r := e.get(absent); r.State != store.Absent {
 		e.Errorf("what was refused has left %v", brief(r))
 	}

@@ -190,7 +190,7 @@ func (e *env) everyState() map[store.State]store.Record {
 	for _, state := range []store.State{store.Completed, store.Failed, store.Parked} {
 		records[state] = e.end(e.win(claimOf(e.key())), state, []byte("the end: "+state.String()))
 	}
-	buried := e.key()
+	buried := e.abandon(e.win(claimOf(e.key()))).Key
 	e.bury(buried)
 	records[store.Tombstone] = e.get(buried)
 	records[store.InProgress] = e.win(claimOf(e.key()))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -65,6 +66,7 @@ type history struct {
 	*env
 	pick    func(n int) int
 	known   []store.Key
+	buried  []store.Key // of tombstones of calls that never came
 	records map[store.Key]*modelRecord
 	opened  int // how often the store has been opened
 }
@@ -153,9 +155,12 @@ func (h *history) step() string {
 	return what
 }
 
+// all returns the keys of all that may have records.
+func (h *history) all() []store.Key { return slices.Concat(h.known, h.buried) }
+
 func (h *history) compare(after string) {
 	h.Helper()
-	for _, key := range h.known {
+	for _, key := range h.all() {
 		want, got := h.view(key), h.get(key)
 		if want.State == store.Absent && got.State == store.Absent {
 			continue
@@ -189,6 +194,12 @@ func (h *history) claim(key store.Key) string {
 	}
 	if err != nil {
 		h.Fatalf("%s: %v", what, err)
+	}
+	if t := h.view(key.Tombstone(c.Fingerprint)); before.State == store.Absent && c.Fingerprint.Proven() && t.State != store.Absent {
+		if d := difference(t, got); d != "" || won {
+			h.Fatalf("%s: won %v, of a call that was buried:%s", what, won, d)
+		}
+		return what
 	}
 	if before.State == store.Parked && c.Unpark && c.Once && !won {
 		return what // Once or Unpark: the contract does not say which is stronger
@@ -327,11 +338,23 @@ func (h *history) renew(key store.Key) string {
 
 func (h *history) entomb(key store.Key) string {
 	h.Helper()
-	what := fmt.Sprintf("bury %x", key[:2])
-	want := h.view(key)
 	b := claimOf(key)
-	b.Fingerprint = store.Fingerprint{} // as of a caller who does not have the request
+	b.Fingerprint = fingerprint([]string{"a", "b"}[h.pick(2)])
+	b.Retention = h.duration(time.Minute, retention)
+	what := fmt.Sprintf("bury %x print %.2x", key[:2], b.Fingerprint)
+	proven := store.ByProof(b.Fingerprint.Proof())
+	want, tomb := h.view(key), h.view(key.Tombstone(proven))
 	before, err := h.store.Bury(h.ctx, b)
+	reused := want.State != store.Absent && !want.Fingerprint.Matches(proven)
+	if reused && tomb.State == store.Absent {
+		if !errors.Is(err, store.ErrKeyReused) {
+			h.Fatalf("%s: %v; want ErrKeyReused", what, err)
+		}
+		return what
+	}
+	if reused || want.State == store.Absent {
+		want = tomb
+	}
 	if err != nil {
 		h.Fatalf("%s: %v", what, err)
 	}
@@ -343,12 +366,19 @@ func (h *history) entomb(key store.Key) string {
 	}
 	switch want.State {
 	case store.Absent:
-		want = store.Record{Key: key, Method: b.Method, CallID: b.CallID, Created: h.clock.Now()}
+		key = tomb.Key
+		want = store.Record{Key: key, Method: b.Method, CallID: b.CallID, Created: h.clock.Now(), Fingerprint: proven}
+		if !slices.Contains(h.buried, key) {
+			h.buried = append(h.buried, key)
+		}
 	case store.Interrupted:
 	default:
 		return what
 	}
-	want.State, want.Updated, want.Expires = store.Tombstone, h.clock.Now(), h.clock.Now().Add(b.Retention)
+	want.State, want.Updated = store.Tombstone, h.clock.Now()
+	if expires := h.clock.Now().Add(b.Retention); expires.After(want.Expires) {
+		want.Expires = expires
+	}
 	h.records[key] = &modelRecord{Record: want}
 	return what
 }
@@ -357,7 +387,7 @@ func (h *history) sweepAll() {
 	h.Helper()
 	most := 0
 	left := make(map[store.State]int)
-	for _, key := range h.known {
+	for _, key := range h.all() {
 		if state := h.view(key).State; state != store.Absent {
 			left[state]++
 		} else if h.records[key] != nil {

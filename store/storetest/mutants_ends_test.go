@@ -63,6 +63,62 @@ var endMutants = map[string]breakage{
 			return m.Store.Bury(ctx, b)
 		}
 	}},
+	"tells of calls that were not proven": {"BuriedCalls Histories", func(m *mutant) {
+		m.bury = func(ctx context.Context, b store.Claim) (store.Record, error) {
+			if before := m.current(ctx, b.Key); before.State != store.Absent && b.Fingerprint.Proven() {
+				b.Fingerprint = before.Fingerprint
+			}
+			return m.Store.Bury(ctx, b)
+		}
+	}},
+	"buries whatever has the key": {"BuriedCalls Histories", func(m *mutant) {
+		m.claim = func(ctx context.Context, c store.Claim) (store.Record, bool, error) {
+			m.mu.Lock()
+			_, buried := m.records[c.Key]
+			m.mu.Unlock()
+			if r := m.current(ctx, c.Key); buried && r.State == store.Absent {
+				r.State = store.Tombstone
+				return r, false, nil
+			}
+			return m.Store.Claim(ctx, c)
+		}
+		m.bury = func(ctx context.Context, b store.Claim) (store.Record, error) {
+			before, err := m.Store.Bury(ctx, b)
+			m.mu.Lock()
+			m.records[b.Key] = before
+			m.mu.Unlock()
+			return before, err
+		}
+	}},
+	"forgets early what was buried": {"BuriedKeepsItsTime", func(m *mutant) {
+		m.bury = func(ctx context.Context, b store.Claim) (store.Record, error) {
+			before, err := m.Store.Bury(ctx, b)
+			if before.State == store.Interrupted {
+				m.mu.Lock()
+				m.records[b.Key] = store.Record{Expires: m.now().Add(b.Retention)}
+				m.mu.Unlock()
+			}
+			return before, err
+		}
+		m.get = func(ctx context.Context, key store.Key) (store.Record, error) {
+			r, err := m.Store.Get(ctx, key)
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			if buried, ok := m.records[key]; ok {
+				r.Expires = buried.Expires
+			}
+			return r, err
+		}
+	}},
+	"notes any number of calls that never came": {"Tombstones", func(m *mutant) {
+		m.bury = func(ctx context.Context, b store.Claim) (store.Record, error) {
+			before, err := m.Store.Bury(ctx, b)
+			if errors.As(err, new(*store.TombstonesError)) {
+				err = nil
+			}
+			return before, err
+		}
+	}},
 	"lets tombstones be claimed": {"Bury LosingClaims ClockJumps", func(m *mutant) {
 		m.claim = func(ctx context.Context, c store.Claim) (store.Record, bool, error) {
 			r, won, err := m.Store.Claim(ctx, c)

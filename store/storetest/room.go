@@ -14,6 +14,8 @@ var roomGroups = []group{
 		sentence: "A record in progress whose owner is alive stays."},
 	{name: "Full", run: full, need: func(f Features, _ store.Traits) bool { return f.SizeLimit > 0 },
 		sentence: "FullError says that a store takes no new records: it keeps what room is left for completing those that it has."},
+	{name: "Tombstones", run: tombstonesEnd, options: Options{Tombstones: fewTombstones},
+		sentence: "A *TombstonesError says that there are too many; nothing is changed then, and calls are begun as ever."},
 	{name: "ManyKeys", run: manyKeys, need: func(f Features, _ store.Traits) bool { return f.Keys > 0 },
 		sentence: "Get returns the record; Records is how many there are; Sweep forgets records whose retention is over."},
 }
@@ -160,6 +162,48 @@ func full(e *env) {
 	for range 10 {
 		e.end(e.win(claimOf(e.key())), store.Completed, body)
 	}
+}
+
+const fewTombstones = 5
+
+// tombstonesEnd asks about more calls that never came than the store notes.
+func tombstonesEnd(e *env) {
+	begun := e.abandon(e.win(claimOf(e.key())))
+	c := claimOf(e.key())
+	for range fewTombstones {
+		c.Key = e.key()
+		e.bury(c.Key)
+	}
+	refused := func() {
+		e.Helper()
+		var full *store.TombstonesError
+		b := claimOf(e.key())
+		_, err := e.store.Bury(e.ctx, b)
+		if !errors.As(err, &full) || full.Limit != fewTombstones || full.RetryAfter <= 0 {
+			e.Errorf("with %d tombstones, Bury of what is absent: %+v, error %v", fewTombstones, full, err)
+		}
+		e.win(b)
+	}
+	refused()
+	// What is known is told, and what was begun is forbidden.
+	if before := e.bury(c.Key); before.State != store.Tombstone {
+		e.Errorf("a second Bury found %v", brief(before))
+	}
+	e.lose(c)
+	if before := e.bury(begun.Key); before.State != store.Interrupted || e.get(begun.Key).State != store.Tombstone {
+		e.Errorf("Bury of what was begun found %v", brief(before))
+	}
+	refused()
+	e.reopen()
+	refused()
+	e.clock.move(retention + instant)
+	e.sweep()
+	for range fewTombstones {
+		if before := e.bury(e.key()); before.State != store.Absent {
+			e.Errorf("once all was forgotten, Bury found %v", brief(before))
+		}
+	}
+	refused()
 }
 
 // manyKeys claims, ends every tenth, and asks for some of each.

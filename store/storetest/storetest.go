@@ -51,6 +51,9 @@ type Options struct {
 	// SizeLimit is how much storage the store may use, in bytes. A store that knows
 	// no limit ignores it, and says so in [Features].
 	SizeLimit int64
+	// Tombstones is how many tombstones there may be before no more are written of
+	// calls that never came.
+	Tombstones int
 }
 
 // Features are what a store says of itself. The zero value is a store without leases

@@ -32,7 +32,7 @@ func (f *folders) openMemory(dir string, now func() time.Time, o storetest.Optio
 	if f.data[dir] == nil {
 		f.data[dir] = new(memstore.Data)
 	}
-	return memstore.Open(f.data[dir], memstore.Options{Now: now, MaxPayload: o.MaxPayload, SizeLimit: o.SizeLimit})
+	return memstore.Open(f.data[dir], memstore.Options{Now: now, MaxPayload: o.MaxPayload, SizeLimit: o.SizeLimit, Tombstones: o.Tombstones})
 }
 
 func (f *folders) open(_ testing.TB, dir string, now func() time.Time, o storetest.Options) store.Store {

@@ -85,7 +85,7 @@ func TestPermissionsOfOperationsSuffice(t *testing.T) {
 			t.Errorf("notify %s: %v", method, err)
 		}
 	}
-	if told, err := c.Resolve(ctx, "orders.kept", "1"); err != nil || told.State != client.Completed {
+	if told, err := c.Resolve(ctx, "orders.kept", "1", client.Proven(warren.ProofOf("", "", []byte("x")))); err != nil || told.State != client.Completed {
 		t.Errorf("resolve: %v, %v", told, err)
 	}
 
@@ -120,7 +120,7 @@ func TestPermissionsOfOperationsSuffice(t *testing.T) {
 	}
 	exe := tool(t)
 	for _, args := range [][]string{
-		{"call", "orders.echo", "x"}, {"ping", "orders.kept"}, {"queues", "orders.kept"}, {"resolve", "orders.kept", "1"},
+		{"call", "orders.echo", "x"}, {"ping", "orders.kept"}, {"queues", "orders.kept"}, {"resolve", "orders.kept", "1", "--body", "x"},
 	} {
 		if out, complaint, code := run(t, urls["client"], exe, args...); code != 0 {
 			t.Errorf("the client's %q ended with %d: %s%s", args, code, out, complaint)

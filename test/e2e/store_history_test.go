@@ -82,7 +82,7 @@ func (call *tried) unknown() bool { return call.err != nil && call.err.Outcome =
 
 // resolve asks what became of the call. It is settled if that is nil.
 func (h *history) resolve(call *tried) error {
-	r, err := h.c.Resolve(context.Background(), "transfer", call.id, client.IssuedAt(call.err.Issued))
+	r, err := h.c.Resolve(context.Background(), "transfer", call.id, client.About(call.err))
 	if err != nil {
 		return err
 	}

@@ -124,7 +124,8 @@ func TestCallersDoNotSeeEachOthersReplies(t *testing.T) {
 	wantReply(t, newClient(t, aliceURL, as(alice)), "k", "same", "1 "+alice+" same", true)
 	wantReply(t, newClient(t, bobURL, as(bob)), "k", "same", "2 "+bob+" same", true)
 
-	told, err := newClient(t, bobURL, as(bob)).Resolve(testContext(t), "m", "k")
+	told, err := newClient(t, bobURL, as(bob)).Resolve(testContext(t), "m", "k",
+		client.Proven(warren.ProofOf("", "", []byte("same"))))
 	if err != nil || told.State != client.Completed || string(told.Reply.Body) != "2 "+bob+" same" {
 		t.Errorf("bob is told %+v, %v", told, err)
 	}

@@ -114,7 +114,7 @@ func (c *Clients) Remember(ctx context.Context, through *client.Client, callID s
 	call := c.aside("rememberer", op, timeout)
 	call.Method, call.CallID = Memory, callID
 	_, err := c.record.Do(ctx, call, func(ctx context.Context, callID string) (*warren.Reply, error) {
-		return through.Call(ctx, Memory, []byte(MemoryBody), client.WithCallID(callID), client.WithContentType("application/json"),
+		return through.Call(ctx, Memory, []byte(MemoryBody), client.WithCallID(callID), client.WithContentType(contentType),
 			client.Idempotent(), client.WaitForServer())
 	})
 	return err
@@ -127,6 +127,7 @@ const MemoryBody = `{"name":"append"}`
 // now.
 func (c *Clients) Recall(ctx context.Context, through *client.Client, callID string, issued time.Time) {
 	_, _ = c.record.Resolve(ctx, Memory, callID, func(ctx context.Context) (*client.Resolution, error) {
-		return through.Resolve(ctx, Memory, callID, client.IssuedAt(issued), client.ResolveTimeout(c.cfg.Timeout))
+		return through.Resolve(ctx, Memory, callID, client.IssuedAt(issued),
+			client.Proven(warren.ProofOf(contentType, "", []byte(MemoryBody))), client.ResolveTimeout(c.cfg.Timeout))
 	})
 }

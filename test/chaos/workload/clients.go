@@ -37,6 +37,7 @@ type Clients struct {
 type doubt struct {
 	callID string
 	issued time.Time
+	proof  warren.Proof
 }
 
 // ClientsConfig says who calls.
@@ -158,6 +159,8 @@ func (c *Clients) call(
 	})
 }
 
+const contentType = "application/json"
+
 // send is the call itself.
 func (c *Clients) send(
 	ctx context.Context, through *client.Client, callID string, body any, options ...client.CallOption,
@@ -166,7 +169,7 @@ func (c *Clients) send(
 	if err != nil {
 		return nil, err
 	}
-	options = append(options, client.WithCallID(callID), client.WithContentType("application/json"),
+	options = append(options, client.WithCallID(callID), client.WithContentType(contentType),
 		client.Idempotent(), client.WaitForServer())
 	return through.Call(ctx, c.cfg.Method, text, options...)
 }
@@ -183,7 +186,7 @@ func (c *Clients) make(
 	c.Failed.Add(1)
 	if e, ok := warren.AsError(err); ok && e.Outcome == warren.Unknown {
 		c.mu.Lock()
-		c.unknown = append(c.unknown, doubt{e.CallID, e.Issued})
+		c.unknown = append(c.unknown, doubt{e.CallID, e.Issued, e.Proof})
 		c.mu.Unlock()
 	}
 	return nil, err
@@ -213,7 +216,7 @@ func (c *Clients) resolve(ctx context.Context, through *client.Client, d *doubt)
 		return
 	}
 	r, err := c.record.Resolve(ctx, c.cfg.Method, d.callID, func(ctx context.Context) (*client.Resolution, error) {
-		return through.Resolve(ctx, c.cfg.Method, d.callID, client.IssuedAt(d.issued), client.ResolveTimeout(c.cfg.Timeout))
+		return through.Resolve(ctx, c.cfg.Method, d.callID, client.IssuedAt(d.issued), client.Proven(d.proof), client.ResolveTimeout(c.cfg.Timeout))
 	})
 	if err != nil || r.State == client.InProgress {
 		c.mu.Lock()
@@ -288,16 +291,21 @@ func (c *Clients) operation(rng *rand.Rand, seen map[string]string) history.Op {
 }
 
 // Adopt has those calls of processes that have died, which have no end, asked
-// about by ResolveAll.
+// about by ResolveAll. A request that the user draws is not in the history, and cannot
+// be proven.
 func (c *Clients) Adopt(events history.Events) error {
 	open := map[string]doubt{}
 	for e, err := range events {
 		switch {
 		case err != nil:
 			return err
-		case !history.IsProcess(e.Process, Caller):
+		case !history.IsProcess(e.Process, Caller) || !c.own():
 		case e.Kind == history.KindCall:
-			open[e.CallID] = doubt{e.CallID, e.Wall}
+			body, err := json.Marshal(e.Op)
+			if err != nil {
+				return err
+			}
+			open[e.CallID] = doubt{e.CallID, e.Wall, warren.ProofOf(contentType, "", body)}
 		case e.Kind == history.KindEnd:
 			delete(open, e.CallID)
 		}
