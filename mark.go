@@ -47,25 +47,27 @@ func NothingDone(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &nothingDone{err}
+	return &nothingDoneError{err}
 }
 
-type nothingDone struct{ err error }
+type nothingDoneError struct{ err error }
 
-func (n *nothingDone) Error() string { return n.err.Error() }
-func (n *nothingDone) Unwrap() error { return n.err }
+func (n *nothingDoneError) Error() string { return n.err.Error() }
+func (n *nothingDoneError) Unwrap() error { return n.err }
 
 // DidNothing reports whether a handler that returns err vouches that it has done
 // nothing; see [NothingDone].
 func DidNothing(err error) bool {
-	var mark *nothingDone
+	var mark *nothingDoneError
 	own, ok := AsError(err)
 	vouched := errors.As(err, &mark) || ok && own.Method == "" && own.Outcome == NotExecuted
 	return vouched && !callsMadeIn(err, func(e *Error) bool { return e.Outcome != NotExecuted })
 }
 
 // callsMadeIn reports whether the tree of err holds the error of a call for which f
-// holds.
+// holds. It looks at each error by itself, and at what that wraps after that.
+//
+//nolint:errorlint // see above
 func callsMadeIn(err error, f func(*Error) bool) bool {
 	if e, ok := err.(*Error); ok && e != nil && e.Method != "" && f(e) {
 		return true
@@ -96,18 +98,18 @@ func PassOn(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &passedOn{err}
+	return &passedOnError{err}
 }
 
-type passedOn struct{ err error }
+type passedOnError struct{ err error }
 
-func (p *passedOn) Error() string { return p.err.Error() }
-func (p *passedOn) Unwrap() error { return p.err }
+func (p *passedOnError) Error() string { return p.err.Error() }
+func (p *passedOnError) Unwrap() error { return p.err }
 
 // PassedOn returns what is told of the error in err's chain that was marked by
 // [PassOn], and whether there is one. Its Outcome is not set.
 func PassedOn(err error) (*Error, bool) {
-	var p *passedOn
+	var p *passedOnError
 	if !errors.As(err, &p) {
 		return nil, false
 	}

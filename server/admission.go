@@ -116,7 +116,7 @@ func (a *answer) admit() bool {
 	ticket, refusal := m.kill.Allow(now)
 	if refusal != nil {
 		// It was fetched in the moment in which the switch tripped.
-		a.leave(putBack)
+		_ = a.leave(putBack)
 		a.finish()
 		return false
 	}

@@ -95,7 +95,7 @@ func (at *attempt) panicked(ctx context.Context) {
 	told := at.a.panicError(ctx)
 	_, err := at.record(ctx, store.Failed, wire.EncodeStored(nil, told), nil, told)
 	if errors.Is(err, errAgain) {
-		at.a.leave(putBack)
+		_ = at.a.leave(putBack)
 	}
 }
 
