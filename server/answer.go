@@ -120,12 +120,12 @@ func (a *answer) send(msg wire.Message) {
 }
 
 // direct reports whether the caller uses the broker's direct reply-to.
-func (a *answer) direct() bool { return strings.HasPrefix(a.d.ReplyTo, wire.DirectReplyTo) }
+func (a *answer) direct() bool { return isDirect(a.d.ReplyTo) }
 
 func (a *answer) put() {
 	publisher := a.s.publisher
 	if a.direct() {
-		publisher = a.s.directPublisher()
+		publisher = a.s.direct.publisher(a.d.ReplyTo)
 	}
 	if err := publisher.Publish(a.publish); err != nil {
 		a.giveBack()
@@ -140,12 +140,18 @@ func (a *answer) Writing(time.Time, *wire.Message) bool { return true }
 func (a *answer) Settled(result broker.Result, reason error) {
 	switch result {
 	case broker.Acked:
+		if a.direct() {
+			a.s.direct.taken(a.d.ReplyTo)
+		}
 		crashpoint.Reached(crashpoint.ReplyConfirmed, a.req.Method, a.req.CallID)
 		a.acknowledge()
 	case broker.Returned:
 		a.s.counters.unrouted.Add(1)
 		a.acknowledge()
 	case broker.Nacked, broker.Lost:
+		if a.direct() {
+			a.s.direct.lost(a.d.ReplyTo)
+		}
 		a.again(reason)
 	case broker.Refused:
 		a.refused(reason)
@@ -194,7 +200,7 @@ func (a *answer) refused(reason error) {
 	switch {
 	case !ok || r.Kind == broker.NotPermitted:
 		a.again(reason)
-	case a.told:
+	case a.told || r.Kind == broker.EndsConnection:
 		a.giveUp(reason)
 	default:
 		a.told = true
@@ -218,15 +224,9 @@ func (a *answer) giveUp(reason error) {
 	a.acknowledge()
 }
 
-const (
-	// replyPatience is for how long a reply that the broker does not take is
-	// published again.
-	replyPatience = 30 * time.Second
-	// directTries is how often a direct reply is published: that address ends
-	// with the caller's channel, and a broker that does not know it may end the
-	// connection.
-	directTries = 3
-)
+// replyPatience is for how long a reply that the broker does not take is published
+// again.
+const replyPatience = 30 * time.Second
 
 // hopeless reports whether the reply is not worth another publish. A request
 // whose reply cannot be delivered (its caller's queue is full and rejects more,
@@ -234,7 +234,7 @@ const (
 // ever, and some of them the whole method.
 func (a *answer) hopeless(now time.Time) bool {
 	late := !a.req.Deadline.IsZero() && now.After(a.req.Deadline)
-	return late || now.Sub(a.failed) > replyPatience || a.direct() && a.tries >= directTries
+	return late || now.Sub(a.failed) > replyPatience
 }
 
 // leaving is how a request is left to another delivery of it.

@@ -177,6 +177,9 @@ func (s *Server) badReplyTo(replyTo string) string {
 	if len(replyTo) > 255 {
 		return "the reply address is too long"
 	}
+	if isDirect(replyTo) && !wire.IsDirectReplyTo(replyTo) {
+		return "the reply address is no direct reply-to address"
+	}
 	return ""
 }
 

@@ -63,7 +63,7 @@ func TestPlainCallersAreServed(t *testing.T) {
 	})
 }
 
-func TestDirectRepliesReachTheirCallersOverAConnectionOfTheirOwn(t *testing.T) {
+func TestDirectRepliesReachTheirCallersOverConnectionsOfTheirOwn(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
 		s := r.Serve(rig.Named("echo"), rig.Echo)
 		p := r.Peer()
@@ -78,7 +78,7 @@ func TestDirectRepliesReachTheirCallersOverAConnectionOfTheirOwn(t *testing.T) {
 		}
 		synctest.Wait()
 		st := s.Stats()
-		if n := len(r.Broker.Connections()); n != connections+1 || st.Unrouted != 0 || st.RepliesRetried != 0 || st.Reconnects != 0 {
+		if n := len(r.Broker.Connections()); n != connections+2 || st.Unrouted != 0 || st.RepliesRetried != 0 || st.Reconnects != 0 {
 			r.T.Errorf("%d connections; %+v", n, st)
 		}
 		if q := r.Queue("echo"); q.Unacked != 0 {

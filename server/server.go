@@ -25,13 +25,7 @@ type Server struct {
 	publisher  *broker.Publisher
 	counters   counters
 
-	// Replies to direct reply-to addresses have a connection of their own, made
-	// when the first is sent: RabbitMQ ends the connection that publishes to one
-	// which it cannot read, or whose node is down, and callers write there what
-	// they like.
-	directLink *broker.Link
-	direct     *broker.Publisher
-	directOnce sync.Once
+	direct *direct
 
 	mu      sync.Mutex
 	state   state
@@ -74,9 +68,8 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, methods: map[string]*method{}, stopped: make(chan struct{})}
 	s.handlers, s.cancel = context.WithCancelCause(context.Background())
 	replies := broker.PublisherConfig{Logger: cfg.Logger, HoldWhenBlocked: true, Written: writtenHook()}
-	s.publisher, s.direct = broker.NewPublisher(replies), broker.NewPublisher(replies)
+	s.publisher, s.direct = broker.NewPublisher(replies), newDirect(s.handlers, &cfg, replies)
 	s.publishing = broker.NewLink(cfg.Broker, "warren server, publishes", cfg.Logger, s.publisher)
-	s.directLink = broker.NewLink(cfg.Broker, "warren server, publishes direct replies", cfg.Logger, s.direct)
 	s.consuming = broker.NewLink(cfg.Broker, "warren server, consumes", cfg.Logger)
 	return s, nil
 }
@@ -253,9 +246,9 @@ func (s *Server) Stop(ctx context.Context) error {
 	defer cancel()
 	// Consumers first: what they gave back must not be answered any more.
 	linkErr := s.consuming.Stop(last)
-	linkErr = errors.Join(linkErr, s.publishing.Stop(last), s.directLink.Stop(last))
+	linkErr = errors.Join(linkErr, s.publishing.Stop(last), s.direct.stop(last))
 	s.publisher.Close()
-	s.direct.Close()
+	s.direct.close()
 	return errors.Join(err, linkErr)
 }
 
@@ -264,12 +257,6 @@ func (s *Server) isStopping() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state == stopping
-}
-
-// directPublisher publishes direct replies.
-func (s *Server) directPublisher() *broker.Publisher {
-	s.directOnce.Do(func() { _ = s.directLink.Start(s.handlers) }) // fails if the server is stopped: so does publishing then
-	return s.direct
 }
 
 const (

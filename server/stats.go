@@ -49,6 +49,6 @@ func (s *Server) Stats() Stats {
 		Attached: s.counters.attached.Load(), Conflicts: s.counters.conflicts.Load(),
 		Interrupted: s.counters.interrupted.Load(), StoreErrors: s.counters.storeErrors.Load(),
 		Parked: s.counters.parked.Load(), Resolved: s.counters.resolved.Load(),
-		Reconnects: max(s.publishing.Sessions()-1, 0) + max(s.consuming.Sessions()-1, 0) + max(s.directLink.Sessions()-1, 0),
+		Reconnects: max(s.publishing.Sessions()-1, 0) + max(s.consuming.Sessions()-1, 0) + s.direct.reconnects(),
 	}
 }

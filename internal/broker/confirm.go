@@ -20,6 +20,7 @@ type publishChannel struct {
 	s       *Session
 	ch      *amqp.Channel
 	bounds  *bounds
+	single  bool                // no publish goes out beside another
 	blocked func() bool         // by the broker, which then confirms nothing
 	unseen  func([]*Publishing) // takes back what the broker never looked at
 	returns chan amqp.Return
@@ -45,7 +46,7 @@ func (p *Publisher) openChannel(s *Session, bounds *bounds) (*publishChannel, er
 		return nil, err
 	}
 	c := &publishChannel{
-		s: s, ch: ch, bounds: bounds, blocked: p.isBlocked, unseen: p.putBack,
+		s: s, ch: ch, bounds: bounds, single: p.single, blocked: p.isBlocked, unseen: p.putBack,
 		returns:  ch.NotifyReturn(make(chan amqp.Return, window)),
 		closes:   ch.NotifyClose(make(chan *amqp.Error, 1)),
 		finished: make(chan struct{}),
@@ -62,12 +63,20 @@ func (p *Publisher) openChannel(s *Session, bounds *bounds) (*publishChannel, er
 
 func (c *publishChannel) spoil() { c.spoilOnce.Do(func() { close(c.spoiled) }) }
 
+// window is how many publishes may be unconfirmed.
+func (c *publishChannel) window() int {
+	if c.single {
+		return 1
+	}
+	return window
+}
+
 // room tells how many more messages may be written now.
 func (c *publishChannel) room() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	room := window - len(c.inFlight)
-	c.full = room == 0
+	room := c.window() - len(c.inFlight)
+	c.full = room <= 0
 	return room
 }
 
@@ -260,7 +269,7 @@ func (c *publishChannel) settleConfirmed(overtaken bool) {
 	} else if c.inFlight = c.inFlight[len(ready):]; len(c.inFlight) == 0 {
 		c.inFlight = nil
 	}
-	room := c.full && len(c.inFlight) < window
+	room := c.full && len(c.inFlight) < c.window()
 	c.mu.Unlock()
 	if room {
 		notify(c.progress)
@@ -358,8 +367,11 @@ func (c *publishChannel) settleLost(items []*Publishing) {
 	closed := c.closedBy()
 	if closed != nil {
 		reason = closed
-		first = c.bounds.learn(closed, items)
+		first = c.bounds.learn(closed, items, c.single)
 		c.found = first < len(items)
+		if c.found && closed.Code == amqp.InternalError {
+			c.s.explained.Store(true)
+		}
 	}
 	for _, item := range items[:first] {
 		item.settle(Lost, reason)

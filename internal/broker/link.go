@@ -142,8 +142,9 @@ func (l *Link) run(ctx context.Context) {
 			l.serve(ctx, s)
 			// Without a connection nobody blocks; what this one has still to say is too late.
 			l.setBlocked(number+1, false, "")
-			// A broker that accepts and closes at once must not be hammered.
-			if time.Since(began) > reconnectMost {
+			// A broker that accepts and closes at once must not be hammered, unless it
+			// is known why it does.
+			if time.Since(began) > reconnectMost || s.explained.Load() {
 				wait.Reset()
 			}
 		} else if ctx.Err() == nil {

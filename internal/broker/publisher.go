@@ -105,6 +105,7 @@ var (
 type Publisher struct {
 	logger          *slog.Logger
 	holdWhenBlocked bool
+	single          bool
 	written         func(*Publishing)
 	log             throttle // of Serve alone
 
@@ -132,6 +133,9 @@ type PublisherConfig struct {
 	// Paced has what waited for a connection go out at the pace of a
 	// reliability.Pacer.
 	Paced bool
+	// Single has one message under way at a time. If the broker ends the connection
+	// over one, that one ends as Refused, and the link connects again at once.
+	Single bool
 	// Written, if set, is called after the bytes of a message went to the
 	// socket. It may block: it is for tests that stop the world there.
 	Written func(*Publishing)
@@ -140,7 +144,7 @@ type PublisherConfig struct {
 // NewPublisher returns a publisher to be put on a link.
 func NewPublisher(cfg PublisherConfig) *Publisher {
 	p := &Publisher{
-		logger: cfg.Logger, holdWhenBlocked: cfg.HoldWhenBlocked, held: cfg.Held, written: cfg.Written,
+		logger: cfg.Logger, holdWhenBlocked: cfg.HoldWhenBlocked, single: cfg.Single, held: cfg.Held, written: cfg.Written,
 		wake: make(chan struct{}, 1), up: newSignal(),
 	}
 	if cfg.Paced {

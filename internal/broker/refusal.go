@@ -20,6 +20,9 @@ const (
 	BodyTooLarge
 	// HeadersTooLarge: the properties do not fit into one frame.
 	HeadersTooLarge
+	// EndsConnection: the broker has ended the connection over it, where nothing else
+	// was under way. Only a publisher with PublisherConfig.Single finds that out.
+	EndsConnection
 )
 
 // RefusalError is why the broker does not take a message. Its text has the broker's
@@ -83,7 +86,8 @@ var (
 // learn looks in what the broker has closed a channel with for the message that it
 // did not take. That is the first of the open ones that fits, since the broker reads
 // them in their order; learn returns its place, or len(open) if that cannot be told.
-func (b *bounds) learn(e *amqp.Error, open []*Publishing) int {
+// single says that nothing else was under way on the connection.
+func (b *bounds) learn(e *amqp.Error, open []*Publishing, single bool) int {
 	l := lessons{}
 	if known := b.lessons.Load(); known != nil {
 		l = *known
@@ -102,7 +106,7 @@ func (b *bounds) learn(e *amqp.Error, open []*Publishing) int {
 			return len(open)
 		}
 		b.lessons.Store(&l)
-	} else if e.Code != amqp.AccessRefused || len(open) != 1 {
+	} else if e.Code != amqp.AccessRefused && (e.Code != amqp.InternalError || !single) || len(open) != 1 {
 		return len(open) // all of them lack the permission, and which was the first is not told
 	}
 	for i, item := range open {
@@ -116,7 +120,10 @@ func (b *bounds) learn(e *amqp.Error, open []*Publishing) int {
 // refused returns the refusal of a message that the broker has closed a channel for.
 func refused(e *amqp.Error) *RefusalError {
 	r := &RefusalError{Kind: NotPermitted, text: "warren: " + e.Reason, err: e}
-	if strings.Contains(e.Reason, "message size") {
+	switch {
+	case e.Code == amqp.InternalError:
+		r.Kind = EndsConnection
+	case strings.Contains(e.Reason, "message size"):
 		r.Kind = BodyTooLarge
 	}
 	return r

@@ -31,6 +31,7 @@ type Session struct {
 	fatal *frames.Delivery // what the library could not read when it ended the connection
 
 	unanswered atomic.Int32 // methods that got no answer
+	explained  atomic.Bool  // it ended over one message, which is not sent again
 
 	another func(context.Context) (*Session, error) // opens one more session with the same broker
 	turn    chan struct{}                           // holds a token for whoever uses another

@@ -12,10 +12,6 @@ import (
 	"github.com/warren-rpc/warren"
 )
 
-// DirectReplyTo is the prefix of the reply addresses that RabbitMQ makes for
-// callers which use its direct reply-to.
-const DirectReplyTo = "amq.rabbitmq.reply-to"
-
 // Message is what goes out: the library's type, named here so that packages
 // which only pass messages on need not import the library.
 type Message = amqp.Publishing

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -55,7 +56,8 @@ func TestHostileReplyAddressesCostOthersNothing(t *testing.T) {
 			}
 			rig.Eventually(t, "the hostile request is done with", func() bool {
 				q, err := p.Channel.QueueDeclarePassive("echo", false, false, false, false, nil)
-				return err == nil && q.Messages == 0 && s.Stats().Handled == 51
+				st := s.Stats()
+				return err == nil && q.Messages == 0 && st.Handled+st.Dropped == 51
 			})
 			// It waits for every reply and acknowledgement.
 			if err := s.Stop(testContext(t)); err != nil {
@@ -66,6 +68,73 @@ func TestHostileReplyAddressesCostOthersNothing(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A stranger who sends such addresses all the time, well formed ones too, ends connections all the time. Callers that
+// use direct reply-to, old ones and new ones, get their replies nevertheless, and no reply of theirs is charged.
+func TestDirectRepliesReachTheirCallersBesideAStranger(t *testing.T) {
+	t.Parallel()
+	url := rabbit.VHost(t)
+	s := newServer(t, url, serveEcho("echo"))
+	stranger := newPlainPeer(t, url)
+	stop := make(chan struct{})
+	var sent int
+	var flood sync.WaitGroup
+	flood.Go(func() {
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+			}
+			replyTo := directAddress(fmt.Sprintf("nobody@%d", sent), 0)
+			if sent%4 == 3 {
+				replyTo = wire.DirectReplyTo + ".!!!.???"
+			}
+			stranger.Publish("echo", amqp.Publishing{ReplyTo: replyTo, CorrelationId: "hostile", Body: []byte("x")})
+			sent++
+		}
+	})
+	old := newDirectPeer(t, url)
+	for i := range 15 {
+		fresh := newDirectPeer(t, url)
+		for j := range 10 {
+			for _, p := range []*rig.Peer{old, fresh} {
+				id := fmt.Sprint(i, j)
+				p.Publish("echo", amqp.Publishing{ReplyTo: wire.DirectReplyTo, CorrelationId: id, Body: []byte("x")})
+				began := time.Now()
+				if d := p.Next(); d.CorrelationId != id {
+					t.Fatalf("reply %q to %q", d.CorrelationId, id)
+				}
+				if took := time.Since(began); took > 5*time.Second {
+					t.Errorf("the reply to %s took %v", id, took)
+				}
+			}
+		}
+	}
+	close(stop)
+	flood.Wait()
+	rig.Eventually(t, "the stranger is done with", func() bool {
+		st := s.Stats()
+		return st.Undelivered+st.Dropped == uint64(sent)
+	})
+	if st := s.Stats(); st.RepliesRetried != 0 || st.Reconnects == 0 {
+		t.Errorf("of %d hostile requests: %+v", sent, st)
+	}
+}
+
+// newDirectPeer is a plain peer that gets its replies directly.
+func newDirectPeer(t *testing.T, url string) *rig.Peer {
+	t.Helper()
+	p := newPlainPeer(t, url)
+	replies, err := p.Channel.Consume(wire.DirectReplyTo, "", true, false, false, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Replies = replies
+	return p
 }
 
 func TestDirectRepliesReachTheirCallers(t *testing.T) {

@@ -45,6 +45,20 @@ var replyToChecks = []check{
 		_, err = c.server.QueueDeclarePassive(c.to, false, false, false, false, nil)
 		c.server.refused(err, 404, "NOT_FOUND - no queue '"+c.to+"' in vhost 'VHOST'")
 	}},
+	{"a reply to an address whose process cannot be found ends the connection", func(t *testing.T, target Target) {
+		const nobody = "g1h2AAhub2JvZHlAMQAAAfQAAAAAAAAAAQ==" // of the node nobody@1
+		for _, process := range []string{"!!!", "g2gCYQFhAg==", nobody, nobody[:len(nobody)-4]} {
+			s := begin(t, target)
+			s.start("", direct+"."+process+".a2V5", amqp.Publishing{})
+			s.closes(541, "")
+		}
+	}},
+	{"a reply to an address that lacks a process or a key is dropped with an ack", func(t *testing.T, target Target) {
+		c := directCall(t, target)
+		for _, address := range []string{direct + ".", direct + ".x", c.to + ".x", direct + "X"} {
+			c.server.fill(address, "answer")
+		}
+	}},
 	{"each request of a channel carries the same reply address", func(t *testing.T, target Target) {
 		c := directCall(t, target)
 		c.client.send("", "q", amqp.Publishing{ReplyTo: direct})

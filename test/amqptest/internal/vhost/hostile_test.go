@@ -209,7 +209,7 @@ func TestManyHeaders(t *testing.T) {
 	quickly(t, func(t *testing.T) {
 		c := alone(t)
 		var pairs []any
-		for i := range codec.MaxValues {
+		for i := range 1 << 14 {
 			pairs = append(pairs, fmt.Sprint("h", i), int32(1))
 		}
 		c.queue("q")

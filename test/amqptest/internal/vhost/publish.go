@@ -120,6 +120,9 @@ func (ch *Channel) Publish(m *codec.BasicPublish, props codec.Properties, body [
 	}
 	msg := &Message{Exchange: m.Exchange, RoutingKey: m.RoutingKey, Properties: props, Body: body}
 	if m.Exchange == "" && strings.HasPrefix(m.RoutingKey, replyToPrefix) {
+		if isFatal(m.RoutingKey) {
+			return Result{}, fail(codec.InternalError, "the reply address cannot be decoded")
+		}
 		h.reply(msg)
 		return Result{}, nil
 	}
