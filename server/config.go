@@ -31,8 +31,10 @@ type Config struct {
 	//
 	// A store that is one process's alone (its Traits are not Shared) makes the server
 	// hold an exclusive queue for each method, warren.owner.NAME: a second server of
-	// the method, which would not know what this one remembers, is not served until
-	// this one has gone.
+	// the method waits until this one has gone. The broker keeps, for as long as there
+	// are such methods, which store remembers each, in the declaration of the queue
+	// warren.memory.NAME: a server with another durable store does not serve the
+	// method, and Start fails; see Dedupe.Replaces.
 	Store store.Store
 	// Namespace keeps apart the records of services that share a store. Default: "".
 	Namespace string

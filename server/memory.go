@@ -33,7 +33,7 @@ func (m *memory) queue() *broker.Queue {
 // another. The method must be this server's.
 func (m *memory) claim(session *broker.Session) error {
 	err := m.check(session)
-	foreign, ok := errors.AsType[*foreignMemory](err)
+	foreign, ok := errors.AsType[*foreignMemoryError](err)
 	if !ok || foreign.expected.ID == "" || foreign.expected.ID != m.replaces {
 		return err
 	}
@@ -62,18 +62,18 @@ func (m *memory) check(session *broker.Session) error {
 		return err
 	}
 	id, created := wire.DecodeMemory(label)
-	return &foreignMemory{method: m.method, expected: store.Identity{ID: id, Created: created}, have: m.store, refusal: err}
+	return &foreignMemoryError{method: m.method, expected: store.Identity{ID: id, Created: created}, have: m.store, refusal: err}
 }
 
-// foreignMemory is why a server does not serve a method: another store remembers what
+// foreignMemoryError is why a server does not serve a method: another store remembers what
 // was called.
-type foreignMemory struct {
+type foreignMemoryError struct {
 	method         string
 	expected, have store.Identity // what is not known of expected is zero
 	refusal        error          // the broker's
 }
 
-func (e *foreignMemory) Error() string {
+func (e *foreignMemoryError) Error() string {
 	expected, replaces := "another store", "that one's ID"
 	if e.expected.ID != "" {
 		expected, replaces = e.expected.String(), fmt.Sprintf("%q", e.expected.ID)
@@ -83,4 +83,4 @@ func (e *foreignMemory) Error() string {
 		e.method, expected, e.have, replaces)
 }
 
-func (e *foreignMemory) Unwrap() error { return e.refusal }
+func (e *foreignMemoryError) Unwrap() error { return e.refusal }

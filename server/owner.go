@@ -64,7 +64,7 @@ func (o *owner) take(session *broker.Session) error {
 		return err
 	}
 	if o.memory != nil {
-		if foreign, ok := errors.AsType[*foreignMemory](o.memory.look(session)); ok && foreign.expected.ID != o.memory.replaces {
+		if foreign, ok := errors.AsType[*foreignMemoryError](o.memory.look(session)); ok && foreign.expected.ID != o.memory.replaces {
 			return foreign
 		}
 	}
@@ -91,7 +91,7 @@ func (o *owner) Serve(ctx context.Context, session *broker.Session) {
 			continue // not yet: the consumer tries
 		}
 		err := o.hold(session)
-		_, foreign := errors.AsType[*foreignMemory](err)
+		_, foreign := errors.AsType[*foreignMemoryError](err)
 		switch {
 		case err == nil || session.Err() != nil:
 		case broker.IsLocked(err) || foreign:

@@ -92,7 +92,7 @@ func storeAdopt(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	defer r.Close() // it keeps servers from the file until then
+	defer func() { _ = r.Close() }() // it was only read, and kept servers from the file
 	id, err := r.Identity()
 	switch {
 	case err != nil:

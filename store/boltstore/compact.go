@@ -38,7 +38,7 @@ func Compact(src, dst string) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, os.Remove(dst))
+			err = errors.Join(err, os.Remove(dst)) //nolint:gosec // it was made here
 		}
 	}()
 	if err := fresh.Close(); err != nil {
