@@ -106,9 +106,10 @@ func TestNotificationIsNotRunAgainAfterAnOutageLongerThanTheRetention(t *testing
 				if got := strings.Join(parkedFor(r), " "); got != "too_old" {
 					r.T.Errorf("parked for %q", got)
 				}
-				if q := r.Queue("m"); q.Ready+q.Unacked != 0 {
-					r.T.Errorf("%+v", q)
-				}
+				rig.Eventually(r.T, "it is acknowledged", func() bool {
+					q := r.Queue("m")
+					return q.Ready+q.Unacked == 0
+				})
 			})
 		})
 	}
