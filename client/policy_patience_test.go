@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,9 +48,9 @@ func TestBreakerCountsOnlyTimeoutsOfAttemptsThatHadTheirTime(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			rig.Bubble(t, func(r *rig.Rig) {
-				late := false
+				var late atomic.Bool
 				script(r, "m", func(s *scripted, _ int, d amqp.Delivery) {
-					if late {
+					if late.Load() {
 						s.refuse(d, &warren.Error{Code: warren.CodeDeadlineExceeded, Outcome: warren.Executed})
 					}
 				})
@@ -66,7 +67,7 @@ func TestBreakerCountsOnlyTimeoutsOfAttemptsThatHadTheirTime(t *testing.T) {
 					r.T.Errorf("nothing came: %+v; want %d", got, test.count)
 				}
 				// The server can tell that the time was over, too.
-				late = true
+				late.Store(true)
 				before := breakerOf(c, "m").Counts(time.Now()).Failures
 				err = impatient(r, c, test.waits, append(opts, client.WithAttempts(1))...)
 				rig.WantError(r.T, err, warren.CodeDeadlineExceeded, "", warren.Executed)
@@ -82,9 +83,9 @@ func TestBreakerCountsOnlyTimeoutsOfAttemptsThatHadTheirTime(t *testing.T) {
 // closing: the place of its probe is given back.
 func TestImpatientCallersDoNotMoveABreaker(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
-		well := false
+		var well atomic.Bool
 		script(r, "m", func(s *scripted, _ int, d amqp.Delivery) {
-			if well {
+			if well.Load() {
 				time.Sleep(50 * time.Millisecond)
 				s.answer(d)
 			}
@@ -100,7 +101,7 @@ func TestImpatientCallersDoNotMoveABreaker(t *testing.T) {
 		}
 		l.want(r.T, "m closed>open")
 		time.Sleep(5 * time.Second)
-		well = true
+		well.Store(true)
 		for range 3 {
 			rig.WantError(r.T, impatient(r, c, 20*time.Millisecond), warren.CodeDeadlineExceeded, "", warren.Unknown)
 		}
