@@ -7,15 +7,18 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/warren-rpc/warren/test/rig"
 )
 
 // runPatience is how long a run of a minute may take on a machine that has more to
 // do: a poisonous call is parked only after a minute, too.
-const runPatience = 7 * time.Minute
+var runPatience = 7 * rig.Within
 
 func TestChaosBreaksThingsAndFindsPromisesKept(t *testing.T) {
 	t.Parallel()
-	const most = "kill-server,kill-client,cut,half-open,stall,broker-kill,alarm,delete-queue,freeze-server,duplicate,reorder,forge,stranger,unserved"
+	const most = "kill-server,kill-client,cut,half-open,stall,broker-kill,alarm,delete-queue,freeze-server,duplicate,reorder,forge,stranger,unserved," +
+		"unreadable,refused,other-store,retention,skew"
 	for _, c := range []struct{ mode, duration, faults string }{
 		{"transactional", "60s", ""}, // all there are
 		{"at-most-once", "20s", most},
@@ -25,7 +28,7 @@ func TestChaosBreaksThingsAndFindsPromisesKept(t *testing.T) {
 			t.Parallel()
 			folder := filepath.Join(t.TempDir(), "run")
 			r := command("", "chaos", "--duration", c.duration, "--mode", c.mode, "--faults", c.faults, "--seed", "7", "--json", "--folder", folder,
-				"--grace", "2s", "--recovery", "30s").start(t) // tests of other packages run beside it
+				"--grace", (rig.Within / 30).String(), "--recovery", (rig.Within / 2).String()).start(t) // tests of other packages run beside it
 			select {
 			case <-r.done:
 			case <-time.After(runPatience):

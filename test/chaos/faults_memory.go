@@ -34,7 +34,7 @@ type memory struct {
 }
 
 const (
-	fast = 2 * time.Minute
+	fast = 45 * time.Second
 	slow = -15 * time.Second // within what a call of memory has
 	// oblivion is when a call has been forgotten, by all clocks that are allowed for.
 	oblivion = workload.Retention + 15*time.Second
@@ -83,7 +83,7 @@ func (r *run) outlive(ctx context.Context, rng chance) error {
 		id := uuid.NewString()
 		issued := time.Now().Add(time.Duration(r.memory.ahead.Load()))
 		if r.clients.Remember(ctx, r.memory.clients[0], id, recollection) != nil {
-			return nil // another fault was there
+			return nil //nolint:nilerr // another fault was there
 		}
 		if err := r.pass(ctx, oblivion); err != nil {
 			return err
@@ -100,7 +100,7 @@ func (r *run) outlive(ctx context.Context, rng chance) error {
 func (r *run) post(ctx context.Context, rng chance, p amqp.Publishing) error {
 	conn, err := amqp.DialConfig(one(rng, r.nodes).URL(), amqp.Config{Heartbeat: workload.Heartbeat, Dial: amqp.DefaultDial(theft)})
 	if err != nil {
-		return nil //nolint:nilerr // see above
+		return nil // see above
 	}
 	defer func() { _ = conn.CloseDeadline(time.Now().Add(theft)) }()
 	ch, err := conn.Channel()
@@ -122,14 +122,14 @@ func (r *run) post(ctx context.Context, rng chance, p amqp.Publishing) error {
 }
 
 // skewed has a caller whose clock is wrong ask what became of its call. To one whose
-// clock is fast, it is a call of the future that has been forgotten.
+// clock is fast, a call that has been forgotten looks young.
 func (r *run) skewed(ctx context.Context, rng chance) error {
 	return r.remembering(ctx, "skew", func(ctx context.Context) error {
 		id, issued := uuid.NewString(), time.Now()
 		which := 1 + rng.IntN(2)
 		through := r.memory.clients[which]
 		if r.clients.Remember(ctx, through, id, recollection) != nil {
-			return nil // another fault was there
+			return nil //nolint:nilerr // another fault was there
 		}
 		if which == 1 {
 			if err := r.pass(ctx, oblivion); err != nil {
@@ -174,13 +174,13 @@ func (r *run) intrude(ctx context.Context) error {
 	spec := r.memory.spec
 	spec.Name, spec.Store = check.Intruder, filepath.Join(r.cfg.Folder, fmt.Sprintf("other-%d.db", len(r.memory.others)))
 	r.memory.others = append(r.memory.others, spec.Store)
-	began, cancel := context.WithTimeout(ctx, recollection/10)
+	began, cancel := context.WithTimeout(ctx, recollection/5)
 	defer cancel()
 	options := r.remote()
 	options.ClockOffset = time.Duration(r.memory.ahead.Load())
 	p, err := r.startProcess(began, r.cfg.Server, spec, options, "intruder.log")
 	if err != nil {
-		return nil //nolint:nilerr // it must not serve
+		return nil // it must not serve
 	}
 	_ = pause(ctx, time.Second)
 	return p.Close()

@@ -39,7 +39,7 @@ var mutants = []mutant{
 		// As on a disk that takes 5 ms.
 		name: "a reply goes out before the transaction commits",
 		edits: []edit{{"server/transact.go", "	\"errors\"\n", "	\"errors\"\n	\"time\"\n"}, {
-			"server/transact.go", "	err := at.transact(ctx, a.id.key, at.token, at.m.Dedupe.Retention, once)\n",
+			"server/transact.go", "	err := at.transact(ctx, a.id.key, at.token, at.retention(a), once)\n",
 			`	early, commit := make(chan error, 2), once
 	once = func(tx any) (store.Result, error) {
 		result, err := commit(tx)
@@ -47,7 +47,7 @@ var mutants = []mutant{
 		time.Sleep(5 * time.Millisecond)
 		return result, err
 	}
-	go func() { early <- at.transact(ctx, a.id.key, at.token, at.m.Dedupe.Retention, once) }()
+	go func() { early <- at.transact(ctx, a.id.key, at.token, at.retention(a), once) }()
 	err := <-early
 `,
 		}},
@@ -100,6 +100,24 @@ var mutants = []mutant{
 		name:  "a client does not look at the nonce of a reply",
 		edits: []edit{{"internal/wire/reply.go", "return m.Nonce == req.Nonce", "return true"}},
 		mode:  "at-least-once", faults: "forge", duration: "10s", breaks: check.ReplyBelongs,
+	},
+	{
+		name: "headers go to the AMQP library as they come",
+		edits: []edit{
+			{"internal/amqp/frames/header.go", "flaw = checkTable(h.table, 0)", `flaw = ""`},
+			{"internal/amqp/frames/header.go", "if flaw == \"\" && r.suspected(channel, &h) {", "if false {"},
+		},
+		mode: "at-most-once", faults: "unreadable", duration: "8s", breaks: check.Answered,
+	},
+	{
+		name:  "a server does not ask which store remembers a method",
+		edits: []edit{{"server/memory.go", "	label, other := broker.OtherLabel(err)\n	if !other {", "	label, other := broker.OtherLabel(err)\n	if other {\n		return nil\n	}\n	if !other {"}},
+		mode:  "at-most-once", faults: "other-store", duration: "12s", breaks: check.OneMemory,
+	},
+	{
+		name:  "a call that may have been forgotten is begun again",
+		edits: []edit{{"server/gate.go", "if why := g.tooOld(a); why != nil {", "if why := g.tooOld(a); false {"}},
+		mode:  "at-most-once", faults: "retention", duration: "12s", breaks: check.SuccessHasEffect,
 	},
 	{
 		name:  "a claim is not undone whose handler was never entered",
