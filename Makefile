@@ -77,6 +77,7 @@ lint: ## golangci-lint, and govulncheck where its database can be reached
 
 .PHONY: deps
 deps: ## Install what demo, test and bench need (apt, root or sudo); does nothing if all is there
+	@echo '== what the tests need' >&2
 	@sh scripts/deps.sh || [ -n "$(GO_ON)" ]
 
 .PHONY: deps-broker

@@ -82,13 +82,14 @@ const neighbours = 8
 // Refused makes a call of so many bytes too much, or of a client that says to be
 // another, which the broker refuses, and others beside it that it takes.
 func (c *Clients) Refused(ctx context.Context, why Refusal, through *client.Client, size int) {
-	op := history.Op{Name: OpAppend}
+	good := history.Op{Name: OpAppend}
 	var beside sync.WaitGroup
 	for range neighbours {
 		if why != ForeignUser {
-			beside.Go(func() { _, _ = c.call(ctx, through, c.aside("neighbour", op, c.cfg.Timeout), op) })
+			beside.Go(func() { _, _ = c.call(ctx, through, c.aside("neighbour", good, c.cfg.Timeout), good) })
 		}
 	}
+	op := good
 	call := c.aside("refused", op, c.cfg.Timeout)
 	call.Refused = true
 	var options []client.CallOption
