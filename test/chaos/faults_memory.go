@@ -69,11 +69,21 @@ func (r *run) remembering(ctx context.Context, name string, do func(ctx context.
 	})
 }
 
-// pass has so much time pass for memory, its server and its clients.
-func (r *run) pass(ctx context.Context, d time.Duration) error {
+// pass has so much time pass for memory, its server and its clients, and reports
+// whether it could. No request may be with the server meanwhile: one that it has read
+// would stay as young as it was.
+func (r *run) pass(ctx context.Context, d time.Duration) (passed bool, err error) {
 	order, cancel := context.WithTimeout(ctx, recollection)
 	defer cancel()
-	return r.memory.server.SetClock(order, time.Duration(r.memory.ahead.Add(int64(d))))
+	for {
+		if depth, err := r.depth(order, workload.Memory); err == nil && depth == 0 {
+			break
+		}
+		if pause(order, 50*time.Millisecond) != nil {
+			return false, nil // another fault was there
+		}
+	}
+	return true, r.memory.server.SetClock(order, time.Duration(r.memory.ahead.Add(int64(d))))
 }
 
 // outlive has a request come again when its call has been forgotten, as after an
@@ -85,7 +95,7 @@ func (r *run) outlive(ctx context.Context, rng chance) error {
 		if r.clients.Remember(ctx, r.memory.clients[0], id, recollection) != nil {
 			return nil //nolint:nilerr // another fault was there
 		}
-		if err := r.pass(ctx, oblivion); err != nil {
+		if passed, err := r.pass(ctx, oblivion); err != nil || !passed {
 			return err
 		}
 		meta := wire.Meta{Kind: wire.KindCall, Attempt: 1, Issued: issued}
@@ -132,7 +142,7 @@ func (r *run) skewed(ctx context.Context, rng chance) error {
 			return nil //nolint:nilerr // another fault was there
 		}
 		if which == 1 {
-			if err := r.pass(ctx, oblivion); err != nil {
+			if passed, err := r.pass(ctx, oblivion); err != nil || !passed {
 				return err
 			}
 			issued = issued.Add(-oblivion)
