@@ -62,7 +62,7 @@ func errRefused(err error) *warren.Error {
 			e.Code, e.Reason = warren.CodeResourceExhausted, warren.ReasonRequestTooLarge
 		case broker.HeadersTooLarge:
 			e.Code, e.Reason = warren.CodeInvalidArgument, warren.ReasonBadRequest
-		case broker.NotPermitted:
+		case broker.NotPermitted, broker.EndsConnection:
 		}
 	}
 	return e

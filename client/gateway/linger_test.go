@@ -20,7 +20,9 @@ func TestRefusalsArriveWholeAtWhoWritesTheBodyFirst(t *testing.T) {
 	t.Parallel()
 	s := run(t, gateway.ServerConfig{}, func(cfg *gateway.Config) {
 		cfg.MaxBody = 100_000
-		cfg.Routes = append(cfg.Routes, gateway.Route{Pattern: "POST /one", Method: "gate", Concurrency: 1})
+		cfg.Routes = append(cfg.Routes, gateway.Route{
+			Pattern: "POST /one", Method: "gate", Concurrency: 1, Timeout: time.Hour, // longer than this test on any machine
+		})
 		cfg.Authenticate = func(r *http.Request) (gateway.Identity, error) {
 			if r.Header.Get("Authorization") == "no" {
 				return gateway.Identity{}, errors.New("unknown")

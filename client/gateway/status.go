@@ -92,6 +92,7 @@ var byReason = map[string]reasonOf{
 	warren.ReasonStoreFull:         {warren.CodeResourceExhausted, kind{http.StatusServiceUnavailable, "the service cannot remember more calls now"}},
 	warren.ReasonReplyNotRetained:  {warren.CodeDataLoss, kind{http.StatusInternalServerError, "the call was executed; its reply was too large to keep"}},
 	warren.ReasonNotPermitted:      {warren.CodePermissionDenied, kind{http.StatusInternalServerError, "the gateway may not call this"}},
+	warren.ReasonNotProven:         {warren.CodePermissionDenied, kind{http.StatusInternalServerError, "the gateway may not call this"}},
 }
 
 // forCallers are the codes by which a handler speaks to its caller: their messages and
