@@ -192,7 +192,8 @@ func begun(r *rig.Rig, st *testStore) {
 func buried(r *rig.Rig, st *testStore) {
 	r.T.Helper()
 	_, err := st.Bury(r.T.Context(), store.Claim{
-		Key: store.Scope{Method: "m", CallID: "k"}.Key(), Method: "m", CallID: "k", Retention: time.Hour,
+		Key: store.Scope{Method: "m", CallID: "k"}.Key(), Fingerprint: store.ByProof(warren.ProofOf("", "", []byte("x"))),
+		Method: "m", CallID: "k", Retention: time.Hour,
 	})
 	if err != nil {
 		r.T.Fatal(err)
@@ -209,7 +210,7 @@ func TestQuestionThatOutlivesItsDeadlineIsNoFailureOfTheStore(t *testing.T) {
 		st.fail("bury", hang, nil)
 		ctx, cancel := context.WithTimeout(r.T.Context(), time.Second)
 		defer cancel()
-		_, err := r.Client().Resolve(ctx, "m", "k")
+		_, err := r.Client().Resolve(ctx, "m", "k", knows("x"))
 		rig.WantError(r.T, err, warren.CodeDeadlineExceeded, "", warren.Unknown)
 		time.Sleep(time.Second)
 		if st := s.Stats(); st.StoreErrors != 0 {
