@@ -112,7 +112,14 @@ func TestCallFailsAsTheExitCodesSay(t *testing.T) {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
 			t.Parallel()
 			r := invoke(t, c.url, append([]string{"call", "--json", "--quiet"}, c.args...)...).want(t, c.code)
-			object := wantKeys(t, r.object(t), failureKeys...)
+			keys := slices.Clone(failureKeys)
+			if c.code != exitBroker {
+				keys = append(keys, "issued") // the call was made
+			}
+			if c.outcome != "not_executed" {
+				keys = append(keys, "proof") // there is something to ask about
+			}
+			object := wantKeys(t, r.object(t), keys...)
 			if object["ok"] != false || object["code"] != c.errorCode || object["reason"] != c.reason {
 				t.Errorf("the error is %v", object)
 			}
@@ -134,7 +141,7 @@ func TestCallFailsAsTheExitCodesSay(t *testing.T) {
 	t.Run("sample.panic", func(t *testing.T) {
 		t.Parallel()
 		object := invoke(t, url, "call", "--json", "sample.panic").want(t, exitRemote).object(t)
-		wantKeys(t, object, append(failureKeys, "incident")...)
+		wantKeys(t, object, append(slices.Clone(failureKeys), "incident", "issued", "proof")...)
 		if object["code"] != "internal" || object["reason"] != "panic" {
 			t.Errorf("the error is %v", object)
 		}
