@@ -1,6 +1,7 @@
 package docs
 
 import (
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -121,15 +122,40 @@ func anchor(heading string) string {
 	return strings.ReplaceAll(heading, " ", "-")
 }
 
-// Each document can be reached from the index.
+// Each document can be reached from the index, decisions from theirs.
 func TestIndexHasEachDocument(t *testing.T) {
 	t.Parallel()
 	index := read(t, "docs/README.md")
 	for _, file := range documents(t) {
 		name, ok := strings.CutPrefix(file, "docs/")
-		if ok && !strings.Contains(name, "/") && name != "README.md" && !strings.Contains(index, "]("+name+")") {
+		if ok && filepath.Dir(name) != "decisions" && name != "README.md" && !strings.Contains(index, "]("+name+")") {
 			t.Errorf("docs/README.md does not name %s", name)
 		}
+	}
+}
+
+// Decisions are numbered in order, each by its file's name and its heading, and the index
+// has them.
+func TestDecisionsAreNumberedInOrder(t *testing.T) {
+	t.Parallel()
+	index := read(t, "docs/decisions/README.md")
+	number := 0
+	for _, file := range documents(t) { // in the order of their names
+		if filepath.Dir(file) != "docs/decisions" || filepath.Base(file) == "README.md" {
+			continue
+		}
+		number++
+		heading, _, _ := strings.Cut(read(t, file), "\n")
+		title, ok := strings.CutPrefix(heading, fmt.Sprintf("# %d. ", number))
+		if !ok || !strings.HasPrefix(filepath.Base(file), fmt.Sprintf("%04d-", number)) {
+			t.Errorf("%s is decision %d by its place, and has the heading %q", file, number, heading)
+		}
+		if line := fmt.Sprintf("| %d | [%s](%s) |\n", number, title, filepath.Base(file)); !strings.Contains(index, line) {
+			t.Errorf("docs/decisions/README.md does not have %q", line)
+		}
+	}
+	if number < 16 {
+		t.Errorf("only %d decisions were found", number)
 	}
 }
 
