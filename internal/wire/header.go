@@ -26,7 +26,7 @@ type Limits struct {
 	HeaderDepth int
 }
 
-// DefaultLimits are the bounds of DESIGN section 7.
+// DefaultLimits are the bounds of docs/wire.md, sections 4 and 5.
 func DefaultLimits() Limits {
 	return Limits{Body: 1 << 20, Headers: 64, HeaderBytes: 16 << 10, HeaderDepth: 3}
 }
