@@ -83,7 +83,7 @@ func userIDFlag() cli.Flag {
 // nothing if none of them is given. It is what tells that the file is wrong.
 func brokerURLs(cmd *cli.Command) ([]string, error) {
 	if err := settingsFile(cmd).err; err != nil {
-		return nil, exit(exitUsage, "%s", redact(err.Error()))
+		return nil, exit(exitUsage, "%s", screenOf(cmd.Root().ErrWriter).redact(err.Error()))
 	}
 	var list []string
 	for _, value := range cmd.StringSlice("url") {

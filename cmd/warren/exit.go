@@ -49,8 +49,7 @@ func interrupted() error { return exit(exitInterrupted, "interrupted") }
 
 // usageError says what is wrong with the command line, and where help is.
 func usageError(cmd *cli.Command, format string, args ...any) error {
-	name := cmd.FullName()
-	return exit(exitUsage, "%s (see %s --help)", redact(fmt.Sprintf(format, args...)), name)
+	return exit(exitUsage, "%s (see %s --help)", screenOf(cmd.Root().ErrWriter).redact(fmt.Sprintf(format, args...)), cmd.FullName())
 }
 
 func onUsageError(_ context.Context, cmd *cli.Command, err error, _ bool) error {
@@ -74,7 +73,7 @@ func report(stdout, stderr *screen, asJSON bool, err error) int {
 	}
 	var e *exitError
 	if !errors.As(err, &e) {
-		e = &exitError{exitUsage, errors.New(redact(err.Error()))}
+		e = &exitError{exitUsage, errors.New(stderr.redact(err.Error()))}
 	}
 	if e.err != nil {
 		text := oneLine(stderr.hide(strings.TrimPrefix(e.err.Error(), "warren: ")))

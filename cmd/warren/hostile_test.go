@@ -271,7 +271,9 @@ func TestPasswordInAWrongPlaceIsHidden(t *testing.T) {
 	if err := os.WriteFile(gateway, []byte("routes:\n  GET /x: {method: m}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, password := range []string{"s3cr3t", "s3cr3t/with?more#@signs", `s3cr3t"quoted'`, "s3cr3t with blanks", "s3cr3t" + strings.Repeat("x", 100)} {
+	for _, password := range []string{
+		"s3cr3t", "s3cr3t/with?more#@t41l", `s3cr3t"quoted't41l`, "s3cr3t with t41l", "s3cr3t" + strings.Repeat("x", 100),
+	} {
 		for _, form := range []string{"amqp://u:%s@h", "u:%s@h", "http://u:%s@h:1/", "amqp://u:%s@h,amqp://u:%[1]s@i"} {
 			secret := fmt.Sprintf(form, password)
 			for _, line := range [][]string{
@@ -300,7 +302,7 @@ func TestPasswordInAWrongPlaceIsHidden(t *testing.T) {
 					if code == 0 {
 						t.Errorf("%q ends with 0", args)
 					}
-					if all := out.String() + errs.String(); strings.Contains(all, "s3c") {
+					if all := out.String() + errs.String(); strings.Contains(all, "s3c") || strings.Contains(all, "t41l") {
 						t.Errorf("%.200q prints %s", args, all)
 					}
 				}

@@ -13,6 +13,10 @@ var urls = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)[^\s"]*`)
 // redact hides what follows the scheme of anything that looks like a URL.
 func redact(text string) string { return urls.ReplaceAllString(text, "$1***") }
 
+// redact does so after what must not be shown is hidden: a password with a quote or a
+// blank in it, of which a part is gone, is not known again.
+func (s *screen) redact(text string) string { return redact(s.hide(text)) }
+
 // users is a user with a password before a host, after a scheme or not.
 var users = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)?([^\s"'@:/=(]*:[^/\s"'][^\s"']*)@`)
 
