@@ -164,6 +164,10 @@ func (d *Decoder) errorLine(text string) int {
 // syntax tells the parser's error, and the cause where it is a common one.
 func (d *Decoder) syntax(err error) {
 	text := withoutLine(err)
+	if at, why := brokenJSON(d.Data); why != "" && strings.Contains(text, "escape") {
+		d.Add(at, reliability.LevelError, "", "is not JSON: %s", why)
+		return
+	}
 	at := Position{Line: d.errorLine(text)}
 	text = "is not YAML: " + strings.ReplaceAll(text, "\n", "; ")
 	lines := strings.Split(string(d.Data), "\n")

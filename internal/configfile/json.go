@@ -3,6 +3,7 @@ package configfile
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
@@ -18,6 +19,19 @@ func parseJSON(data []byte) *yaml.Node {
 	p := jsonParser{data: data, tokens: json.NewDecoder(bytes.NewReader(data)), at: Position{1, 1}}
 	p.tokens.UseNumber()
 	return p.node()
+}
+
+// brokenJSON says where a text that begins as an object of JSON is none, and why; empty
+// if it does not, or is one.
+func brokenJSON(data []byte) (at Position, why string) {
+	var object map[string]any
+	broken, is := errors.AsType[*json.SyntaxError](json.Unmarshal(data, &object))
+	if !is || !bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")) {
+		return Position{}, ""
+	}
+	p := jsonParser{data: data, at: Position{1, 1}}
+	p.advance(int(broken.Offset) - 1) // that of the byte that it cannot have, or of the last one
+	return p.at, broken.Error()
 }
 
 type jsonParser struct {

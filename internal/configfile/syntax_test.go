@@ -11,7 +11,10 @@ func TestSyntaxErrorsNameTheirPlace(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("  # a comment\n", 5000)
 	for text, want := range map[string]string{
-		"methods:\n  a: {timeout: 1s}\n  b:\n\tc: 1\n":          "4:1: is not YAML: there is a tab; indent with spaces",
+		"methods:\n  a: {timeout: 1s}\n  b:\n\tc: 1\n": "4:1: is not YAML: there is a tab; indent with spaces",
+		"{\"a\": \"\\/\",\n \"b\": ]}":                 "2:7: is not JSON: invalid character ']' looking for beginning of value",
+		"{\"a\": \"\\ud83d\\ude00\",\n \"b\": 1\n":     "2:8: is not JSON: unexpected end of JSON input",
+		"a: \"\\/\"\n":                                          "1:1: is not YAML: found unknown escape character",
 		"methods:\n  a: 1\n  \"b\": \tx: y\n":                   "3:1: is not YAML: mapping values are not allowed in this context",
 		"methods:\n  # caf\xe9\n  a: {timeout: 1s}\n":           "2:8: is not YAML: the byte 0xe9 is not UTF-8; save the file in that encoding",
 		"methods:\n  a: 1\n  b: grün \xfc\n":                    "3:11: is not YAML: the byte 0xfc is not UTF-8; save the file in that encoding",
