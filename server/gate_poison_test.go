@@ -243,3 +243,44 @@ func TestWaitToBeAloneEndsWithTheDeadline(t *testing.T) {
 		want(r, "the last attempt, later", ask(r, "last", "x"), "x")
 	})
 }
+
+func TestLastAttemptIsAlone(t *testing.T) {
+	rig.Bubble(t, func(r *rig.Rig) {
+		st := alone(r, memstore.Options{})
+		for range 4 {
+			if _, won, err := st.Claim(r.T.Context(), store.Claim{
+				Key: store.Scope{Method: "m", CallID: "last"}.Key(), Lease: time.Second, Retention: time.Hour,
+			}); err != nil || !won {
+				r.T.Fatal(won, err)
+			}
+			time.Sleep(time.Second)
+		}
+		var mu sync.Mutex
+		var entered, left []string
+		s := serve(r, st, in(server.AtLeastOnce), func(_ context.Context, req *warren.Request) (*warren.Reply, error) {
+			mu.Lock()
+			entered = append(entered, string(req.Body))
+			if len(entered) > 1 && (string(req.Body) == "last" || entered[len(entered)-2] == "last") && len(left) != len(entered)-1 {
+				r.T.Errorf("%v were begun, and %v had ended", entered, left)
+			}
+			mu.Unlock()
+			time.Sleep(time.Second)
+			mu.Lock()
+			defer mu.Unlock()
+			left = append(left, string(req.Body))
+			return &warren.Reply{Body: req.Body}, nil
+		})
+		var calls []<-chan string
+		for i, body := range []string{"before", "last", "after"} {
+			calls = append(calls, asking(r, body, body))
+			rig.Eventually(r.T, "the request of "+body, func() bool { return s.Stats().Requests == uint64(i+1) })
+			synctest.Wait()
+		}
+		for i, body := range []string{"before", "last", "after"} {
+			want(r, body, <-calls[i], body)
+		}
+		if strings.Join(entered, " ") != "before last after" {
+			r.T.Errorf("%v were begun", entered)
+		}
+	})
+}

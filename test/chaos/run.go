@@ -244,7 +244,7 @@ func (r *run) breakThings(ctx context.Context, clients []*client.Client, chosen 
 	calling, stopCalling := context.WithCancel(ctx)
 	defer stopCalling()
 	if r.caller != nil {
-		f := history.Fault{Name: "kill-client", Target: workload.Caller, Class: history.Kills}
+		f := history.Fault{Name: "kill-client", Target: workload.Caller}
 		watching.Go(func() { r.follow(calling, r.caller, f) })
 	}
 	watching.Go(func() {

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"syscall"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -31,6 +32,9 @@ func (r *run) follow(ctx context.Context, p *proc.Process, f history.Fault) {
 		r.mu.Unlock()
 		if f.Detail = exit.Crash.Point; f.Detail == "" {
 			f.Detail = fmt.Sprintf("%s, code %d", exit.Signal, exit.Code)
+		}
+		if f.Class = ""; exit.Signal == syscall.SIGKILL.String() {
+			f.Class = history.Kills
 		}
 		ended, err := r.log.Begin(f)
 		if err == nil {

@@ -243,7 +243,7 @@ func (j *judge) refused(g *gathered, c *call) {
 
 // harmless are faults that a call must survive: those of servers, which come back
 // at once, and those that should make no difference.
-var harmless = []string{"kill-server", "cut", "kill-client", "stranger", "unserved", "duplicate", "forge", "unreadable", "refused",
+var harmless = []string{death, "cut", "kill-client", "stranger", "unserved", "duplicate", "forge", "unreadable", "refused",
 	"other-store", "retention", "skew"}
 
 // answered judges calls that ended without a word.
@@ -283,6 +283,22 @@ func (j *judge) told(c *call) {
 
 func (j *judge) parked(g *gathered, c *call) {
 	if !c.poison && g.deadRead[c.method] {
-		j.holds(InnocentsNotParked, !c.parked, c.id, func() string { return "it is in the dead queue of " + c.method })
+		j.holds(InnocentsNotParked, !c.parked || g.struck(c), c.id, func() string { return "it is in the dead queue of " + c.method })
 	}
 }
+
+// struck reports whether the run killed the server in which the call had its last
+// attempt: a server that is alone with a call and dies cannot know why. If a poison ran
+// in the same life it was that, from which the call ought to have been kept apart.
+func (g *gathered) struck(c *call) bool {
+	if c.last == (last{}) || g.poisoned[c.last.process] {
+		return false
+	}
+	end := slices.IndexFunc(g.faults.spans, func(s Span) bool {
+		return s.Fault.Name == death && s.From >= c.last.at && history.IsProcess(c.last.process, s.Fault.Target)
+	})
+	return end >= 0 && g.faults.spans[end].Fault.Class == history.Kills
+}
+
+// death is the name of the fault that each end of a server is, on its own or not.
+const death = "kill-server"

@@ -122,6 +122,16 @@ var mutants = []struct {
 	{"end after the deadline, another being frozen", EndsInTime, nil, faultChanged("freeze-client", func(f *history.Fault) { f.Target = "server" })},
 	{"queue holds a message", QueuesDrained, nil, sampleChanged("work", func(s *history.Sample) { s.Depth = 1 })},
 	{"innocent is parked", InnocentsNotParked, nil, added(history.Event{Kind: history.KindNote, Note: history.NoteParked, CallID: "ok-0"})},
+	{"innocent is parked after a last attempt that a poison ended", InnocentsNotParked, nil, added(history.Event{
+		Kind: history.KindNote, Note: history.NotePoison, CallID: "po-0", Process: "server@7", At: 1,
+	})},
+	{"innocent is parked after a last attempt whose server died by itself", InnocentsNotParked, nil, faultChanged("kill-server", func(f *history.Fault) {
+		f.Class = ""
+	})},
+	{"innocent is parked, and its last attempt came after the last kill", InnocentsNotParked, nil, changed(history.KindNote, "pk-0", 0, func(e *history.Event) {
+		e.At += time.Hour
+		e.Wall = e.Wall.Add(time.Hour)
+	})},
 	{"goroutines are left", GoroutinesBack, nil, sampleChanged(theProcess, func(s *history.Sample) { s.Goroutines += 5 })},
 	{"descriptors are left", DescriptorsBack, nil, sampleChanged(theProcess, func(s *history.Sample) { s.Descriptors += 5 })},
 	{"heap is left", HeapBack, nil, sampleChanged(theProcess, func(s *history.Sample) { s.Heap += 50 << 20 })},

@@ -36,6 +36,7 @@ type call struct {
 	readOnly    bool
 	poison      bool
 	parked      bool
+	last        last // attempt of those that a server has begun
 	untold      bool
 	invocations []invocation
 	resolutions []resolution
@@ -72,6 +73,12 @@ type resolution struct {
 	echoed, astray bool
 }
 
+// last is where and when the last attempt of a call was begun, after which it is parked.
+type last struct {
+	process string
+	at      time.Duration
+}
+
 // gathered is what the first reading of a history leaves.
 type gathered struct {
 	o        Options
@@ -91,6 +98,7 @@ type gathered struct {
 	// snapshots are sums of all accounts, read on the way.
 	snapshots map[string]int64
 	deadRead  map[string]bool // methods
+	poisoned  map[string]bool // processes that a poison has ended
 	intruded  int             // effects that servers with another store had
 	timeline  timeline
 }
@@ -98,7 +106,8 @@ type gathered struct {
 func newGathered(o Options) *gathered {
 	g := &gathered{
 		o: o, modes: map[string]server.Mode{"": o.Mode}, names: map[string]string{}, calls: map[string]*call{},
-		accounts: map[string]*account{}, snapshots: map[string]int64{}, deadRead: map[string]bool{}, samples: newSamples(), faults: newFaults(),
+		accounts: map[string]*account{}, snapshots: map[string]int64{}, deadRead: map[string]bool{},
+		poisoned: map[string]bool{}, samples: newSamples(), faults: newFaults(),
 	}
 	g.report.Errors = map[string]int{}
 	for m := server.AtLeastOnce; m <= server.NotDeduped; m++ {
@@ -137,6 +146,12 @@ func (g *gathered) take(e *history.Event) error {
 		switch e.Note {
 		case history.NoteParked:
 			g.call(e).parked = true
+		case history.NoteLastAttempt:
+			if c := g.call(e); e.At >= c.last.at {
+				c.last = last{g.one(e.Process), e.At}
+			}
+		case history.NotePoison:
+			g.poisoned[e.Process] = true
 		case history.NoteUntold:
 			g.call(e).untold = true
 		case history.NoteDeadQueueRead:

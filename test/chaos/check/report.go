@@ -56,7 +56,7 @@ var promises = []struct {
 	{EndsOnce, "each call ends, once"},
 	{EndsInTime, "each call ends by its deadline and the grace"},
 	{QueuesDrained, "queues are empty when all is over"},
-	{InnocentsNotParked, "no call is parked that was not made to be"},
+	{InnocentsNotParked, "no call is parked that was not made to be, unless the run killed its last attempt, which was alone"},
 	{GoroutinesBack, "processes have as many goroutines as at their start"},
 	{DescriptorsBack, "processes have as many descriptors as at their start"},
 	{HeapBack, "processes have as much heap in use as at their start"},

@@ -239,7 +239,9 @@ func tell(t *rapid.T, mode server.Mode) []history.Event {
 	s.resolve("rx-0", "canceled", warren.Unknown)
 	s.call("rf-0", appends, unknown, false)
 	s.resolve("rf-0", "failed", warren.NotExecuted)
-	s.fault(history.Fault{Name: "kill-server", Target: "server"}, func() {
+	s.add("server@7", s.now, history.Event{Kind: history.KindNote, Note: history.NoteLastAttempt, CallID: "pk-0", Method: "work"})
+	s.call("pk-0", appends, unknown, false)
+	s.fault(history.Fault{Name: "kill-server", Target: "server", Class: history.Kills}, func() {
 		some()
 		s.call("ns-0", appends, notExecuted, false)
 		s.call("rj-0", appends, notExecuted, false)
@@ -279,7 +281,9 @@ func tell(t *rapid.T, mode server.Mode) []history.Event {
 	s.add("harness@4", s.now, history.Event{
 		Kind: history.KindSample, Phase: history.PhaseEnd, Sample: &history.Sample{Queue: "work"},
 	})
-	s.add("harness@4", s.now, history.Event{Kind: history.KindNote, Note: history.NoteParked, CallID: "po-0", Method: "work"})
+	for _, id := range []string{"po-0", "pk-0"} {
+		s.add("harness@4", s.now, history.Event{Kind: history.KindNote, Note: history.NoteParked, CallID: id, Method: "work"})
+	}
 	s.add("harness@4", s.now, history.Event{Kind: history.KindNote, Note: history.NoteDeadQueueRead, Method: "work"})
 	return s.events
 }

@@ -58,6 +58,11 @@ const (
 	NoteParked = "parked"
 	// NoteUntold: nobody could say what became of the call, when all was well again.
 	NoteUntold = "untold"
+	// NoteLastAttempt: the process is about to begin the call for the last time before it
+	// is parked, and alone.
+	NoteLastAttempt = "last_attempt"
+	// NotePoison: the call has been begun, and is about to end the process.
+	NotePoison = "poison"
 	// NoteDeadQueueRead: the dead queue of Method was read in full at the end, and
 	// each call in it has its NoteParked.
 	NoteDeadQueueRead = "dead_queue_read"
@@ -160,8 +165,8 @@ type FaultClass string
 
 // The classes that matter. All other faults have none.
 const (
-	// Kills: the target, a process of the history, was killed. Calls that it had open
-	// then have no end.
+	// Kills: the target, a process of the history, was killed by SIGKILL. Calls that it
+	// had open then have no end.
 	Kills FaultClass = "kills"
 	// Freezes: the target, a process of the history, stood still from begin to end.
 	// Its calls may end later by that much.

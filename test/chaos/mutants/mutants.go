@@ -129,4 +129,9 @@ var mutants = []mutant{
 		edits: []edit{{"server/dispatch.go", "if warren.DidNothing(err) {", "if false {"}},
 		tests: []string{"./server", "TestHandlerThatHasDoneNothing"},
 	},
+	{
+		name:  "the last attempt of a call is not alone",
+		edits: []edit{{"server/gate.go", "if !g.company.enter(ctx, last) {", "if !g.company.enter(ctx, false) {"}},
+		tests: []string{"./server", "TestLastAttemptIsAlone"},
+	},
 }

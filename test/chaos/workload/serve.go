@@ -15,6 +15,7 @@ import (
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/store"
 	"github.com/warren-rpc/warren/store/boltstore"
 	"github.com/warren-rpc/warren/test/chaos/history"
 	"github.com/warren-rpc/warren/test/chaos/proc"
@@ -117,19 +118,20 @@ func Serve(ctx context.Context, stdout, stderr io.Writer, methods func(*server.S
 	if c.spec.Memory {
 		methods, options.SweepEvery, broker.Dial = registerMemory, time.Second, warp.Dial(c.control.Offset)
 	}
-	st, err := boltstore.Open(c.spec.Store, options)
+	file, err := boltstore.Open(c.spec.Store, options)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, st.Close()) }()
+	defer func() { err = errors.Join(err, file.Close()) }()
+	var st store.Store = file
+	if methods == nil {
+		methods, st = register, lastAttempts{file, c.log}
+	}
 	s, err := server.New(server.Config{
 		Broker: broker, Logger: c.logger, Store: st,
 	})
 	if err != nil {
 		return err
-	}
-	if methods == nil {
-		methods = register
 	}
 	if err := methods(s, &Worker{Mode: c.spec.Mode, log: c.log}); err != nil {
 		return err

@@ -59,7 +59,7 @@ const (
 // register adds the method to a server.
 func register(s *server.Server, w *Worker) error {
 	// Few at a time, so that a kill meets handlers and not only lines in front of them.
-	return w.handle(s, server.Method{Name: Method, Concurrency: 16})
+	return w.handle(s, server.Method{Name: Method, Concurrency: 16, Dedupe: server.Dedupe{Park: attempts}})
 }
 
 func registerMemory(s *server.Server, w *Worker) error {
@@ -74,12 +74,15 @@ func (w *Worker) handle(s *server.Server, m server.Method) error {
 	return server.Handle(s, m, w.outside)
 }
 
+// attempts is how many of a call are begun before it is parked.
+const attempts = 5
+
 // outside does an operation whose effect is in no transaction.
 func (w *Worker) outside(ctx context.Context, op history.Op) (Answer, error) {
 	req := warren.RequestFromContext(ctx)
 	switch op.Name {
 	case OpPoison:
-		die()
+		return Answer{}, w.die(req)
 	case OpAppend:
 	default:
 		return Answer{}, warren.Errorf(warren.CodeUnimplemented, "the operation %.40q needs a transaction", op.Name)
@@ -105,8 +108,14 @@ func effect(log *history.Log, req *warren.Request, op history.Op) history.Event 
 	return e
 }
 
-// die ends the process as SIGKILL does, in the middle of what it is doing.
-func die() {
+// die ends the process as SIGKILL does, in the middle of what it is doing, once the
+// history has it.
+func (w *Worker) die(req *warren.Request) error {
+	if err := w.log.Append(history.Event{
+		Kind: history.KindNote, Note: history.NotePoison, Method: req.Method, CallID: identity(req),
+	}); err != nil {
+		return err
+	}
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	select {}
 }
@@ -126,7 +135,7 @@ func (w *Worker) inTransaction(ctx context.Context, tx *bbolt.Tx, op history.Op)
 	var err error
 	switch op.Name {
 	case OpPoison:
-		die()
+		err = w.die(req)
 	case OpAppend:
 	case history.OpTransfer:
 		err = state.transfer(op)
