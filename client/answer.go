@@ -93,7 +93,8 @@ func (cl *call) answered(reply *warren.Reply, err *warren.Error) {
 	case warren.NotExecuted:
 		cl.prove(a)
 	case warren.Executed:
-		cl.executed = err
+		executed := *err // err itself is completed below, without the lock
+		cl.executed = &executed
 	case warren.Unknown:
 	}
 	a.failed = true

@@ -85,7 +85,7 @@ func (a *attempt) refuseBlocked() {
 	cl := a.call
 	a.judge(reliability.Ignored)
 	cl.mu.Lock()
-	out := cl.attempts > 0
+	out := cl.attempts > cl.proven
 	if out && a.before != nil && !cl.ended {
 		cl.current = a.before
 		cl.onItsWay, cl.hint = false, warren.ReasonBlocked
@@ -208,6 +208,11 @@ func (a *attempt) Settled(result broker.Result, reason error) {
 		cl.mu.Unlock()
 		cl.finish(nil, errRefused(reason))
 	case broker.Unsent:
+		cl.mu.Lock()
+		if !a.written.IsZero() {
+			cl.prove(a) // it was taken back: the broker has not looked at it
+		}
+		cl.mu.Unlock()
 		switch {
 		case errors.Is(reason, broker.ErrBlocked):
 			a.refuseBlocked()

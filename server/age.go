@@ -71,6 +71,9 @@ const longestRetention = 90 * 24 * time.Hour
 // from its issue time on, if that lies ahead, and to its deadline at least.
 func (g *gate) retention(a *answer) time.Duration {
 	keep := g.m.Dedupe.Retention
+	if a.unpark && g.m.Dedupe.Mode != AtLeastOnce {
+		keep = max(keep, voucherRetention) // so long it is believed, and its age does not keep it from running again
+	}
 	if !a.req.Issued.IsZero() {
 		keep += min(max(time.Until(a.req.Issued), 0), keep)
 	}

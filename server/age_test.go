@@ -270,3 +270,36 @@ func TestPlainRequestIsBegunWhateverItsAge(t *testing.T) {
 		}
 	})
 }
+
+// A replay that comes again, as its acknowledgement was lost or it was published twice,
+// is not begun again for as long as it is believed, however old its call is.
+func TestReplayIsBegunOnceForAsLongAsItIsBelieved(t *testing.T) {
+	for _, mode := range []server.Mode{server.AtMostOnce, server.Transactional} {
+		t.Run(mode.String(), func(t *testing.T) {
+			rig.Bubble(t, func(r *rig.Rig) {
+				var runs atomic.Int32
+				serve(r, alone(r, memstore.Options{}), in(mode), counting(&runs))
+				peer := r.Peer()
+				first := dated("k", "", time.Now().Add(-48*time.Hour))
+				peer.Publish("m", first)
+				rig.Eventually(r.T, "it is parked", func() bool { return r.Queue("m.dead").Ready == 1 })
+				d, _, err := peer.Channel.Get("m.dead", true)
+				if err != nil {
+					r.T.Fatal(err)
+				}
+				replay := first
+				replay.Type, replay.Headers = d.Type, amqp.Table{wire.ReplayMark: noted(&d).Mark()}
+				peer.Publish("m", replay)
+				rig.Eventually(r.T, "it runs", func() bool { return runs.Load() == 1 })
+				for _, later := range []time.Duration{time.Second, 25 * time.Hour} {
+					time.Sleep(later)
+					peer.Publish("m", replay)
+					time.Sleep(time.Second)
+				}
+				if runs.Load() != 1 {
+					r.T.Errorf("%d runs", runs.Load())
+				}
+			})
+		})
+	}
+}

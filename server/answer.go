@@ -38,6 +38,7 @@ type answer struct {
 	panicked *warren.Error      // what is told of a panic
 	control  bool               // it answers a question about a call
 	refusal  *wire.Message      // to be sent when the request is settled
+	refusing *warren.Error      // what that says
 	settled  bool               // the request is acknowledged
 
 	first   broker.Publishing
@@ -85,7 +86,7 @@ func (a *answer) fail(e *warren.Error) {
 	}
 	msg := wire.EncodeError(a.req, e, a.mode())
 	if e.Outcome == warren.NotExecuted {
-		a.refusal = &msg
+		a.refusal, a.refusing = &msg, e
 		a.settle()
 		return
 	}

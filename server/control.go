@@ -68,10 +68,11 @@ func (s *Server) serveControl(m *method, d broker.Delivery) {
 		return
 	}
 	ctx, cancel := context.WithCancel(s.handlers)
-	if !req.Deadline.IsZero() {
-		ctx, cancel = context.WithDeadline(s.handlers, req.Deadline)
-	}
 	defer cancel()
+	if !req.Deadline.IsZero() {
+		ctx, cancel = context.WithDeadline(ctx, req.Deadline)
+		defer cancel()
+	}
 	resolution, err := m.gate.resolve(ctx, scope, &asked)
 	switch {
 	case err != nil && errors.Is(context.Cause(ctx), errStopping):

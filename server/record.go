@@ -114,7 +114,7 @@ func (at *attempt) payload(reply *warren.Reply) ([]byte, *warren.Error) {
 func (at *attempt) failed(ctx context.Context, told *warren.Error) (*warren.Reply, error) {
 	a, g := at.a, at.gate
 	if errors.Is(context.Cause(ctx), errLeaseLost) {
-		a.ran = false // its end is another's
+		a.ran, a.begun = false, true // its end is another's
 		return nil, errAgain
 	}
 	stopping := errors.Is(context.Cause(ctx), errStopping)
@@ -134,6 +134,7 @@ func (at *attempt) failed(ctx context.Context, told *warren.Error) (*warren.Repl
 		return nil, a.leave(unsettled)
 	case nothingDone, !terminal(told) && g.m.Dedupe.Mode != AtMostOnce:
 		if at.abandon(end) {
+			a.begun = true // by another server
 			return nil, errAgain
 		}
 		return nil, told

@@ -127,9 +127,9 @@ func (rs *requests) drop(a *answer) {
 	}
 }
 
-// remember is told of a request that has ended, and may come back all the same.
-func (rs *requests) remember(a *answer) {
-	size := a.retained()
+// remember is told of a request that has ended, and may come back all the same, and how
+// many bytes are kept with it.
+func (rs *requests) remember(a *answer, size int) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	if !a.listed || rs.known[a.rid] != a {

@@ -36,7 +36,7 @@ func BenchmarkRequestIsKnown(b *testing.B) {
 					if last.since = issued; plain {
 						m.requests.forget(last)
 					} else {
-						m.requests.remember(last)
+						m.requests.remember(last, answerSize)
 					}
 				}
 				open[i%256] = a

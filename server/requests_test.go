@@ -210,3 +210,39 @@ func TestHandlerThatOutlivesTheConsumerTimeoutRunsOnce(t *testing.T) {
 		}
 	})
 }
+
+// A request that another server has had in between may have been begun there: what this
+// one's run says of itself is not the whole truth.
+func TestRequestThatAnotherServerHasHadIsNotToldAsNotExecuted(t *testing.T) {
+	rig.Bubble(t, func(r *rig.Rig) {
+		g := rig.NewGate()
+		r.Serve(server.Method{Name: "m"}, func(ctx context.Context, req *warren.Request) (*warren.Reply, error) {
+			if _, err := g.Handle(ctx, req); err != nil {
+				return nil, err
+			}
+			return nil, warren.NothingDone(warren.Errorf(warren.CodeUnavailable, "x"))
+		})
+		p, other := r.Peer(), r.Peer() // that is another server
+		p.Publish("m", kinds["call with a nonce"](p, "id"))
+		<-g.Entered
+		severed(r)
+		rig.Eventually(r.T, "the other server has it", func() bool {
+			_, has, err := other.Channel.Get("m", false)
+			if err != nil {
+				r.T.Fatal(err)
+			}
+			return has
+		})
+		time.Sleep(10 * time.Second) // it runs there
+		_ = other.Channel.Close()    // and that server dies
+		time.Sleep(5 * time.Second)
+		close(g.Release)
+		meta, err := wire.DecodeMeta(p.Next().Type)
+		if err != nil || meta.Outcome != warren.Unknown || meta.Code != warren.CodeUnavailable {
+			r.T.Errorf("%+v, %v", meta, err)
+		}
+		if n := g.Runs.Load(); n != 1 {
+			r.T.Errorf("%d runs", n)
+		}
+	})
+}

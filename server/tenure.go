@@ -4,8 +4,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/broker"
 	"github.com/warren-rpc/warren/internal/crashpoint"
+	"github.com/warren-rpc/warren/internal/wire"
 )
 
 // tenure is an answer's hold on its request: by which delivery it is acknowledged,
@@ -21,6 +23,7 @@ type tenure struct {
 	acking   *broker.Delivery // the one that an acknowledgement is under way for
 	answered bool             // nothing remains to be sent
 	since    time.Time        // when the request ended; zero if it has not
+	returned bool             // it was handed out again: another server may have had it in between
 }
 
 // delivery is the one by which the request is held.
@@ -49,7 +52,7 @@ func (a *answer) adopt(d *broker.Delivery) (adopted, ended bool) {
 	if !ended && a.acking == nil {
 		a.hold.Abandon()
 	}
-	a.hold, a.since = d, time.Time{}
+	a.hold, a.since, a.returned = d, time.Time{}, true
 	return true, ended
 }
 
@@ -83,9 +86,18 @@ func (a *answer) acknowledge() {
 	d.Ack(a)
 }
 
-// settle acknowledges the request and has its refusal sent when that is certain.
+// settle acknowledges the request and has its refusal sent when that is certain. What
+// another server may have begun is not refused: it is told as unknown, and acknowledged
+// last.
 func (a *answer) settle() {
 	a.mu.Lock()
+	if a.returned {
+		a.mu.Unlock()
+		told := *a.refusing
+		told.Outcome, a.refusal = warren.Unknown, nil
+		a.send(wire.EncodeError(a.req, &told, a.mode()))
+		return
+	}
 	a.acking = a.hold
 	d := a.hold
 	a.mu.Unlock()
@@ -98,6 +110,7 @@ func (a *answer) Acked(done bool) {
 	moved := a.acking != a.hold
 	a.acking = nil
 	told := a.refusal != nil && done && !moved
+	size := a.retained() // before somebody may take it over
 	if !moved && !told {
 		a.since = time.Now()
 	}
@@ -120,15 +133,15 @@ func (a *answer) Acked(done bool) {
 		a.send(*a.refusal)
 		return
 	}
-	a.rest(done)
+	a.rest(done, size)
 }
 
 // rest is what follows the end: what was run is remembered if it will come back, and
 // what was acknowledged too, as that proves nothing. But what looks like a plain request
 // that was acknowledged is more likely to be another one.
-func (a *answer) rest(acked bool) {
+func (a *answer) rest(acked bool, size int) {
 	if a.ran && (!acked || a.certain) {
-		a.m.requests.remember(a)
+		a.m.requests.remember(a, size)
 	} else {
 		a.m.requests.forget(a)
 	}
@@ -156,9 +169,10 @@ func (a *answer) suspend() bool {
 		return false
 	}
 	a.hold.Abandon()
+	size := a.retained()
 	a.since = time.Now()
 	a.mu.Unlock()
-	a.rest(false)
+	a.rest(false, size)
 	return true
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -246,21 +247,33 @@ func demoBroker(ctx context.Context, out *output, o demoOptions) ([]string, func
 const demoQueueExpires = 10 * time.Minute
 
 func deleteQueue(out *output, urls []string, queue string) {
-	for _, url := range urls {
-		conn, err := amqp.DialConfig(url, amqp.Config{Dial: amqp.DefaultDial(5 * time.Second)})
-		if err != nil {
-			continue
-		}
-		defer conn.Close()
-		ch, err := conn.Channel()
-		if err == nil {
-			_, err = ch.QueueDelete(queue, false, false, false)
-		}
-		if err == nil {
+	for range 3 {
+		if slices.ContainsFunc(urls, func(url string) bool { return deleted(url, queue) }) {
 			return
 		}
 	}
 	out.note("the queue %s could not be deleted; it expires after %v", queue, demoQueueExpires)
+}
+
+// deleted deletes the queue, and reports whether it has gone for good: the declaration
+// of a server that was killed may still have been on its way to the broker.
+func deleted(url, queue string) bool {
+	conn, err := amqp.DialConfig(url, amqp.Config{Dial: amqp.DefaultDial(5 * time.Second)})
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	ch, err := conn.Channel()
+	if err == nil {
+		_, err = ch.QueueDelete(queue, false, false, false)
+	}
+	if err != nil {
+		return false
+	}
+	time.Sleep(200 * time.Millisecond)
+	_, err = ch.QueueDeclarePassive(queue, true, false, false, false, nil)
+	gone, ok := errors.AsType[*amqp.Error](err)
+	return ok && gone.Code == amqp.NotFound
 }
 
 func demoClient(ctx context.Context, cmd *cli.Command, out *output, urls []string) (*client.Client, func(), error) {

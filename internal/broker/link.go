@@ -153,7 +153,10 @@ func (l *Link) run(ctx context.Context) {
 			} else {
 				clear(refusals)
 			}
-			l.set(func() { l.lastErr = err; l.refused = len(refusals) >= len(l.settings.URLs) })
+			l.set(func() {
+				l.lastErr = err
+				l.refused = !slices.ContainsFunc(l.settings.URLs, func(url string) bool { return !refusals[url] })
+			})
 			if silent, ok := l.log.allow(err); ok {
 				l.logger.Warn("cannot connect to the broker", "purpose", l.purpose, "error", err, "not_logged", silent)
 			}

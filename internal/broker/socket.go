@@ -62,7 +62,8 @@ func (r timedReader) Read(p []byte) (int, error) {
 	s.extend(&s.readTill, s.conn.SetReadDeadline)
 	n, err := s.conn.Read(p)
 	if err != nil {
-		s.readErr.CompareAndSwap(nil, &err)
+		failure := err // only this one moves to the heap
+		s.readErr.CompareAndSwap(nil, &failure)
 		// Free a writer that is stuck: while it holds the library's locks the
 		// library cannot shut down.
 		_ = s.Close()

@@ -121,7 +121,7 @@ func TestHostileClientsCostLittleAndHarmNobody(t *testing.T) {
 			}
 			return p
 		}},
-		{"heartbeats without end, and publishes without bodies", 8 * mib /* the record keeps 10,000 events */, func(t *testing.T) *peer {
+		{"heartbeats without end, and publishes without bodies", 16 * mib /* the record keeps 10,000 events */, func(t *testing.T) *peer {
 			p := login(t, b)
 			beat := codec.AppendFrame(nil, codec.Frame{Type: codec.FrameHeartbeat})
 			p.raw(bytes.Repeat(beat, 100000))

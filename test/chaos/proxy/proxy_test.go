@@ -199,9 +199,10 @@ func TestNewConnectionsAreRefusedOrShaped(t *testing.T) {
 	wantReset(t, p.proxy)
 	send(t, p.client, "still here")
 	wantText(t, p.target, "still here")
-	if stats := p.proxy.Stats(); stats.Refused != 1 || stats.Open != 1 {
-		t.Errorf("stats %+v; want 1 refused, 1 open", stats)
-	}
+	patience.Eventually(t, "1 is refused, 1 open", func() bool {
+		stats := p.proxy.Stats()
+		return stats.Refused == 1 && stats.Open == 1
+	})
 }
 
 func TestATargetThatIsDownResetsTheClient(t *testing.T) {
