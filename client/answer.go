@@ -4,21 +4,21 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren"
-	"github.com/warren-rpc/warren/reliability"
+	"github.com/warren-rpc/warren/internal/policy"
 )
 
 // again publishes the call once more after an attempt that ended in err, if the
 // policy has it, and returns what was decided: to retry if there is another attempt
 // already. If not, a call waits on: the request may have arrived, and then a reply
 // comes.
-func (cl *call) again(a *attempt, err *warren.Error) reliability.Decision {
+func (cl *call) again(a *attempt, err *warren.Error) policy.Decision {
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
 	if err.Reason != "" {
 		cl.hint = err.Reason
 	}
 	if a.failed {
-		return reliability.Decision{Retry: true} // what follows from it has been decided
+		return policy.Decision{Retry: true} // what follows from it has been decided
 	}
 	a.failed = true
 	return cl.follow(err)
@@ -50,9 +50,9 @@ func (cl *call) replyQueueLost(queue string) {
 }
 
 // follow decides what follows an attempt that ended in err. The caller holds mu.
-func (cl *call) follow(err *warren.Error) reliability.Decision {
+func (cl *call) follow(err *warren.Error) policy.Decision {
 	if cl.ended || cl.onItsWay || cl.open() {
-		return reliability.Decision{Retry: true}
+		return policy.Decision{Retry: true}
 	}
 	ended := cl.tries.Failed
 	if err.Reason == warren.ReasonNacked {
@@ -61,14 +61,14 @@ func (cl *call) follow(err *warren.Error) reliability.Decision {
 	d := ended(time.Now(), err)
 	if d.Retry {
 		cl.repeat(d)
-	} else if d.Why == reliability.WhyBudget && cl.hint == "" {
+	} else if d.Why == policy.WhyBudget && cl.hint == "" {
 		cl.hint = warren.ReasonBudgetExhausted
 	}
 	return d
 }
 
 // repeat has the call published again after a pause. The caller holds mu.
-func (cl *call) repeat(d reliability.Decision) {
+func (cl *call) repeat(d policy.Decision) {
 	cl.onItsWay = true
 	cl.retry = time.AfterFunc(d.Wait, cl.publish)
 }
@@ -113,8 +113,8 @@ func (cl *call) answered(reply *warren.Reply, err *warren.Error) {
 	a.judge(a.classify(err))
 	switch {
 	case d.Retry:
-	case d.Why == reliability.WhyBudget:
-		cl.finishBy(a, nil, reliability.BudgetExhausted(cl.c.fail(&cl.req.Request, err)))
+	case d.Why == policy.WhyBudget:
+		cl.finishBy(a, nil, policy.BudgetExhausted(cl.c.fail(&cl.req.Request, err)))
 	default:
 		cl.finishBy(a, nil, err)
 	}
@@ -166,7 +166,7 @@ func (cl *call) final(now time.Time, err *warren.Error) bool {
 	}
 	alone := cl.policy.Begin(now, cl.deadline, nil, cl.settings.attempts, cl.settings.idempotent)
 	switch alone.Failed(now, err).Why {
-	case reliability.WhyCode, reliability.WhyReason, reliability.WhyNotIdempotent:
+	case policy.WhyCode, policy.WhyReason, policy.WhyNotIdempotent:
 		return true
 	default:
 		return false
@@ -185,7 +185,7 @@ func (cl *call) succeed(a *attempt, reply *warren.Reply) {
 	begun := cl.first.written
 	cl.mu.Unlock()
 	if a != nil {
-		a.judge(reliability.Success)
+		a.judge(policy.Success)
 		if !cl.settings.oneWay {
 			cl.method.Latency.Observe(time.Since(begun))
 		}
@@ -201,7 +201,7 @@ func (cl *call) finishBy(a *attempt, reply *warren.Reply, err *warren.Error) {
 	cl.mu.Unlock()
 	for b := last; b != nil; b = b.before {
 		if b != a {
-			b.judge(reliability.Ignored)
+			b.judge(policy.Ignored)
 		}
 	}
 	cl.finish(reply, err)

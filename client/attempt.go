@@ -8,8 +8,8 @@ import (
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/broker"
 	"github.com/warren-rpc/warren/internal/crashpoint"
+	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/internal/wire"
-	"github.com/warren-rpc/warren/reliability"
 )
 
 // attempt is one publish of a call; it is the publisher's Sink.
@@ -22,7 +22,7 @@ type attempt struct {
 	judged  atomic.Bool // the breaker has been told of its end
 
 	// Guarded by call.mu.
-	ticket  reliability.Ticket
+	ticket  policy.Ticket
 	written time.Time // zero until it is handed to a connection
 	failed  bool      // it is waited for no longer, or has been answered by an error
 	proven  bool      // it is known not to have been executed
@@ -41,7 +41,7 @@ func (cl *call) publish() {
 	cl.mu.Lock()
 	if cl.ended {
 		cl.mu.Unlock()
-		cl.method.Breaker.Done(ticket, time.Now(), reliability.Ignored)
+		cl.method.Breaker.Done(ticket, time.Now(), policy.Ignored)
 		return
 	}
 	a := &cl.first
@@ -83,7 +83,7 @@ func (cl *call) refuse(refusal *warren.Error) {
 // other may be answered.
 func (a *attempt) refuseBlocked() {
 	cl := a.call
-	a.judge(reliability.Ignored)
+	a.judge(policy.Ignored)
 	cl.mu.Lock()
 	out := cl.attempts > cl.proven
 	if out && a.before != nil && !cl.ended {
@@ -142,7 +142,7 @@ func (a *attempt) watch(now time.Time) {
 	if !cl.policy.Hedge.On || cl.attempts > 1 || !cl.tries.Idempotent() || cl.tries.Left() == 0 || cl.settings.oneWay {
 		return
 	}
-	if delay, ok := reliability.HedgeDelay(cl.policy.Hedge, cl.method.Latency); ok && now.Add(delay).Before(cl.deadline) {
+	if delay, ok := policy.HedgeDelay(cl.policy.Hedge, cl.method.Latency); ok && now.Add(delay).Before(cl.deadline) {
 		a.hedge = time.AfterFunc(delay, a.hedged)
 	}
 }
@@ -188,21 +188,21 @@ func (a *attempt) Settled(result broker.Result, reason error) {
 		cl.finish(nil, errNoRoute())
 	case broker.Nacked:
 		c.counters.nacked.Add(1)
-		result := reliability.Failure
+		result := policy.Failure
 		if a.unconfirmed(warren.ReasonNacked).Ignored {
-			result = reliability.Ignored
+			result = policy.Ignored
 		}
 		a.judge(result)
 	case broker.Lost:
 		c.counters.lost.Add(1)
-		a.judge(reliability.Ignored)
+		a.judge(policy.Ignored)
 		if broker.IsRefused(reason) {
 			cl.finish(nil, errNotPermitted(reason))
 			return
 		}
 		a.unconfirmed(warren.ReasonConnectionLost)
 	case broker.Refused:
-		a.judge(reliability.Ignored)
+		a.judge(policy.Ignored)
 		cl.mu.Lock()
 		cl.prove(a)
 		cl.mu.Unlock()
@@ -225,7 +225,7 @@ func (a *attempt) Settled(result broker.Result, reason error) {
 
 // unconfirmed follows a publish that may or may not have arrived. A notification
 // has nothing to wait for, and a call that was refused need not, by its policy.
-func (a *attempt) unconfirmed(reason string) reliability.Decision {
+func (a *attempt) unconfirmed(reason string) policy.Decision {
 	err := &warren.Error{
 		Code: warren.CodeUnavailable, Reason: reason, Outcome: warren.Unknown,
 		Message: "the broker did not confirm the request",
@@ -240,7 +240,7 @@ func (a *attempt) unconfirmed(reason string) reliability.Decision {
 
 // judge tells the breaker how the attempt ended, once. Slowness counts as little
 // as a timeout while servers may be on their way back.
-func (a *attempt) judge(r reliability.Result) {
+func (a *attempt) judge(r policy.Result) {
 	if a.judged.Swap(true) {
 		return
 	}
@@ -269,16 +269,16 @@ func (a *attempt) end(err *warren.Error) {
 		a.judge(a.classify(err))
 		return
 	}
-	a.judge(reliability.Ignored)
+	a.judge(policy.Ignored)
 }
 
 // classify says what an error tells of the method. That nothing came in time tells
 // nothing while replies cannot come in, nor soon after they could not: the servers
 // may still be on their way back. Nor does it, here or on the server, if the caller
 // gave the attempt less time than the method's policy does.
-func (a *attempt) classify(err *warren.Error) reliability.Result {
+func (a *attempt) classify(err *warren.Error) policy.Result {
 	if err.Code != warren.CodeDeadlineExceeded {
-		return reliability.Classify(err)
+		return policy.Classify(err)
 	}
 	cl := a.call
 	cl.mu.Lock()
@@ -289,7 +289,7 @@ func (a *attempt) classify(err *warren.Error) reliability.Result {
 	fair := cl.tries.HadItsTime(written, until)
 	cl.mu.Unlock()
 	if !fair || !err.Remote && cl.c.replies.unsettled(written) {
-		return reliability.Ignored
+		return policy.Ignored
 	}
-	return reliability.Classify(err)
+	return policy.Classify(err)
 }

@@ -9,8 +9,8 @@ import (
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/crashpoint"
+	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/internal/wire"
-	"github.com/warren-rpc/warren/reliability"
 )
 
 // call is one call in flight, shared by the goroutines that joined it.
@@ -23,15 +23,15 @@ type call struct {
 	done     chan struct{} // closed when the call has ended
 	first    attempt
 
-	method *reliability.Method
-	policy *reliability.Policy
+	method *policy.Method
+	policy *policy.Policy
 
 	mu       sync.Mutex
 	waiters  int
 	ended    bool
 	reply    *warren.Reply
 	err      *warren.Error
-	tries    reliability.Attempts
+	tries    policy.Attempts
 	current  *attempt      // the last that was made; each knows the one before
 	attempts int           // handed to a connection
 	proven   int           // of these, proven not to have been executed
@@ -168,7 +168,7 @@ func (cl *call) admit(ctx context.Context, expired <-chan time.Time) *warren.Err
 func (cl *call) begin(now time.Time) (*call, bool, *warren.Error) {
 	cl.done, cl.waiters = make(chan struct{}), 1
 	cl.tries = cl.policy.Begin(now, cl.deadline, cl.method.Budget, cl.settings.attempts, cl.settings.idempotent,
-		reliability.OfTimeout(cl.settings.timeout))
+		policy.OfTimeout(cl.settings.timeout))
 	if !cl.settings.oneWay {
 		cl.req.Deadline = cl.deadline
 	}

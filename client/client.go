@@ -12,8 +12,8 @@ import (
 	"github.com/warren-rpc/warren/internal/broker"
 	"github.com/warren-rpc/warren/internal/crashpoint"
 	"github.com/warren-rpc/warren/internal/lifecycle"
+	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/internal/wire"
-	"github.com/warren-rpc/warren/reliability"
 )
 
 // Client calls methods over one broker or cluster. All its methods may be
@@ -32,7 +32,7 @@ type Client struct {
 	presence   *presence
 	pending    *pending
 	refusal    atomic.Pointer[refusal]
-	policies   *reliability.Set
+	policies   *policy.Set
 	nonces     *wire.Nonces
 	counters   counters
 
@@ -54,14 +54,14 @@ func New(cfg Config) (*Client, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	policies, err := reliability.NewTable(cfg.Policies)
+	policies, err := policy.NewTable(cfg.Policies)
 	if err != nil {
 		return nil, fmt.Errorf("warren: client.Config.Policies: %w", err)
 	}
 	c := &Client{
 		cfg: cfg, limits: wire.DefaultLimits(), prober: broker.NewProber(), presence: newPresence(),
 		pending: newPending(cfg.MaxPending, cfg.MaxPendingBytes), closing: make(chan struct{}),
-		policies: reliability.NewSet(policies, cfg.OnBreaker), nonces: wire.NewNonces(),
+		policies: policy.NewSet(policies, cfg.OnBreaker), nonces: wire.NewNonces(),
 	}
 	c.limits.Body = cfg.MaxRequest
 	c.timers.New = stoppedTimer
@@ -243,7 +243,7 @@ func (c *Client) Ping(ctx context.Context, method string) (servers int, err erro
 
 // Policies are the client's policies at work: they can be replaced while calls
 // are made, and breakers looked at and forced.
-func (c *Client) Policies() *reliability.Set { return c.policies }
+func (c *Client) Policies() *policy.Set { return c.policies }
 
 // Close fails every call in flight, once, as canceled/client_closed, deletes
 // the reply queue and closes the connections. It takes at most a few seconds,

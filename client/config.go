@@ -35,7 +35,7 @@ type Config struct {
 
 	// Policies say for each method how long calls take, when they are repeated and
 	// when they are refused. Default: every method has
-	// [reliability.DefaultPolicy]. [Client.Policies] replaces them later.
+	// [policy.Default]. [Client.Policies] replaces them later.
 	Policies reliability.Rules
 	// OnBreaker, if set, is told when a method's circuit breaker changes its state,
 	// outside all locks, by the goroutine of a call or of a connection: it must not

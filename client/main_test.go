@@ -66,7 +66,7 @@ func mustCall(r *rig.Rig, c *client.Client, method, body string, opts ...client.
 	return reply
 }
 
-// policy gives a client that policy for all methods.
-func policy(spec reliability.Spec) func(*client.Config) {
+// withPolicy gives a client that policy for all methods.
+func withPolicy(spec reliability.Spec) func(*client.Config) {
 	return func(cfg *client.Config) { cfg.Policies.Methods = map[string]reliability.Spec{"*": spec} }
 }

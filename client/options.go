@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren"
-	"github.com/warren-rpc/warren/reliability"
+	"github.com/warren-rpc/warren/internal/policy"
 )
 
 // CallOption changes one call.
@@ -17,8 +17,8 @@ type callSettings struct {
 	contentType string
 	encoding    string
 	timeout     time.Duration
-	attempts    reliability.BeginOption
-	idempotent  reliability.BeginOption
+	attempts    policy.BeginOption
+	idempotent  policy.BeginOption
 	noServer    NoServer
 	persistent  bool
 	oneWay      bool
@@ -61,7 +61,7 @@ func WithContentEncoding(encoding string) CallOption {
 //
 // That nothing came in this time counts against the method, for its breaker. If the
 // context's deadline is much nearer than this, and than the policy's timeout, it does
-// not: see [reliability.Attempts.HadItsTime].
+// not: see [policy.Attempts.HadItsTime].
 func WithTimeout(d time.Duration) CallOption { return func(s *callSettings) { s.timeout = d } }
 
 // Idempotent says that the method's handler may run more than once for this
@@ -69,14 +69,14 @@ func WithTimeout(d time.Duration) CallOption { return func(s *callSettings) { s.
 // after an attempt that may have been executed: one that was not answered in
 // time, or whose publish was lost or refused by the broker.
 func Idempotent() CallOption {
-	return func(s *callSettings) { s.idempotent = reliability.AsIdempotent(true) }
+	return func(s *callSettings) { s.idempotent = policy.AsIdempotent(true) }
 }
 
 // WithAttempts bounds how often the call is published in all, 1 to 5, instead of
 // the method's policy. With 2 or more, what the broker refuses is not counted: see
-// [reliability.RetryPolicy].
+// [policy.RetryPolicy].
 func WithAttempts(n int) CallOption {
-	return func(s *callSettings) { s.attempts = reliability.OfAttempts(n) }
+	return func(s *callSettings) { s.attempts = policy.OfAttempts(n) }
 }
 
 // WaitForServer lets the call wait for a server; see [Wait].

@@ -4,37 +4,38 @@ import (
 	"testing"
 	"time"
 
+	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/reliability"
 )
 
 // policyPath is what policies do for a call that succeeds.
-func policyPath(set *reliability.Set, now time.Time) bool {
+func policyPath(set *policy.Set, now time.Time) bool {
 	m := set.Method("orders.get")
 	p := m.Policy()
 	if m.Bulkhead.Acquire() != nil {
 		return false
 	}
-	tries := p.Begin(now, now.Add(p.Timeout), m.Budget, reliability.BeginOption{}, reliability.BeginOption{})
+	tries := p.Begin(now, now.Add(p.Timeout), m.Budget, policy.BeginOption{}, policy.BeginOption{})
 	ticket, refusal := m.Breaker.Allow(now)
 	if refusal != nil {
 		return false
 	}
 	tries.Next(now)
 	tries.Succeeded()
-	m.Breaker.Done(ticket, now.Add(time.Millisecond), reliability.Success)
+	m.Breaker.Done(ticket, now.Add(time.Millisecond), policy.Success)
 	m.Latency.Observe(time.Millisecond)
 	m.Bulkhead.Release()
 	return true
 }
 
-func policies(t testing.TB) *reliability.Set {
-	table, err := reliability.NewTable(reliability.Rules{Methods: map[string]reliability.Spec{
+func policies(t testing.TB) *policy.Set {
+	table, err := policy.NewTable(reliability.Rules{Methods: map[string]reliability.Spec{
 		"orders.*": {Bulkhead: reliability.BulkheadSpec{Calls: new(100)}, Breaker: reliability.BreakerSpec{SlowAfter: new(time.Second)}},
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return reliability.NewSet(table, func(reliability.Change) {})
+	return policy.NewSet(table, func(reliability.Change) {})
 }
 
 func BenchmarkPolicyPath(b *testing.B) {

@@ -44,7 +44,7 @@ func (l *changes) want(t *testing.T, want ...string) {
 func brittle(l *changes) func(*client.Config) {
 	return func(cfg *client.Config) {
 		cfg.OnBreaker = l.note
-		policy(reliability.Spec{
+		withPolicy(reliability.Spec{
 			Timeout: new(time.Second), Retry: exact(1),
 			Breaker: reliability.BreakerSpec{Volume: new(4), Probes: new(1)},
 		})(cfg)

@@ -34,7 +34,7 @@ func TestBudgetEndsRetriesAndSuccessesRefillIt(t *testing.T) {
 				s.answer(d)
 			})
 		}
-		c := r.Ready(policy(tight(2)))
+		c := r.Ready(withPolicy(tight(2)))
 		budget := c.Policies().Method("m").Budget
 		fails := func(reason string, attempts int, tokens float64) {
 			r.T.Helper()
@@ -87,7 +87,7 @@ func TestAttemptThatTheBudgetKeepsAloneIsWaitedForToTheDeadline(t *testing.T) {
 				time.AfterFunc(5*time.Second, func() { s.answer(d) })
 			}
 		})
-		c := r.Ready(policy(tight(2)))
+		c := r.Ready(withPolicy(tight(2)))
 		call := func() (*warren.Reply, error) {
 			return c.Call(r.T.Context(), "m", nil, client.Idempotent(), client.WithTimeout(9*time.Second))
 		}
@@ -113,7 +113,7 @@ func TestAttemptThatTheBudgetKeepsAloneIsWaitedForToTheDeadline(t *testing.T) {
 func TestLoadStaysBoundedWhileAllFails(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
 		script(r, "m", func(s *scripted, _ int, d amqp.Delivery) { s.refuse(d, refusal()) })
-		c := r.Ready(policy(reliability.Spec{Breaker: reliability.BreakerSpec{Off: new(true)}}))
+		c := r.Ready(withPolicy(reliability.Spec{Breaker: reliability.BreakerSpec{Off: new(true)}}))
 		const calls = 300
 		for range calls {
 			if _, err := c.Call(r.T.Context(), "m", nil); err == nil {

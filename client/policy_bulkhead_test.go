@@ -10,6 +10,7 @@ import (
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
+	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/reliability"
 	"github.com/warren-rpc/warren/test/rig"
 )
@@ -19,7 +20,7 @@ func TestBulkheadKeepsASlowMethodFromTheRoomOfOthers(t *testing.T) {
 		g := rig.NewGate()
 		r.Serve(rig.Named("slow"), g.Handle)
 		r.Serve(rig.Named("fast"), rig.Echo)
-		c := r.Ready(policy(reliability.Spec{Bulkhead: reliability.BulkheadSpec{Calls: new(2)}}))
+		c := r.Ready(withPolicy(reliability.Spec{Bulkhead: reliability.BulkheadSpec{Calls: new(2)}}))
 		places := c.Policies().Method("slow").Bulkhead
 		full := func() {
 			r.T.Helper()
@@ -89,7 +90,7 @@ func TestPoliciesAreReplacedUnderCallsInFlight(t *testing.T) {
 		began := time.Now()
 		old := c.Go(r.T.Context(), "m", nil, client.Idempotent())
 		synctest.Wait()
-		table, err := reliability.NewTable(reliability.Rules{Methods: map[string]reliability.Spec{"*": {
+		table, err := policy.NewTable(reliability.Rules{Methods: map[string]reliability.Spec{"*": {
 			Timeout: new(9 * time.Second), Retry: exact(4), Budget: reliability.BudgetSpec{Tokens: new(40.0)},
 			Bulkhead: reliability.BulkheadSpec{Calls: new(1)}, Idempotent: new(true),
 		}}})
@@ -123,7 +124,7 @@ func TestOrderOfInterceptorsAndPolicies(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
 		script(r, "m", func(s *scripted, _ int, d amqp.Delivery) { s.refuse(d, refusal()) })
 		calls, attempts := 0, 0
-		c := r.Ready(policy(reliability.Spec{
+		c := r.Ready(withPolicy(reliability.Spec{
 			Retry: exact(3), Bulkhead: reliability.BulkheadSpec{Calls: new(1)},
 			Budget: reliability.BudgetSpec{Tokens: new(100.0)},
 		}), with(around(func(ctx context.Context, req *warren.Request, next warren.Handler) (*warren.Reply, error) {

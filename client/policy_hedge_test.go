@@ -22,7 +22,7 @@ func hedging(change ...func(*reliability.Spec)) func(*client.Config) {
 	for _, f := range change {
 		f(&spec)
 	}
-	return policy(spec)
+	return withPolicy(spec)
 }
 
 // answersAfter answers the n-th request after its pause, and others never.

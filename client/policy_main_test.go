@@ -9,6 +9,7 @@ import (
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
+	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/internal/wire"
 	"github.com/warren-rpc/warren/reliability"
 	"github.com/warren-rpc/warren/test/amqptest"
@@ -97,7 +98,7 @@ func publishedAt(b *amqptest.Broker, queue string, since time.Time) []time.Durat
 }
 
 // breakerOf is a method's breaker in that client.
-func breakerOf(c *client.Client, method string) *reliability.Breaker {
+func breakerOf(c *client.Client, method string) *policy.Breaker {
 	return c.Policies().Method(method).Breaker
 }
 

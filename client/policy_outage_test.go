@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren/client"
+	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/reliability"
 	"github.com/warren-rpc/warren/test/rig"
 )
@@ -41,7 +42,7 @@ func TestOutageOfTheBrokerEndsWithoutAStorm(t *testing.T) {
 			rig.Bubble(t, func(r *rig.Rig) {
 				r.Serve(rig.Named("m"), rig.Echo)
 				l := &changes{}
-				c := r.Ready(policy(reliability.Spec{Timeout: &timeout}), func(cfg *client.Config) { cfg.OnBreaker = l.note })
+				c := r.Ready(withPolicy(reliability.Spec{Timeout: &timeout}), func(cfg *client.Config) { cfg.OnBreaker = l.note })
 				var mu sync.Mutex
 				var resumed, recovered time.Time
 				failed, why := 0, error(nil)
@@ -49,7 +50,7 @@ func TestOutageOfTheBrokerEndsWithoutAStorm(t *testing.T) {
 				wait := steady(r, c, time.Second/perSecond, stop, func(err error) {
 					mu.Lock()
 					defer mu.Unlock()
-					if err != nil && !resumed.IsZero() && time.Since(resumed) > timeout+reliability.Settling {
+					if err != nil && !resumed.IsZero() && time.Since(resumed) > timeout+policy.Settling {
 						failed, why = failed+1, err
 					}
 					if err == nil && recovered.IsZero() && !resumed.IsZero() {
@@ -101,7 +102,7 @@ func TestWaitingForTheConnectionIsNotSlowness(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
 		r.Serve(rig.Named("m"), rig.Echo)
 		l := &changes{}
-		c := r.Ready(policy(reliability.Spec{
+		c := r.Ready(withPolicy(reliability.Spec{
 			Breaker: reliability.BreakerSpec{Volume: new(4), SlowAfter: new(500 * time.Millisecond)},
 		}), func(cfg *client.Config) { cfg.OnBreaker = l.note })
 		r.Broker.Stop()

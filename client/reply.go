@@ -11,8 +11,8 @@ import (
 
 	"github.com/warren-rpc/warren/internal/broker"
 	"github.com/warren-rpc/warren/internal/lifecycle"
+	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/internal/wire"
-	"github.com/warren-rpc/warren/reliability"
 )
 
 // ackDelay is how long replies may be unacknowledged. One that the broker
@@ -67,7 +67,7 @@ func (r *replyQueue) unsettled(written time.Time) bool {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return written.Before(r.back.Add(reliability.Settling))
+	return written.Before(r.back.Add(policy.Settling))
 }
 
 // ended holds requests back while there is no queue for their replies. A queue

@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/internal/wire"
-	"github.com/warren-rpc/warren/reliability"
 )
 
 // ResolutionState is what has become of a call.
@@ -130,7 +130,7 @@ func (c *Client) Resolve(ctx context.Context, method, callID string, opts ...Res
 	cl := c.newCall(method, nil, nil)
 	cl.req.Header = s.header
 	cl.asks = &wire.Resolve{CallID: callID, Issued: s.issued, Proof: s.proof}
-	cl.settings.timeout, cl.settings.idempotent = s.timeout, reliability.AsIdempotent(true)
+	cl.settings.timeout, cl.settings.idempotent = s.timeout, policy.AsIdempotent(true)
 	reply, err := cl.roundTrip(ctx)
 	if err != nil {
 		e, ok := warren.AsError(err)

@@ -268,7 +268,7 @@ func TestResolveIsAskedAgainIfTheConnectionIsCut(t *testing.T) {
 					}
 					s.resolve(d, req, wire.Resolution{State: wire.StateInProgress})
 				})
-				c := r.Ready(policy(reliability.Spec{Retry: exact(3)}))
+				c := r.Ready(withPolicy(reliability.Spec{Retry: exact(3)}))
 				began := time.Now()
 				got, err := c.Resolve(r.T.Context(), "m", "k")
 				if err != nil || got.State != client.InProgress {

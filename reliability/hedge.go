@@ -6,40 +6,24 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/policy"
 )
-
-// HedgeDelay returns how long the first attempt of a call is waited for before
-// a second is made, and whether one is made at all: not if the policy is not
-// On, nor if it leaves the delay to l and l, which may be nil, has seen fewer
-// than 20 calls.
-func HedgeDelay(p HedgePolicy, l *Latency) (time.Duration, bool) {
-	switch {
-	case !p.On:
-		return 0, false
-	case p.Delay > 0:
-		return p.Delay, true
-	case l == nil:
-		return 0, false
-	default:
-		return l.P95()
-	}
-}
 
 // Hedge makes a second attempt while the first is slow. The fields must not
 // change while calls are made; then Do is safe for concurrent use.
 type Hedge[T any] struct {
 	// Policy says whether and when. The zero policy never does.
-	Policy HedgePolicy
+	Policy policy.HedgePolicy
 	// Latency, if not nil, is told how long calls take and stands in for a Delay of
 	// 0.
-	Latency *Latency
+	Latency *policy.Latency
 	// Allow, if not nil, is asked each time right before a second attempt, and may
 	// refuse it: this is the place of a budget. It is called by a goroutine of the
 	// call.
 	Allow func() bool
 }
 
-// Do calls fn and, if that takes longer than the delay of [HedgeDelay], once
+// Do calls fn and, if that takes longer than the delay of [policy.HedgeDelay], once
 // more at the same time. The first to succeed is the result, and the other's
 // context is cancelled. An attempt that fails leaves the other to decide; if it
 // fails before there is another, none is made.
@@ -56,7 +40,7 @@ type Hedge[T any] struct {
 // overtaken how long it had been waited for by then: it may have taken longer,
 // but if it did not count, the percentile would sink with each hedge.
 func (h *Hedge[T]) Do(ctx context.Context, fn func(context.Context) (T, error)) (T, error) {
-	delay, on := HedgeDelay(h.Policy, h.Latency)
+	delay, on := policy.HedgeDelay(h.Policy, h.Latency)
 	if !on {
 		begun := time.Now()
 		value, err := fn(ctx)

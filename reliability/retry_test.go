@@ -1,293 +1,292 @@
 package reliability_test
 
 import (
+	"cmp"
+	"context"
 	"errors"
-	"math"
-	"slices"
+	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/reliability"
 )
 
-// failure returns an error of an attempt.
-func failure(code warren.Code, outcome warren.Outcome) *warren.Error {
-	return &warren.Error{Code: code, Outcome: outcome}
+var errPlain = errors.New("plain")
+
+func asError(t *testing.T, err error) *warren.Error {
+	t.Helper()
+	e, ok := err.(*warren.Error) //nolint:errorlint // that it is one itself is promised
+	if !ok {
+		t.Fatalf("%T %v; want a *warren.Error", err, err)
+	}
+	return e
 }
 
-func TestWhatFollowsAFailedAttempt(t *testing.T) {
+func TestDoRepeatsUntilSuccess(t *testing.T) {
 	t.Parallel()
-	const unavailable = warren.CodeUnavailable
-	unsafe, safe := failure(unavailable, warren.Unknown), failure(unavailable, warren.NotExecuted)
-	for _, c := range []struct {
-		name       string
-		idempotent bool
-		err        *warren.Error
-		want       reliability.Why
-		retry      bool
-	}{
-		{"not executed", false, safe, reliability.WhyBackoff, true},
-		{"not executed, idempotent", true, safe, reliability.WhyBackoff, true},
-		{"unknown", false, unsafe, reliability.WhyNotIdempotent, false},
-		{"unknown, idempotent", true, unsafe, reliability.WhyBackoff, true},
-		{"executed", false, failure(warren.CodeAborted, warren.Executed), reliability.WhyNotIdempotent, false},
-		{"executed, idempotent", true, failure(warren.CodeAborted, warren.Executed), reliability.WhyBackoff, true},
-		{"an attempt's deadline", true, failure(warren.CodeDeadlineExceeded, warren.Unknown), reliability.WhyBackoff, true},
-		{"a code that is final", true, failure(warren.CodeInvalidArgument, warren.NotExecuted), reliability.WhyCode, false},
-		{"the caller's cancel", true, failure(warren.CodeCanceled, warren.NotExecuted), reliability.WhyCode, false},
-		{"no code", true, &warren.Error{}, reliability.WhyCode, false},
-		{"no error", true, nil, reliability.WhyCode, false},
-		{"a final reason", true, safe.WithReason(warren.ReasonNoRoute), reliability.WhyReason, false},
-		{"a final reason and code", true, failure(warren.CodeInternal, warren.Executed).WithReason(warren.ReasonPoisoned),
-			reliability.WhyReason, false},
-		{"another reason", true, unsafe.WithReason(warren.ReasonConnectionLost), reliability.WhyBackoff, true},
-		{"a reason of the handler's", true, unsafe.WithReason("busy"), reliability.WhyBackoff, true},
-		{"refused, by its reason alone", true, unsafe.WithReason(warren.ReasonNacked), reliability.WhyBackoff, true},
-		{"told when", false, safe.WithRetryAfter(5 * time.Second), reliability.WhyPushback, true},
-		{"told never", true, safe.WithRetryAfter(-1), reliability.WhyPushback, false},
-		{"told when it is too late", true, safe.WithRetryAfter(10 * time.Second), reliability.WhyDeadline, false},
-		{"told the end of time", true, safe.WithRetryAfter(math.MaxInt64), reliability.WhyDeadline, false},
-	} {
-		p := reliability.DefaultPolicy()
-		p.Idempotent = c.idempotent
-		a := p.Begin(epoch, epoch.Add(10*time.Second), nil)
-		a.Next(epoch)
-		d := a.Failed(epoch, c.err)
-		if d.Why != c.want || d.Retry != c.retry {
-			t.Errorf("%s: retry %v, why %v; want %v, %v", c.name, d.Retry, d.Why, c.retry, c.want)
+	synctest.Test(t, func(t *testing.T) {
+		p := policy.Default()
+		p.Retry.Jitter = false
+		start, runs := time.Now(), 0
+		err := reliability.Retry(t.Context(), &p, nil, func(ctx context.Context) error {
+			runs++
+			if deadline, ok := ctx.Deadline(); !ok || !deadline.Equal(start.Add(p.Timeout)) {
+				t.Errorf("the attempt has until %v", deadline.Sub(start))
+			}
+			if runs < 3 {
+				return failure(warren.CodeUnavailable, warren.NotExecuted)
+			}
+			return nil
+		})
+		if err != nil || runs != 3 || time.Since(start) != 300*time.Millisecond {
+			t.Errorf("%v after %d runs and %v; want success after 3 and 100 ms + 200 ms", err, runs, time.Since(start))
 		}
-		if d.Why == reliability.WhyPushback && d.Retry && d.Wait != c.err.RetryAfter {
-			t.Errorf("%s: after %v; want %v", c.name, d.Wait, c.err.RetryAfter)
-		}
-	}
+	})
 }
 
-// The longer of the two waits counts.
-func TestPushbackReplacesAShorterBackoffOnly(t *testing.T) {
+func TestDoGivesEachAttemptItsTime(t *testing.T) {
 	t.Parallel()
-	p := reliability.DefaultPolicy()
-	p.Retry.Jitter = false
-	for _, c := range []struct {
-		told time.Duration
-		want reliability.Decision
-	}{
-		{50 * time.Millisecond, reliability.Decision{Retry: true, Wait: p.Retry.First, Why: reliability.WhyBackoff}},
-		{p.Retry.First, reliability.Decision{Retry: true, Wait: p.Retry.First, Why: reliability.WhyBackoff}},
-		{101 * time.Millisecond, reliability.Decision{Retry: true, Wait: 101 * time.Millisecond, Why: reliability.WhyPushback}},
-	} {
-		a := p.Begin(epoch, time.Time{}, nil)
-		a.Next(epoch)
-		if d := a.Failed(epoch, failure(warren.CodeUnavailable, warren.NotExecuted).WithRetryAfter(c.told)); d != c.want {
-			t.Errorf("told %v: %+v; want %+v", c.told, d, c.want)
+	synctest.Test(t, func(t *testing.T) {
+		p := idempotentPolicy()
+		p.Retry.First, p.Retry.Most, p.Retry.Jitter = time.Millisecond, time.Millisecond, false
+		p.AttemptTimeout = 2 * time.Second
+		var took []time.Duration
+		start := time.Now()
+		err := reliability.Retry(t.Context(), &p, nil, func(ctx context.Context) error {
+			began := time.Now()
+			<-ctx.Done()
+			took = append(took, time.Since(began))
+			return fmt.Errorf("reading: %w", ctx.Err())
+		})
+		e := asError(t, err)
+		if e.Code != warren.CodeDeadlineExceeded || e.Outcome != warren.Unknown || e.Attempts != 3 {
+			t.Errorf("%v with %d attempts", e, e.Attempts)
 		}
-	}
+		if len(took) != 3 || took[0] != 2*time.Second || took[1] != 2*time.Second || took[2] != 5998*time.Millisecond {
+			t.Errorf("attempts took %v; want 2 s twice and all that remained", took)
+		}
+		if time.Since(start) != p.Timeout {
+			t.Errorf("it took %v; want %v", time.Since(start), p.Timeout)
+		}
+	})
 }
 
-// Time comes before the budget: it is not the budget's doing.
-func TestARetryThatCannotFinishIsNotStarted(t *testing.T) {
+func TestDoJudgesErrorsConservatively(t *testing.T) {
 	t.Parallel()
-	p := reliability.DefaultPolicy()
-	p.Retry.Jitter = false
-	full, spent := reliability.NewBudget(p.Budget), reliability.NewBudget(p.Budget)
-	for range 100 {
-		spent.Failure()
-	}
-	err := failure(warren.CodeUnavailable, warren.NotExecuted)
-	for _, c := range []struct {
-		left   time.Duration
-		budget *reliability.Budget
-		why    reliability.Why
-	}{
-		{102 * time.Millisecond, full, reliability.WhyBackoff},
-		{101 * time.Millisecond, full, reliability.WhyDeadline}, // 100 ms of backoff and 1 ms to run
-		{reliability.MinAttempt, spent, reliability.WhyDeadline},
-		{reliability.MinAttempt + 1, spent, reliability.WhyBudget},
-		{-math.MaxInt64, spent, reliability.WhyDeadline},
-	} {
-		a := p.Begin(epoch, time.Time{}, c.budget)
-		a.Next(epoch)
-		if d := a.Failed(a.Deadline().Add(-c.left), err); d.Why != c.why || d.Retry != (c.why == reliability.WhyBackoff) {
-			t.Errorf("with %v left: %+v; want %v", c.left, d, c.why)
-		}
-	}
-}
-
-func TestReasonsThatARepetitionCannotMend(t *testing.T) {
-	t.Parallel()
-	want := []string{
-		"no_route", "no_server", "breaker_open", "budget_exhausted", "interrupted", "too_old", "poisoned", "key_reused",
-		"queue_full", "client_closed", "request_too_large", "reply_too_large", "reply_not_retained",
-	}
-	got := reliability.NeverRepeated()
-	slices.Sort(got)
-	slices.Sort(want)
-	if !slices.Equal(got, want) {
-		t.Fatalf("never repeated: %v; want %v", got, want)
-	}
-	got[0] = "" // the caller's
-	p := reliability.DefaultPolicy()
-	p.Idempotent = true
-	for code := warren.CodeCanceled; code.Valid(); code++ {
-		p.Retry.Codes = append(p.Retry.Codes, code)
-	}
-	for _, reason := range want {
-		for code := warren.CodeCanceled; code.Valid(); code++ {
-			budget := reliability.NewBudget(p.Budget)
-			a := p.Begin(epoch, time.Time{}, budget)
-			a.Next(epoch)
-			d := a.Failed(epoch, failure(code, warren.NotExecuted).WithReason(reason))
-			if d.Retry || d.Why != reliability.WhyReason || budget.Tokens() != p.Budget.Tokens {
-				t.Errorf("%v/%s: %+v, %v tokens", code, reason, d, budget.Tokens())
+	synctest.Test(t, func(t *testing.T) {
+		wrapped := failure(warren.CodeUnavailable, warren.NotExecuted).WithReason(warren.ReasonNacked)
+		for _, c := range []struct {
+			name       string
+			err        error
+			idempotent bool
+			runs       int
+			code       warren.Code
+			outcome    warren.Outcome
+		}{
+			{"an error of no kind", errPlain, true, 1, warren.CodeUnknown, warren.Unknown},
+			{"a deadline of fn's own", context.DeadlineExceeded, false, 1, warren.CodeDeadlineExceeded, warren.Unknown},
+			{"the same, idempotent", context.DeadlineExceeded, true, 3, warren.CodeDeadlineExceeded, warren.Unknown},
+			{"a cancel of fn's own", context.Canceled, true, 1, warren.CodeCanceled, warren.Unknown},
+			{"one in the chain", fmt.Errorf("storing: %w", wrapped), false, 3, warren.CodeUnavailable, warren.NotExecuted},
+			{"a nil one", (*warren.Error)(nil), true, 1, warren.CodeUnknown, warren.Unknown},
+		} {
+			p := policy.Default()
+			p.Idempotent = c.idempotent
+			runs := 0
+			e := asError(t, reliability.Retry(t.Context(), &p, nil, func(context.Context) error {
+				runs++
+				return c.err
+			}))
+			if runs != c.runs || e.Attempts != runs || e.Code != c.code || e.Outcome != c.outcome {
+				t.Errorf("%s: %d runs, %d attempts, %v", c.name, runs, e.Attempts, e)
+			}
+			if !errors.Is(e, c.err) {
+				t.Errorf("%s: it is not in the chain of %v", c.name, e)
 			}
 		}
-	}
+		if wrapped.Attempts != 0 {
+			t.Error("it changed fn's error")
+		}
+	})
 }
 
-func TestAFailureThatCouldBeRepeatedTakesAToken(t *testing.T) {
+func TestDoJoinsTheOutcomesOfItsAttempts(t *testing.T) {
 	t.Parallel()
-	p := reliability.DefaultPolicy()
-	for _, c := range []struct {
-		name  string
-		opt   reliability.BeginOption
-		now   time.Time
+	synctest.Test(t, func(t *testing.T) {
+		p := idempotentPolicy()
+		runs := 0
+		e := asError(t, reliability.Retry(t.Context(), &p, nil, func(context.Context) error {
+			runs++
+			if runs == 1 {
+				return failure(warren.CodeUnavailable, warren.Executed)
+			}
+			return failure(warren.CodeUnavailable, warren.NotExecuted)
+		}))
+		if runs != 3 || e.Outcome != warren.Executed {
+			t.Errorf("%v after %d runs", e, runs)
+		}
+	})
+}
+
+func TestDoEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := idempotentPolicy()
+		ctx, cancel := context.WithCancelCause(t.Context())
+		start := time.Now()
+		time.AfterFunc(700*time.Millisecond, func() { cancel(errPlain) })
+		last := failure(warren.CodeUnavailable, warren.Unknown).WithRetryAfter(time.Second)
+		e := asError(t, reliability.Retry(ctx, &p, nil, func(context.Context) error { return last }))
+		if time.Since(start) != 700*time.Millisecond {
+			t.Errorf("it slept for %v", time.Since(start))
+		}
+		if e.Code != warren.CodeCanceled || e.Outcome != warren.Unknown || e.Attempts != 1 {
+			t.Errorf("%v with %d attempts", e, e.Attempts)
+		}
+		var inner *warren.Error
+		if !errors.Is(e, context.Canceled) || !errors.Is(e, errPlain) || !errors.As(e.Cause, &inner) || inner.Code != last.Code {
+			t.Errorf("its cause is %v", e.Cause)
+		}
+
+		e = asError(t, reliability.Retry(ctx, &p, nil, func(context.Context) error {
+			t.Error("called with a context that has ended")
+			return nil
+		}))
+		if e.Code != warren.CodeCanceled || e.Outcome != warren.NotExecuted || e.Attempts != 0 {
+			t.Errorf("%v with %d attempts", e, e.Attempts)
+		}
+
+		ctx, stop := context.WithTimeout(t.Context(), 0)
+		defer stop()
+		if err := reliability.Retry(ctx, &p, nil, func(context.Context) error { return nil }); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v; want a deadline that was exceeded", err)
+		}
+	})
+}
+
+func TestRetrySharesABudget(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := idempotentPolicy()
+		budget := policy.NewBudget(p.Budget)
+		const calls = 200
+		runs, refused := 0, 0
+		for range calls {
+			e := asError(t, reliability.Retry(t.Context(), &p, budget, func(context.Context) error {
+				runs++
+				return failure(warren.CodeUnavailable, warren.Unknown)
+			}))
+			if e.Reason == warren.ReasonBudgetExhausted {
+				refused++
+				if inner, ok := warren.AsError(e.Cause); !ok || inner.Attempts != e.Attempts || e.Attempts == 0 {
+					t.Fatalf("%v, because of %v", e, e.Cause)
+				}
+			}
+		}
+		if runs >= calls+50 || refused < calls-50 {
+			t.Errorf("%d runs for %d calls, %d refused by the budget", runs, calls, refused)
+		}
+		spent := budget.Tokens()
+		if err := reliability.Retry(t.Context(), &p, budget, func(context.Context) error { return nil }); err != nil {
+			t.Error(err)
+		}
+		if budget.Tokens() <= spent {
+			t.Error("a success gave nothing back")
+		}
+	})
+}
+
+func TestDoLetsAPanicThrough(t *testing.T) {
+	t.Parallel()
+	p := policy.Default()
+	var attempt context.Context
+	defer func() {
+		if recover() != "oops" || attempt.Err() == nil {
+			t.Errorf("the attempt's context says %v", attempt.Err())
+		}
+	}()
+	_ = reliability.Retry(t.Context(), &p, nil, func(ctx context.Context) error {
+		attempt = ctx //nolint:fatcontext // to see that it is canceled
+		panic("oops")
+	})
+}
+
+// Any policy, any errors and any latencies, in real code on a bubble's time.
+func TestDoKeepsItsBounds(t *testing.T) {
+	t.Parallel()
+	type step struct {
+		takes time.Duration
 		err   *warren.Error
-		taken float64
-		why   reliability.Why
-	}{
-		{"repeated", reliability.BeginOption{}, epoch, failure(warren.CodeUnavailable, warren.NotExecuted), 1, reliability.WhyBackoff},
-		{"the last", reliability.OfAttempts(1), epoch, failure(warren.CodeUnavailable, warren.NotExecuted), 1, reliability.WhyAttempts},
-		{"too late", reliability.BeginOption{}, epoch.Add(p.Timeout - reliability.MinAttempt),
-			failure(warren.CodeUnavailable, warren.NotExecuted), 1, reliability.WhyDeadline},
-		{"told never", reliability.BeginOption{}, epoch,
-			failure(warren.CodeUnavailable, warren.NotExecuted).WithRetryAfter(-1), 1, reliability.WhyPushback},
-		{"final", reliability.BeginOption{}, epoch, failure(warren.CodeNotFound, warren.Executed), 0, reliability.WhyCode},
-		{"not idempotent", reliability.BeginOption{}, epoch, failure(warren.CodeUnavailable, warren.Unknown), 0, reliability.WhyNotIdempotent},
-		{"idempotent by option", reliability.AsIdempotent(true), epoch, failure(warren.CodeUnavailable, warren.Unknown), 1, reliability.WhyBackoff},
-	} {
-		budget := reliability.NewBudget(p.Budget)
-		a := p.Begin(epoch, time.Time{}, budget, c.opt)
-		a.Next(epoch)
-		if d := a.Failed(c.now, c.err); d.Why != c.why || p.Budget.Tokens-budget.Tokens() != c.taken {
-			t.Errorf("%s: %v, %v tokens taken; want %v, %v", c.name, d.Why, p.Budget.Tokens-budget.Tokens(), c.why, c.taken)
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		p := policy.Default()
+		p.Idempotent = rapid.Bool().Draw(rt, "idempotent")
+		p.Timeout = drawDuration(rt, "timeout", time.Millisecond, 20*time.Second)
+		p.Retry.Attempts = rapid.IntRange(1, 5).Draw(rt, "attempts")
+		budget := policy.NewBudget(drawBudgetPolicy(rt))
+		limit := time.Duration(0)
+		if rapid.Bool().Draw(rt, "context has a deadline") {
+			limit = drawDuration(rt, "limit", 1, 20*time.Second)
 		}
-		budget.Failure()
-		before := budget.Tokens()
-		if a.Succeeded(); budget.Tokens() <= before {
-			t.Errorf("%s: a success gives nothing back", c.name)
+		script := make([]step, p.Retry.Attempts)
+		for i := range script {
+			script[i].takes = drawDuration(rt, "takes", 0, 5*time.Second)
+			if rapid.IntRange(0, 3).Draw(rt, "success") != 0 {
+				script[i].err = drawError(rt)
+			}
 		}
-	}
-}
-
-func TestASpentBudgetEndsTheCall(t *testing.T) {
-	t.Parallel()
-	p := reliability.DefaultPolicy()
-	budget := reliability.NewBudget(p.Budget)
-	for budget.Allow() {
-		budget.Failure()
-	}
-	a := p.Begin(epoch, time.Time{}, budget)
-	a.Next(epoch)
-	if d := a.Failed(epoch, failure(warren.CodeUnavailable, warren.NotExecuted)); d != (reliability.Decision{Why: reliability.WhyBudget}) {
-		t.Fatalf("%+v; want no retry because of the budget", d)
-	}
-	last := &warren.Error{
-		Code: warren.CodeAborted, Reason: "conflict", Outcome: warren.Executed, Message: "try later", Method: "orders.put",
-		CallID: "7", Attempts: 2, RetryAfter: time.Second, Remote: true, Incident: "i-1",
-	}
-	got := reliability.BudgetExhausted(last)
-	if got.Code != warren.CodeUnavailable || got.Reason != warren.ReasonBudgetExhausted || got.Remote ||
-		got.Outcome != last.Outcome || got.Method != last.Method || got.CallID != last.CallID ||
-		got.Attempts != last.Attempts || got.RetryAfter != last.RetryAfter || got.Incident != last.Incident {
-		t.Errorf("%+v", got)
-	}
-	if !errors.Is(got, error(last)) {
-		t.Error("the last error is not its cause")
-	}
-}
-
-func TestOptionsOfACall(t *testing.T) {
-	t.Parallel()
-	p := reliability.DefaultPolicy()
-	for _, c := range []struct {
-		opts       []reliability.BeginOption
-		left       int
-		idempotent bool
-	}{
-		{nil, 3, false},
-		{[]reliability.BeginOption{reliability.OfAttempts(5)}, 5, false},
-		{[]reliability.BeginOption{reliability.OfAttempts(99)}, 5, false},
-		{[]reliability.BeginOption{reliability.OfAttempts(-1)}, 1, false},
-		{[]reliability.BeginOption{reliability.AsIdempotent(true), {}}, 3, true},
-		{[]reliability.BeginOption{reliability.AsIdempotent(true), reliability.OfAttempts(2), reliability.AsIdempotent(false)}, 2, false},
-	} {
-		a := p.Begin(epoch, time.Time{}, nil, c.opts...)
-		if a.Left() != c.left || a.Idempotent() != c.idempotent || a.Number() != 0 {
-			t.Errorf("%v: %d left, idempotent %v", c.opts, a.Left(), a.Idempotent())
+		var broken []string
+		synctest.Test(t, func(t *testing.T) {
+			complain := func(format string, args ...any) { broken = append(broken, fmt.Sprintf(format, args...)) }
+			ctx := t.Context()
+			if limit > 0 {
+				timed, cancel := context.WithTimeout(ctx, limit)
+				defer cancel()
+				ctx = timed
+			}
+			start, runs := time.Now(), 0
+			earliest := start
+			err := reliability.Retry(ctx, &p, budget, func(ctx context.Context) error {
+				if runs++; runs > len(script) {
+					return nil
+				}
+				if time.Now().Before(earliest) {
+					complain("run %d comes %v too early", runs, time.Until(earliest))
+				}
+				timer := time.NewTimer(script[runs-1].takes)
+				defer timer.Stop()
+				earliest = start.Add(time.Hour) // never
+				select {
+				case <-timer.C:
+				case <-ctx.Done():
+					if p.Idempotent {
+						earliest = start
+					}
+					return ctx.Err()
+				}
+				e := script[runs-1].err
+				if e == nil {
+					return nil
+				}
+				if e.RetryAfter >= 0 && (p.Idempotent || e.Outcome == warren.NotExecuted) {
+					earliest = time.Now().Add(e.RetryAfter)
+				}
+				return e
+			})
+			if took := time.Since(start); runs > p.Retry.Attempts || took > cmp.Or(limit, p.Timeout) {
+				complain("%d runs of %d, %v of %v", runs, p.Retry.Attempts, took, cmp.Or(limit, p.Timeout))
+			}
+			if e, ok := warren.AsError(err); err != nil && (!ok || e.Attempts != runs) {
+				complain("%v after %d runs", err, runs)
+			}
+		})
+		if len(broken) > 0 {
+			rt.Fatal(broken)
 		}
-		if !a.Deadline().Equal(epoch.Add(p.Timeout)) {
-			t.Errorf("a call without a deadline has %v", a.Deadline())
-		}
-	}
-	zero := reliability.Policy{}
-	if a := zero.Begin(epoch, time.Time{}, nil); a.Left() != 1 {
-		t.Errorf("the zero policy allows %d attempts", a.Left())
-	}
-}
-
-func TestWhyHasAName(t *testing.T) {
-	t.Parallel()
-	seen := map[string]bool{}
-	for why := reliability.WhyBackoff; why <= reliability.WhyRefused; why++ {
-		if name := why.String(); name == "" || seen[name] {
-			t.Errorf("%d is called %q", why, name)
-		}
-		seen[why.String()] = true
-	}
-	if got := reliability.Why(99).String(); got != "why(99)" {
-		t.Error(got)
-	}
-}
-
-func TestACallWithoutRetryAllocatesNothing(t *testing.T) {
-	p := reliability.DefaultPolicy()
-	budget := reliability.NewBudget(p.Budget)
-	final := failure(warren.CodeNotFound, warren.Executed)
-	if n := testing.AllocsPerRun(100, func() {
-		a := p.Begin(epoch, time.Time{}, budget, reliability.OfAttempts(2), reliability.AsIdempotent(true))
-		a.Next(epoch)
-		a.Succeeded()
-		b := p.Begin(epoch, time.Time{}, budget)
-		b.Next(epoch)
-		b.Failed(epoch, final)
-	}); n != 0 {
-		t.Errorf("%v allocations", n)
-	}
-}
-
-func BenchmarkSuccessfulCall(b *testing.B) {
-	p := reliability.DefaultPolicy()
-	budget := reliability.NewBudget(p.Budget)
-	now := time.Now()
-	deadline := now.Add(time.Second)
-	b.ReportAllocs()
-	for b.Loop() {
-		a := p.Begin(now, deadline, budget, reliability.AsIdempotent(true))
-		a.Next(now)
-		a.Succeeded()
-	}
-}
-
-func BenchmarkCallWithARetry(b *testing.B) {
-	p := reliability.DefaultPolicy()
-	now := time.Now()
-	err := failure(warren.CodeUnavailable, warren.NotExecuted)
-	b.ReportAllocs()
-	for b.Loop() {
-		a := p.Begin(now, time.Time{}, nil)
-		a.Next(now)
-		a.Failed(now, err)
-		a.Next(now)
-		a.Succeeded()
-	}
+	})
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/broker"
-	"github.com/warren-rpc/warren/reliability"
+	"github.com/warren-rpc/warren/internal/policy"
 )
 
 // Admission refuses requests of a method at once while too many wait for its
@@ -20,7 +20,7 @@ import (
 // own. Once the wait has stayed above Target for an Interval, the excess is
 // refused, oldest first, as resource_exhausted/overloaded with RetryAfter set, and
 // with the outcome NotExecuted, or Unknown if the broker had handed the request
-// out before. See [reliability.Admission] for the rule. No clock but the server's
+// out before. See [policy.Admission] for the rule. No clock but the server's
 // is used: neither skew nor what callers claim makes a difference.
 //
 // It comes after bounds and the deadline, and before interceptors, the decoding
@@ -39,7 +39,7 @@ type Admission struct {
 
 func (a Admission) withDefaults() Admission {
 	if a.Interval == 0 {
-		a.Interval = reliability.DefaultAdmission().Interval
+		a.Interval = policy.DefaultAdmission().Interval
 	}
 	return a
 }
@@ -56,7 +56,7 @@ func (a *Admission) validate(field func(string) string) error {
 
 // lines measures the line in front of a method's handlers, and judges by it.
 type lines struct {
-	*reliability.Admission
+	*policy.Admission
 
 	queue          string
 	handlers, most int          // at a time; held beyond those
@@ -64,9 +64,9 @@ type lines struct {
 }
 
 func newLines(m *Method) *lines {
-	p := reliability.AdmissionPolicy{Target: m.Admission.Target, Interval: m.Admission.Interval}
+	p := policy.AdmissionPolicy{Target: m.Admission.Target, Interval: m.Admission.Interval}
 	return &lines{
-		Admission: reliability.NewAdmission(p, m.Concurrency),
+		Admission: policy.NewAdmission(p, m.Concurrency),
 		queue:     m.Name, handlers: m.Concurrency, most: m.Prefetch - m.Concurrency,
 	}
 }
@@ -79,13 +79,13 @@ func (l *lines) gauge() *broker.Gauge {
 func (l *lines) due() bool {
 	busy := 2*int(l.working.Load()) > l.handlers
 	if !busy {
-		l.Observe(time.Now(), reliability.Line{})
+		l.Observe(time.Now(), policy.Line{})
 	}
 	return busy
 }
 
 func (l *lines) seen(ready, consumers int) {
-	line := reliability.Line{Queued: ready, Servers: consumers}
+	line := policy.Line{Queued: ready, Servers: consumers}
 	if ready > 0 {
 		line.Held = l.most
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/broker"
 	"github.com/warren-rpc/warren/internal/crashpoint"
+	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/internal/wire"
-	"github.com/warren-rpc/warren/reliability"
 )
 
 // answer brings the end of one request to its caller and then acknowledges the
@@ -26,20 +26,20 @@ type answer struct {
 	req *wire.Request
 	tenure
 
-	id       *identity          // nil without a record
-	replay   *wire.Replay       // what a request says that was parked; see refuseReplay
-	unpark   bool               // an operator lets it run again, and it was parked
-	ticket   reliability.Ticket // of the kill switch
-	reached  bool               // the interceptors have called the innermost handler
-	end      *warren.Error      // what that has come to, nil if to a reply
-	ran      bool               // the application's function was called for this request
-	begun    bool               // an attempt may have begun, for this delivery or as the record has it
-	left     leaving            // it is not answered
-	panicked *warren.Error      // what is told of a panic
-	control  bool               // it answers a question about a call
-	refusal  *wire.Message      // to be sent when the request is settled
-	refusing *warren.Error      // what that says
-	settled  bool               // the request is acknowledged
+	id       *identity     // nil without a record
+	replay   *wire.Replay  // what a request says that was parked; see refuseReplay
+	unpark   bool          // an operator lets it run again, and it was parked
+	ticket   policy.Ticket // of the kill switch
+	reached  bool          // the interceptors have called the innermost handler
+	end      *warren.Error // what that has come to, nil if to a reply
+	ran      bool          // the application's function was called for this request
+	begun    bool          // an attempt may have begun, for this delivery or as the record has it
+	left     leaving       // it is not answered
+	panicked *warren.Error // what is told of a panic
+	control  bool          // it answers a question about a call
+	refusal  *wire.Message // to be sent when the request is settled
+	refusing *warren.Error // what that says
+	settled  bool          // the request is acknowledged
 
 	first   broker.Publishing
 	publish *broker.Publishing // the last one

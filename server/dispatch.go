@@ -13,8 +13,8 @@ import (
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/broker"
 	"github.com/warren-rpc/warren/internal/crashpoint"
+	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/internal/wire"
-	"github.com/warren-rpc/warren/reliability"
 )
 
 // serve takes one message through the server's order: bounds, deadline, admission,
@@ -281,7 +281,7 @@ func (a *answer) judged(told *warren.Error) {
 	if a.m.kill == nil {
 		return
 	}
-	result := reliability.Ignored
+	result := policy.Ignored
 	if a.left == 0 && (a.ran || !a.reached && a.end == nil) {
 		result = judge(told)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/broker"
+	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/reliability"
 )
 
@@ -55,7 +56,7 @@ type KillSwitch struct {
 }
 
 func (k KillSwitch) withDefaults() KillSwitch {
-	def := reliability.DefaultPolicy().Breaker
+	def := policy.Default().Breaker
 	k.Window = cmp.Or(k.Window, def.Window)
 	k.Volume = cmp.Or(k.Volume, def.Volume)
 	k.Open = cmp.Or(k.Open, def.Open)
@@ -88,7 +89,7 @@ func (k *KillSwitch) validate(field func(string) string, expires time.Duration) 
 // killSwitch is a circuit breaker that holds up the consumer and not the
 // requests.
 type killSwitch struct {
-	*reliability.Breaker
+	*policy.Breaker
 
 	method   string
 	cfg      KillSwitch
@@ -104,12 +105,12 @@ type killSwitch struct {
 
 func newKillSwitch(m *Method, c *broker.Consumer, logger *slog.Logger) *killSwitch {
 	k := &killSwitch{method: m.Name, cfg: m.KillSwitch, consumer: c, logger: logger}
-	k.Breaker = reliability.NewBreaker(m.Name, k.policy(m.KillSwitch.Open), k.changed)
+	k.Breaker = policy.NewBreaker(m.Name, k.policy(m.KillSwitch.Open), k.changed)
 	return k
 }
 
-func (k *killSwitch) policy(open time.Duration) reliability.BreakerPolicy {
-	return reliability.BreakerPolicy{
+func (k *killSwitch) policy(open time.Duration) policy.BreakerPolicy {
+	return policy.BreakerPolicy{
 		Window: k.cfg.Window, Volume: k.cfg.Volume, Failures: k.cfg.Failures, Slow: 1, Open: open, Probes: k.cfg.Probes,
 	}
 }
@@ -189,16 +190,16 @@ func (s *Server) trips() (trips uint64, tripped int) {
 
 // judge says what a handler's end tells of the server. told is what reaches the
 // caller, nil if that is a reply.
-func judge(told *warren.Error) reliability.Result {
+func judge(told *warren.Error) policy.Result {
 	if told == nil {
-		return reliability.Success
+		return policy.Success
 	}
 	switch told.Code {
 	case warren.CodeInternal, warren.CodeUnknown, warren.CodeUnavailable:
-		return reliability.Failure
+		return policy.Failure
 	case warren.CodeCanceled, warren.CodeDeadlineExceeded:
-		return reliability.Ignored
+		return policy.Ignored
 	default:
-		return reliability.Answered
+		return policy.Answered
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/reliability"
 	"github.com/warren-rpc/warren/reliability/policyfile"
 )
@@ -128,12 +129,12 @@ func readPolicies(cmd *cli.Command, path string) (*policyfile.File, error) {
 }
 
 // loadPolicies returns the policies of a file that has no errors.
-func loadPolicies(cmd *cli.Command, path string) (*policyfile.File, *reliability.Table, error) {
+func loadPolicies(cmd *cli.Command, path string) (*policyfile.File, *policy.Table, error) {
 	file, err := readPolicies(cmd, path)
 	if err != nil {
 		return nil, nil, exit(exitUsage, "%w", unprefixed(err))
 	}
-	table, err := reliability.NewTable(file.Rules)
+	table, err := policy.NewTable(file.Rules)
 	if err != nil {
 		return nil, nil, exit(exitUsage, "%w", err)
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/warren-rpc/warren"
-	"github.com/warren-rpc/warren/reliability"
+	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/reliability/policyfile"
 )
 
@@ -40,18 +40,18 @@ type policyExplanation struct {
 }
 
 type policySetting struct {
-	reliability.Setting
+	policy.Setting
 	Line int `json:"line,omitempty"` // 0 of a default
 }
 
 // policyAttempt is one attempt, counted from the call's beginning; hedges are in
 // the settings alone.
 type policyAttempt struct {
-	Attempt    int                   `json:"attempt"`
-	When       reliability.Condition `json:"when"`
-	EarliestMS float64               `json:"earliest_ms"`
-	LatestMS   float64               `json:"latest_ms"`
-	EndMS      float64               `json:"end_ms"`
+	Attempt    int              `json:"attempt"`
+	When       policy.Condition `json:"when"`
+	EarliestMS float64          `json:"earliest_ms"`
+	LatestMS   float64          `json:"latest_ms"`
+	EndMS      float64          `json:"end_ms"`
 }
 
 func policyExplain(_ context.Context, cmd *cli.Command) error {
@@ -74,7 +74,7 @@ func policyExplain(_ context.Context, cmd *cli.Command) error {
 	return out.text(e.table() + "\n" + timeline(table.Policy(args[1])))
 }
 
-func explanation(file *policyfile.File, table *reliability.Table, method string) policyExplanation {
+func explanation(file *policyfile.File, table *policy.Table, method string) policyExplanation {
 	e := policyExplanation{Method: method}
 	for _, s := range table.Explain(method) {
 		setting := policySetting{Setting: s}
@@ -97,7 +97,7 @@ func explanation(file *policyfile.File, table *reliability.Table, method string)
 // table has a line for each value: "retry.attempts  4  orders.place (line 43)".
 func (e policyExplanation) table() string {
 	zero := map[string]string{}
-	for _, f := range reliability.Fields() {
+	for _, f := range policy.Fields() {
 		zero[f.Name] = f.Zero
 	}
 	rows := make([][3]string, 0, len(e.Settings))
@@ -131,7 +131,7 @@ func columns(rows [][3]string) string {
 }
 
 // timeline says when the attempts are made of a call that is not answered.
-func timeline(p *reliability.Policy) string {
+func timeline(p *policy.Policy) string {
 	var rows [][3]string
 	for _, s := range p.Timeline() {
 		rows = append(rows, timelineRow(s))
@@ -150,17 +150,17 @@ func timeline(p *reliability.Policy) string {
 	return text + columns(rows)
 }
 
-func timelineRow(s reliability.Span) [3]string {
+func timelineRow(s policy.Span) [3]string {
 	row := [3]string{
 		fmt.Sprintf("attempt %d", s.Attempt), "starts " + interval(s.Earliest, s.Latest), "ends by " + instant(s.End),
 	}
 	switch s.When {
-	case reliability.InVain:
-	case reliability.Early:
+	case policy.InVain:
+	case policy.Early:
 		row[2] += ", only if one before it fails before its time is up"
-	case reliability.Proven:
+	case policy.Proven:
 		row[2] += ", only if those before it are proven not to have been executed"
-	case reliability.Never:
+	case policy.Never:
 		row[1], row[2] = "never starts", ""
 	}
 	return row

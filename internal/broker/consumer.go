@@ -11,7 +11,7 @@ import (
 	"github.com/google/uuid"
 	amqp "github.com/rabbitmq/amqp091-go"
 
-	"github.com/warren-rpc/warren/reliability"
+	"github.com/warren-rpc/warren/internal/policy"
 )
 
 // ConsumerConfig configures a Consumer.
@@ -112,7 +112,7 @@ func (c *Consumer) Serve(ctx context.Context, s *Session) {
 	defer channels.Wait()
 	opening, full := false, 0
 	defer func() { c.suspect = c.suspect || opening && isVerdict(s.Err()) }()
-	wait := reliability.FullJitter(resumeFirst, resumeMost)
+	wait := policy.FullJitter(resumeFirst, resumeMost)
 	for {
 		select {
 		case <-c.draining:

@@ -13,7 +13,7 @@ import (
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/amqp/frames"
 	"github.com/warren-rpc/warren/internal/lifecycle"
-	"github.com/warren-rpc/warren/reliability"
+	"github.com/warren-rpc/warren/internal/policy"
 )
 
 // Component lives on a link's sessions, one after the other.
@@ -118,7 +118,7 @@ func (l *Link) set(change func()) {
 }
 
 func (l *Link) run(ctx context.Context) {
-	wait := reliability.FullJitter(reconnectFirst, reconnectMost)
+	wait := policy.FullJitter(reconnectFirst, reconnectMost)
 	order := rotation{urls: slices.Clone(l.settings.URLs), shuffled: !l.settings.InOrder}
 	refusals := map[string]bool{}
 	for {

@@ -12,7 +12,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
-	"github.com/warren-rpc/warren/reliability"
+	"github.com/warren-rpc/warren/internal/policy"
 )
 
 // Result is what became of one publish. Each publish gets exactly one.
@@ -116,8 +116,8 @@ type Publisher struct {
 	held    bool
 	blocked bool
 	reason  string
-	pace    *reliability.Pacer // nil if it does not matter how fast the line goes out
-	wake    chan struct{}      // one token: something changed for the writer
+	pace    *policy.Pacer // nil if it does not matter how fast the line goes out
+	wake    chan struct{} // one token: something changed for the writer
 	up      *Signal
 }
 
@@ -131,7 +131,7 @@ type PublisherConfig struct {
 	// Held keeps messages in line until Release is called.
 	Held bool
 	// Paced has what waited for a connection go out at the pace of a
-	// reliability.Pacer.
+	// policy.Pacer.
 	Paced bool
 	// Single has one message under way at a time. If the broker ends the connection
 	// over one, that one ends as Refused, and the link connects again at once.
@@ -148,7 +148,7 @@ func NewPublisher(cfg PublisherConfig) *Publisher {
 		wake: make(chan struct{}, 1), up: newSignal(),
 	}
 	if cfg.Paced {
-		p.pace = reliability.NewPacer(time.Now())
+		p.pace = policy.NewPacer(time.Now())
 	}
 	return p
 }

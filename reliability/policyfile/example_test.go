@@ -3,7 +3,7 @@ package policyfile_test
 import (
 	"fmt"
 
-	"github.com/warren-rpc/warren/reliability"
+	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/reliability/policyfile"
 )
 
@@ -30,7 +30,7 @@ func ExampleLoad() {
 		fmt.Println(err)
 		return
 	}
-	table, err := reliability.NewTable(file.Rules)
+	table, err := policy.NewTable(file.Rules)
 	if err != nil {
 		fmt.Println(err)
 		return

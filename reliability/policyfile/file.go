@@ -11,7 +11,7 @@
 //	    retry: {attempts: 4, first: 50ms}
 //	    hedge: off
 //
-// Names are those of [reliability.Fields]. Durations have a unit. The parts
+// Names are those of [policy.Fields]. Durations have a unit. The parts
 // budget, breaker and hedge are on, off, or a mapping, which means on. Anchors
 // and aliases may be used, merge keys (<<) not: what patterns share belongs to a
 // shorter pattern. docs/schema/policy.schema.json in Warren's repository is the
@@ -23,6 +23,7 @@ import (
 	"io"
 
 	"github.com/warren-rpc/warren/internal/configfile"
+	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/reliability"
 )
 
@@ -80,7 +81,7 @@ func read(path string) ([]byte, error) {
 
 // Parse checks the content of a file of that name, which findings are told
 // with. The error is an [*Error] with those that are errors; without one, the
-// findings are warnings, and [reliability.NewTable] takes the rules.
+// findings are warnings, and [policy.NewTable] takes the rules.
 func Parse(name string, data []byte) (reliability.Rules, []Finding, error) {
 	f, err := parse(name, data)
 	return f.Rules, f.Findings, err
@@ -89,7 +90,7 @@ func Parse(name string, data []byte) (reliability.Rules, []Finding, error) {
 func parse(name string, data []byte) (*File, error) {
 	d := newDecoder(name, data)
 	rules := d.decode()
-	for _, found := range reliability.Check(rules) {
+	for _, found := range policy.Check(rules) {
 		path := configfile.Join("methods", found.Pattern)
 		if found.Field != "" {
 			path = configfile.Join(path, found.Field)
@@ -105,7 +106,7 @@ func parse(name string, data []byte) (*File, error) {
 }
 
 // LineOf returns the line on which a pattern says a field, a name that
-// [reliability.Fields] lists, or on which the pattern stands if field is empty;
+// [policy.Fields] lists, or on which the pattern stands if field is empty;
 // 0 if there is none.
 func (f *File) LineOf(pattern, field string) int {
 	return f.places[configfile.Place{Entry: pattern, Field: field}].Line

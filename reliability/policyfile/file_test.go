@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/warren-rpc/warren/reliability"
+	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/reliability/policyfile"
 )
 
@@ -49,7 +49,7 @@ func TestExampleIsSoundAndExplainsEachPattern(t *testing.T) {
 	if err != nil || len(file.Findings) > 0 {
 		t.Fatalf("%v, %v", err, file.Findings)
 	}
-	table, err := reliability.NewTable(file.Rules)
+	table, err := policy.NewTable(file.Rules)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,12 +64,12 @@ func TestExampleIsSoundAndExplainsEachPattern(t *testing.T) {
 			t.Errorf("nothing of the policy of %s is from %s", method, pattern)
 		}
 	}
-	for method, check := range map[string]func(*reliability.Policy) bool{
-		"anything":        func(p *reliability.Policy) bool { return p.Timeout == 5*time.Second && !p.Idempotent && !p.Hedge.On },
-		"orders.getOne":   func(p *reliability.Policy) bool { return p.Idempotent && !p.Hedge.On && p.Timeout == 3*time.Second },
-		"orders.getAll":   func(p *reliability.Policy) bool { return p.Idempotent && p.Hedge.On && p.Bulkhead.Calls == 200 },
-		"payments.charge": func(p *reliability.Policy) bool { return !p.Idempotent && len(p.Retry.Codes) == 2 },
-		"reports.daily":   func(p *reliability.Policy) bool { return p.Breaker.Off && p.Retry.Attempts == 1 },
+	for method, check := range map[string]func(*policy.Policy) bool{
+		"anything":        func(p *policy.Policy) bool { return p.Timeout == 5*time.Second && !p.Idempotent && !p.Hedge.On },
+		"orders.getOne":   func(p *policy.Policy) bool { return p.Idempotent && !p.Hedge.On && p.Timeout == 3*time.Second },
+		"orders.getAll":   func(p *policy.Policy) bool { return p.Idempotent && p.Hedge.On && p.Bulkhead.Calls == 200 },
+		"payments.charge": func(p *policy.Policy) bool { return !p.Idempotent && len(p.Retry.Codes) == 2 },
+		"reports.daily":   func(p *policy.Policy) bool { return p.Breaker.Off && p.Retry.Attempts == 1 },
 	} {
 		if p := table.Policy(method); !check(p) {
 			t.Errorf("%s: %+v", method, p)
@@ -223,7 +223,7 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 		if err == nil {
-			if _, err := reliability.NewTable(rules); err != nil {
+			if _, err := policy.NewTable(rules); err != nil {
 				t.Error(err)
 			}
 			return

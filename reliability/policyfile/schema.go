@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/warren-rpc/warren/reliability"
+	"github.com/warren-rpc/warren/internal/policy"
 )
 
 // schemaID names the schema; it is where the file is published.
@@ -34,7 +34,7 @@ func Schema() []byte {
 			},
 		},
 		"$defs": object{
-			"duration": object{"type": "string", "pattern": reliability.DurationPattern, "examples": []string{"250ms", "1.5s"}},
+			"duration": object{"type": "string", "pattern": policy.DurationPattern, "examples": []string{"250ms", "1.5s"}},
 			"policy":   policySchema(),
 		},
 	}
@@ -47,7 +47,7 @@ func Schema() []byte {
 
 func policySchema() object {
 	top, inner := object{}, map[string]object{}
-	for _, f := range reliability.Fields() {
+	for _, f := range policy.Fields() {
 		part, rest, nested := strings.Cut(f.Name, ".")
 		if !nested {
 			top[part] = fieldSchema(f)
@@ -68,14 +68,14 @@ func policySchema() object {
 	return object{"type": []string{"object", "null"}, "properties": top, "additionalProperties": false}
 }
 
-func fieldSchema(f reliability.Field) object {
+func fieldSchema(f policy.Field) object {
 	s := object{"description": fieldDescription(f)}
 	switch f.Kind {
-	case reliability.KindDuration:
+	case policy.KindDuration:
 		s["$ref"] = "#/$defs/duration"
-	case reliability.KindCount, reliability.KindNumber:
+	case policy.KindCount, policy.KindNumber:
 		s["type"] = "number"
-		if f.Kind == reliability.KindCount {
+		if f.Kind == policy.KindCount {
 			s["type"] = "integer"
 		}
 		s["maximum"] = f.Max
@@ -84,19 +84,19 @@ func fieldSchema(f reliability.Field) object {
 		} else {
 			s["minimum"] = f.Min
 		}
-	case reliability.KindBool:
+	case policy.KindBool:
 		s["type"] = "boolean"
-	case reliability.KindSwitch:
+	case policy.KindSwitch:
 		// Parsers of YAML 1.1 take on and off for booleans.
 		s["enum"] = []any{"on", "off", true, false}
-	case reliability.KindCodes:
+	case policy.KindCodes:
 		s["type"], s["uniqueItems"] = "array", true
 		s["items"] = object{"enum": f.Values}
 	}
 	return s
 }
 
-func fieldDescription(f reliability.Field) string {
+func fieldDescription(f policy.Field) string {
 	text := f.Doc + " Default: " + f.Default
 	if (f.Default == "0" || f.Default == "0s") && f.Zero != "" {
 		text += ", which is " + f.Zero

@@ -10,15 +10,16 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/warren-rpc/warren/internal/configfile"
+	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/reliability"
 )
 
 // fields are those of a policy by name, and parts those that have fields of
 // their own, with whether they can be on or off.
 var (
-	fields = func() map[string]reliability.Field {
-		m := map[string]reliability.Field{}
-		for _, f := range reliability.Fields() {
+	fields = func() map[string]policy.Field {
+		m := map[string]policy.Field{}
+		for _, f := range policy.Fields() {
 			m[f.Name] = f
 		}
 		return m
@@ -27,7 +28,7 @@ var (
 		m := map[string]bool{}
 		for name := range fields {
 			if part, _, ok := strings.Cut(name, "."); ok {
-				m[part] = fields[part].Kind == reliability.KindSwitch
+				m[part] = fields[part].Kind == policy.KindSwitch
 			}
 		}
 		return m
@@ -84,9 +85,9 @@ func (d *decoder) part(s *reliability.Spec, pattern, path, part string, switchab
 }
 
 // set says one value, if it is of the field's kind.
-func (d *decoder) set(s *reliability.Spec, f reliability.Field, path string, at, value *yaml.Node) {
+func (d *decoder) set(s *reliability.Spec, f policy.Field, path string, at, value *yaml.Node) {
 	value = configfile.Resolve(value)
-	if f.Kind == reliability.KindCodes {
+	if f.Kind == policy.KindCodes {
 		d.codes(s, f, path, at, value)
 		return
 	}
@@ -110,22 +111,22 @@ func refusal(err error) string {
 	return err.Error()
 }
 
-var wanted = map[reliability.Kind]string{
-	reliability.KindDuration: `a duration such as "250ms"`,
-	reliability.KindCount:    "a whole number",
-	reliability.KindNumber:   "a number",
-	reliability.KindBool:     "true or false",
-	reliability.KindSwitch:   "on, off or a mapping",
+var wanted = map[policy.Kind]string{
+	policy.KindDuration: `a duration such as "250ms"`,
+	policy.KindCount:    "a whole number",
+	policy.KindNumber:   "a number",
+	policy.KindBool:     "true or false",
+	policy.KindSwitch:   "on, off or a mapping",
 }
 
 // plain returns a scalar as Spec.Set reads it, or what is wrong with it.
-func plain(f reliability.Field, value *yaml.Node) (text, wrong string) {
+func plain(f policy.Field, value *yaml.Node) (text, wrong string) {
 	tag := value.ShortTag()
 	if value.Kind != yaml.ScalarNode || tag == "!!null" {
 		return "", "is " + configfile.Describe(value) + "; write " + wanted[f.Kind]
 	}
 	switch f.Kind {
-	case reliability.KindCount, reliability.KindNumber:
+	case policy.KindCount, policy.KindNumber:
 		if tag != "!!int" && tag != "!!float" {
 			wrong = "is " + configfile.Describe(value) + "; write " + wanted[f.Kind]
 			if _, err := strconv.ParseFloat(value.Value, 64); err == nil {
@@ -137,14 +138,14 @@ func plain(f reliability.Field, value *yaml.Node) (text, wrong string) {
 		if err := value.Decode(&v); err != nil {
 			return "", "is " + configfile.Describe(value) + "; write " + wanted[f.Kind]
 		}
-		if f.Kind == reliability.KindCount && (v != math.Trunc(v) || math.Abs(v) > math.MaxInt32) {
+		if f.Kind == policy.KindCount && (v != math.Trunc(v) || math.Abs(v) > math.MaxInt32) {
 			return "", "is " + configfile.Clip(value.Value) + "; it must be a whole number, " + f.Bounds()
 		}
 		return strconv.FormatFloat(v, 'f', -1, 64), ""
-	case reliability.KindBool, reliability.KindSwitch:
+	case policy.KindBool, policy.KindSwitch:
 		var v bool
 		if tag != "!!bool" || value.Decode(&v) != nil {
-			if f.Kind == reliability.KindBool {
+			if f.Kind == policy.KindBool {
 				wrong = "is " + configfile.Describe(value) + "; write " + wanted[f.Kind]
 				if value.Value == "true" || value.Value == "false" {
 					wrong += ", without quotes"
@@ -152,17 +153,17 @@ func plain(f reliability.Field, value *yaml.Node) (text, wrong string) {
 			}
 			break
 		}
-		if f.Kind == reliability.KindBool {
+		if f.Kind == policy.KindBool {
 			return strconv.FormatBool(v), ""
 		}
 		// Other parsers, and what writes files anew, take off for false.
 		return map[bool]string{true: "on", false: "off"}[v], ""
-	case reliability.KindDuration, reliability.KindCodes:
+	case policy.KindDuration, policy.KindCodes:
 	}
 	return value.Value, wrong
 }
 
-func (d *decoder) codes(s *reliability.Spec, f reliability.Field, path string, at, value *yaml.Node) {
+func (d *decoder) codes(s *reliability.Spec, f policy.Field, path string, at, value *yaml.Node) {
 	if value.Kind != yaml.SequenceNode {
 		d.Refuse(at, path, "is %s; it must be a list of codes", configfile.Describe(value))
 		return

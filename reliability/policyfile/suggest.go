@@ -5,14 +5,14 @@ import (
 	"strings"
 
 	"github.com/warren-rpc/warren/internal/configfile"
-	"github.com/warren-rpc/warren/reliability"
+	"github.com/warren-rpc/warren/internal/policy"
 )
 
 // known returns the names that may stand in a part, or beside the parts if it is
 // empty, in the order in which they are documented.
 func known(part string) []string {
 	var names []string
-	for _, f := range reliability.Fields() {
+	for _, f := range policy.Fields() {
 		name := f.Name
 		before, rest, nested := strings.Cut(name, ".")
 		switch {
@@ -36,7 +36,7 @@ func suggest(name string, names []string) string {
 	if near := configfile.Nearest(name, names); near != "" {
 		return "; did you mean " + near + "?"
 	}
-	for _, f := range reliability.Fields() {
+	for _, f := range policy.Fields() {
 		if part, rest, ok := strings.Cut(f.Name, "."); ok && configfile.Normal(rest) == configfile.Normal(name) {
 			return "; did you mean " + rest + " in " + part + "?"
 		}

@@ -2,21 +2,21 @@ package simulate
 
 import (
 	"github.com/warren-rpc/warren"
-	"github.com/warren-rpc/warren/reliability"
+	"github.com/warren-rpc/warren/internal/policy"
 )
 
 // again makes another attempt after one that ended in err, if the policy has it.
 // If not, the call waits on. It returns what was decided.
-func (cl *call) again(a *attempt, err *warren.Error) reliability.Decision {
+func (cl *call) again(a *attempt, err *warren.Error) policy.Decision {
 	if err.Reason != "" {
 		cl.hint = err.Reason
 	}
 	if a.failed {
-		return reliability.Decision{Retry: true}
+		return policy.Decision{Retry: true}
 	}
 	a.failed = true
 	if cl.ended || cl.onItsWay || cl.open() {
-		return reliability.Decision{Retry: true}
+		return policy.Decision{Retry: true}
 	}
 	ended := cl.tries.Failed
 	if err.Reason == warren.ReasonNacked {
@@ -25,13 +25,13 @@ func (cl *call) again(a *attempt, err *warren.Error) reliability.Decision {
 	d := ended(cl.now, err)
 	if d.Retry {
 		cl.repeat(d)
-	} else if d.Why == reliability.WhyBudget && cl.hint == "" {
+	} else if d.Why == policy.WhyBudget && cl.hint == "" {
 		cl.hint = warren.ReasonBudgetExhausted
 	}
 	return d
 }
 
-func (cl *call) repeat(d reliability.Decision) {
+func (cl *call) repeat(d policy.Decision) {
 	cl.onItsWay = true
 	cl.retry = cl.after(d.Wait, cl.publish)
 }
@@ -49,7 +49,7 @@ func (cl *call) answered(a *attempt, err *warren.Error) {
 		return
 	case err == nil:
 		cl.tries.Succeeded()
-		a.judge(reliability.Success)
+		a.judge(policy.Success)
 		cl.state.Latency.Observe(cl.now.Sub(cl.made[0].written))
 		cl.finishBy(a, nil)
 		return
@@ -65,7 +65,7 @@ func (cl *call) answered(a *attempt, err *warren.Error) {
 	}
 	a.failed = true
 	if (cl.onItsWay || cl.open()) && !cl.final(err) {
-		a.judge(reliability.Classify(err))
+		a.judge(policy.Classify(err))
 		return
 	}
 	d := cl.tries.Failed(cl.now, err)
@@ -73,11 +73,11 @@ func (cl *call) answered(a *attempt, err *warren.Error) {
 		cl.hint = err.Reason
 		cl.repeat(d)
 	}
-	a.judge(reliability.Classify(err))
+	a.judge(policy.Classify(err))
 	switch {
 	case d.Retry:
-	case d.Why == reliability.WhyBudget:
-		cl.finishBy(a, reliability.BudgetExhausted(err))
+	case d.Why == policy.WhyBudget:
+		cl.finishBy(a, policy.BudgetExhausted(err))
 	default:
 		cl.finishBy(a, err)
 	}
@@ -109,7 +109,7 @@ func (cl *call) final(err *warren.Error) bool {
 	}
 	alone := cl.policy.Begin(cl.now, cl.deadline, nil)
 	switch alone.Failed(cl.now, err).Why {
-	case reliability.WhyCode, reliability.WhyReason, reliability.WhyNotIdempotent:
+	case policy.WhyCode, policy.WhyReason, policy.WhyNotIdempotent:
 		return true
 	default:
 		return false
@@ -121,7 +121,7 @@ func (cl *call) final(err *warren.Error) bool {
 func (cl *call) finishBy(a *attempt, err *warren.Error) {
 	for _, b := range cl.made {
 		if b != a {
-			b.judge(reliability.Ignored)
+			b.judge(policy.Ignored)
 		}
 	}
 	cl.finish(err)

@@ -4,13 +4,13 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren"
-	"github.com/warren-rpc/warren/reliability"
+	"github.com/warren-rpc/warren/internal/policy"
 )
 
 // attempt is one publish of a call, like package client's.
 type attempt struct {
 	call    *call
-	ticket  reliability.Ticket
+	ticket  policy.Ticket
 	beside  bool // the one before is still waited for
 	judged  bool
 	written time.Time
@@ -45,7 +45,7 @@ func (a *attempt) watch() {
 	if !cl.policy.Hedge.On || cl.attempts > 1 || !cl.tries.Idempotent() || cl.tries.Left() == 0 {
 		return
 	}
-	if delay, ok := reliability.HedgeDelay(cl.policy.Hedge, cl.state.Latency); ok && cl.now.Add(delay).Before(cl.deadline) {
+	if delay, ok := policy.HedgeDelay(cl.policy.Hedge, cl.state.Latency); ok && cl.now.Add(delay).Before(cl.deadline) {
 		a.hedge = cl.after(delay, a.hedged)
 	}
 }
@@ -80,15 +80,15 @@ func (a *attempt) nacked() {
 	d := a.call.again(a, &warren.Error{
 		Code: warren.CodeUnavailable, Reason: warren.ReasonNacked, Outcome: warren.Unknown,
 	})
-	result := reliability.Failure
+	result := policy.Failure
 	if d.Ignored {
-		result = reliability.Ignored
+		result = policy.Ignored
 	}
 	a.judge(result)
 }
 
 // judge tells the breaker how the attempt ended, once.
-func (a *attempt) judge(r reliability.Result) {
+func (a *attempt) judge(r policy.Result) {
 	if a.judged {
 		return
 	}
@@ -108,20 +108,20 @@ func (a *attempt) end(err *warren.Error) {
 		a.judge(a.classify(err))
 		return
 	}
-	a.judge(reliability.Ignored)
+	a.judge(policy.Ignored)
 }
 
 // classify says what an error on the client's side tells of the method.
-func (a *attempt) classify(err *warren.Error) reliability.Result {
+func (a *attempt) classify(err *warren.Error) policy.Result {
 	if err.Code == warren.CodeDeadlineExceeded && a.unsettled() {
-		return reliability.Ignored
+		return policy.Ignored
 	}
-	return reliability.Classify(err)
+	return policy.Classify(err)
 }
 
 // unsettled reports whether replies cannot come in, or could not shortly before the
 // request was written.
 func (a *attempt) unsettled() bool {
 	cl := a.call
-	return cl.deaf || !cl.back.IsZero() && a.written.Before(cl.back.Add(reliability.Settling))
+	return cl.deaf || !cl.back.IsZero() && a.written.Before(cl.back.Add(policy.Settling))
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/reliability"
 )
 
@@ -11,8 +12,8 @@ import (
 type client struct {
 	*world
 	number int
-	set    *reliability.Set
-	state  *reliability.Method
+	set    *policy.Set
+	state  *policy.Method
 
 	down bool       // it has no connection that publishes
 	deaf bool       // it has no connection that consumes
@@ -20,13 +21,13 @@ type client struct {
 	line []*attempt // to be written once it publishes
 	mail []func()   // replies to be taken once it consumes
 
-	pace *reliability.Pacer
+	pace *policy.Pacer
 	beat *event // when more of the line goes out
 }
 
-func newClient(w *world, number int, table *reliability.Table) *client {
-	c := &client{world: w, number: number, pace: reliability.NewPacer(w.now)}
-	c.set = reliability.NewSet(table, func(change reliability.Change) { w.record.change(number, change) })
+func newClient(w *world, number int, table *policy.Table) *client {
+	c := &client{world: w, number: number, pace: policy.NewPacer(w.now)}
+	c.set = policy.NewSet(table, func(change reliability.Change) { w.record.change(number, change) })
 	c.state = c.set.Method(w.method)
 	return c
 }
@@ -78,10 +79,10 @@ func (c *client) consumes() {
 // timers in the agenda: they must ask the policy the same in the same order.
 type call struct {
 	*client
-	policy   *reliability.Policy
+	policy   *policy.Policy
 	begun    time.Time
 	deadline time.Time
-	tries    reliability.Attempts
+	tries    policy.Attempts
 	expiry   *event
 	retry    *event
 
@@ -120,7 +121,7 @@ func (cl *call) publish() {
 		return
 	}
 	if cl.ended {
-		cl.state.Breaker.Done(ticket, cl.now, reliability.Ignored)
+		cl.state.Breaker.Done(ticket, cl.now, policy.Ignored)
 		return
 	}
 	a := &attempt{call: cl, ticket: ticket, beside: cl.open()}

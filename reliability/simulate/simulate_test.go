@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/reliability"
 	"github.com/warren-rpc/warren/reliability/simulate"
 )
@@ -34,7 +35,7 @@ func idempotent() reliability.Spec { return reliability.Spec{Idempotent: new(tru
 
 func run(t testing.TB, spec reliability.Spec, s simulate.Scenario) *simulate.Result {
 	t.Helper()
-	table, err := reliability.NewTable(reliability.Rules{Methods: map[string]reliability.Spec{"*": spec}})
+	table, err := policy.NewTable(reliability.Rules{Methods: map[string]reliability.Spec{"*": spec}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +112,7 @@ func TestEveryCallEndsOnceAndInTime(t *testing.T) {
 			Capacity: rapid.IntRange(0, 20).Draw(t, "capacity"), Queue: rapid.IntRange(0, 50).Draw(t, "queue"),
 		}
 		attempts := rapid.IntRange(1, 5).Draw(t, "attempts")
-		table, err := reliability.NewTable(reliability.Rules{Methods: map[string]reliability.Spec{"*": {
+		table, err := policy.NewTable(reliability.Rules{Methods: map[string]reliability.Spec{"*": {
 			Timeout: new(4 * time.Second), AttemptTimeout: new(300 * time.Millisecond),
 			Idempotent: new(rapid.Bool().Draw(t, "idempotent")),
 			Retry:      reliability.RetrySpec{Attempts: &attempts},
@@ -256,7 +257,7 @@ func TestHedgesShortenTheTail(t *testing.T) {
 
 func TestScenarioThatIsWrongIsRefusedByItsField(t *testing.T) {
 	t.Parallel()
-	table, err := reliability.NewTable(reliability.Rules{})
+	table, err := policy.NewTable(reliability.Rules{})
 	if err != nil {
 		t.Fatal(err)
 	}

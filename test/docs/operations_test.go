@@ -17,7 +17,7 @@ import (
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
-	"github.com/warren-rpc/warren/reliability"
+	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/reliability/policyfile"
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/store"
@@ -215,7 +215,7 @@ func TestPoliciesOfRecipesAreSound(t *testing.T) {
 // What recipes say of a method without a policy.
 func TestDefaultsOfRecipesAreThePolicys(t *testing.T) {
 	t.Parallel()
-	p := reliability.DefaultPolicy()
+	p := policy.Default()
 	got := fmt.Sprintf("%v, %d attempts, breaker open for %v once %v of %d or more within %v",
 		p.Timeout, p.Retry.Attempts, p.Breaker.Open, p.Breaker.Failures, p.Breaker.Volume, p.Breaker.Window)
 	const want = "10s, 3 attempts, breaker open for 5s once 0.5 of 20 or more within 10s"

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/reliability"
 	"github.com/warren-rpc/warren/reliability/simulate"
 	"github.com/warren-rpc/warren/test/amqptest"
@@ -99,7 +100,7 @@ const simulations = 20
 
 func simulated(t *testing.T, rules reliability.Rules, method string, s simulate.Scenario) figures {
 	t.Helper()
-	table, err := reliability.NewTable(rules)
+	table, err := policy.NewTable(rules)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/warren-rpc/warren/client/gateway"
 	"github.com/warren-rpc/warren/internal/configfile"
-	"github.com/warren-rpc/warren/reliability"
+	"github.com/warren-rpc/warren/internal/policy"
 )
 
 type decoder struct {
@@ -47,9 +47,9 @@ func (d *decoder) decode() {
 	if at, there := d.places[configfile.Place{Entry: "", Field: "auth"}]; there && len(d.Findings) == 0 {
 		switch {
 		case d.file.Tokens == "":
-			d.Add(at, reliability.LevelError, "auth", "has no tokens: everybody could call")
+			d.Add(at, policy.LevelError, "auth", "has no tokens: everybody could call")
 		case d.file.KeySecret == "":
-			d.Add(at, reliability.LevelError, "auth", "needs a key_secret, or the IDs of its callers' calls could be computed: write its file's name beside it")
+			d.Add(at, policy.LevelError, "auth", "needs a key_secret, or the IDs of its callers' calls could be computed: write its file's name beside it")
 		}
 	}
 	if !routes && len(d.Findings) == 0 {
@@ -64,7 +64,7 @@ func (d *decoder) route(pattern string, at, node *yaml.Node) {
 		decodeField(d, &r, routeFields, names(routeFields), pattern, path, key, at, node)
 	})
 	if at, there := d.places[configfile.Place{Entry: pattern, Field: "rate"}]; there && r.Rate == (gateway.Rate{}) && len(d.Findings) == 0 {
-		d.Add(at, reliability.LevelError, configfile.Join(path, "rate"), "has no per_second, and so bounds nothing")
+		d.Add(at, policy.LevelError, configfile.Join(path, "rate"), "has no per_second, and so bounds nothing")
 	}
 	d.file.Gateway.Routes = append(d.file.Gateway.Routes, r)
 }

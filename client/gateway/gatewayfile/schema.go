@@ -3,7 +3,7 @@ package gatewayfile
 import (
 	"encoding/json"
 
-	"github.com/warren-rpc/warren/reliability"
+	"github.com/warren-rpc/warren/internal/policy"
 )
 
 // schemaID names the schema; it is where the file is published.
@@ -27,7 +27,7 @@ func Schema() []byte {
 		"title": "Warren's gateway", "description": "Which HTTP requests become calls of which methods, and how.",
 		"type": "object", "required": []string{"routes"}, "additionalProperties": false, "properties": properties,
 		"$defs": object{
-			"duration": object{"type": "string", "pattern": reliability.DurationPattern, "examples": []string{"250ms", "1.5s"}},
+			"duration": object{"type": "string", "pattern": policy.DurationPattern, "examples": []string{"250ms", "1.5s"}},
 			"route": object{
 				"type": "object", "required": []string{"method"}, "additionalProperties": false, "properties": propertiesOf(routeFields),
 			},

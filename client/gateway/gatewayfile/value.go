@@ -11,7 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/warren-rpc/warren/internal/configfile"
-	"github.com/warren-rpc/warren/reliability"
+	"github.com/warren-rpc/warren/internal/policy"
 )
 
 var wanted = map[kind]string{
@@ -52,7 +52,7 @@ func read(k kind, node *yaml.Node) (v value, wrong string) {
 	return v, ""
 }
 
-var durationForm = regexp.MustCompile(reliability.DurationPattern)
+var durationForm = regexp.MustCompile(policy.DurationPattern)
 
 func scalar(k kind, node *yaml.Node, v *value) (ok bool) {
 	if node.Kind != yaml.ScalarNode {

@@ -1,0 +1,197 @@
+package policy
+
+import (
+	"slices"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/warren-rpc/warren"
+)
+
+// Attempts is the state of one call's attempts: which number the next one has,
+// how long it is waited for, and whether an error is followed by another. It
+// reads no clock and starts nothing. Whoever makes the call tells it: Next when
+// an attempt starts, then Succeeded, Failed or Refused when it has ended, and Next
+// again only after a Decision to retry. It is made by [Policy.Begin], is not safe for
+// concurrent use, and allocates nothing before the first retry.
+type Attempts struct {
+	policy     *Policy
+	budget     *Budget
+	backoff    backoff.BackOff // nil before the first retry: a call that needs none does not pay for it
+	deadline   time.Time
+	each       time.Duration
+	fair       time.Duration // an attempt that had as long had its time
+	lasts      time.Time     // and so had one that was waited for until then
+	number     int
+	most       int
+	refused    int            // of number, those that the broker refused and that do not count
+	random     func() float64 // nil is the process's source
+	idempotent bool
+}
+
+// BeginOption changes one call. The zero value changes nothing.
+type BeginOption struct {
+	attempts   int
+	idempotent int8          // 1 is yes, -1 is no
+	timeout    time.Duration // 0 is the policy's
+}
+
+// Attempt counts are bounded whoever asks for more: what a retry does not mend
+// in that many, it does not mend.
+const mostAttempts = 5
+
+// OfAttempts sets how many attempts the call has in all, 1 to 5, instead of the
+// policy's. Values out of bounds are taken for the nearest within.
+func OfAttempts(n int) BeginOption { return BeginOption{attempts: min(max(n, 1), mostAttempts)} }
+
+// AsIdempotent says whether the call may be executed more than once without
+// harm, instead of the policy.
+func AsIdempotent(yes bool) BeginOption {
+	if yes {
+		return BeginOption{idempotent: 1}
+	}
+	return BeginOption{idempotent: -1}
+}
+
+// OfTimeout says that the call's program, such as the route that it comes by, gives
+// it that long, which may be less than the policy does. It changes no deadline:
+// see [Attempts.HadItsTime]. A value of 0 or less changes nothing.
+func OfTimeout(d time.Duration) BeginOption { return BeginOption{timeout: max(d, 0)} }
+
+// Begin returns the attempts of a call that begins now and must end by deadline,
+// or by now plus p.Timeout if deadline is zero. Of two options of a kind the
+// later counts. The budget may be nil, which is none. The policy must not change
+// while the call lasts. Begin does not allocate.
+func (p *Policy) Begin(now, deadline time.Time, budget *Budget, opts ...BeginOption) Attempts {
+	if deadline.IsZero() {
+		deadline = now.Add(p.Timeout)
+	}
+	a := Attempts{
+		policy: p, budget: budget, deadline: deadline, each: p.AttemptTime(deadline.Sub(now)),
+		most: max(p.Retry.Attempts, 1), idempotent: p.Idempotent,
+	}
+	gives := p.Timeout
+	for _, opt := range opts {
+		if opt.attempts > 0 {
+			a.most = opt.attempts
+		}
+		if opt.idempotent != 0 {
+			a.idempotent = opt.idempotent > 0
+		}
+		if opt.timeout > 0 {
+			gives = min(opt.timeout, p.Timeout)
+		}
+	}
+	a.fair, a.lasts = mostOf(p.AttemptTime(gives)), now.Add(mostOf(gives))
+	return a
+}
+
+// mostOf returns nine tenths: a deadline that travels is a little less at each hop.
+func mostOf(d time.Duration) time.Duration { return d - d/10 }
+
+// HadItsTime reports whether an attempt that was begun then and waited for until
+// then had, but for a tenth, the time that the policy, or [OfTimeout], gives one: if
+// nothing came in less, because the caller's own deadline was near, that tells of the
+// caller and not of the method.
+func (a *Attempts) HadItsTime(begun, until time.Time) bool {
+	return until.Sub(begun) >= a.fair || !until.Before(a.lasts)
+}
+
+// Next starts an attempt. It returns its number, from 1, and until when it is
+// waited for: see [AttemptDeadline]. If the call is not idempotent that is the
+// call's deadline: an attempt that is given up on may yet be executed.
+func (a *Attempts) Next(now time.Time) (number int, deadline time.Time) {
+	a.number++
+	return a.number, AttemptDeadline(now, a.deadline, a.each, a.Left() == 0 || !a.idempotent)
+}
+
+// Succeeded ends the call with a success, which the budget gets its part of.
+func (a *Attempts) Succeeded() {
+	if a.budget != nil {
+		a.budget.Success()
+	}
+}
+
+// Failed ends an attempt with that error, whose code, reason, outcome and
+// retry-after it reads, and says whether the next is made, and after which wait.
+// An error that could be repeated, by its kind, takes a token from the budget
+// whether it is repeated or not.
+func (a *Attempts) Failed(now time.Time, err *warren.Error) Decision {
+	if why := a.forbidden(err); why != WhyBackoff {
+		return Decision{Why: why}
+	}
+	allowed := a.budget == nil || a.budget.Failure()
+	left := a.deadline.Sub(now)
+	switch {
+	case err.RetryAfter < 0:
+		return Decision{Why: WhyPushback}
+	case a.Left() == 0:
+		return Decision{Why: WhyAttempts}
+	case left <= MinAttempt:
+		return Decision{Why: WhyDeadline}
+	case !allowed:
+		return Decision{Why: WhyBudget}
+	}
+	d := Decision{Retry: true, Wait: a.wait(), Why: WhyBackoff}
+	if err.RetryAfter > d.Wait {
+		d.Wait, d.Why = err.RetryAfter, WhyPushback
+	}
+	if d.Wait >= left-MinAttempt {
+		return Decision{Why: WhyDeadline}
+	}
+	return d
+}
+
+// Number returns how many attempts have been started.
+func (a *Attempts) Number() int { return a.number }
+
+// Left returns how many attempts may still be started, but for those that follow
+// one that the broker will have refused.
+func (a *Attempts) Left() int { return max(a.most-(a.number-a.refused), 0) }
+
+// Deadline returns when the call must have ended.
+func (a *Attempts) Deadline() time.Time { return a.deadline }
+
+// Idempotent reports whether the call may be executed more than once.
+func (a *Attempts) Idempotent() bool { return a.idempotent }
+
+// forbidden returns why an error of this kind is not repeated in this call,
+// however much time, attempts and budget there are, or WhyBackoff if it may be.
+// The reason comes first because it tells most.
+func (a *Attempts) forbidden(err *warren.Error) Why {
+	switch {
+	case err == nil:
+		return WhyCode
+	case err.Reason != "" && slices.Contains(neverRepeated[:], err.Reason):
+		return WhyReason
+	case !slices.Contains(a.policy.Retry.Codes, err.Code):
+		return WhyCode
+	case err.Outcome != warren.NotExecuted && !a.idempotent:
+		return WhyNotIdempotent
+	default:
+		return WhyBackoff
+	}
+}
+
+// wait draws the wait before the next attempt.
+func (a *Attempts) wait() time.Duration {
+	if a.backoff == nil {
+		a.backoff = a.policy.Retry.backOff()
+	}
+	return a.backoff.NextBackOff()
+}
+
+// backOff returns the waits between a call's attempts.
+func (r *RetryPolicy) backOff() backoff.BackOff {
+	if r.Jitter {
+		return FullJitter(r.First, r.Most)
+	}
+	return backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(min(r.First, r.Most)),
+		backoff.WithMaxInterval(r.Most),
+		backoff.WithMultiplier(2),
+		backoff.WithRandomizationFactor(0),
+		backoff.WithMaxElapsedTime(0),
+	)
+}
