@@ -2,7 +2,6 @@ package server
 
 import (
 	"cmp"
-	"sync/atomic"
 	"time"
 
 	"github.com/warren-rpc/warren"
@@ -20,13 +19,13 @@ import (
 // own. Once the wait has stayed above Target for an Interval, the excess is
 // refused, oldest first, as resource_exhausted/overloaded with RetryAfter set, and
 // with the outcome NotExecuted, or Unknown if the broker had handed the request
-// out before. See [policy.Admission] for the rule. No clock but the server's
+// out before. The rule is CoDel's, on the measured backlog. No clock but the server's
 // is used: neither skew nor what callers claim makes a difference.
 //
 // It comes after bounds and the deadline, and before interceptors, the decoding
 // of the body, the store and the handler: what would be answered from its record is
-// refused too. Notifications count in the line and are never
-// refused, as nobody would hear of it. The part of the line that this server has
+// refused too. Notifications count in the backlog and are never
+// refused, as nobody would hear of it. The part of the backlog that this server has
 // fetched is taken for Prefetch less Concurrency while the queue is not empty.
 type Admission struct {
 	// Target is how long a request may wait for a handler. Default: 0, which is
@@ -39,7 +38,7 @@ type Admission struct {
 
 func (a Admission) withDefaults() Admission {
 	if a.Interval == 0 {
-		a.Interval = policy.DefaultAdmission().Interval
+		a.Interval = 100 * time.Millisecond
 	}
 	return a
 }
@@ -54,54 +53,38 @@ func (a *Admission) validate(field func(string) string) error {
 	)
 }
 
-// lines measures the line in front of a method's handlers, and judges by it.
-type lines struct {
-	*policy.Admission
-
-	queue          string
-	handlers, most int          // at a time; held beyond those
-	working        atomic.Int32 // goroutines that are at a request
-}
-
-func newLines(m *Method) *lines {
-	p := policy.AdmissionPolicy{Target: m.Admission.Target, Interval: m.Admission.Interval}
-	return &lines{
-		Admission: policy.NewAdmission(p, m.Concurrency),
-		queue:     m.Name, handlers: m.Concurrency, most: m.Prefetch - m.Concurrency,
+// gauge has the broker asked for the length of the method's queue while there can be
+// a backlog.
+func (m *Method) gauge(s *policy.Shedder) *broker.Gauge {
+	return &broker.Gauge{
+		Queue: m.Name, Every: m.Admission.Interval,
+		Due: func() bool {
+			if s.Busy() {
+				return true
+			}
+			s.Observe(time.Now(), policy.Backlog{})
+			return false
+		},
+		Seen: func(ready, consumers int) {
+			b := policy.Backlog{Queued: ready, Servers: consumers}
+			if ready > 0 {
+				b.Held = m.Prefetch - m.Concurrency
+			}
+			s.Observe(time.Now(), b)
+		},
 	}
-}
-
-func (l *lines) gauge() *broker.Gauge {
-	return &broker.Gauge{Queue: l.queue, Every: l.Interval(), Due: l.due, Seen: l.seen}
-}
-
-// due reports whether there can be a line: not while handlers wait for requests.
-func (l *lines) due() bool {
-	busy := 2*int(l.working.Load()) > l.handlers
-	if !busy {
-		l.Observe(time.Now(), policy.Line{})
-	}
-	return busy
-}
-
-func (l *lines) seen(ready, consumers int) {
-	line := policy.Line{Queued: ready, Servers: consumers}
-	if ready > 0 {
-		line.Held = l.most
-	}
-	l.Observe(time.Now(), line)
 }
 
 // admit reports whether the request may go on to its handler. If not, it has been
 // dealt with.
 func (a *answer) admit() bool {
 	m := a.m
-	if m.lines == nil && m.kill == nil {
+	if m.shedder == nil && m.kill == nil {
 		return true
 	}
 	now := time.Now()
-	if m.lines != nil && !a.req.OneWay {
-		if retryAfter, admitted := m.lines.Admit(now); !admitted {
+	if m.shedder != nil && !a.req.OneWay {
+		if retryAfter, admitted := m.shedder.Admit(now); !admitted {
 			a.s.counters.shed.Add(1)
 			a.reject(&warren.Error{
 				Code: warren.CodeResourceExhausted, Reason: warren.ReasonOverloaded, RetryAfter: retryAfter,
@@ -125,15 +108,15 @@ func (a *answer) admit() bool {
 }
 
 // working says that so many more goroutines are at requests.
-func (a *answer) working(n int32) {
-	if a.m.lines != nil {
-		a.m.lines.working.Add(n)
+func (a *answer) working(n int) {
+	if a.m.shedder != nil {
+		a.m.shedder.Working(n)
 	}
 }
 
 // handled tells how long a handler has taken that began then.
 func (a *answer) handled(began time.Time) {
-	if a.m.lines != nil {
-		a.m.lines.Done(time.Since(began))
+	if a.m.shedder != nil {
+		a.m.shedder.Done(time.Since(began))
 	}
 }

@@ -134,7 +134,7 @@ func (a *answer) call(ctx context.Context, b body, tx any) (reply *warren.Reply,
 	begun := a.begun
 	a.begun, a.ran = true, true
 	a.s.counters.handled.Add(1)
-	if a.m.lines != nil {
+	if a.m.shedder != nil {
 		defer a.handled(time.Now())
 	}
 	crashpoint.Reached(crashpoint.InHandler, a.m.Name, a.req.CallID)

@@ -11,6 +11,7 @@ import (
 	"github.com/warren-rpc/warren/internal/broker"
 	"github.com/warren-rpc/warren/internal/crashpoint"
 	"github.com/warren-rpc/warren/internal/lifecycle"
+	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/internal/wire"
 )
 
@@ -50,10 +51,10 @@ type method struct {
 	handler  warren.Handler
 	limits   wire.Limits
 	consumer *broker.Consumer
-	lines    *lines      // nil without admission
-	kill     *killSwitch // nil without
-	gate     *gate       // nil without records
-	owner    *owner      // nil without records
+	shedder  *policy.Shedder // nil without admission
+	kill     *killSwitch     // nil without
+	gate     *gate           // nil without records
+	owner    *owner          // nil without records
 	dead     *broker.Declarer
 	requests *requests
 }
@@ -139,8 +140,8 @@ func (s *Server) register(m Method, t transactor, p prepare) error {
 		s.consuming.Add(reg.gate.control)
 	}
 	if m.Admission.Target > 0 {
-		reg.lines = newLines(&m)
-		s.consuming.Add(reg.lines.gauge())
+		reg.shedder = policy.NewShedder(m.Admission.Target, m.Admission.Interval, m.Concurrency)
+		s.consuming.Add(m.gauge(reg.shedder))
 	}
 	if m.KillSwitch.Failures > 0 {
 		reg.kill = newKillSwitch(&m, reg.consumer, s.cfg.Logger)

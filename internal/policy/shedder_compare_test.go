@@ -88,20 +88,20 @@ func (a *aimd) ended(took time.Duration) {
 	}
 }
 
-// byLine is what the package has.
-type byLine struct {
-	a    *policy.Admission
+// byBacklog is what the package has.
+type byBacklog struct {
+	a    *policy.Shedder
 	next time.Duration
 }
 
 var simEpoch = time.Unix(0, 0)
 
-func (b *byLine) admit(now time.Duration, _ simulated, _ int) bool {
+func (b *byBacklog) admit(now time.Duration, _ simulated, _ int) bool {
 	_, ok := b.a.Admit(simEpoch.Add(now))
 	return ok
 }
-func (b *byLine) ended(took time.Duration) { b.a.Done(took) }
-func (b *byLine) tick(now time.Duration, queued, held int, idle bool) {
+func (b *byBacklog) ended(took time.Duration) { b.a.Done(took) }
+func (b *byBacklog) tick(now time.Duration, queued, held int, idle bool) {
 	if now < b.next {
 		return
 	}
@@ -109,7 +109,7 @@ func (b *byLine) tick(now time.Duration, queued, held int, idle bool) {
 	if idle {
 		queued, held = 0, 0
 	}
-	b.a.Observe(simEpoch.Add(now), policy.Line{Queued: queued, Servers: 1, Held: held})
+	b.a.Observe(simEpoch.Add(now), policy.Backlog{Queued: queued, Servers: 1, Held: held})
 }
 
 // outcome is what a run came to, after its warm-up.
@@ -242,14 +242,13 @@ var simWays = []struct {
 	{"AIMD of concurrency", 32, func(cores int) admitter {
 		return &aimd{limit: simHandlers, alone: float64(simTook) * float64(cores) / simHandlers}
 	}},
-	{lineWay, 32, newByLine},
+	{backlogWay, 32, newByBacklog},
 }
 
-const lineWay = "the line, prefetch 32"
+const backlogWay = "the backlog, prefetch 32"
 
-func newByLine(int) admitter {
-	p := policy.AdmissionPolicy{Target: simTarget, Interval: simInterval}
-	return &byLine{a: policy.NewAdmission(p, simHandlers)}
+func newByBacklog(int) admitter {
+	return &byBacklog{a: policy.NewShedder(simTarget, simInterval, simHandlers)}
 }
 
 func sinceDelivery(now time.Duration, r simulated) time.Duration { return now - r.arrived }
@@ -264,13 +263,13 @@ func TestAdmissionsCompared(t *testing.T) {
 	for _, cores := range []int{simHandlers, simHandlers / 2} {
 		for _, l := range simLoads {
 			fmt.Fprintf(&b, "\n%s, %d cores\n\n| | good, of what could be | p50 | p99 | refused | refused after | expired |\n|---|---|---|---|---|---|---|\n", l.name, cores)
-			best, line := 0.0, 0.0
+			best, backlog := 0.0, 0.0
 			for _, w := range simWays {
 				o := simulate(1, w.make(cores), w.prefetch, cores, l.load)
 				could := min(float64(o.offered), simRate*(simLength-simWarm).Seconds())
 				good := float64(o.good) / could
-				if best = max(best, good); w.name == lineWay {
-					line = good
+				if best = max(best, good); w.name == backlogWay {
+					backlog = good
 				}
 				part := func(n int) string { return fmt.Sprintf("%.0f %%", 100*float64(n)/float64(max(o.offered, 1))) }
 				fmt.Fprintf(&b, "| %s | %.0f %% | %v | %v | %s | %v | %s |\n", w.name, 100*good,
@@ -279,8 +278,8 @@ func TestAdmissionsCompared(t *testing.T) {
 			}
 			// Decision 0008: in long bursts a rule that lets callers wait for longer
 			// answers more of them.
-			if line < best-0.05 && l.name != longBursts {
-				t.Errorf("%s, %d cores: by the line %.2f are good, in the best way %.2f", l.name, cores, line, best)
+			if backlog < best-0.05 && l.name != longBursts {
+				t.Errorf("%s, %d cores: by the backlog %.2f are good, in the best way %.2f", l.name, cores, backlog, best)
 			}
 		}
 	}
