@@ -52,7 +52,8 @@ func TestPlaceOfACallerWhoLeavesIsFreeOnceItsCallHasEnded(t *testing.T) {
 		for _, tt := range []struct {
 			answered bool
 			want     string
-		}{{true, "outcome=executed"}, {false, "code=deadline_exceeded outcome=unknown"}} {
+			// At the deadline the handler ends too, and its reply may be the first to come.
+		}{{true, "outcome=executed"}, {false, "code=deadline_exceeded"}} {
 			var log rig.Log
 			g, err := gateway.New(c, gateway.Config{
 				Routes: []gateway.Route{{Pattern: "GET /m", Method: "m", Concurrency: 1, Timeout: 9 * time.Second}}, AccessLog: log.Logger(),
