@@ -119,9 +119,15 @@ var importRules = []rule{
 	},
 	{
 		packages: []string{"store/boltstore"},
-		own:      []string{"store", "internal/lifecycle"},
+		own:      []string{"store", "store/boltstore/internal/*", "internal/lifecycle"},
 		external: []string{bbolt},
-		reason:   "the only package that links the embedded database",
+		reason:   "the only package that links the embedded database, with its journal",
+	},
+	{
+		packages: []string{"store/boltstore/internal/*"},
+		own:      []string{"store", "store/boltstore/internal/*"},
+		external: []string{bbolt},
+		reason:   "parts of boltstore that know the database and the records, and nothing of a store",
 	},
 	{
 		packages: []string{"store/memstore", "store/storetest"},

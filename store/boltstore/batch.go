@@ -8,6 +8,8 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/warren-rpc/warren/store"
+	"github.com/warren-rpc/warren/store/boltstore/internal/integrity"
+	"github.com/warren-rpc/warren/store/boltstore/internal/journal"
 )
 
 // batch is what the methods of the store do to a transaction. A method that fails
@@ -22,15 +24,13 @@ type batch struct {
 	room  func() error // see Store.room; nil for readers
 	tight bool         // see Store.tight
 	txid  uint64
-	known *journal // as it was committed: the batch does not change it
-	draft *draft   // what the batch changes in it
-
-	lastRead  uint64 // the chunk of the journal that was read last
-	lastChunk []byte
+	// journal is that of the transaction. It is empty if the store has none.
+	journal *journal.Tx
 }
 
-// newBatch returns a batch that may only read.
-func newBatch(tx *bbolt.Tx, opts Options, known *journal) (*batch, error) {
+// newBatch returns a batch of a transaction, in which the journal is as j says, and uses jtx
+// for it. It may only read if the transaction may.
+func newBatch(tx *bbolt.Tx, opts Options, j *journal.Journal, jtx *journal.Tx) (*batch, error) {
 	t, err := tableOf(tx)
 	if err != nil {
 		return nil, err
@@ -39,22 +39,27 @@ func newBatch(tx *bbolt.Tx, opts Options, known *journal) (*batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &batch{table: t, head: h, opts: opts, now: opts.Now().UTC().Round(0), known: known, draft: &draft{}}, nil
+	if h.bounds != j.Bounds() {
+		return nil, integrity.Damaged("the journal has the chunks %v, and should have %v", h.bounds, j.Bounds())
+	}
+	jtx.Begin(j, t.chunks)
+	return &batch{table: t, head: h, opts: opts, now: opts.Now().UTC().Round(0), journal: jtx}, nil
 }
 
 // finish writes what changes with each batch.
 func (b *batch) finish() error {
-	if err := b.settleSurplus(); err != nil {
+	if err := b.journal.Trim(b.opts.limits(), b.tight, b.flush); err != nil {
 		return err
 	}
+	b.bounds = b.journal.Bounds()
 	return b.root.Put(headKey, b.encode())
 }
 
 // entry is a record as the methods see it.
 type entry struct {
 	stored
-	home  place // where the settled version lies, if there is one
-	noted bool  // the journal has a version, or says that the record has moved
+	place     place // where it lies among the records, zero if it has no place yet
+	journaled bool  // the journal has a version, or says that the record has moved
 	// there says that a record is in the file, and was is the state under which it
 	// is counted; the record itself is absent if its retention is over.
 	there bool
@@ -83,23 +88,22 @@ func (b *batch) load(key store.Key) (e entry, err error) {
 
 // lookUp finds the latest version of a record.
 func (b *batch) lookUp(key store.Key, e *entry) (err error) {
-	s, ok := b.spotOf(key)
-	if !ok {
-		e.stored, e.home, e.there, err = b.find(key)
-		return err
-	}
-	v, err := b.read(s)
+	r, ok, err := b.revision(key)
 	if err != nil {
 		return err
 	}
-	e.home, e.noted, e.there = v.home, true, true
-	if v.moved() {
-		e.stored, err = b.at(v.home)
-	} else {
-		e.stored, err = v.decode()
+	if !ok {
+		e.stored, e.place, e.there, err = b.find(key)
+		return err
 	}
-	if err == nil && (e.Key != key || keyOf(v.body) != key) {
-		err = damaged("the journal has record %v for %v", e.Key, key)
+	e.place, e.journaled, e.there = r.place, true, true
+	if r.moved() {
+		e.stored, err = b.at(r.place)
+	} else {
+		e.stored, err = r.decode()
+	}
+	if err == nil && e.Key != key {
+		err = integrity.Damaged("the journal has record %v for %v", e.Key, key)
 	}
 	return err
 }
@@ -144,15 +148,15 @@ func (b *batch) save(e *entry) (err error) {
 	return err
 }
 
-// write writes a version of a record and returns its length: to the journal or, if it
-// is large, to where it stays.
+// write writes a version of a record and returns its length: to the journal or, if there
+// is none or the record is large, to its place.
 func (b *batch) write(e *entry) (size int, err error) {
-	if len(e.Method)+len(e.CallID)+len(e.Payload) < largest {
-		return b.noteRecord(&e.stored, e.home)
+	if !b.opts.NoJournal && len(e.Method)+len(e.CallID)+len(e.Payload) < largeRecord {
+		return b.putRevision(&e.stored, e.place)
 	}
 	value := encodeRecord(place{}, &e.stored)
-	if e.home, err = b.settle(e.home, minuteOf(e.Expires), value); err == nil && e.noted {
-		err = b.noteMoved(e.Key, e.home)
+	if e.place, err = b.put(e.place, minuteOf(e.Expires), value); err == nil && e.journaled {
+		err = b.putMoved(e.Key, e.place)
 	}
 	return len(value), err
 }
@@ -316,9 +320,9 @@ func (b *batch) portion() int {
 	return b.opts.SweepBatch
 }
 
-// sweep looks at the settled records from place on, as many as one commit may, and
-// deletes those that are past their retention, unless the journal has a later version. It returns where to go on; more is false at
-// the end.
+// sweep looks at the records from a place on, as many as one commit may, and deletes those
+// that are past their retention, unless the journal has a later version. It returns where
+// to go on; more is false at the end.
 func (b *batch) sweep(from place) (deleted int, next place, more bool, err error) {
 	type victim struct {
 		key   store.Key
@@ -346,14 +350,14 @@ func (b *batch) sweep(from place) (deleted int, next place, more bool, err error
 			break
 		}
 		looked++
-		if _, noted := b.spotOf(r.Key); !noted && b.expired(&r) {
+		if !b.journal.Has(r.Key) && b.expired(&r) {
 			victims = append(victims, victim{r.Key, at, b.effective(&r), r.Token})
 		}
 	}
 	for _, v := range victims {
 		p, err := decodeEntry(v.key[:], b.index.Get(v.key[:]))
 		if err != nil || p != v.place {
-			return 0, next, false, damaged("the index does not have the record at %x", v.place)
+			return 0, next, false, integrity.Damaged("the index does not have the record at %x", v.place)
 		}
 		if err := b.delete(v.place, v.key); err != nil {
 			return 0, next, false, err

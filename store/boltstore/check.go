@@ -7,6 +7,8 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/warren-rpc/warren/store"
+	"github.com/warren-rpc/warren/store/boltstore/internal/integrity"
+	"github.com/warren-rpc/warren/store/boltstore/internal/journal"
 )
 
 // maxFindings is how many findings a Check returns, at most.
@@ -94,11 +96,11 @@ func checkDatabase(tx *bbolt.Tx, report *Report) (err error) {
 
 // checkRecords compares records, index, journal and counts.
 func checkRecords(ctx context.Context, tx *bbolt.Tx, report *Report) error {
-	known, err := journalIn(tx, report.add)
+	j, err := readJournal(tx, report.add)
 	if err != nil {
 		return err
 	}
-	b, err := newBatch(tx, Options{Now: timeless}, known)
+	b, err := newBatch(tx, Options{Now: timeless}, j, new(journal.Tx))
 	if err == nil {
 		err = b.open()
 	}
@@ -106,14 +108,14 @@ func checkRecords(ctx context.Context, tx *bbolt.Tx, report *Report) error {
 		return err
 	}
 	c := census{batch: b, report: report}
-	if err := c.countSettled(ctx); err != nil {
+	if err := c.countPlaced(ctx); err != nil {
 		return err
 	}
-	if err := c.countNoted(ctx); err != nil {
+	if err := c.countJournaled(ctx, j.Keys()); err != nil {
 		return err
 	}
 	if c.counts != b.counts {
-		return report.add(damaged("the head counts %v records by state, and there are %v", b.counts, c.counts))
+		return report.add(integrity.Damaged("the head counts %v records by state, and there are %v", b.counts, c.counts))
 	}
 	return nil
 }
@@ -135,9 +137,9 @@ func (c *census) count(r *stored, err error) error {
 	return nil
 }
 
-// countSettled counts the settled records of which there is no later version, and
-// compares all with the index.
-func (c *census) countSettled(ctx context.Context) error {
+// countPlaced counts the records of which the journal has no later version, and compares
+// all with the index.
+func (c *census) countPlaced(ctx context.Context) error {
 	b := c.batch
 	records, entries := 0, 0
 	cursor := b.records.Cursor()
@@ -168,24 +170,24 @@ func (c *census) countSettled(ctx context.Context) error {
 			err = errors.New("there is no such record")
 		}
 		if err != nil {
-			if err := c.report.add(damaged("the index entry of %x: %v", k, err)); err != nil {
+			if err := c.report.add(integrity.Damaged("the index entry of %x: %v", k, err)); err != nil {
 				return err
 			}
 		}
 	}
 	if entries != records {
-		return c.report.add(damaged("the index has %d entries, and there are %d records", entries, records))
+		return c.report.add(integrity.Damaged("the index has %d entries, and there are %d records", entries, records))
 	}
 	return nil
 }
 
-// countNoted counts the records of which the journal has the latest version.
-func (c *census) countNoted(ctx context.Context) error {
-	for _, s := range c.batch.known.inOrder() {
+// countJournaled counts the records of which the journal has the latest version.
+func (c *census) countJournaled(ctx context.Context, keys []store.Key) error {
+	for _, key := range keys {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		r, moved, err := c.batch.checkRevision(s)
+		r, moved, err := c.batch.checkRevision(key)
 		if moved && err == nil {
 			continue
 		}
@@ -196,27 +198,26 @@ func (c *census) countNoted(ctx context.Context) error {
 	return nil
 }
 
-// checkRevision decodes the latest version of a record in the journal and finds what
-// was settled of it.
-func (b *batch) checkRevision(s spot) (r stored, moved bool, err error) {
-	v, err := b.read(s)
+// checkRevision decodes the latest version of a record in the journal and compares its
+// place with the index.
+func (b *batch) checkRevision(key store.Key) (s stored, moved bool, err error) {
+	r, _, err := b.revision(key)
 	if err != nil {
-		return r, false, err
+		return s, false, err
 	}
-	if !v.moved() {
-		if r, err = v.decode(); err != nil {
-			return r, false, err
+	if !r.moved() {
+		if s, err = r.decode(); err != nil {
+			return s, false, integrity.Damaged("the journal: record %v: %v", key, err)
 		}
 	}
-	if r.epoch > b.epoch {
-		return r, false, s.damaged("it has an owner of a later epoch")
+	if s.epoch > b.epoch {
+		return s, false, integrity.Damaged("the journal: record %v has an owner of a later epoch", key)
 	}
-	key := keyOf(v.body)
 	_, p, found, err := b.find(key)
-	if err == nil && (found != (v.home != place{}) || p != v.home) {
-		err = s.damaged("it has another place than the index")
+	if err == nil && (found != (r.place != place{}) || p != r.place) {
+		err = integrity.Damaged("the journal: record %v has another place than the index", key)
 	}
-	return r, v.moved(), err
+	return s, r.moved(), err
 }
 
 // checkRecord decodes a record and finds it by its key.
@@ -226,14 +227,14 @@ func (b *batch) checkRecord(k, v []byte) (r stored, err error) {
 		return r, err
 	}
 	if p.minute() != minuteOf(r.Expires) {
-		return r, damaged("the record at %x expires at another time", p)
+		return r, integrity.Damaged("the record at %x expires at another time", p)
 	}
 	if r.epoch > b.epoch {
-		return r, damaged("the record at %x has an owner of a later epoch", p)
+		return r, integrity.Damaged("the record at %x has an owner of a later epoch", p)
 	}
 	at, err := decodeEntry(r.Key[:], b.index.Get(r.Key[:]))
 	if err != nil || at != p {
-		return r, damaged("the record at %x is not in the index", p)
+		return r, integrity.Damaged("the record at %x is not in the index", p)
 	}
 	return r, nil
 }

@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/warren-rpc/warren/store"
+	"github.com/warren-rpc/warren/store/boltstore/internal/integrity"
 )
 
 // errNothing rolls back a transaction that has changed nothing, without a sync.
@@ -21,10 +22,10 @@ func (s *Store) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-s.line.wake:
+		case <-s.queue.wake:
 		}
 		s.committing.Lock()
-		s.group()
+		s.commitWaiting()
 		s.committing.Unlock()
 	}
 }
@@ -33,36 +34,36 @@ func (s *Store) run(ctx context.Context) {
 // committing: alone, it does not wait for another goroutine to wake up.
 func (s *Store) lead() {
 	if !s.committing.TryLock() {
-		s.line.poke()
+		s.queue.signal()
 		return
 	}
 	defer func() {
 		s.committing.Unlock()
-		if s.line.length() > 0 {
-			s.line.poke()
+		if s.queue.length() > 0 {
+			s.queue.signal()
 		}
 	}()
-	s.group()
+	s.commitWaiting()
 }
 
-// group commits one group of those that wait.
-func (s *Store) group() {
+// commitWaiting commits one group of those that wait.
+func (s *Store) commitWaiting() {
 	// Those whose calls have just ended are about to make others: all of them, and
 	// not only the first, belong to this commit.
-	for before, now := 0, s.line.length(); now > before && now < s.operations; now = s.line.length() {
+	for before, now := 0, s.queue.length(); now > before && now < s.operations; now = s.queue.length() {
 		before = now
 		runtime.Gosched()
 	}
-	ops, waiting := s.line.take(s.width)
+	ops, waiting := s.queue.take(s.width)
 	if len(ops) == 0 {
 		return
 	}
 	began := time.Now()
 	s.operations = len(ops)
-	spoiled, err := s.commit(ops)
+	failed, err := s.commit(ops)
 	// A function that fails costs all that were before it in the transaction
 	// another run. Where many fail, few share one.
-	if spoiled {
+	if failed {
 		s.width = max(s.width/2, 1)
 	} else {
 		s.width = min(s.width*2, maxWidth)
@@ -75,39 +76,39 @@ func (s *Store) group() {
 }
 
 // commit commits operations as one, without those whose functions fail, and
-// settles all. It reports whether one failed.
-func (s *Store) commit(ops []*op) (spoiled bool, err error) {
+// finishes all. It reports whether one failed.
+func (s *Store) commit(ops []*op) (failed bool, err error) {
 	for len(ops) > 0 {
-		culprit, err := s.attempt(ops)
-		if culprit < 0 {
-			s.settle(ops, err)
-			return spoiled, err
+		failure, err := s.attempt(ops)
+		if failure < 0 {
+			s.finish(ops, err)
+			return failed, err
 		}
-		spoiled = true
-		o := ops[culprit]
-		if _, damaged := errors.AsType[*damage](o.verdict); damaged {
-			err := corrupt(s.path, o.verdict)
+		failed = true
+		o := ops[failure]
+		if _, damaged := errors.AsType[*integrity.Damage](o.failure); damaged {
+			err := corrupt(s.path, o.failure)
 			s.fail(err)
-			s.settle(ops, err)
-			return spoiled, err
+			s.finish(ops, err)
+			return failed, err
 		}
-		ops = slices.Delete(ops, culprit, culprit+1)
-		o.settle(o.verdict)
+		ops = slices.Delete(ops, failure, failure+1)
+		o.finish(o.failure)
 	}
-	return spoiled, nil
+	return failed, nil
 }
 
-// settle ends operations that were committed if err is nil, and were not, or may
+// finish ends operations that were committed if err is nil, and were not, or may
 // not have been, if it is not.
-func (s *Store) settle(ops []*op, err error) {
+func (s *Store) finish(ops []*op, err error) {
 	for _, o := range ops {
 		switch {
 		case err == nil:
-			o.settle(o.own)
+			o.finish(o.own)
 		case final(err):
-			o.settle(err)
+			o.finish(err)
 		default:
-			o.settle(&store.UnavailableError{Op: o.name, Cause: err})
+			o.finish(&store.UnavailableError{Op: o.name, Cause: err})
 		}
 	}
 }
@@ -119,18 +120,18 @@ func final(err error) bool {
 	return errors.As(err, &corrupt) || errors.As(err, &held)
 }
 
-// attempt applies all operations in one transaction. If one spoils it, attempt
+// attempt applies all operations in one transaction. If the function of one fails, attempt
 // returns its index, and nothing has changed; else -1 and what came of the commit.
-func (s *Store) attempt(ops []*op) (culprit int, err error) {
-	if err := s.mend(); err != nil {
+func (s *Store) attempt(ops []*op) (failure int, err error) {
+	if err := s.recover(); err != nil {
 		return -1, err
 	}
-	culprit = -1
+	failure = -1
 	var b *batch
 	var committed bool
 	err = s.file.in(s.db.Update, func(tx *bbolt.Tx) (err error) {
 		tx.OnCommit(func() { committed = true })
-		b, culprit, err = s.apply(tx, ops)
+		b, failure, err = s.apply(tx, ops)
 		return err
 	})
 	switch {
@@ -139,44 +140,45 @@ func (s *Store) attempt(ops []*op) (culprit int, err error) {
 			s.opts.Logger.Error("a commit handler of the application panicked", "path", s.path, "error", err)
 		}
 		s.committed(b)
-		s.recorded(ops)
+		s.noteRecorded(ops)
 		return -1, nil
 	case errors.Is(err, errNothing):
 		return -1, nil
-	case errors.Is(err, errSpoiled):
-		return culprit, nil
+	case errors.Is(err, errFunction):
+		return failure, nil
 	}
 	if c := corrupt(s.path, err); final(c) {
 		s.fail(c)
 		return -1, c
 	}
-	s.doubt = true
+	s.unconfirmed = true
 	if noRoom(err) {
 		first := !s.isTight()
 		s.tight = time.Now()
 		if first {
 			return s.attempt(ops) // which needs fewer pages now
 		}
-		s.unrecorded(ops, err)
+		s.noteUnrecorded(ops, err)
 	}
 	return -1, err
 }
 
-func (s *Store) apply(tx *bbolt.Tx, ops []*op) (b *batch, culprit int, err error) {
-	if b, err = newBatch(tx, s.opts, s.known); err != nil {
+// apply applies all operations to a batch, which it returns. If the function of one fails,
+// it returns the index of that one, else -1.
+func (s *Store) apply(tx *bbolt.Tx, ops []*op) (b *batch, failure int, err error) {
+	if b, err = newBatch(tx, s.opts, s.journal, &s.journalTx); err != nil {
 		return b, -1, err
 	}
 	b.txid = uint64(tx.ID())
 	if b.txid <= s.durable.Load() {
-		return b, -1, damaged("the last commit is not there any more")
+		return b, -1, integrity.Damaged("the last commit is not there any more")
 	}
 	b.used = tx.Size() - s.free()
-	s.draft.reset(s.known)
-	b.draft, b.room, b.tight = &s.draft, s.room, s.isTight()
+	b.room, b.tight = s.room, s.isTight()
 	for i, o := range ops {
 		o.own = o.apply(b)
-		if errors.Is(o.own, errSpoiled) {
-			return b, i, errSpoiled
+		if errors.Is(o.own, errFunction) {
+			return b, i, errFunction
 		}
 		if o.own != nil && !harmless(o.own) {
 			return b, -1, o.own
@@ -199,8 +201,8 @@ func harmless(err error) bool {
 
 // committed makes a batch what readers may see.
 func (s *Store) committed(b *batch) {
-	s.shown.Lock()
-	defer s.shown.Unlock()
-	s.known.commit(b.draft, &b.head)
+	s.shownMu.Lock()
+	defer s.shownMu.Unlock()
+	s.journal.Apply(b.journal)
 	s.publish(b.head, b.txid)
 }

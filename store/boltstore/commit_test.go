@@ -31,7 +31,7 @@ func TestWhatWaitsIsCommittedAsOne(t *testing.T) {
 			}
 		})
 	}
-	patience.Eventually(t, "all are in line", func() bool { return waiting(s) == callers })
+	patience.Eventually(t, "all are in the queue", func() bool { return waiting(s) == callers })
 	release()
 	group.Wait()
 	shut(t, s)
@@ -78,7 +78,7 @@ func TestCloseEndsWhatWaits(t *testing.T) {
 		_, _, err := s.Claim(context.Background(), claimOf(numbered(1)))
 		ended <- err
 	}()
-	patience.Eventually(t, "it is in line", func() bool { return waiting(s) == 1 })
+	patience.Eventually(t, "it is in the queue", func() bool { return waiting(s) == 1 })
 	var closed sync.WaitGroup
 	for range 3 {
 		closed.Go(func() { shut(t, s) })
@@ -106,8 +106,8 @@ func TestSweepsForgetInParts(t *testing.T) {
 	path := newPath(t)
 	s := open(t, path, o)
 	fill(t, s, 0, 95)
-	if n, err := s.Sweep(t.Context()); err != nil || n != 0 || s.known.versions != 0 {
-		t.Errorf("Sweep forgot %d, error %v; the journal has %d versions", n, err, s.known.versions)
+	if n, err := s.Sweep(t.Context()); err != nil || n != 0 || s.journal.Versions() != 0 {
+		t.Errorf("Sweep forgot %d, error %v; the journal has %d versions", n, err, s.journal.Versions())
 	}
 	now.Add(int64(time.Hour))
 	before := commits.Load()

@@ -11,36 +11,36 @@ import (
 	"github.com/warren-rpc/warren/store/storetest"
 )
 
-// openShort opens stores whose journals are settled all the time.
-func openShort(t testing.TB, dir string, now func() time.Time, o storetest.Options) store.Store {
-	t.Helper()
-	return openFor(t, dir, Options{Now: now, MaxPayload: o.MaxPayload, SizeLimit: o.SizeLimit, Tombstones: o.Tombstones, SweepEvery: -1, journal: 3})
-}
-
-func openForSuite(t testing.TB, dir string, now func() time.Time, o storetest.Options) store.Store {
-	t.Helper()
-	return openFor(t, dir, Options{Now: now, MaxPayload: o.MaxPayload, SizeLimit: o.SizeLimit, Tombstones: o.Tombstones, SweepEvery: -1})
-}
-
-func openFor(t testing.TB, dir string, o Options) store.Store {
-	t.Helper()
-	s, err := Open(filepath.Join(dir, "store.db"), o)
-	if err != nil {
-		t.Fatal(err)
+// opener returns a function that opens stores with the settings of the journal of o.
+func opener(o Options) storetest.Open {
+	return func(t testing.TB, dir string, now func() time.Time, of storetest.Options) store.Store {
+		t.Helper()
+		o := o
+		o.Now, o.SweepEvery = now, -1
+		o.MaxPayload, o.SizeLimit, o.Tombstones = of.MaxPayload, of.SizeLimit, of.Tombstones
+		s, err := Open(filepath.Join(dir, "store.db"), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
 	}
-	return s
 }
 
 // The kills of a process are in TestKilledProcessLosesNothingThatItWasAnswered too,
 // many more of them.
 func TestStoreKeepsItsContract(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, openForSuite, storetest.Features{SizeLimit: 4 << 20, Keys: 20_000})
+	storetest.Run(t, opener(Options{}), storetest.Features{SizeLimit: 4 << 20, Keys: 20_000})
 }
 
 func TestStoreWithAShortJournalKeepsItsContract(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, openShort, storetest.Features{SizeLimit: 4 << 20, Keys: 5000})
+	storetest.Run(t, opener(Options{journalVersions: 3}), storetest.Features{SizeLimit: 4 << 20, Keys: 5000})
+}
+
+func TestStoreWithoutAJournalKeepsItsContract(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, opener(Options{NoJournal: true}), storetest.Features{SizeLimit: 4 << 20, Keys: 20_000})
 }
 
 func TestTransactionsKeepTheirContract(t *testing.T) {
@@ -60,5 +60,5 @@ func TestTransactionsKeepTheirContract(t *testing.T) {
 		}
 		return b.Get(key), nil
 	}
-	storetest.RunTransactional(t, openForSuite, put, get)
+	inBothSettings(t, func(t *testing.T, o Options) { storetest.RunTransactional(t, opener(o), put, get) })
 }

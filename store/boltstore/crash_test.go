@@ -21,6 +21,9 @@ import (
 // crashFile names, to a copy of the test binary that is to be killed, its file.
 const crashFile = "WARREN_BOLTSTORE_CRASH_FILE"
 
+// crashNoJournal, if it is not empty, tells it to write no journal.
+const crashNoJournal = "WARREN_BOLTSTORE_CRASH_NO_JOURNAL"
+
 var effects = []byte("effects")
 
 // answer is one line of the log that the killed process leaves: what it was going
@@ -63,7 +66,9 @@ func crashWork(path string) {
 	if _, err := f.WriteString("\n"); err != nil {
 		panic(err)
 	}
-	s, err := Open(path, Options{SweepEvery: -1, journal: 20}) // so that it is settled often
+	s, err := Open(path, Options{
+		SweepEvery: -1, NoJournal: os.Getenv(crashNoJournal) != "", journalVersions: 20, // so that it is flushed often
+	})
 	if err != nil {
 		panic(err)
 	}
@@ -140,13 +145,26 @@ var endOf = map[string]store.State{
 // record are there together or not at all.
 func TestKilledProcessLosesNothingThatItWasAnswered(t *testing.T) {
 	t.Parallel()
+	for name, noJournal := range map[string]func() bool{
+		"journal":    func() bool { return false },
+		"no journal": func() bool { return true },
+		"switched":   func() bool { return rand.IntN(2) == 0 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			killMany(t, noJournal)
+		})
+	}
+}
+
+func killMany(t *testing.T, noJournal func() bool) {
 	const kills = 60
 	path := newPath(t)
 	for range kills {
-		killOne(t, path)
+		killOne(t, path, noJournal())
 	}
 	wanted, intended := readLog(t, path+".log")
-	s := open(t, path, Options{SweepEvery: -1})
+	s := open(t, path, Options{SweepEvery: -1, NoJournal: noJournal()})
 	if s.epoch != kills+1 {
 		t.Errorf("the epoch is %d after %d openings", s.epoch, kills)
 	}
@@ -200,10 +218,13 @@ func compareEffect(t *testing.T, s *Store, call int, r store.Record) {
 }
 
 // killOne runs a process on the file, and kills it when it has worked for a while.
-func killOne(t *testing.T, path string) {
+func killOne(t *testing.T, path string, noJournal bool) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), crashFile+"="+path)
+	if noJournal {
+		cmd.Env = append(cmd.Env, crashNoJournal+"=yes")
+	}
 	output, err := os.CreateTemp(filepath.Dir(path), "output")
 	if err != nil {
 		t.Fatal(err)

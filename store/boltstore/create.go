@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/warren-rpc/warren/store"
+	"github.com/warren-rpc/warren/store/boltstore/internal/integrity"
 )
 
 // prepare makes sure that there is a file, and that it can be opened as a store.
@@ -41,7 +42,7 @@ func exists(path string) error {
 		case info.Size() > 0:
 			return nil
 		case time.Since(began) > lockWait: // it may just have been reserved
-			return corrupt(path, damaged("it is empty, and what it remembered is lost; only if no server has ever used it, delete it"))
+			return corrupt(path, integrity.Damaged("it is empty, and what it remembered is lost; only if no server has ever used it, delete it"))
 		}
 	}
 }

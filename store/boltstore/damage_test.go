@@ -14,16 +14,17 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/warren-rpc/warren/store"
+	"github.com/warren-rpc/warren/store/boltstore/internal/integrity"
 )
 
 const damagedRecords = 150
 
-// sample returns a file with records in the journal, settled records, and some of which
-// there is a later version in the journal, or of which it says where they are.
-func sample(t *testing.T) (path string, content []byte) {
+// sample returns a file with records in the journal, if it has one, records that have a
+// place, and some of which the journal has a later version, or says where they are.
+func sample(t *testing.T, o Options) (path string, content []byte) {
 	t.Helper()
 	path = newPath(t)
-	s, err := Open(path, Options{SweepEvery: -1})
+	s, err := Open(path, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,8 +37,8 @@ func sample(t *testing.T) (path string, content []byte) {
 	for i := damagedRecords / 3; i < damagedRecords*2/3; i++ {
 		claimed = append(claimed, must(t, s, numbered(i)))
 	}
-	if n, err := s.Sweep(t.Context()); err != nil || n != 0 || s.known.versions != 0 {
-		t.Fatalf("Sweep: %d, error %v; the journal has %+v", n, err, s.known)
+	if n, err := s.Sweep(t.Context()); err != nil || n != 0 || s.journal.Versions() != 0 {
+		t.Fatalf("Sweep: %d, error %v; the journal has %d versions", n, err, s.journal.Versions())
 	}
 	for i := 0; i < len(claimed); i += 2 {
 		if err := s.Complete(t.Context(), claimed[i].Key, claimed[i].Token, resultOf(i), time.Hour); err != nil {
@@ -100,9 +101,9 @@ func closedOver(err error, path string) bool {
 // survey opens a file that may be damaged and asks for all that it had. It fails
 // the test if a record is told to be what it was not, and reports whether the
 // damage was found.
-func survey(t *testing.T, path, what string) (found bool) {
+func survey(t *testing.T, o Options, path, what string) (found bool) {
 	t.Helper()
-	s, err := Open(path, Options{SweepEvery: -1})
+	s, err := Open(path, o)
 	if err != nil {
 		if !closedOver(err, path) {
 			t.Errorf("%s: Open: %v", what, err)
@@ -144,7 +145,17 @@ func survey(t *testing.T, path, what string) (found bool) {
 // nothing had happened; it never crashes, and no record is lost or changed.
 func TestFlippedBitsAreFoundOrHarmless(t *testing.T) {
 	t.Parallel()
-	path, content := sample(t)
+	inBothSettings(t, func(t *testing.T, o Options) { flipBits(t, o, o) })
+	t.Run("journal that is given up", func(t *testing.T) {
+		t.Parallel()
+		flipBits(t, settings["journal"], settings["no journal"])
+	})
+}
+
+// flipBits flips bits of a file that was written with some options, and then opens it with
+// others.
+func flipBits(t *testing.T, written, opened Options) {
+	path, content := sample(t, written)
 	found, checked := 0, 0
 	const flips = 200
 	random := rand.New(rand.NewPCG(1, 2))
@@ -166,7 +177,7 @@ func TestFlippedBitsAreFoundOrHarmless(t *testing.T) {
 		if len(report.Findings) > 0 {
 			checked++
 		}
-		if survey(t, path, what) {
+		if survey(t, opened, path, what) {
 			found++
 			if len(report.Findings) == 0 {
 				t.Errorf("%s: the store was refused, and Check has found nothing", what)
@@ -187,84 +198,90 @@ func inLeafCount(content []byte, at int) bool {
 
 func TestCheckFindsALeafThatHidesRecords(t *testing.T) {
 	t.Parallel()
-	path, content := sample(t)
-	hidden := 0
-	m, ok := parseMeta(content)
-	if !ok {
-		t.Fatal("no meta page")
-	}
-	for at := 2 * int(m.pageSize); at < int(m.size()); at += int(m.pageSize) {
-		count := native.Uint16(content[at+10:])
-		if native.Uint16(content[at+8:]) != leafPage || count < 2 {
-			continue
+	inBothSettings(t, func(t *testing.T, o Options) {
+		path, content := sample(t, o)
+		hidden := 0
+		m, ok := parseMeta(content)
+		if !ok {
+			t.Fatal("no meta page")
 		}
-		less := slices.Clone(content)
-		native.PutUint16(less[at+10:], count-1)
-		if err := os.WriteFile(path, less, 0o600); err != nil {
-			t.Fatal(err)
+		for at := 2 * int(m.pageSize); at < int(m.size()); at += int(m.pageSize) {
+			count := native.Uint16(content[at+10:])
+			if native.Uint16(content[at+8:]) != leafPage || count < 2 {
+				continue
+			}
+			less := slices.Clone(content)
+			native.PutUint16(less[at+10:], count-1)
+			if err := os.WriteFile(path, less, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			report, err := Check(t.Context(), path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(report.Findings) > 0 {
+				hidden++
+			}
 		}
-		report, err := Check(t.Context(), path)
-		if err != nil {
-			t.Fatal(err)
+		if hidden < 10 {
+			t.Errorf("%d leaves were found that hide a record", hidden)
 		}
-		if len(report.Findings) > 0 {
-			hidden++
-		}
-	}
-	if hidden < 10 {
-		t.Errorf("%d leaves were found that hide a record", hidden)
-	}
+	})
 }
 
 func TestTruncatedFileIsRefused(t *testing.T) {
 	t.Parallel()
-	path, content := sample(t)
-	m, err := readMeta(strings.NewReader(string(content)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, size := range []int64{1, 100, 4095, 4096, 8192, 12288, m.size() / 3, m.size() / 2, m.size() - 4096, m.size() - 1} {
-		if err := os.WriteFile(path, content[:size], 0o600); err != nil {
+	inBothSettings(t, func(t *testing.T, o Options) {
+		path, content := sample(t, o)
+		m, err := readMeta(strings.NewReader(string(content)))
+		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(path, Options{}); !closedOver(err, path) {
-			t.Errorf("Open of %d of %d bytes: %v", size, m.size(), err)
+		for _, size := range []int64{1, 100, 4095, 4096, 8192, 12288, m.size() / 3, m.size() / 2, m.size() - 4096, m.size() - 1} {
+			if err := os.WriteFile(path, content[:size], 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Open(path, o); !closedOver(err, path) {
+				t.Errorf("Open of %d of %d bytes: %v", size, m.size(), err)
+			}
+			if report, err := Check(t.Context(), path); err != nil || len(report.Findings) == 0 {
+				t.Errorf("Check of %d of %d bytes: %v, error %v", size, m.size(), report.Findings, err)
+			}
+			if _, err := OpenReadOnly(path); !closedOver(err, path) {
+				t.Errorf("OpenReadOnly of %d of %d bytes: %v", size, m.size(), err)
+			}
 		}
-		if report, err := Check(t.Context(), path); err != nil || len(report.Findings) == 0 {
-			t.Errorf("Check of %d of %d bytes: %v, error %v", size, m.size(), report.Findings, err)
-		}
-		if _, err := OpenReadOnly(path); !closedOver(err, path) {
-			t.Errorf("OpenReadOnly of %d of %d bytes: %v", size, m.size(), err)
-		}
-	}
+	})
 }
 
 func TestFileWithoutMetaPagesIsRefused(t *testing.T) {
 	t.Parallel()
-	path, content := sample(t)
-	for name, change := range map[string]func(b []byte){
-		"zeros":  func(b []byte) { clear(b[:8192]) },
-		"noise":  func(b []byte) { copy(b, strings.Repeat("noise", 2000)) },
-		"bodies": func(b []byte) { b[20]++; b[4096+20]++ },
-	} {
-		b := slices.Clone(content)
-		change(b)
-		if err := os.WriteFile(path, b, 0o600); err != nil {
-			t.Fatal(err)
+	inBothSettings(t, func(t *testing.T, o Options) {
+		path, content := sample(t, o)
+		for name, change := range map[string]func(b []byte){
+			"zeros":  func(b []byte) { clear(b[:8192]) },
+			"noise":  func(b []byte) { copy(b, strings.Repeat("noise", 2000)) },
+			"bodies": func(b []byte) { b[20]++; b[4096+20]++ },
+		} {
+			b := slices.Clone(content)
+			change(b)
+			if err := os.WriteFile(path, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Open(path, o); !closedOver(err, path) {
+				t.Errorf("%s: Open: %v", name, err)
+			}
+			if report, err := Check(t.Context(), path); err != nil || len(report.Findings) == 0 {
+				t.Errorf("%s: Check: %v, error %v", name, report.Findings, err)
+			}
 		}
-		if _, err := Open(path, Options{}); !closedOver(err, path) {
-			t.Errorf("%s: Open: %v", name, err)
-		}
-		if report, err := Check(t.Context(), path); err != nil || len(report.Findings) == 0 {
-			t.Errorf("%s: Check: %v, error %v", name, report.Findings, err)
-		}
-	}
+	})
 }
 
 // What happens to the file while the store has it ends the store, not the process.
 func TestFileThatIsDamagedWhileItIsOpen(t *testing.T) {
 	t.Parallel()
-	for name, change := range map[string]func(f *os.File, size int64) error{
+	changes := map[string]func(f *os.File, size int64) error{
 		"cut to nothing": func(f *os.File, _ int64) error { return f.Truncate(0) },
 		"cut in half":    func(f *os.File, size int64) error { return f.Truncate(size / 2) },
 		"overwritten": func(f *os.File, size int64) error {
@@ -283,56 +300,63 @@ func TestFileThatIsDamagedWhileItIsOpen(t *testing.T) {
 			_, err := f.WriteAt(make([]byte, 8192), 0)
 			return err
 		},
-	} {
+	}
+	for name, change := range changes {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			path, content := sample(t)
-			s := open(t, path, Options{SweepEvery: -1})
-			f, err := os.OpenFile(path, os.O_RDWR, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := errors.Join(change(f, int64(len(content))), f.Close()); err != nil {
-				t.Fatal(err)
-			}
-			each(damagedRecords, func(i int) {
-				_, getErr := s.Get(context.Background(), numbered(i))
-				_, _, claimErr := s.Claim(context.Background(), claimOf(numbered(-i-1)))
-				if !closedOver(getErr, path) && getErr != nil || !closedOver(claimErr, path) {
-					t.Errorf("Get: %v; Claim: %v", getErr, claimErr)
-				}
-			})
-			if _, err := s.Get(t.Context(), numbered(1)); !closedOver(err, path) {
-				t.Errorf("Get: %v", err)
-			}
-			shut(t, s)
-			if _, err := s.Get(t.Context(), numbered(1)); !errors.Is(err, store.ErrClosed) {
-				t.Errorf("Get after Close: %v", err)
-			}
+			inBothSettings(t, func(t *testing.T, o Options) { damageWhileOpen(t, o, change) })
 		})
+	}
+}
+
+func damageWhileOpen(t *testing.T, o Options, change func(f *os.File, size int64) error) {
+	path, content := sample(t, o)
+	s := open(t, path, o)
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(change(f, int64(len(content))), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	each(damagedRecords, func(i int) {
+		_, getErr := s.Get(context.Background(), numbered(i))
+		_, _, claimErr := s.Claim(context.Background(), claimOf(numbered(-i-1)))
+		if !closedOver(getErr, path) && getErr != nil || !closedOver(claimErr, path) {
+			t.Errorf("Get: %v; Claim: %v", getErr, claimErr)
+		}
+	})
+	if _, err := s.Get(t.Context(), numbered(1)); !closedOver(err, path) {
+		t.Errorf("Get: %v", err)
+	}
+	shut(t, s)
+	if _, err := s.Get(t.Context(), numbered(1)); !errors.Is(err, store.ErrClosed) {
+		t.Errorf("Get after Close: %v", err)
 	}
 }
 
 // A page of the application's own that cannot be read is a damage like any other.
 func TestFunctionThatMeetsAMissingPage(t *testing.T) {
 	t.Parallel()
-	path, content := sample(t)
-	s := open(t, path, Options{SweepEvery: -1})
-	r := must(t, s, numbered(-1))
-	err := s.Transact(t.Context(), r.Key, r.Token, time.Hour, func(tx *bbolt.Tx) (store.Result, error) {
-		if err := os.Truncate(path, int64(len(content))/8); err != nil {
-			return done, err
-		}
-		return done, tx.ForEach(func(_ []byte, b *bbolt.Bucket) error {
-			return b.ForEach(func(k, v []byte) error {
-				if sum(k, v) == 0 { // reads them
-					return errOwn
-				}
-				return nil
+	inBothSettings(t, func(t *testing.T, o Options) {
+		path, content := sample(t, o)
+		s := open(t, path, o)
+		r := must(t, s, numbered(-1))
+		err := s.Transact(t.Context(), r.Key, r.Token, time.Hour, func(tx *bbolt.Tx) (store.Result, error) {
+			if err := os.Truncate(path, int64(len(content))/8); err != nil {
+				return done, err
+			}
+			return done, tx.ForEach(func(_ []byte, b *bbolt.Bucket) error {
+				return b.ForEach(func(k, v []byte) error {
+					if integrity.Sum(k, v) == 0 { // reads them
+						return errOwn
+					}
+					return nil
+				})
 			})
 		})
+		if !closedOver(err, path) {
+			t.Errorf("Transact: %v", err)
+		}
 	})
-	if !closedOver(err, path) {
-		t.Errorf("Transact: %v", err)
-	}
 }

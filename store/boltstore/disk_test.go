@@ -19,9 +19,13 @@ import (
 // answered, and the store works again once there is room.
 func TestFullDiskLosesNothingAndIsOvercome(t *testing.T) {
 	t.Parallel()
+	inBothSettings(t, overcomeFullDisk)
+}
+
+func overcomeFullDisk(t *testing.T, o Options) {
 	dir := mountTmpfs(t, "size=3m")
 	path := filepath.Join(dir, "store.db")
-	s := open(t, path, Options{SweepEvery: -1})
+	s := open(t, path, o)
 	ballast := filepath.Join(dir, "ballast")
 	if err := os.WriteFile(ballast, make([]byte, 1<<20), 0o600); err != nil {
 		t.Fatal(err)
@@ -86,7 +90,7 @@ func TestFullDiskLosesNothingAndIsOvercome(t *testing.T) {
 	if err != nil || len(report.Findings) > 0 {
 		t.Errorf("Check: %v, error %v", report.Findings, err)
 	}
-	s = open(t, path, Options{SweepEvery: -1})
+	s = open(t, path, o)
 	compare("opened again")
 }
 
@@ -109,8 +113,8 @@ func TestDatabaseThatLostItsMappingIsOpenedAgain(t *testing.T) {
 
 func closeBelow(t *testing.T, s *Store) {
 	t.Helper()
-	s.gate.Lock()
-	defer s.gate.Unlock()
+	s.dbMu.Lock()
+	defer s.dbMu.Unlock()
 	if err := s.db.Close(); err != nil {
 		t.Fatal(err)
 	}

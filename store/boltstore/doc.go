@@ -13,27 +13,25 @@
 //
 // All changes that wait are committed as one bbolt transaction, with its two syncs
 // of the disk, by one of those who wait: a single caller waits for nobody, not even
-// for another goroutine, and 256 of them share the cost. A
-// change whose method has returned nil is on the disk. Get does not show a change
-// before it is there.
+// for another goroutine, and 256 of them share the cost. A change whose method has
+// returned nil is on the disk. Get does not show a change before it is there.
 //
-// What changes is written to a journal in the file first, one value at its end for each
-// commit, and later, together with others, to where it stays: settled. The journal has
-// 4096 versions of records at most between two commits, and 2 MiB. Where they are is
-// kept in memory, and read when the file is opened. Records of more than 16 KiB are
-// settled at once.
+// A change is written to a journal in the file first, one value at its end for each
+// commit. Later it is flushed, together with others, to the place where it stays. The
+// journal has 4096 versions of records at most between two commits, and 2 MiB. Where they
+// are is kept in memory, and read when the file is opened. Records of more than 16 KiB,
+// and all if Options.NoJournal is set, are written to their places at once.
 //
 // # Transactions of the application
 //
 // The function given to [Store.Transact] has the whole file but the top-level
 // buckets whose names begin with [Bucket], which are the store's; to delete or
 // replace them is an error, and to change what is in them is found by [Check]
-// alone. Commit and Rollback of the
-// transaction panic. The function runs on the goroutine that called Transact, while
-// all other changes wait: one that hangs stops the store, and one that calls a
-// changing method of the store hangs. Handlers that it gives to the transaction's
-// OnCommit run while the others wait, too, and must not end their goroutine or call
-// the store.
+// alone. Commit and Rollback of the transaction panic. The function runs on the
+// goroutine that called Transact, while all other changes wait: one that hangs stops
+// the store, and one that calls a changing method of the store hangs. Handlers that it
+// gives to the transaction's OnCommit run while the others wait, too, and must not end
+// their goroutine or call the store.
 //
 // # Size
 //

@@ -4,41 +4,41 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"hash/crc32"
 	"math"
 	"slices"
 	"time"
 
 	"github.com/warren-rpc/warren/store"
+	"github.com/warren-rpc/warren/store/boltstore/internal/integrity"
+	"github.com/warren-rpc/warren/store/boltstore/internal/journal"
 )
 
 // The file has four buckets:
 //
 //	warren.store          "head" → the format version, the epoch, the counts and the bounds of the journal
-//	warren.store.journal  number → a chunk: the records of one commit, one after the other
+//	warren.store.journal  number → a chunk of the journal: the records of one commit
 //	warren.store.index    key    → place, checksum
 //	warren.store.records  place  → checksum, record
 //
-// What changes is written to the journal, at its end: a commit writes one value there
-// however many records it has. When the journal is long enough, its oldest chunks are
-// settled: of each record that has not changed since, the latest version goes to the
-// records, and if it is new, to the index. A record that is claimed and ends soon is
-// so written there once, with its end. See journal.go and draft.go.
+// What changes is written to the end of the journal: one value for a commit, however many
+// records it has. When the journal is long enough, its oldest chunks are flushed: of each
+// record that has not changed since, the latest version goes to the records and, if it is
+// new, to the index. So a record that is claimed and ends soon is written there once, with
+// its end. See the package internal/journal, and revision.go. Without a journal, and if a
+// record is large, it is written to its place at once.
 //
 // A place is the minute in which the record expires and a number from a sequence.
 // Keys are hashes, so their order is random, and a commit of many records would
 // rewrite as many pages if the records lay in it. In the order of places, what is
-// settled at about the same time shares pages, and what expires first lies first: the
+// written at about the same time shares pages, and what expires first lies first: the
 // index by expiry is the order of the records itself. Only the index by key, whose
-// entries are small, is met at random, and only when a record is settled for the
-// first time, is deleted, or moves to another minute. BenchmarkLayouts compares.
+// entries are small, is written at random, and only when a record gets its first
+// place, is deleted, or moves to another minute. BenchmarkLayouts compares.
 
 // version is the format of files that this package writes and reads. Files of format
 // 1, which had no journal, of 2, which had no ID, and of 3, whose fingerprints were one
 // hash, were never released.
 const version = 4
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // place is where a record lies.
 type place [12]byte
@@ -67,22 +67,11 @@ func minuteOf(t time.Time) uint32 {
 	return uint32(min(max(t.Unix()/60, 0), math.MaxUint32))
 }
 
-const sumLength = 4
-
-// sum is the checksum of a value and the key under which it lies, which makes a
-// value in another's place a damaged one.
-func sum(key, value []byte) uint32 {
-	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value)
-}
-
-// errDamaged says that bytes are not what was written.
-var errDamaged = errors.New("its checksum is wrong")
-
 // entryLength is the length of an entry of the index.
-const entryLength = len(place{}) + sumLength
+const entryLength = len(place{}) + integrity.SumLength
 
 func appendEntry(b []byte, key store.Key, p place) []byte {
-	return binary.BigEndian.AppendUint32(append(b, p[:]...), sum(key[:], p[:]))
+	return binary.BigEndian.AppendUint32(append(b, p[:]...), integrity.Sum(key[:], p[:]))
 }
 
 func encodeEntry(key store.Key, p place) []byte {
@@ -90,8 +79,8 @@ func encodeEntry(key store.Key, p place) []byte {
 }
 
 func decodeEntry(key, b []byte) (p place, err error) {
-	if len(key) != len(store.Key{}) || len(b) != entryLength || binary.BigEndian.Uint32(b[len(p):]) != sum(key, b[:len(p)]) {
-		return p, errDamaged
+	if len(key) != len(store.Key{}) || len(b) != entryLength || binary.BigEndian.Uint32(b[len(p):]) != integrity.Sum(key, b[:len(p)]) {
+		return p, integrity.ErrSum
 	}
 	return place(b[:len(p)]), nil
 }
@@ -173,27 +162,13 @@ func decodeBody(b []byte) (r stored, err error) {
 
 // encodeRecord returns the value of a record that lies at p.
 func encodeRecord(p place, r *stored) []byte {
-	b := make([]byte, sumLength, sumLength+bodyBound+len(r.Method)+len(r.CallID)+len(r.Payload))
-	return seal(p[:], appendBody(b, r))
-}
-
-// seal sets the checksum of a value, which is its first bytes.
-func seal(key, value []byte) []byte {
-	binary.BigEndian.PutUint32(value, sum(key, value[sumLength:]))
-	return value
-}
-
-// unseal returns a value without its checksum, if that is right.
-func unseal(key, value []byte) ([]byte, error) {
-	if len(value) < sumLength || binary.BigEndian.Uint32(value) != sum(key, value[sumLength:]) {
-		return nil, errDamaged
-	}
-	return value[sumLength:], nil
+	b := make([]byte, integrity.SumLength, integrity.SumLength+bodyBound+len(r.Method)+len(r.CallID)+len(r.Payload))
+	return integrity.Seal(p[:], appendBody(b, r))
 }
 
 // decodeRecord returns what encodeRecord was given. Nothing of the result is in b.
 func decodeRecord(p place, b []byte) (stored, error) {
-	body, err := unseal(p[:], b)
+	body, err := integrity.Unseal(p[:], b)
 	if err != nil {
 		return stored{}, err
 	}
@@ -244,8 +219,7 @@ type head struct {
 	// ones begin above it: who has one of a forgotten record does not own the next.
 	floor  uint64
 	counts [states]uint64
-	// first is the number of the journal's oldest chunk, next that of the next one.
-	first, next uint64
+	bounds journal.Bounds // of the journal
 }
 
 func (h *head) encode() []byte {
@@ -256,17 +230,17 @@ func (h *head) encode() []byte {
 	for _, n := range h.counts {
 		b = binary.AppendUvarint(b, n)
 	}
-	b = binary.AppendUvarint(b, h.first)
-	b = binary.AppendUvarint(b, h.next)
+	b = binary.AppendUvarint(b, h.bounds.First)
+	b = binary.AppendUvarint(b, h.bounds.Next)
 	b = append(b, h.id[:]...)
-	return binary.BigEndian.AppendUint32(b, sum(headKey, b))
+	return binary.BigEndian.AppendUint32(b, integrity.Sum(headKey, b))
 }
 
 // decodeHead returns the head and its format version. All versions begin with their
 // number and end with the checksum; no other than this one is read further.
 func decodeHead(b []byte) (h head, have int, err error) {
-	if len(b) < 8 || binary.BigEndian.Uint32(b[len(b)-4:]) != sum(headKey, b[:len(b)-4]) {
-		return h, 0, errDamaged
+	if len(b) < 8 || binary.BigEndian.Uint32(b[len(b)-4:]) != integrity.Sum(headKey, b[:len(b)-4]) {
+		return h, 0, integrity.ErrSum
 	}
 	have = int(binary.BigEndian.Uint32(b))
 	if have != version {
@@ -277,9 +251,9 @@ func decodeHead(b []byte) (h head, have int, err error) {
 	for i := range h.counts {
 		h.counts[i] = d.uvarint()
 	}
-	h.first, h.next = d.uvarint(), d.uvarint()
+	h.bounds.First, h.bounds.Next = d.uvarint(), d.uvarint()
 	copy(h.id[:], d.take(len(h.id)))
-	if d.bad || h.first > h.next {
+	if d.bad || h.bounds.First > h.bounds.Next {
 		return h, have, errors.New("it is not a head")
 	}
 	return h, have, nil

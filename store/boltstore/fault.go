@@ -9,6 +9,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/warren-rpc/warren/store"
+	"github.com/warren-rpc/warren/store/boltstore/internal/integrity"
 )
 
 // guard calls f and returns its error. What bbolt, or the processor, has to say of
@@ -27,7 +28,7 @@ func guardIf(damage func(p any) bool, f func() error) (err error) {
 		switch {
 		case p == nil: // f has returned, or its goroutine ends
 		case damage(p):
-			err = damaged("%v", p)
+			err = integrity.Damaged("%v", p)
 		default:
 			panic(p)
 		}
@@ -72,7 +73,7 @@ func (f *file) in(begin func(func(*bbolt.Tx) error) error, fn func(*bbolt.Tx) er
 func (f *file) release(tx *bbolt.Tx) {
 	err := guard(func() error {
 		if tx == nil {
-			return damaged("bbolt is locked")
+			return integrity.Damaged("bbolt is locked")
 		}
 		if tx.DB() != nil {
 			return tx.Rollback()
@@ -86,9 +87,9 @@ func (f *file) release(tx *bbolt.Tx) {
 
 // corrupt makes a damage the error of a path; other errors stay as they are.
 func corrupt(path string, err error) error {
-	var d *damage
+	var d *integrity.Damage
 	if !errors.As(err, &d) {
 		return err
 	}
-	return &store.CorruptError{Path: path, Detail: d.detail, Repair: fmt.Sprintf("warren store check %s", path), Cause: err}
+	return &store.CorruptError{Path: path, Detail: d.Detail, Repair: fmt.Sprintf("warren store check %s", path), Cause: err}
 }

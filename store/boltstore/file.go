@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"sync/atomic"
+
+	"github.com/warren-rpc/warren/store/boltstore/internal/integrity"
 )
 
 // file is bbolt's file, read without bbolt: that maps it into memory, where a page
@@ -106,7 +108,7 @@ func readMeta(r io.ReaderAt) (m meta, err error) {
 		look(at)
 	}
 	if err == nil && !found {
-		err = damaged("no meta page of the file is whole")
+		err = integrity.Damaged("no meta page of the file is whole")
 	}
 	return m, err
 }
@@ -140,7 +142,7 @@ func (f *file) metaOf(txid uint64) (m meta, err error) {
 	}
 	m, ok := parseMeta(b[:])
 	if !ok || m.txid != txid {
-		return m, damaged("the meta page of transaction %d is not whole", txid)
+		return m, integrity.Damaged("the meta page of transaction %d is not whole", txid)
 	}
 	return m, nil
 }
@@ -149,7 +151,7 @@ func (f *file) metaOf(txid uint64) (m meta, err error) {
 func longEnough(h *os.File, m meta) error {
 	info, err := h.Stat()
 	if err == nil && info.Size() < m.size() {
-		err = damaged("the file has been truncated: it has %d of %d bytes", info.Size(), m.size())
+		err = integrity.Damaged("the file has been truncated: it has %d of %d bytes", info.Size(), m.size())
 	}
 	return err
 }

@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/warren-rpc/warren/store"
+	"github.com/warren-rpc/warren/store/boltstore/internal/integrity"
 )
 
 // together has operations committed as one, in that order, and returns what the last
@@ -23,11 +24,11 @@ func together(s *Store, ops ...*op) error {
 	defer s.committing.Unlock()
 	for _, o := range ops {
 		o.done = make(chan struct{})
-		if err := s.line.add(o); err != nil {
+		if err := s.queue.add(o); err != nil {
 			return err
 		}
 	}
-	s.group()
+	s.commitWaiting()
 	last := ops[len(ops)-1]
 	<-last.done
 	return last.err
@@ -73,8 +74,8 @@ const groupKeys = 12
 func (g *groups) now() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(g.ahead) }
 
 func (g *groups) open() {
-	journal := rapid.SampledFrom([]int{1, 5, 60}).Draw(g.T, "journal")
-	s, err := Open(g.path, Options{SweepEvery: -1, journal: journal, Now: g.now})
+	versions := rapid.SampledFrom([]int{0, 1, 5, 60}).Draw(g.T, "journal")
+	s, err := Open(g.path, Options{SweepEvery: -1, NoJournal: versions == 0, journalVersions: versions, Now: g.now})
 	if err != nil {
 		g.Fatal(err)
 	}
@@ -141,7 +142,7 @@ func (g *groups) differs(when string, expected map[store.Key]store.Record, got s
 	}
 	if got.State != want.State || got.Attempts != want.Attempts || !got.Expires.Equal(want.Expires) || got.Digest != want.Digest ||
 		want.State != store.Absent && got.Token != want.Token || got.Retained && got.Size != len(got.Payload) {
-		return damaged("%s %v is %v with token %d, attempts %d; want %v, %d, %d", when, got.Key, got.State, got.Token, got.Attempts,
+		return integrity.Damaged("%s %v is %v with token %d, attempts %d; want %v, %d, %d", when, got.Key, got.State, got.Token, got.Attempts,
 			want.State, want.Token, want.Attempts)
 	}
 	return nil
@@ -151,7 +152,7 @@ func (g *groups) differs(when string, expected map[store.Key]store.Record, got s
 func (g *groups) operation() *op {
 	key := numbered(rapid.IntRange(0, groupKeys-1).Draw(g.T, "key"))
 	kind := rapid.IntRange(0, 9).Draw(g.T, "kind")
-	size := rapid.SampledFrom([]int{0, 10, 400, 3000, largest}).Draw(g.T, "size")
+	size := rapid.SampledFrom([]int{0, 10, 400, 3000, largeRecord}).Draw(g.T, "size")
 	retention := rapid.SampledFrom([]time.Duration{time.Nanosecond, time.Hour, 2 * time.Hour}).Draw(g.T, "retention")
 	result := store.Result{State: store.Parked, Payload: make([]byte, size)}
 	claim := claimOf(key)
@@ -167,7 +168,7 @@ func (g *groups) operation() *op {
 		case kind == 0:
 			return nil
 		case kind == 1:
-			if _, err = b.settleBefore(b.next+1, size); err == nil {
+			if _, err = b.flushBefore(b.journal.Bounds().Next+1, size); err == nil {
 				_, _, _, err = b.sweep(place{})
 			}
 		case kind == 2:
@@ -186,17 +187,17 @@ func (g *groups) operation() *op {
 			}
 		}
 		if err == nil && kind == 9 {
-			o.verdict, err = errOwn, errSpoiled
+			o.failure, err = errOwn, errFunction
 		}
 		return err
 	}
 	return o
 }
 
-// group commits some operations as one, and compares all records with what they say.
-func (g *groups) group() {
+// commit commits some operations as one, and compares all records with what they say.
+func (g *groups) commit() {
 	ops := []*op{{name: "begin", apply: func(*batch) error {
-		g.changed = maps.Clone(g.there) // again, if one of the others spoils the batch
+		g.changed = maps.Clone(g.there) // again, if the function of one of the others fails
 		return nil
 	}}}
 	for range rapid.IntRange(1, 25).Draw(g.T, "operations") {
@@ -230,7 +231,7 @@ func (g *groups) group() {
 func (g *groups) unconfirmed(ops []*op) {
 	g.s.committing.Lock()
 	defer g.s.committing.Unlock()
-	err := g.s.mend()
+	err := g.s.recover()
 	if err != nil {
 		g.Fatal(err)
 	}
@@ -241,10 +242,10 @@ func (g *groups) unconfirmed(ops []*op) {
 	switch {
 	case err == nil:
 		g.there = g.changed
-	case !errors.Is(err, errSpoiled) && !errors.Is(err, errNothing):
+	case !errors.Is(err, errFunction) && !errors.Is(err, errNothing):
 		g.Fatal(err)
 	}
-	g.s.doubt = true
+	g.s.unconfirmed = true
 }
 
 // compare compares all records with what they should be, and the journal with the file.
@@ -264,8 +265,8 @@ func (g *groups) compare() {
 }
 
 // Whatever operations share a commit, in whatever order, each sees what those before it
-// did, and what is committed, and nothing else, is there after: when some spoil the
-// batch, when all are rolled back, and when the file is opened again.
+// did, and what is committed, and nothing else, is there after: when functions of some fail,
+// when all are rolled back, and when the file is opened again, with a journal or without.
 func TestGroupsDoWhatTheirOperationsSay(t *testing.T) {
 	t.Parallel()
 	dir, files := t.TempDir(), 0
@@ -278,7 +279,7 @@ func TestGroupsDoWhatTheirOperationsSay(t *testing.T) {
 			_ = os.Remove(g.path) // nothing needs it any more
 		}()
 		for range rapid.IntRange(1, 6).Draw(rt, "groups") {
-			g.group()
+			g.commit()
 			switch rapid.IntRange(0, 3).Draw(rt, "then") {
 			case 0:
 				g.ahead += 61 * time.Minute

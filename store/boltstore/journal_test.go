@@ -27,10 +27,10 @@ func compareJournal(s *Store) error {
 	s.committing.Lock()
 	defer s.committing.Unlock()
 	return s.db.View(func(tx *bbolt.Tx) error {
-		read, err := journalIn(tx, firstDamage)
-		if err == nil && !reflect.DeepEqual(read, s.known) {
-			err = fmt.Errorf("the journal has %d keys, %d versions and %d bytes; the store knows of %d, %d and %d",
-				len(read.spots), read.versions, read.bytes, len(s.known.spots), s.known.versions, s.known.bytes)
+		read, err := readJournal(tx, firstDamage)
+		if err == nil && !reflect.DeepEqual(read, s.journal) {
+			err = fmt.Errorf("the journal has %d keys and %d versions; the store knows of %d and %d",
+				len(read.Keys()), read.Versions(), len(s.journal.Keys()), s.journal.Versions())
 		}
 		return err
 	})
@@ -42,7 +42,7 @@ func TestJournalIsKnownAndStaysShort(t *testing.T) {
 	t.Parallel()
 	const limit, keys, workers, rounds = 40, 60, 8, 15
 	path := newPath(t)
-	s := open(t, path, Options{SweepEvery: -1, SweepBatch: 7, journal: limit})
+	s := open(t, path, Options{SweepEvery: -1, SweepBatch: 7, journalVersions: limit})
 	for range rounds {
 		var group sync.WaitGroup
 		for w := range workers {
@@ -57,8 +57,8 @@ func TestJournalIsKnownAndStaysShort(t *testing.T) {
 		}
 		group.Wait()
 		sameJournal(t, s)
-		if s.known.versions > limit {
-			t.Errorf("the journal has %d versions", s.known.versions)
+		if s.journal.Versions() > limit {
+			t.Errorf("the journal has %d versions", s.journal.Versions())
 		}
 	}
 	shut(t, s)
@@ -88,7 +88,7 @@ func step(s *Store, random *rand.Rand, key store.Key) error {
 	if err != nil || !won {
 		return err
 	}
-	result := store.Result{State: store.Parked, Payload: make([]byte, random.IntN(2)*largest+random.IntN(100))}
+	result := store.Result{State: store.Parked, Payload: make([]byte, random.IntN(2)*largeRecord+random.IntN(100))}
 	switch random.IntN(5) {
 	case 0:
 		return s.Abandon(ctx, key, r.Token, store.AttemptEnd(random.IntN(3)))
@@ -105,18 +105,18 @@ func step(s *Store, random *rand.Rand, key store.Key) error {
 }
 
 // Each version that a record has is found, wherever it is by then: in the journal, where
-// it was settled, or where it is since it is large.
+// it was flushed to, or where it is since it is large.
 func TestRecordIsFoundWhereverItIs(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
 	s := open(t, path, Options{SweepEvery: -1})
-	large := store.Result{State: store.Parked, Payload: make([]byte, largest)}
+	large := store.Result{State: store.Parked, Payload: make([]byte, largeRecord)}
 	unpark := claimOf(numbered(1))
 	unpark.Unpark = true
 	token := uint64(0)
-	settle := func() {
-		if n, err := s.Sweep(t.Context()); err != nil || n != 0 || s.known.versions != 0 {
-			t.Fatalf("Sweep: %d, error %v; the journal has %d versions", n, err, s.known.versions)
+	flush := func() {
+		if n, err := s.Sweep(t.Context()); err != nil || n != 0 || s.journal.Versions() != 0 {
+			t.Fatalf("Sweep: %d, error %v; the journal has %d versions", n, err, s.journal.Versions())
 		}
 	}
 	look := func(when string, state store.State, size int) {
@@ -144,21 +144,21 @@ func TestRecordIsFoundWhereverItIs(t *testing.T) {
 	claim()
 	look("claimed", store.InProgress, 0)
 	end(large)
-	look("moved out of the journal", store.Parked, largest)
+	look("moved out of the journal", store.Parked, largeRecord)
 	claim()
 	look("back in the journal", store.InProgress, 0)
-	settle()
-	look("settled", store.InProgress, 0)
+	flush()
+	look("flushed", store.InProgress, 0)
 	end(small)
-	look("ended after it was settled", store.Parked, len(small.Payload))
-	settle()
-	look("settled again, in another minute", store.Parked, len(small.Payload))
+	look("ended after it was flushed", store.Parked, len(small.Payload))
+	flush()
+	look("flushed again, in another minute", store.Parked, len(small.Payload))
 	claim()
-	settle()
+	flush()
 	end(large)
-	look("large, and not in the journal before", store.Parked, largest)
-	settle()
+	look("large, and not in the journal before", store.Parked, largeRecord)
+	flush()
 	shut(t, s)
 	s = open(t, path, Options{SweepEvery: -1})
-	look("in another epoch", store.Parked, largest)
+	look("in another epoch", store.Parked, largeRecord)
 }

@@ -20,6 +20,21 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+// settings are the options of stores with a journal and without one.
+var settings = map[string]Options{
+	"journal": {SweepEvery: -1}, "no journal": {SweepEvery: -1, NoJournal: true},
+}
+
+// inBothSettings runs a test of stores with a journal and without one.
+func inBothSettings(t *testing.T, test func(t *testing.T, o Options)) {
+	for name, o := range settings {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, o)
+		})
+	}
+}
+
 // open opens a store for the test's life.
 func open(t testing.TB, path string, o Options) *Store {
 	t.Helper()

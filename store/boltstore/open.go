@@ -12,6 +12,8 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/warren-rpc/warren/store"
+	"github.com/warren-rpc/warren/store/boltstore/internal/integrity"
+	"github.com/warren-rpc/warren/store/boltstore/internal/journal"
 )
 
 // lockWait is how long an opening waits for the process that has the file: one
@@ -19,13 +21,14 @@ import (
 const lockWait = 500 * time.Millisecond
 
 // Open opens the store in the file at path, and makes the file, with the mode 0600,
-// if there is none. A file without a byte in it is damaged. Open begins a new epoch: what is in progress is
-// Interrupted from here on.
+// if there is none. A file without a byte in it is damaged. Open begins a new epoch:
+// what is in progress is Interrupted from then on.
 //
 // Errors are *store.HeldError if it is open already, here or in another process;
-// *store.VersionError for a later format; *store.CorruptError; *store.UnavailableError if the file
-// cannot be made, read or written; and others if opts are out of bounds or path is
-// something else than a store. None changes what is there.
+// *store.VersionError for a later format; *store.CorruptError;
+// *store.UnavailableError if the file cannot be made, read or written; and others if
+// opts are out of bounds or path is something else than a store. None changes what is
+// there.
 func Open(path string, opts Options) (*Store, error) {
 	opts, err := opts.complete()
 	if err != nil {
@@ -34,7 +37,7 @@ func Open(path string, opts Options) (*Store, error) {
 	if err := prepare(path); err != nil {
 		return nil, err
 	}
-	s := &Store{path: path, opts: opts, line: newLine(), file: &file{path: path}, width: maxWidth}
+	s := &Store{path: path, opts: opts, queue: newCommitQueue(), file: &file{path: path}, width: maxWidth}
 	if s.db, err = openDB(s.file, false); err != nil {
 		return nil, err
 	}
@@ -82,7 +85,7 @@ func explain(path string, err error) error {
 	defer func() { _ = h.Close() }() // it was only read
 	f := &file{path: path}
 	f.f.Store(h)
-	if d := f.intact(); errors.As(d, new(*damage)) {
+	if d := f.intact(); errors.As(d, new(*integrity.Damage)) {
 		return d
 	}
 	return err
@@ -99,7 +102,7 @@ func closeDB(db *bbolt.DB, f *file) error {
 
 // openError makes an error of opening path one of those that Open returns.
 func openError(path string, err error) error {
-	var damage *damage
+	var damage *integrity.Damage
 	var newer *store.VersionError
 	switch {
 	case err == nil:
@@ -107,7 +110,7 @@ func openError(path string, err error) error {
 	case errors.Is(err, berrors.ErrTimeout):
 		return &store.HeldError{Path: path, Holder: readHolder(path)}
 	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
-		return corrupt(path, damaged("it is not a database, or its first pages are damaged: %v", err))
+		return corrupt(path, integrity.Damaged("it is not a database, or its first pages are damaged: %v", err))
 	case errors.As(err, &damage):
 		return corrupt(path, err)
 	case errors.As(err, &newer), errors.Is(err, errForeign), errors.Is(err, errEarlier):
@@ -138,7 +141,7 @@ func inspect(path string) (err error) {
 		if err := recognise(tx, path); err != nil || tx.Bucket(bucketKey) == nil {
 			return err
 		}
-		_, err := journalIn(tx, firstDamage)
+		_, err := readJournal(tx, firstDamage)
 		return err
 	}))
 }
@@ -156,7 +159,7 @@ func recognise(tx *bbolt.Tx, path string) error {
 	_, have, err := decodeHead(root.Get(headKey))
 	switch {
 	case err != nil:
-		return damaged("the head of the file: %v", err)
+		return integrity.Damaged("the head of the file: %v", err)
 	case have > version:
 		return &store.VersionError{Path: path, Have: have, Known: version}
 	case have < version:
@@ -175,10 +178,8 @@ func (s *Store) begin() error {
 	var txid uint64
 	err := s.file.in(s.db.Update, func(tx *bbolt.Tx) (err error) {
 		txid = uint64(tx.ID())
-		if h, s.known, err = enter(tx, s.path, s.opts); err != nil {
-			return err
-		}
-		return tx.Bucket(bucketKey).Put(headKey, h.encode())
+		h, s.journal, err = enter(tx, s.path, s.opts)
+		return err
 	})
 	if err != nil {
 		return err
@@ -193,32 +194,44 @@ func (s *Store) begin() error {
 	return nil
 }
 
-// enter returns the head of a new epoch, of an empty database too, and its journal.
-func enter(tx *bbolt.Tx, path string, opts Options) (h head, known *journal, err error) {
+// enter returns the head of a new epoch, of an empty database too, and its journal, which it
+// flushes if the store is to have none.
+func enter(tx *bbolt.Tx, path string, opts Options) (h head, j *journal.Journal, err error) {
 	if err := recognise(tx, path); err != nil {
 		return h, nil, err
 	}
 	if tx.Bucket(bucketKey) == nil {
 		h.created = opts.Now().UTC().Round(0)
 		_, _ = rand.Read(h.id[:]) // it never fails
-		err = createTable(tx)
-	} else {
-		h, _, err = decodeHead(tx.Bucket(bucketKey).Get(headKey))
-	}
-	if err != nil {
-		return h, nil, err
-	}
-	t, err := tableOf(tx)
-	if err != nil {
+		if err := createTable(tx); err != nil {
+			return h, nil, err
+		}
+	} else if h, _, err = decodeHead(tx.Bucket(bucketKey).Get(headKey)); err != nil {
 		return h, nil, err
 	}
 	h.reopen()
-	known, err = t.readJournal(&h, firstDamage)
-	return h, known, err
+	if err := tx.Bucket(bucketKey).Put(headKey, h.encode()); err != nil {
+		return h, nil, err
+	}
+	if j, err = readJournal(tx, firstDamage); err != nil || !opts.NoJournal || j.Versions() == 0 {
+		return h, j, err
+	}
+	b, err := newBatch(tx, opts, j, new(journal.Tx))
+	if err != nil {
+		return h, j, err
+	}
+	if _, err := b.flushBefore(h.bounds.Next, j.Versions()); err != nil {
+		return h, j, err
+	}
+	if err := b.finish(); err != nil {
+		return h, j, err
+	}
+	j.Apply(b.journal) // if the transaction is not committed, nobody uses it
+	return b.head, j, nil
 }
 
-// journalIn reads the journal of a store.
-func journalIn(tx *bbolt.Tx, report func(error) error) (*journal, error) {
+// readJournal reads the journal of a store, and tells report what is wrong with it.
+func readJournal(tx *bbolt.Tx, report func(error) error) (*journal.Journal, error) {
 	t, err := tableOf(tx)
 	if err != nil {
 		return nil, err
@@ -227,64 +240,5 @@ func journalIn(tx *bbolt.Tx, report func(error) error) (*journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.readJournal(&h, report)
-}
-
-// mend brings the database back to work after a commit that failed. bbolt takes a
-// transaction for committed whose last sync failed, although the disk may not have
-// it: nothing is built on it before the disk has. If bbolt lost its mapping of the
-// file, it is opened again, which another process may use to take the file: then
-// this store has ended.
-func (s *Store) mend() error {
-	if !s.doubt {
-		return nil
-	}
-	s.gate.Lock()
-	defer s.gate.Unlock()
-	err := guard(func() error {
-		tx, err := s.db.Begin(false)
-		if err == nil {
-			return tx.Rollback()
-		}
-		_ = s.db.Close() // of what is left of it
-		db, err := openDB(s.file, false)
-		if err == nil {
-			s.db = db // else the next attempt finds the closed one
-		}
-		return err
-	})
-	if err == nil {
-		err = s.confirm()
-	}
-	if c := corrupt(s.path, err); final(c) {
-		s.fail(c)
-		return c
-	}
-	s.doubt = err != nil
-	return err
-}
-
-// confirm has the disk confirm the file as it is.
-func (s *Store) confirm() error {
-	if err := s.file.rewriteMeta(); err != nil {
-		return err
-	}
-	return s.file.in(s.db.View, func(tx *bbolt.Tx) error {
-		b, err := newBatch(tx, s.opts, nil)
-		if err != nil {
-			return err
-		}
-		if b.epoch != s.epoch {
-			return &store.HeldError{Path: s.path, Holder: readHolder(s.path)}
-		}
-		known, err := b.readJournal(&b.head, firstDamage)
-		if err != nil {
-			return err
-		}
-		s.shown.Lock()
-		defer s.shown.Unlock()
-		s.known = known
-		s.publish(b.head, uint64(tx.ID()))
-		return nil
-	})
+	return journal.Read(t.chunks, h.bounds, journalFormat, report)
 }

@@ -16,6 +16,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/warren-rpc/warren/store"
+	"github.com/warren-rpc/warren/store/boltstore/internal/integrity"
 	"github.com/warren-rpc/warren/test/patience"
 )
 
@@ -99,7 +100,7 @@ func TestWhatIsNotAStoreIsRefusedAndLeftAlone(t *testing.T) {
 			shut(t, open(t, path, Options{}))
 			makeDatabase(t, path, func(tx *bbolt.Tx) error {
 				b := []byte{0, 0, 0, version + 1, 'n', 'e', 'w'}
-				return tx.Bucket(bucketKey).Put(headKey, binary.BigEndian.AppendUint32(b, sum(headKey, b)))
+				return tx.Bucket(bucketKey).Put(headKey, binary.BigEndian.AppendUint32(b, integrity.Sum(headKey, b)))
 			})
 		}, func(err error) bool {
 			return errors.As(err, &newer) && newer.Have == version+1 && newer.Known == version
@@ -108,7 +109,7 @@ func TestWhatIsNotAStoreIsRefusedAndLeftAlone(t *testing.T) {
 			makeDatabase(t, path, func(tx *bbolt.Tx) error {
 				bucket, err := tx.CreateBucket(bucketKey)
 				b := []byte{0, 0, 0, 1, 'o', 'l', 'd'}
-				return errors.Join(err, bucket.Put(headKey, binary.BigEndian.AppendUint32(b, sum(headKey, b))))
+				return errors.Join(err, bucket.Put(headKey, binary.BigEndian.AppendUint32(b, integrity.Sum(headKey, b))))
 			})
 		}, func(err error) bool { return errors.Is(err, errEarlier) && strings.Contains(err.Error(), "version 1") }},
 		{"below a file", func(path string) {

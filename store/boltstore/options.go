@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"math"
 	"time"
+
+	"github.com/warren-rpc/warren/store/boltstore/internal/journal"
 )
 
 // Options are those of [Open]. The zero value is ready to use.
@@ -39,14 +41,20 @@ type Options struct {
 	// that changes the store.
 	OnCommit func(Commit)
 
-	journal int // how many versions the journal holds between commits, at most
+	// NoJournal has each change written to its place at once: the file holds no journal
+	// then. The setting may change from one opening of a file to the next; an opening
+	// without a journal first flushes the one that it finds, in one transaction of at most
+	// some megabytes, and fails if the disk has no room for that.
+	NoJournal bool
+
+	journalVersions int // how many the journal holds between commits, at most
 }
 
 // Commit says how one group of changes was written.
 type Commit struct {
 	// Operations is how many calls it answered, those that changed nothing too.
 	Operations int
-	// Waiting is how many were in line for the next one when it began.
+	// Waiting is how many were in the queue for the next one when it began.
 	Waiting int
 	// Took is from its beginning to its end, the application's functions included.
 	Took time.Duration
@@ -64,11 +72,13 @@ const (
 	maxWeight     = 32 << 20 // bytes of payload of one commit, unless one operation has more
 	maxWidth      = 256      // application functions of one commit
 
-	// The journal is bounded so that it is read in some milliseconds. Few chunks need
-	// few pages that lead to them.
-	defaultJournal  = 4096
-	maxJournalBytes = 2 << 20
-	maxChunks       = 256
+	// The journal is bounded so that it is read in some milliseconds.
+	defaultJournalVersions = 4096
+	maxJournalBytes        = 2 << 20
+	// largeRecord is the length of the strings and the payload of a record from which it
+	// is not written to the journal: to write it twice would cost more than the pages
+	// that are spared.
+	largeRecord = 16 << 10
 )
 
 // complete returns o with its defaults, or what is wrong with it.
@@ -88,8 +98,8 @@ func (o Options) complete() (Options, error) {
 	if o.SweepBatch == 0 {
 		o.SweepBatch = 256
 	}
-	if o.journal == 0 {
-		o.journal = defaultJournal
+	if o.journalVersions == 0 {
+		o.journalVersions = defaultJournalVersions
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -119,9 +129,10 @@ func (o Options) kept(payload []byte) int {
 // full reports whether new records are refused with that many bytes in use.
 func (o Options) full(used int64) bool { return used >= o.SizeLimit/100*80 }
 
-// journalBytes is how many bytes the journal holds between commits, at most: a small
-// part of what the file may.
-func (o Options) journalBytes() int { return int(min(maxJournalBytes, o.SizeLimit/16)) }
+// limits are those of the journal: it is a small part of what the file may be.
+func (o Options) limits() journal.Limits {
+	return journal.Limits{Versions: o.journalVersions, Bytes: int(min(maxJournalBytes, o.SizeLimit/16))}
+}
 
 // retryAfter is when a sweep may have made room.
 func (o Options) retryAfter() time.Duration {

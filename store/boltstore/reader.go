@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/warren-rpc/warren/store"
+	"github.com/warren-rpc/warren/store/boltstore/internal/journal"
 )
 
 // Reader reads the file of a store that nobody has open, for tools. It changes
@@ -17,10 +18,10 @@ import (
 // Interrupted. Several may read a file at the same time; a store cannot be opened
 // meanwhile. Its methods are safe for concurrent use, but for Close.
 type Reader struct {
-	path  string
-	db    *bbolt.DB
-	file  *file
-	known *journal
+	path    string
+	db      *bbolt.DB
+	file    *file
+	journal *journal.Journal
 }
 
 // OpenReadOnly opens a file for reading. The errors are those of [Open]; a file that
@@ -38,7 +39,7 @@ func OpenReadOnly(path string) (*Reader, error) {
 		return nil, err
 	}
 	err = r.view(func(tx *bbolt.Tx) (err error) {
-		r.known, err = journalIn(tx, firstDamage)
+		r.journal, err = readJournal(tx, firstDamage)
 		return err
 	})
 	if err != nil {
@@ -61,7 +62,7 @@ func (r *Reader) view(fn func(tx *bbolt.Tx) error) error {
 // is empty has none, and fn is not called.
 func (r *Reader) read(fn func(b *batch) error) error {
 	return corrupt(r.path, r.view(func(tx *bbolt.Tx) error {
-		b, err := newBatch(tx, Options{Now: time.Now}, r.known)
+		b, err := newBatch(tx, Options{Now: time.Now}, r.journal, new(journal.Tx))
 		if err != nil {
 			return err
 		}
@@ -96,7 +97,7 @@ func (r *Reader) All(ctx context.Context, fn func(store.Record) error) error {
 	at := &position{}
 	err := r.read(func(b *batch) (err error) {
 		at.more = true
-		at.noted, err = b.notedByExpiry()
+		at.journaled, err = b.byExpiry(r.journal.Keys())
 		return err
 	})
 	if err != nil {
@@ -136,30 +137,30 @@ const pageWeight = 1 << 20
 
 // position is how far [Reader.All] has come.
 type position struct {
-	settled place   // the next one
-	noted   []noted // the next ones of the journal
-	more    bool
+	place     place       // the next one
+	journaled []journaled // the next ones of the journal
+	more      bool
 }
 
-// noted is a record that the journal has.
-type noted struct {
-	spot
+// journaled is a record of which the journal has the latest version.
+type journaled struct {
+	key    store.Key
 	minute uint32
 }
 
-// notedByExpiry returns the records that the journal has, in the order in which they
-// expire.
-func (b *batch) notedByExpiry() (list []noted, err error) {
-	for _, s := range b.known.inOrder() {
-		v, err := b.read(s)
+// byExpiry returns those of the records in the journal that have not moved, in the order in
+// which they expire.
+func (b *batch) byExpiry(keys []store.Key) (list []journaled, err error) {
+	for _, key := range keys {
+		r, _, err := b.revision(key)
 		if err != nil {
 			return nil, err
 		}
-		if !v.moved() {
-			list = append(list, noted{s, v.minute})
+		if !r.moved() {
+			list = append(list, journaled{key, r.minute})
 		}
 	}
-	slices.SortStableFunc(list, func(x, y noted) int { return cmp.Compare(x.minute, y.minute) })
+	slices.SortStableFunc(list, func(x, y journaled) int { return cmp.Compare(x.minute, y.minute) })
 	return list, nil
 }
 
@@ -170,22 +171,22 @@ func (b *batch) page(at *position) (page []store.Record, err error) {
 		return nil, err
 	}
 	c := b.records.Cursor()
-	k, v := c.Seek(at.settled[:])
+	k, v := c.Seek(at.place[:])
 	for weight := 0; weight < pageWeight; {
 		var r stored
 		var later bool
 		switch {
-		case len(at.noted) > 0 && (k == nil || at.noted[0].minute < minuteIn(k)):
-			r, err = b.atSpot(at.noted[0].spot)
-			at.noted = at.noted[1:]
+		case len(at.journaled) > 0 && (k == nil || at.journaled[0].minute < minuteIn(k)):
+			r, err = b.inJournal(at.journaled[0].key)
+			at.journaled = at.journaled[1:]
 		case k != nil:
 			if _, r, err = decodeAt(k, v); err == nil {
 				later, err = b.superseded(r.Key)
 			}
 			if k, v = c.Next(); k != nil {
-				copy(at.settled[:], k)
+				copy(at.place[:], k)
 			} else {
-				at.settled = endOfPlaces
+				at.place = endOfPlaces
 			}
 		default:
 			at.more = false
@@ -203,23 +204,19 @@ func (b *batch) page(at *position) (page []store.Record, err error) {
 	return page, nil
 }
 
-// superseded reports whether the journal has a later version of a settled record.
+// superseded reports whether the journal has a later version of a record than its place.
 func (b *batch) superseded(key store.Key) (bool, error) {
-	s, ok := b.spotOf(key)
-	if !ok {
-		return false, nil
-	}
-	v, err := b.read(s)
-	return err == nil && !v.moved(), err
+	r, ok, err := b.revision(key)
+	return err == nil && ok && !r.moved(), err
 }
 
-// atSpot returns a record of the journal that has not moved.
-func (b *batch) atSpot(s spot) (stored, error) {
-	v, err := b.read(s)
+// inJournal returns a record of the journal that has not moved.
+func (b *batch) inJournal(key store.Key) (stored, error) {
+	r, _, err := b.revision(key)
 	if err != nil {
 		return stored{}, err
 	}
-	return v.decode()
+	return r.decode()
 }
 
 // Stats returns what [Store.Stats] would. Limit is 0, as the file does not know it.

@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/warren-rpc/warren/store"
+	"github.com/warren-rpc/warren/store/boltstore/internal/journal"
 )
 
 func TestReaderHasWhatTheStoreHad(t *testing.T) {
@@ -193,29 +194,34 @@ func TestCheckComparesRecordsIndexAndCounts(t *testing.T) {
 		"has no place":         func(t table) error { return t.records.Put([]byte("nowhere"), nil) },
 		"the head of the file": func(t table) error { return t.root.Put(headKey, []byte("off with its head")) },
 		"there is 0000": func(t table) error { // the first chunk is gone
-			k, _ := t.journal.Cursor().First()
-			return t.journal.Delete(k)
+			k, _ := t.chunks.Cursor().First()
+			return t.chunks.Delete(k)
 		},
 		"it ends before chunk": func(t table) error {
-			k, _ := t.journal.Cursor().Last()
-			return t.journal.Delete(k)
+			k, _ := t.chunks.Cursor().Last()
+			return t.chunks.Delete(k)
 		},
 		"the header of chunk": func(t table) error { // one version less
-			k, v := t.journal.Cursor().First()
-			return t.journal.Put(k, append([]byte{}, v[:chunkHeader]...))
+			k, v := t.chunks.Cursor().First()
+			return t.chunks.Put(k, append([]byte{}, v[:12]...))
 		},
 		"the version at 12": func(t table) error {
-			k, v := t.journal.Cursor().First()
+			k, v := t.chunks.Cursor().First()
 			v = append([]byte{}, v...)
-			v[chunkHeader+versionHeader+10]++
-			return t.journal.Put(k, v)
+			v[46]++
+			return t.chunks.Put(k, v)
 		},
 		"another place than the index": func(t table) error {
-			h, err := t.head()
-			late := r
-			b := &batch{table: t, head: h, known: &journal{}, draft: &draft{spots: make(map[store.Key]spot)}}
-			_, noted := b.noteRecord(&late, place{9})
-			return errors.Join(err, noted, b.flush(), t.root.Put(headKey, b.encode()))
+			j, err := readJournal(t.tx, firstDamage)
+			if err != nil {
+				return err
+			}
+			b, err := newBatch(t.tx, Options{Now: timeless, SizeLimit: 1 << 30, journalVersions: 1000}, j, new(journal.Tx))
+			if err != nil {
+				return err
+			}
+			_, err = b.putRevision(&r, place{9})
+			return errors.Join(err, b.finish())
 		},
 		"a bucket of the store": func(t table) error {
 			return t.tx.DeleteBucket(indexKey)

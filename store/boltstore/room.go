@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// owed is the end of a call that the disk had no room for. Small changes find room for
+// unrecorded is the end of a call that the disk had no room for. Small changes find room for
 // longer than large ones: calls would go on to be begun whose ends cannot be recorded.
-type owed struct {
+type unrecorded struct {
 	bytes int       // what it holds
 	cause error     // that of the system
 	since time.Time // the last time that it, or another one, found no room
@@ -22,9 +22,9 @@ const (
 	// overhead is what a commit needs beside what it holds: pages of the trees, the free
 	// list.
 	overhead = 64 << 10
-	// owedFor is how long an end is waited for that nobody tries to record again, and how
+	// tightFor is how long an end is waited for that nobody tries to record again, and how
 	// long the disk is taken for full. Who has not given up an end tries more often.
-	owedFor = 10 * time.Second
+	tightFor = 10 * time.Second
 )
 
 // noRoom reports whether a commit has failed since the file could not grow. Of some
@@ -39,27 +39,27 @@ func noRoom(err error) bool {
 }
 
 // isTight reports whether the disk had no room for a commit lately.
-func (s *Store) isTight() bool { return time.Since(s.tight) < owedFor }
+func (s *Store) isTight() bool { return time.Since(s.tight) < tightFor }
 
-// unrecorded notes that the disk had no room for a commit.
-func (s *Store) unrecorded(ops []*op, cause error) {
+// noteUnrecorded notes that the disk had no room for a commit.
+func (s *Store) noteUnrecorded(ops []*op, cause error) {
 	for _, o := range ops {
 		if !o.ends || o.own != nil {
 			continue
 		}
-		if s.owed == nil || o.weight > s.owed.bytes {
-			s.owed = &owed{bytes: o.weight}
+		if s.unrecorded == nil || o.weight > s.unrecorded.bytes {
+			s.unrecorded = &unrecorded{bytes: o.weight}
 		}
-		s.owed.cause, s.owed.since = cause, time.Now()
-		s.owed.had, _ = freeOn(filepath.Dir(s.path))
+		s.unrecorded.cause, s.unrecorded.since = cause, time.Now()
+		s.unrecorded.had, _ = freeOn(filepath.Dir(s.path))
 	}
 }
 
-// recorded notes that there was room for a commit.
-func (s *Store) recorded(ops []*op) {
+// noteRecorded notes that there was room for a commit.
+func (s *Store) noteRecorded(ops []*op) {
 	for _, o := range ops {
-		if o.ends && o.own == nil && s.owed != nil && o.weight >= s.owed.bytes {
-			s.owed = nil
+		if o.ends && o.own == nil && s.unrecorded != nil && o.weight >= s.unrecorded.bytes {
+			s.unrecorded = nil
 		}
 	}
 }
@@ -67,13 +67,13 @@ func (s *Store) recorded(ops []*op) {
 // room returns nil if, as far as is known, the end of a call that is begun can be
 // recorded.
 func (s *Store) room() error {
-	if s.owed == nil {
+	if s.unrecorded == nil {
 		return nil
 	}
 	free, known := freeOn(filepath.Dir(s.path))
-	if known && free-s.owed.had >= int64(s.owed.bytes+overhead) || time.Since(s.owed.since) > owedFor {
-		s.owed = nil
+	if known && free-s.unrecorded.had >= int64(s.unrecorded.bytes+overhead) || time.Since(s.unrecorded.since) > tightFor {
+		s.unrecorded = nil
 		return nil
 	}
-	return fmt.Errorf("the disk has %d bytes left, and calls that have run wait to be recorded: %w", free, s.owed.cause)
+	return fmt.Errorf("the disk has %d bytes left, and calls that have run wait to be recorded: %w", free, s.unrecorded.cause)
 }

@@ -48,23 +48,23 @@ func TestCallsBeginAgainOnceTheirEndsMayFit(t *testing.T) {
 	}
 	s.committing.Lock()
 	defer s.committing.Unlock()
-	s.unrecorded([]*op{stale, {weight: 1}}, syscall.ENOSPC)
+	s.noteUnrecorded([]*op{stale, {weight: 1}}, syscall.ENOSPC)
 	refused("no end has failed", false)
-	s.unrecorded([]*op{small, large, small}, syscall.ENOSPC)
-	s.owed.had -= 1000
+	s.noteUnrecorded([]*op{small, large, small}, syscall.ENOSPC)
+	s.unrecorded.had -= 1000
 	refused("on a disk that says that it has room, as it did", true)
-	s.recorded([]*op{small, stale})
+	s.noteRecorded([]*op{small, stale})
 	refused("less was recorded", true)
-	s.recorded([]*op{large})
+	s.noteRecorded([]*op{large})
 	refused("as much was recorded", false)
-	s.unrecorded([]*op{large}, syscall.ENOSPC)
-	s.owed.had -= 1 << 30 // others may write to the same disk
+	s.noteUnrecorded([]*op{large}, syscall.ENOSPC)
+	s.unrecorded.had -= 1 << 30 // others may write to the same disk
 	refused("the disk has more room", false)
-	s.unrecorded([]*op{large}, syscall.ENOSPC)
-	s.owed.since = time.Now().Add(-owedFor)
-	s.unrecorded([]*op{small}, syscall.ENOSPC)
+	s.noteUnrecorded([]*op{large}, syscall.ENOSPC)
+	s.unrecorded.since = time.Now().Add(-tightFor)
+	s.noteUnrecorded([]*op{small}, syscall.ENOSPC)
 	refused("another has tried", true)
-	s.owed.since = time.Now().Add(-owedFor)
+	s.unrecorded.since = time.Now().Add(-tightFor)
 	refused("nobody tries again", false)
 }
 
@@ -92,8 +92,8 @@ func TestEndOfATransactionWithoutRoomKeepsCallsOut(t *testing.T) {
 		t.Fatalf("Transact: %v", err)
 	}
 	s.committing.Lock()
-	if s.owed == nil || s.owed.bytes != 300_000 {
-		t.Errorf("what waits is %+v", s.owed)
+	if s.unrecorded == nil || s.unrecorded.bytes != 300_000 {
+		t.Errorf("what waits is %+v", s.unrecorded)
 	}
 	s.committing.Unlock()
 	if err := claim(); !errors.Is(err, syscall.ENOSPC) {
@@ -111,15 +111,15 @@ func TestEndOfATransactionWithoutRoomKeepsCallsOut(t *testing.T) {
 }
 
 // On a disk that is almost full the ends of calls are recorded, although there is no room
-// to settle much of the journal, and sweeps make room.
-func TestEndsAreRecordedWhereNotMuchCanBeSettled(t *testing.T) {
+// to flush much of the journal, and sweeps make room.
+func TestEndsAreRecordedWhereNotMuchCanBeFlushed(t *testing.T) {
 	t.Parallel()
 	const keys, journal = 12_000, 1000
 	var now atomic.Int64
 	now.Store(time.Now().Unix())
 	dir := mountTmpfs(t, "size=32m")
 	s := open(t, filepath.Join(dir, "store.db"), Options{
-		SweepEvery: -1, journal: journal, Now: func() time.Time { return time.Unix(now.Load(), 0) },
+		SweepEvery: -1, journalVersions: journal, Now: func() time.Time { return time.Unix(now.Load(), 0) },
 	})
 	for n := 0; n < keys; {
 		var ops []*op
@@ -164,8 +164,8 @@ func TestEndsAreRecordedWhereNotMuchCanBeSettled(t *testing.T) {
 			last = min(last, i+100)
 		}
 	}
-	if s.tight.IsZero() || s.owed != nil {
-		t.Errorf("there was room for all; what waits is %+v", s.owed)
+	if s.tight.IsZero() || s.unrecorded != nil {
+		t.Errorf("there was room for all; what waits is %+v", s.unrecorded)
 	}
 	now.Add(int64(2 * time.Hour / time.Second))
 	before := s.free()

@@ -13,6 +13,8 @@ import (
 
 	"github.com/warren-rpc/warren/internal/lifecycle"
 	"github.com/warren-rpc/warren/store"
+	"github.com/warren-rpc/warren/store/boltstore/internal/integrity"
+	"github.com/warren-rpc/warren/store/boltstore/internal/journal"
 )
 
 // Store is a store in a file. All its methods are safe for concurrent use. It has
@@ -22,33 +24,35 @@ type Store struct {
 	path   string
 	opts   Options
 	epoch  uint64
-	line   *line
+	queue  *commitQueue
 	runner lifecycle.Runner
 	head   atomic.Pointer[head] // of the last commit
 	size   atomic.Int64         // in use, when somebody last looked
 	// durable is the last transaction that the disk is known to have.
 	durable atomic.Uint64
 
-	gate sync.RWMutex // held to read by readers of db, to write to replace or close it
+	dbMu sync.RWMutex // held to read by readers of db, to write to replace or close it
 	db   *bbolt.DB    // whoever commits, and may replace it, reads it without
 	file *file
 
-	// shown is held to read by readers, and to write when a commit becomes what they
+	// shownMu is held to read by readers, and to write when a commit becomes what they
 	// may see.
-	shown sync.RWMutex
-	known *journal
+	shownMu sync.RWMutex
+	journal *journal.Journal
 
-	committing sync.Mutex // held by whoever commits
-	draft      draft      // of the commit that is being made
-	doubt      bool       // the last commit failed
-	owed       *owed      // what the disk had no room for, as far as that is known; nil if nothing
-	tight      time.Time  // the last time that the disk had no room for a commit
-	operations int        // of the last commit
-	width      int        // how many functions of the application the next one runs, at most
+	committing  sync.Mutex  // held by whoever commits
+	journalTx   journal.Tx  // of the commit that is being made
+	unconfirmed bool        // the last commit failed, and the disk may have it or not
+	unrecorded  *unrecorded // what the disk had no room for, as far as that is known; nil if nothing
+	tight       time.Time   // the last time that the disk had no room for a commit
+	operations  int         // of the last commit
+	width       int         // how many functions of the application the next one runs, at most
 
 	closing  sync.Once
 	closeErr error
 }
+
+var _ store.Transactional[*bbolt.Tx] = (*Store)(nil)
 
 // identity is the store's whose head this is.
 func (h *head) identity(path string) store.Identity {
@@ -95,8 +99,8 @@ func (s *Store) Get(ctx context.Context, key store.Key) (r store.Record, err err
 	if err := ctx.Err(); err != nil {
 		return store.Record{}, err
 	}
-	r, settled, err := s.peek(key)
-	if err != nil || settled {
+	r, confirmed, err := s.peek(key)
+	if err != nil || confirmed {
 		return r, err
 	}
 	err = s.do(ctx, &op{name: "get", apply: func(b *batch) error {
@@ -107,24 +111,24 @@ func (s *Store) Get(ctx context.Context, key store.Key) (r store.Record, err err
 	return r, err
 }
 
-// peek reads the record as it is in the file; settled is false if that may not be
+// peek reads the record as it is in the file; confirmed is false if that may not be
 // on the disk.
-func (s *Store) peek(key store.Key) (r store.Record, settled bool, err error) {
-	s.gate.RLock()
-	defer s.gate.RUnlock()
-	s.shown.RLock()
-	defer s.shown.RUnlock()
-	if err := s.refusal(); err != nil {
+func (s *Store) peek(key store.Key) (r store.Record, confirmed bool, err error) {
+	s.dbMu.RLock()
+	defer s.dbMu.RUnlock()
+	s.shownMu.RLock()
+	defer s.shownMu.RUnlock()
+	if err := s.queue.refusal(); err != nil {
 		return r, false, err
 	}
 	err = s.file.in(s.db.View, func(tx *bbolt.Tx) error {
-		if settled = uint64(tx.ID()) <= s.durable.Load(); !settled {
+		if confirmed = uint64(tx.ID()) <= s.durable.Load(); !confirmed {
 			return nil
 		}
 		if uint64(tx.ID()) < s.durable.Load() {
-			return damaged("the last commit is not there any more")
+			return integrity.Damaged("the last commit is not there any more")
 		}
-		b, err := newBatch(tx, s.opts, s.known)
+		b, err := newBatch(tx, s.opts, s.journal, new(journal.Tx))
 		if err != nil {
 			return err
 		}
@@ -137,8 +141,8 @@ func (s *Store) peek(key store.Key) (r store.Record, settled bool, err error) {
 		return store.Record{}, false, c
 	}
 	// Other errors are those of a database that a commit has left without its file or
-	// its mapping: the next commit mends it, or says what is wrong.
-	return r, settled && err == nil, nil
+	// its mapping: the next commit recovers it, or says what is wrong.
+	return r, confirmed && err == nil, nil
 }
 
 // retained returns an error if a retention ends at once.
@@ -202,22 +206,22 @@ func (s *Store) Bury(ctx context.Context, c store.Claim) (before store.Record, e
 	return before, err
 }
 
-// Sweep implements store.Store. It settles the journal, as it was when the sweep
-// began, and then looks at the settled records. It makes as many commits as it needs to
+// Sweep implements store.Store. It flushes the journal, as it was when the sweep
+// began, and then looks at the records. It makes as many commits as it needs to
 // do so with about Options.SweepBatch records in each; other changes get in between.
 // With an error it returns how many records it has forgotten before.
 func (s *Store) Sweep(ctx context.Context) (swept int, err error) {
 	var from place
-	var end uint64 // of the chunks that were there
+	var end uint64 // behind the chunks that were there
 	for more := true; more; {
 		var deleted int
 		var next place
 		err := s.do(ctx, &op{name: "sweep", apply: func(b *batch) (err error) {
 			deleted, next, more = 0, from, true
 			if end == 0 {
-				end = b.next + 1 // with the chunk that this batch may have begun
+				end = b.journal.Bounds().Next + 1 // with the chunk that this batch may have begun
 			}
-			if left, err := b.settleBefore(end, b.portion()); err != nil || left {
+			if left, err := b.flushBefore(end, b.portion()); err != nil || left {
 				return err
 			}
 			deleted, next, more, err = b.sweep(from)
@@ -232,6 +236,12 @@ func (s *Store) Sweep(ctx context.Context) (swept int, err error) {
 	return swept, nil
 }
 
+// fail ends the store's service for good.
+func (s *Store) fail(err error) {
+	s.opts.Logger.Error("the store has stopped", "path", s.path, "error", err)
+	s.queue.close(err)
+}
+
 // sweepEvery sweeps until ctx ends.
 func (s *Store) sweepEvery(ctx context.Context) {
 	ticker := time.NewTicker(s.opts.SweepEvery)
@@ -242,7 +252,7 @@ func (s *Store) sweepEvery(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		if _, err := s.Sweep(ctx); err != nil && ctx.Err() == nil && s.refusal() == nil {
+		if _, err := s.Sweep(ctx); err != nil && ctx.Err() == nil && s.queue.refusal() == nil {
 			s.opts.Logger.Warn("a sweep of the store failed", "path", s.path, "error", err)
 		}
 	}
@@ -250,11 +260,11 @@ func (s *Store) sweepEvery(ctx context.Context) {
 
 // Stats implements store.Store. It reads no record.
 func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
-	if err := errors.Join(ctx.Err(), s.refusal()); err != nil {
+	if err := errors.Join(ctx.Err(), s.queue.refusal()); err != nil {
 		return store.Stats{}, err
 	}
-	s.gate.RLock()
-	defer s.gate.RUnlock()
+	s.dbMu.RLock()
+	defer s.dbMu.RUnlock()
 	h := s.head.Load()
 	return store.Stats{Created: h.created, Records: h.byState(), Size: s.used(), Limit: s.opts.SizeLimit}, nil
 }
@@ -264,12 +274,12 @@ func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
 // called by one. Closing again returns what the first Close did.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
-		s.line.close(store.ErrClosed)
+		s.queue.close(store.ErrClosed)
 		_ = s.runner.Stop(context.Background()) // whose end is never: it returns nil
 		s.committing.Lock()
 		defer s.committing.Unlock()
-		s.gate.Lock()
-		defer s.gate.Unlock()
+		s.dbMu.Lock()
+		defer s.dbMu.Unlock()
 		removeHolder(s.path)
 		s.closeErr = closeDB(s.db, s.file)
 	})

@@ -2,11 +2,11 @@ package boltstore
 
 import (
 	"bytes"
-	"fmt"
 
 	"go.etcd.io/bbolt"
 
 	"github.com/warren-rpc/warren/store"
+	"github.com/warren-rpc/warren/store/boltstore/internal/integrity"
 )
 
 // Bucket is the beginning of the names of the top-level buckets that are the
@@ -23,19 +23,10 @@ var (
 	headKey    = []byte("head")
 )
 
-// damage says what is wrong with a file. It becomes a *store.CorruptError where the
-// path is known.
-type damage struct{ detail string }
-
-// Error implements error.
-func (d *damage) Error() string { return d.detail }
-
-func damaged(format string, args ...any) error { return &damage{fmt.Sprintf(format, args...)} }
-
 // table is the store's part of one transaction.
 type table struct {
-	tx            *bbolt.Tx
-	root, journal *bbolt.Bucket
+	tx           *bbolt.Tx
+	root, chunks *bbolt.Bucket // chunks are those of the journal
 	// Those are nil until they are needed: what has changed lately is in the journal.
 	index, records *bbolt.Bucket
 	// seeker is a cursor of the index, for one use at a time.
@@ -43,17 +34,16 @@ type table struct {
 }
 
 func tableOf(tx *bbolt.Tx) (t table, err error) {
-	t = table{tx: tx, root: tx.Bucket(bucketKey), journal: tx.Bucket(journalKey)}
-	if t.root == nil || t.journal == nil {
+	t = table{tx: tx, root: tx.Bucket(bucketKey), chunks: tx.Bucket(journalKey)}
+	if t.root == nil || t.chunks == nil {
 		return t, errNoBucket
 	}
-	t.journal.FillPercent = 1
 	return t, nil
 }
 
-var errNoBucket = damaged("a bucket of the store is not there")
+var errNoBucket = integrity.Damaged("a bucket of the store is not there")
 
-// open opens the buckets of what is settled.
+// open opens the buckets of the records that have a place.
 func (t *table) open() error {
 	if t.seeker != nil {
 		return nil
@@ -72,7 +62,7 @@ func (t *table) open() error {
 // were.
 func (t table) whole() bool {
 	return t.tx.Bucket(bucketKey) == t.root && t.tx.Bucket(indexKey) == t.index &&
-		t.tx.Bucket(recordsKey) == t.records && t.tx.Bucket(journalKey) == t.journal
+		t.tx.Bucket(recordsKey) == t.records && t.tx.Bucket(journalKey) == t.chunks
 }
 
 func createTable(tx *bbolt.Tx) error {
@@ -88,14 +78,14 @@ func (t table) head() (head, error) {
 	h, have, err := decodeHead(t.root.Get(headKey))
 	switch {
 	case err != nil:
-		return h, damaged("the head of the file: %v", err)
+		return h, integrity.Damaged("the head of the file: %v", err)
 	case have != version:
-		return h, damaged("the head of the file has changed to version %d", have)
+		return h, integrity.Damaged("the head of the file has changed to version %d", have)
 	}
 	return h, nil
 }
 
-// find returns the settled record and where it lies; found is false if there is none.
+// find returns the record that has a place, and that place; found is false if there is none.
 func (t *table) find(key store.Key) (r stored, p place, found bool, err error) {
 	if err := t.open(); err != nil {
 		return r, p, false, err
@@ -106,10 +96,10 @@ func (t *table) find(key store.Key) (r stored, p place, found bool, err error) {
 		return stored{}, place{}, false, proveGap(c, key[:], k, v)
 	}
 	if p, err = decodeEntry(k, v); err != nil {
-		return stored{}, place{}, false, damaged("the index entry of %v: %v", key, err)
+		return stored{}, place{}, false, integrity.Damaged("the index entry of %v: %v", key, err)
 	}
 	if r, err = t.at(p); err == nil && r.Key != key {
-		err = damaged("the index has record %v for %v", r.Key, key)
+		err = integrity.Damaged("the index has record %v for %v", r.Key, key)
 	}
 	return r, p, err == nil, err
 }
@@ -120,7 +110,7 @@ func (t *table) find(key store.Key) (r stored, p place, found bool, err error) {
 func proveGap(c *bbolt.Cursor, key, k, v []byte) error {
 	if k != nil {
 		if _, err := decodeEntry(k, v); err != nil || bytes.Compare(k, key) < 0 {
-			return damaged("the index near %x", key)
+			return integrity.Damaged("the index near %x", key)
 		}
 		k, v = c.Prev()
 	} else {
@@ -128,7 +118,7 @@ func proveGap(c *bbolt.Cursor, key, k, v []byte) error {
 	}
 	if k != nil {
 		if _, err := decodeEntry(k, v); err != nil || bytes.Compare(k, key) > 0 {
-			return damaged("the index near %x", key)
+			return integrity.Damaged("the index near %x", key)
 		}
 	}
 	return nil
@@ -141,7 +131,7 @@ func (t *table) at(p place) (stored, error) {
 	}
 	b := t.records.Get(p[:])
 	if b == nil {
-		return stored{}, damaged("the record at %x is not there", p)
+		return stored{}, integrity.Damaged("the record at %x is not there", p)
 	}
 	_, r, err := decodeAt(p[:], b)
 	return r, err
@@ -150,27 +140,27 @@ func (t *table) at(p place) (stored, error) {
 // decodeAt decodes a record that lies at the key k.
 func decodeAt(k, v []byte) (p place, r stored, err error) {
 	if len(k) != len(p) {
-		return p, r, damaged("the record at %x has no place", k)
+		return p, r, integrity.Damaged("the record at %x has no place", k)
 	}
 	copy(p[:], k)
 	if r, err = decodeRecord(p, v); err != nil {
-		return p, r, damaged("the record at %x: %v", k, err)
+		return p, r, integrity.Damaged("the record at %x: %v", k, err)
 	}
 	return p, r, nil
 }
 
-// settle writes a record, given the value that it is to have, with room for the
-// checksum and for an entry of the index behind it. home is where it lies, and zero if
-// it is new. settle returns where it lies from now on: it moves if it expires in
-// another minute.
-func (t *table) settle(home place, minute uint32, value []byte) (place, error) {
+// put writes a record to its place, given the value that it is to have, which begins with
+// room for the checksum; the capacity behind it is used for an entry of the index. before
+// is where it lies, and zero if it is new. put returns where it lies from now on: it moves
+// if it expires in another minute.
+func (t *table) put(before place, minute uint32, value []byte) (place, error) {
 	if err := t.open(); err != nil {
 		return place{}, err
 	}
-	p := home
-	if home == (place{}) || home.minute() != minute {
-		if home != (place{}) {
-			if err := t.records.Delete(home[:]); err != nil {
+	p := before
+	if before == (place{}) || before.minute() != minute {
+		if before != (place{}) {
+			if err := t.records.Delete(before[:]); err != nil {
 				return p, err
 			}
 		}
@@ -179,13 +169,13 @@ func (t *table) settle(home place, minute uint32, value []byte) (place, error) {
 			return p, err
 		}
 		p = placeOf(minute, sequence)
-		key := keyOf(value[sumLength:])
+		key := keyOf(value[integrity.SumLength:])
 		entry := appendEntry(value[len(value):], key, p)
 		if err := t.index.Put(key[:], entry); err != nil {
 			return p, err
 		}
 	}
-	return p, t.records.Put(p[:], seal(p[:], value))
+	return p, t.records.Put(p[:], integrity.Seal(p[:], value))
 }
 
 func (t table) delete(p place, key store.Key) error {

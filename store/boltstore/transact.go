@@ -11,18 +11,18 @@ import (
 	"github.com/warren-rpc/warren/store"
 )
 
-// verdict is what a function of the application has come to.
-type verdict struct {
+// fnResult is what a function of the application has returned.
+type fnResult struct {
 	result store.Result
 	err    error
 }
 
-// errLeft is the verdict of a function that did not return: it panicked or ended
+// errLeft stands for the error of a function that did not return: it panicked or ended
 // its goroutine. Nobody sees it, as the caller does not return either.
 var errLeft = errors.New("boltstore: the function did not return")
 
-// errSpoiled rolls a transaction back from which one function must be left out.
-var errSpoiled = errors.New("boltstore: a function of the batch failed")
+// errFunction rolls a transaction back from which one function must be left out.
+var errFunction = errors.New("boltstore: a function of the batch failed")
 
 // Transact implements store.Transactional. fn runs on the calling goroutine, and
 // must leave the buckets whose names begin with [Bucket] alone.
@@ -32,7 +32,7 @@ func (s *Store) Transact(
 	if err := retained(retention); err != nil {
 		return err
 	}
-	o := &op{name: "transact", ends: true, turn: make(chan *bbolt.Tx), ended: make(chan verdict)}
+	o := &op{name: "transact", ends: true, turn: make(chan *bbolt.Tx), returned: make(chan fnResult)}
 	c := &call{op: o, fn: fn}
 	o.call = c.run
 	o.apply = func(b *batch) error {
@@ -44,7 +44,7 @@ func (s *Store) Transact(
 		}
 		b.dirty = true
 		o.turn <- b.tx
-		v := <-o.ended
+		v := <-o.returned
 		if v.err == nil {
 			v.err = v.result.Validate()
 		}
@@ -56,8 +56,8 @@ func (s *Store) Transact(
 			v.err = b.complete(key, token, v.result, retention)
 		}
 		if v.err != nil {
-			o.verdict = v.err
-			return errSpoiled
+			o.failure = v.err
+			return errFunction
 		}
 		return nil
 	}
@@ -74,10 +74,10 @@ type call struct {
 // does not return, neither does run, and the transaction has been rolled back
 // before the goroutine goes on with its panic or its end.
 func (c *call) run(tx *bbolt.Tx) {
-	v := verdict{err: errLeft}
+	v := fnResult{err: errLeft}
 	returned := false
 	defer func() {
-		c.op.ended <- v
+		c.op.returned <- v
 		if !returned {
 			<-c.op.done
 		}
@@ -88,7 +88,7 @@ func (c *call) run(tx *bbolt.Tx) {
 
 // protected makes a page that cannot be read a damage, and lets all other panics
 // pass.
-func (c *call) protected(tx *bbolt.Tx) (v verdict) {
+func (c *call) protected(tx *bbolt.Tx) (v fnResult) {
 	err := guardIf(faulted, func() (err error) {
 		v.result, err = c.fn(tx)
 		return err

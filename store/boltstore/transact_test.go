@@ -61,7 +61,7 @@ func hold(t testing.TB, s *Store) (release func()) {
 	}
 }
 
-func waiting(s *Store) int { return s.line.length() }
+func waiting(s *Store) int { return s.queue.length() }
 
 var errOwn = errors.New("no stock left")
 
@@ -114,7 +114,7 @@ func TestFunctionsThatFailDoSoAlone(t *testing.T) {
 			p.got = outcome(s, p.record, ends[p.name])
 		})
 	}
-	patience.Eventually(t, "all are in line", func() bool { return waiting(s) == len(parts) })
+	patience.Eventually(t, "all are in the queue", func() bool { return waiting(s) == len(parts) })
 	release()
 	group.Wait()
 	for _, p := range parts {
@@ -180,7 +180,7 @@ func TestFunctionIsNotCalledOnceItsContextHasEnded(t *testing.T) {
 			return done, nil
 		})
 	}()
-	patience.Eventually(t, "it is in line", func() bool { return waiting(s) == 1 })
+	patience.Eventually(t, "it is in the queue", func() bool { return waiting(s) == 1 })
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("Transact: %v", err)

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"math/bits"
+
+	"github.com/warren-rpc/warren/store/boltstore/internal/integrity"
 )
 
 // firstDamage stops verify at the first finding and makes it the error.
@@ -104,7 +106,7 @@ func (v *verifier) read(id uint64) (p page, err error) {
 	overflow := uint64(native.Uint32(header[12:]))
 	p = page{id: id, flags: native.Uint16(header[8:]), count: int(native.Uint16(header[10:])), b: header}
 	if native.Uint64(header) != id || overflow >= v.meta.next-id {
-		return p, damaged("page %d: its header is wrong", id)
+		return p, integrity.Damaged("page %d: its header is wrong", id)
 	}
 	if overflow > 0 {
 		if err := v.visit(id+1, overflow-1); err != nil {
@@ -121,14 +123,14 @@ func (v *verifier) read(id uint64) (p page, err error) {
 // visit marks a page, and as many after it, as read.
 func (v *verifier) visit(id, after uint64) error {
 	if id < firstDataPage || id >= v.meta.next || after >= v.meta.next-id {
-		return damaged("page %d: it is used, and not of the file", id)
+		return integrity.Damaged("page %d: it is used, and not of the file", id)
 	}
 	for ; ; id, after = id+1, after-1 {
 		if v.seen.has(id) {
-			return damaged("page %d: it is used twice", id)
+			return integrity.Damaged("page %d: it is used twice", id)
 		}
 		if v.free.has(id) {
-			return damaged("page %d: it is used, and in the free list", id)
+			return integrity.Damaged("page %d: it is used, and in the free list", id)
 		}
 		v.seen.add(id)
 		if after == 0 {
@@ -143,7 +145,7 @@ func (v *verifier) freelist() error {
 		return v.report(err)
 	}
 	if p.flags != freelistPage {
-		return v.report(damaged("page %d: it is not the free list", p.id))
+		return v.report(integrity.Damaged("page %d: it is not the free list", p.id))
 	}
 	ids := p.b[pageHeader:]
 	count := uint64(p.count)
@@ -151,13 +153,13 @@ func (v *verifier) freelist() error {
 		count, ids = native.Uint64(ids), ids[8:]
 	}
 	if count > uint64(len(ids)/8) {
-		return v.report(damaged("the free list is longer than its pages"))
+		return v.report(integrity.Damaged("the free list is longer than its pages"))
 	}
 	previous := uint64(firstDataPage - 1)
 	for i := range count {
 		id := native.Uint64(ids[8*i:])
 		if id <= previous || id >= v.meta.next || v.seen.has(id) {
-			return v.report(damaged("the free list: page %d", id))
+			return v.report(integrity.Damaged("the free list: page %d", id))
 		}
 		v.free.add(id)
 		previous = id
@@ -179,7 +181,7 @@ func (p page) elements() ([]element, error) {
 	for i := range p.count {
 		at := pageHeader + i*elementLength
 		if at+elementLength > len(p.b) {
-			return nil, damaged("page %d: it has more elements than room", p.id)
+			return nil, integrity.Damaged("page %d: it has more elements than room", p.id)
 		}
 		b := p.b[at:]
 		var e element
@@ -191,15 +193,15 @@ func (p page) elements() ([]element, error) {
 			position, keys, values = uint64(native.Uint32(b[4:])), uint64(native.Uint32(b[8:])), uint64(native.Uint32(b[12:]))
 		}
 		if position+keys+values > uint64(len(b)) {
-			return nil, damaged("page %d: element %d ends behind it", p.id, i)
+			return nil, integrity.Damaged("page %d: element %d ends behind it", p.id, i)
 		}
 		if position != uint64(next-i*elementLength) {
-			return nil, damaged("page %d: element %d is not where it should be", p.id, i)
+			return nil, integrity.Damaged("page %d: element %d is not where it should be", p.id, i)
 		}
 		next += int(keys + values)
 		e.key, e.value = b[position:position+keys], b[position+keys:position+keys+values]
 		if i > 0 && bytes.Compare(list[i-1].key, e.key) >= 0 {
-			return nil, damaged("page %d: its keys are not in order", p.id)
+			return nil, integrity.Damaged("page %d: its keys are not in order", p.id)
 		}
 		list = append(list, e)
 	}
@@ -220,14 +222,14 @@ func (v *verifier) subtree(id uint64, first []byte, bucket func(name, value []by
 		return false, v.report(err)
 	}
 	if p.flags != branchPage && p.flags != leafPage {
-		return false, v.report(damaged("page %d: it is neither branch nor leaf", id))
+		return false, v.report(integrity.Damaged("page %d: it is neither branch nor leaf", id))
 	}
 	list, err := p.elements()
 	if err != nil {
 		return false, v.report(err)
 	}
 	if len(list) > 0 && bytes.Compare(list[0].key, first) < 0 {
-		return false, v.report(damaged("page %d: its keys come before those of its branch", id))
+		return false, v.report(integrity.Damaged("page %d: its keys come before those of its branch", id))
 	}
 	if p.flags == leafPage {
 		return true, v.buckets(list, bucket)
@@ -255,7 +257,7 @@ func (v *verifier) buckets(list []element, bucket func(name, value []byte) error
 			continue
 		}
 		if len(e.value) < bucketLength {
-			if err := v.report(damaged("the bucket %q has no root", e.key)); err != nil {
+			if err := v.report(integrity.Damaged("the bucket %q has no root", e.key)); err != nil {
 				return err
 			}
 			continue
@@ -285,12 +287,12 @@ func (v *verifier) nested(value []byte, bucket func(name, value []byte) error) e
 		return v.tree(root, nil, bucket)
 	}
 	if len(value) < bucketLength+pageHeader {
-		return v.report(damaged("a bucket is shorter than its header"))
+		return v.report(integrity.Damaged("a bucket is shorter than its header"))
 	}
 	b := value[bucketLength:]
 	p := page{flags: native.Uint16(b[8:]), count: int(native.Uint16(b[10:])), b: b}
 	if p.flags != leafPage {
-		return v.report(damaged("a bucket without pages is not a leaf"))
+		return v.report(integrity.Damaged("a bucket without pages is not a leaf"))
 	}
 	if _, err := p.elements(); err != nil {
 		return v.report(err)
@@ -301,7 +303,7 @@ func (v *verifier) nested(value []byte, bucket func(name, value []byte) error) e
 // unaccounted reports pages that are neither used nor free.
 func (v *verifier) unaccounted() error {
 	if lost := int(v.meta.next) - v.seen.size() - v.free.size(); lost > 0 {
-		return v.report(damaged("%d pages are neither used nor free", lost))
+		return v.report(integrity.Damaged("%d pages are neither used nor free", lost))
 	}
 	return nil
 }
