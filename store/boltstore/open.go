@@ -174,6 +174,10 @@ func recognise(tx *bbolt.Tx, path string) error {
 
 // begin begins an epoch.
 func (s *Store) begin() error {
+	// A process that was killed may have left a commit that the disk does not have.
+	if err := s.file.confirm(); err != nil {
+		return err
+	}
 	var h head
 	var txid uint64
 	err := s.file.in(s.db.Update, func(tx *bbolt.Tx) (err error) {

@@ -42,7 +42,7 @@ func (s *Store) recover() error {
 
 // confirm has the disk confirm the file as it is, and makes that what readers may see.
 func (s *Store) confirm() error {
-	if err := s.file.rewriteMeta(); err != nil {
+	if err := s.file.confirm(); err != nil {
 		return err
 	}
 	return s.file.in(s.db.View, func(tx *bbolt.Tx) error {
