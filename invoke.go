@@ -31,14 +31,15 @@ func Chain(h Handler, interceptors ...Interceptor) Handler {
 type requestKey struct{}
 
 // ContextWithRequest returns a context that carries the request which a
-// handler serves. Servers call it for typed handlers, which do not see the
-// request otherwise.
+// handler serves. Servers call it before interceptors and handlers. A server's
+// interceptor must not: by the request in the context the server knows whose call
+// it is, and a typed handler finds in its own what the interceptors have passed on.
 func ContextWithRequest(ctx context.Context, req *Request) context.Context {
 	return context.WithValue(ctx, requestKey{}, req)
 }
 
-// RequestFromContext returns the request that the handler running under ctx
-// serves, or nil outside a handler. It must not be used after the handler
+// RequestFromContext returns the request that the handler or interceptor running
+// under ctx serves, or nil outside of these. It must not be used after they have
 // returned.
 func RequestFromContext(ctx context.Context) *Request {
 	req, _ := ctx.Value(requestKey{}).(*Request)

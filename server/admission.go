@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"time"
 
-	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/broker"
 	"github.com/warren-rpc/warren/internal/policy"
 )
@@ -53,16 +52,16 @@ func (a *Admission) validate(field func(string) string) error {
 	)
 }
 
-// gauge has the broker asked for the length of the method's queue while there can be
-// a backlog.
-func (m *Method) gauge(s *policy.Shedder) *broker.Gauge {
+// backlogGauge has the broker asked for the length of the method's queue while there
+// can be a backlog.
+func backlogGauge(m *method) *broker.Gauge {
 	return &broker.Gauge{
 		Queue: m.Name, Every: m.Admission.Interval,
 		Due: func() bool {
-			if s.Busy() {
+			if m.shedder.Busy() {
 				return true
 			}
-			s.Observe(time.Now(), policy.Backlog{})
+			m.shedder.Observe(time.Now(), policy.Backlog{})
 			return false
 		},
 		Seen: func(ready, consumers int) {
@@ -70,53 +69,7 @@ func (m *Method) gauge(s *policy.Shedder) *broker.Gauge {
 			if ready > 0 {
 				b.Held = m.Prefetch - m.Concurrency
 			}
-			s.Observe(time.Now(), b)
+			m.shedder.Observe(time.Now(), b)
 		},
-	}
-}
-
-// admit reports whether the request may go on to its handler. If not, it has been
-// dealt with.
-func (a *answer) admit() bool {
-	m := a.m
-	if m.shedder == nil && m.kill == nil {
-		return true
-	}
-	now := time.Now()
-	if m.shedder != nil && !a.req.OneWay {
-		if retryAfter, admitted := m.shedder.Admit(now); !admitted {
-			a.s.counters.shed.Add(1)
-			a.reject(&warren.Error{
-				Code: warren.CodeResourceExhausted, Reason: warren.ReasonOverloaded, RetryAfter: retryAfter,
-				Message: "too many requests wait for this method",
-			})
-			return false
-		}
-	}
-	if m.kill == nil {
-		return true
-	}
-	ticket, refusal := m.kill.Allow(now)
-	if refusal != nil {
-		// It was fetched in the moment in which the switch tripped.
-		_ = a.leave(putBack)
-		a.finish()
-		return false
-	}
-	a.ticket = ticket
-	return true
-}
-
-// working says that so many more goroutines are at requests.
-func (a *answer) working(n int) {
-	if a.m.shedder != nil {
-		a.m.shedder.Working(n)
-	}
-}
-
-// handled tells how long a handler has taken that began then.
-func (a *answer) handled(began time.Time) {
-	if a.m.shedder != nil {
-		a.m.shedder.Done(time.Since(began))
 	}
 }

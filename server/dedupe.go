@@ -3,11 +3,9 @@ package server
 import (
 	"cmp"
 	"fmt"
-	"runtime/debug"
 	"time"
 
 	"github.com/warren-rpc/warren"
-	"github.com/warren-rpc/warren/internal/wire"
 	"github.com/warren-rpc/warren/store"
 )
 
@@ -155,74 +153,6 @@ func (d *Dedupe) demands(field func(string) string, s store.Store) error {
 	default:
 		return nil
 	}
-}
-
-// identity is by what a deduped request is known.
-type identity struct {
-	key         store.Key
-	fingerprint store.Fingerprint
-}
-
-// identify returns the request's identity, nil if it has none and needs none.
-func (g *gate) identify(req *warren.Request, replyTo string) (*identity, *warren.Error) {
-	d := &g.m.Dedupe
-	if d.Mode == AtLeastOnce && (req.CallID == "" || req.Plain && replyTo == "") {
-		// Nothing says whose ID a plain caller's is that takes no reply: it may be "1",
-		// and somebody else's too.
-		return nil, nil
-	}
-	if req.CallID == "" {
-		return nil, &warren.Error{
-			Code: warren.CodeInvalidArgument, Reason: warren.ReasonMissingIdentifier,
-			Message: "the method demands a correlation ID",
-		}
-	}
-	key, refusal := g.key(req, req.CallID)
-	if refusal != nil {
-		return nil, refusal
-	}
-	if req.Plain {
-		key.ReplyTo = replyTo
-	}
-	return &identity{key.Key(), wire.Fingerprint(req, g.volatile)}, nil
-}
-
-// key returns what a call is known by to whoever sent the request.
-func (g *gate) key(req *warren.Request, callID string) (store.Scope, *warren.Error) {
-	scope := store.Scope{Namespace: g.s.cfg.Namespace, Method: g.m.Name, CallID: callID}
-	if g.m.Dedupe.ByCaller {
-		if req.UserID == "" {
-			return scope, &warren.Error{
-				Code: warren.CodeUnauthenticated, Reason: warren.ReasonMissingIdentifier,
-				Message: "the method demands a user ID that the broker has validated",
-			}
-		}
-		scope.Caller = req.UserID
-	}
-	if g.m.Dedupe.Tenant == nil {
-		return scope, nil
-	}
-	about := *req
-	about.CallID = callID
-	tenant, refusal := g.tenant(&about)
-	scope.Tenant = tenant
-	return scope, refusal
-}
-
-// tenant calls the application's function, which may panic.
-func (g *gate) tenant(req *warren.Request) (tenant string, refusal *warren.Error) {
-	defer func() {
-		if p := recover(); p != nil {
-			refusal = &warren.Error{
-				Code: warren.CodeInternal, Reason: warren.ReasonPanic, Incident: newIncident(),
-				Message: "the tenant of the request cannot be told; the server's log has the rest",
-			}
-			g.s.counters.panics.Add(1)
-			g.s.cfg.Logger.Error("the function Tenant panicked", "incident", refusal.Incident, "method", g.m.Name,
-				"call_id", clip(req.CallID), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-		}
-	}()
-	return g.m.Dedupe.Tenant(req), nil
 }
 
 // terminal reports whether an error is remembered: a repetition would not end

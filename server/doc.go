@@ -11,6 +11,6 @@
 // Validate, the record of its call (see [Dedupe]), the handler. What refuses it before
 // the handler tells its caller that it was not executed, or Unknown if the broker had
 // handed it out before. Interceptors pass on the context that they got, or one made
-// from it. The errors that they see are what the caller is told, with the outcome; what
+// from it, before they return; the request they may replace. The errors that they see are what the caller is told, with the outcome; what
 // led to them is found by errors.Is and errors.As.
 package server

@@ -17,11 +17,22 @@ import (
 // process has of it cannot be acknowledged any more: what looks the same and comes
 // beside a delivery that lives is another request.
 type requests struct {
+	most int // of those that have ended
+
 	mu    sync.Mutex
-	known map[requestID]*answer
-	ended []ended // a ring
-	turns uint64  // how many were put into the ring
-	bytes int     // of what is in it
+	known map[requestID]*exchange
+	ended []ended // the oldest first
+	turns uint64  // how many have ended
+	bytes int     // that are kept with them
+}
+
+// entry is what there is of an exchange among the requests. Their lock guards it, but
+// for certain, which stays as it is from the begin on.
+type entry struct {
+	id      requestID
+	listed  bool   // it is among these
+	certain bool   // no other request has this ID, which a plain caller may use again
+	turn    uint64 // of the requests that have ended
 }
 
 const (
@@ -31,17 +42,19 @@ const (
 	mostEnded = 2048
 	// mostEndedBytes bounds what is kept with them: request and reply.
 	mostEndedBytes = 8 << 20
+	// retainedAtLeast is about how large an exchange is without its bodies, in bytes.
+	retainedAtLeast = 1 << 10
 	// rememberFor is how long they are remembered at most.
 	rememberFor = 5 * time.Minute
 )
 
 func newRequests(prefetch int) *requests {
-	return &requests{known: make(map[requestID]*answer), ended: make([]ended, min(2*prefetch, mostEnded))}
+	return &requests{known: make(map[requestID]*exchange), most: min(2*prefetch, mostEnded)}
 }
 
 // ended is a request that has ended.
 type ended struct {
-	a    *answer
+	ex   *exchange
 	turn uint64
 	size int // in bytes, about
 }
@@ -83,8 +96,8 @@ func contentOf(req *wire.Request) uint64 {
 
 // begin reports whether the request is new here. If not, whoever has it takes the
 // delivery over.
-func (rs *requests) begin(a *answer) bool {
-	id, ok := requestIDOf(a.req, a.d.ReplyTo)
+func (rs *requests) begin(ex *exchange) bool {
+	id, ok := requestIDOf(ex.req, ex.d.ReplyTo)
 	if !ok {
 		return true
 	}
@@ -93,66 +106,68 @@ func (rs *requests) begin(a *answer) bool {
 	adopted, ended := false, true
 	switch {
 	case old == nil:
-	case a.req.Redelivered:
-		adopted, ended = old.adopt(&a.d)
+	case ex.req.Redelivered:
+		adopted, ended = old.ack.adopt(&ex.d)
 	default:
-		ended = old.over()
+		ended = old.ack.over()
 	}
 	if !adopted && ended { // else there are two that look the same
-		a.rid, a.listed, a.certain = id, true, !a.req.Plain
-		rs.known[id] = a
+		ex.entry.id, ex.entry.listed, ex.entry.certain = id, true, !ex.req.Plain
+		rs.known[id] = ex
 	}
 	rs.mu.Unlock()
 	if adopted {
-		a.s.counters.attached.Add(1)
-		old.resume(ended)
+		ex.s.counters.attached.Add(1)
+		old.ack.resume(ended)
 	}
 	return !adopted
 }
 
 // forget is told of a request that will be run again if it comes back.
-func (rs *requests) forget(a *answer) {
-	if !a.listed {
+func (rs *requests) forget(ex *exchange) {
+	if !ex.entry.listed {
 		return
 	}
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	rs.drop(a)
+	rs.drop(ex)
 }
 
 // drop is forget, with mu held.
-func (rs *requests) drop(a *answer) {
-	if rs.known[a.rid] == a {
-		delete(rs.known, a.rid)
+func (rs *requests) drop(ex *exchange) {
+	if rs.known[ex.entry.id] == ex {
+		delete(rs.known, ex.entry.id)
 	}
 }
 
 // remember is told of a request that has ended, and may come back all the same, and how
 // many bytes are kept with it.
-func (rs *requests) remember(a *answer, size int) {
+func (rs *requests) remember(ex *exchange, size int) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	if !a.listed || rs.known[a.rid] != a {
+	if !ex.entry.listed || rs.known[ex.entry.id] != ex {
 		return
 	}
-	a.turn = rs.turns
-	rs.put(ended{a, rs.turns, size})
 	rs.turns++
-	for oldest := rs.turns - min(rs.turns, uint64(len(rs.ended))); rs.bytes > mostEndedBytes; oldest++ {
-		rs.put(ended{turn: oldest})
+	ex.entry.turn = rs.turns
+	rs.ended = append(rs.ended, ended{ex, rs.turns, size})
+	rs.bytes += size
+	for len(rs.ended) > rs.most || rs.bytes > mostEndedBytes {
+		first := rs.ended[0]
+		rs.ended[0] = ended{}
+		rs.ended = rs.ended[1:]
+		rs.bytes -= first.size
+		if first.ex.entry.turn == first.turn && first.ex.ack.over() { // else it has come back since
+			rs.drop(first.ex)
+		}
 	}
 }
 
-// put puts e in its place in the ring, and forgets the request that had it, unless that
-// has come back since.
-func (rs *requests) put(e ended) {
-	place := &rs.ended[e.turn%uint64(len(rs.ended))]
-	if a := place.a; a != nil {
-		rs.bytes -= place.size
-		if a.turn == place.turn && a.over() {
-			rs.drop(a)
-		}
+// sizeOf is about how many bytes are kept with the exchange.
+func sizeOf(ex *exchange) int {
+	n := retainedAtLeast + len(ex.d.Body)
+	if ex.response.publish != nil {
+		n += len(ex.response.publish.Msg.Body)
 	}
-	*place = e
-	rs.bytes += e.size
+	return n
 }

@@ -17,29 +17,29 @@ import (
 func BenchmarkRequestIsKnown(b *testing.B) {
 	for name, plain := range map[string]bool{"warren": false, "plain": true} {
 		b.Run(name, func(b *testing.B) {
-			m := &method{requests: newRequests(256)}
+			m := &method{s: &Server{}, requests: newRequests(256)}
 			ids := make([]string, 512)
 			for i := range ids {
 				ids[i] = fmt.Sprintf("6ba7b810-9dad-11d1-80b4-%012d", i)
 			}
 			issued, body := time.Now(), make([]byte, 1024)
-			open := make([]*answer, 256)
+			open := make([]*exchange, 256)
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
 				req := &wire.Request{Request: warren.Request{CallID: ids[i%512], Attempt: 1, Issued: issued, Body: body, Plain: plain}}
 				if !plain {
 					req.Nonce = wire.Nonce{'1'}
 				}
-				a := newAnswer(nil, m, broker.Delivery{Delivery: amqp.Delivery{ReplyTo: "warren.reply.6ba7b810"}}, req)
-				m.requests.begin(a)
+				ex := m.receive(broker.Delivery{Delivery: amqp.Delivery{ReplyTo: "warren.reply.6ba7b810"}}, req, "")
+				m.requests.begin(ex)
 				if last := open[i%256]; last != nil {
-					if last.since = issued; plain {
+					if last.ack.ended = issued; plain {
 						m.requests.forget(last)
 					} else {
-						m.requests.remember(last, answerSize)
+						m.requests.remember(last, retainedAtLeast)
 					}
 				}
-				open[i%256] = a
+				open[i%256] = ex
 			}
 		})
 	}

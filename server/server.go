@@ -11,7 +11,6 @@ import (
 	"github.com/warren-rpc/warren/internal/broker"
 	"github.com/warren-rpc/warren/internal/crashpoint"
 	"github.com/warren-rpc/warren/internal/lifecycle"
-	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/internal/wire"
 )
 
@@ -34,7 +33,8 @@ type Server struct {
 
 	handlers context.Context // of every handler; ends when they must
 	cancel   context.CancelCauseFunc
-	open     sync.WaitGroup // requests taken and neither acknowledged nor given back
+	writes   context.Context // of what is recorded of them; ends a little later
+	open     sync.WaitGroup  // requests taken and neither acknowledged nor given back
 }
 
 type state uint8
@@ -45,20 +45,6 @@ const (
 	stopping
 )
 
-// method is one served method.
-type method struct {
-	Method
-	handler  warren.Handler
-	limits   wire.Limits
-	consumer *broker.Consumer
-	shedder  *policy.Shedder // nil without admission
-	kill     *killSwitch     // nil without
-	gate     *gate           // nil without records
-	owner    *owner          // nil without records
-	dead     *broker.Declarer
-	requests *requests
-}
-
 // New returns a server without methods. The error names the field of cfg that
 // is wrong.
 func New(cfg Config) (*Server, error) {
@@ -68,6 +54,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, methods: map[string]*method{}, stopped: make(chan struct{})}
 	s.handlers, s.cancel = context.WithCancelCause(context.Background())
+	writes, cancel := context.WithCancel(context.Background())
+	context.AfterFunc(s.handlers, func() { time.AfterFunc(writePatience, cancel) })
+	s.writes = writes
 	replies := broker.PublisherConfig{Logger: cfg.Logger, HoldWhenBlocked: true, Written: writtenHook()}
 	s.publisher, s.direct = broker.NewPublisher(replies), newDirect(s.handlers, &cfg, replies)
 	s.publishing = broker.NewLink(cfg.Broker, "warren server, publishes", cfg.Logger, s.publisher)
@@ -86,7 +75,7 @@ func (s *Server) HandleRaw(m Method, h warren.Handler) error {
 	if h == nil {
 		return fmt.Errorf("warren: the handler of %s is nil", m.Name)
 	}
-	return s.register(m.withDefaults(s.cfg.Store), nil, func(_ context.Context, r *warren.Request) (body, error) {
+	return s.register(m.withDefaults(s.cfg.Store), nil, func(r *warren.Request) (body, error) {
 		return func(ctx context.Context, _ any) (*warren.Reply, error) { return h(ctx, r) }, nil
 	})
 }
@@ -112,39 +101,10 @@ func (s *Server) register(m Method, t transactor, p prepare) error {
 	if _, ok := s.methods[m.Name]; ok {
 		return fmt.Errorf("warren: method %s is registered already", m.Name)
 	}
-	reg := &method{Method: m, limits: wire.DefaultLimits(), requests: newRequests(m.Prefetch)}
-	reg.limits.Body = s.cfg.MaxRequest
-	workers := m.Concurrency
-	if m.stored(s.cfg.Store) {
-		reg.gate = newGate(s, reg, t)
-		// Each request that the broker may hand out has a goroutine, as it may wait for
-		// a record to be written, or for another server; handlers have places of their
-		// own.
-		workers = m.Prefetch
-	}
-	reg.handler = warren.Chain(warren.Chain(reg.innermost(p), m.Interceptors...), s.cfg.Interceptors...)
-	reg.dead = s.newDead(&m)
-	if reg.gate != nil {
-		reg.owner = s.newOwner(&m)
-		s.consuming.Add(reg.owner)
-	}
-	own := &broker.Declarer{Queue: m.queue(), Logger: s.cfg.Logger}
-	reg.consumer = broker.NewConsumer(broker.ConsumerConfig{
-		Name: m.Name, Declare: s.declare(reg, own), Consumed: own.Consumed, Ended: own.Ended, Prefetch: m.Prefetch, Workers: workers,
-		Handle: func(d broker.Delivery) { s.serve(reg, d) }, Logger: s.cfg.Logger,
-	})
+	reg := newMethod(s, m, t, p)
 	s.methods[m.Name] = reg
-	s.consuming.Add(reg.consumer)
-	if reg.gate != nil {
-		reg.gate.control = s.newControl(reg)
-		s.consuming.Add(reg.gate.control)
-	}
-	if m.Admission.Target > 0 {
-		reg.shedder = policy.NewShedder(m.Admission.Target, m.Admission.Interval, m.Concurrency)
-		s.consuming.Add(m.gauge(reg.shedder))
-	}
-	if m.KillSwitch.Failures > 0 {
-		reg.kill = newKillSwitch(&m, reg.consumer, s.cfg.Logger)
+	for _, c := range reg.components() {
+		s.consuming.Add(c)
 	}
 	return nil
 }
@@ -180,6 +140,52 @@ func (s *Server) Start(ctx context.Context) error {
 		err = errors.Join(err, s.Stop(stopCtx))
 	}
 	return err
+}
+
+// ready waits until every method is consumed, or one of them never will be.
+func (s *Server) ready(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	results := make(chan error, len(s.methods))
+	for _, m := range s.methods {
+		go func() { results <- m.ready(ctx) }()
+	}
+	var first error
+	for range s.methods {
+		if err := <-results; err != nil && first == nil {
+			first = err
+			cancel()
+		}
+	}
+	return first
+}
+
+// Unserved returns the methods of a started server whose queues are not consumed at
+// this moment, each with the reason: for health checks. Others are served meanwhile.
+// It is empty if all is well. A method that a KillSwitch holds is not among them.
+func (s *Server) Unserved() map[string]error {
+	unserved := map[string]error{}
+	for _, m := range s.methods {
+		if err := m.unserved(); err != nil {
+			unserved[m.Name] = err
+		}
+	}
+	return unserved
+}
+
+// badReplyTo says why a reply address must not be used, or is empty. A reply to
+// a method's queue would be served as a request, and its reply again.
+func (s *Server) badReplyTo(replyTo string) string {
+	if _, ok := s.methods[replyTo]; ok {
+		return "the reply address is a method's queue"
+	}
+	if len(replyTo) > 255 {
+		return "the reply address is too long"
+	}
+	if isDirect(replyTo) && !wire.IsDirectReplyTo(replyTo) {
+		return "the reply address is no direct reply-to address"
+	}
+	return ""
 }
 
 // stopPatience is how long Run gives handlers that are at work when its context
@@ -229,11 +235,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	}
 	defer close(s.stopped)
 	for _, m := range s.methods {
-		m.consumer.Drain()
-		m.kill.stop()
-		if m.gate != nil {
-			m.gate.control.Drain()
-		}
+		m.drain()
 	}
 	err := s.drain(ctx)
 	if err != nil {
@@ -268,13 +270,7 @@ const (
 // drain waits for the handlers at work, their replies and acknowledgements.
 func (s *Server) drain(ctx context.Context) error {
 	for _, m := range s.methods {
-		if err := m.consumer.Wait(ctx); err != nil {
-			return err
-		}
-		if m.gate == nil {
-			continue
-		}
-		if err := m.gate.control.Wait(ctx); err != nil {
+		if err := m.wait(ctx); err != nil {
 			return err
 		}
 	}
@@ -286,8 +282,8 @@ func writtenHook() func(*broker.Publishing) {
 		return nil
 	}
 	return func(p *broker.Publishing) {
-		if a, ok := p.Sink.(*answer); ok {
-			crashpoint.Reached(crashpoint.ReplyPublished, a.m.Name, p.Msg.CorrelationId)
+		if r, ok := p.Sink.(*response); ok {
+			crashpoint.Reached(crashpoint.ReplyPublished, r.ex.m.Name, p.Msg.CorrelationId)
 		}
 	}
 }

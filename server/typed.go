@@ -89,10 +89,10 @@ func HandleTx[Tx, Req, Rep any](s *Server, m Method, h func(ctx context.Context,
 
 // prepare decodes and checks a request, and returns the application's function
 // with it.
-type prepare func(ctx context.Context, r *warren.Request) (body, error)
+type prepare func(r *warren.Request) (body, error)
 
 func typed[Req, Rep any](codec warren.Codec, h func(ctx context.Context, tx any, req Req) (Rep, error)) prepare {
-	return func(_ context.Context, r *warren.Request) (body, error) {
+	return func(r *warren.Request) (body, error) {
 		var req Req
 		if raw, ok := any(&req).(*[]byte); ok {
 			*raw = r.Body
@@ -102,7 +102,10 @@ func typed[Req, Rep any](codec warren.Codec, h func(ctx context.Context, tx any,
 			return nil, err
 		}
 		return func(ctx context.Context, tx any) (*warren.Reply, error) {
-			rep, err := h(warren.ContextWithRequest(ctx, r), tx, req)
+			if warren.RequestFromContext(ctx) != r { // an interceptor passes another one on
+				ctx = warren.ContextWithRequest(ctx, r)
+			}
+			rep, err := h(ctx, tx, req)
 			if err != nil {
 				return nil, err
 			}

@@ -30,16 +30,16 @@ var mutants = []mutant{
 	{
 		name: "a request is acknowledged before its handler has run",
 		edits: []edit{{
-			"server/dispatch.go", "func (a *answer) run(ctx context.Context) {\n	returned := false\n",
-			"func (a *answer) run(ctx context.Context) {\n	a.acknowledge()\n	returned := false\n",
+			"server/exchange.go", "func (ex *exchange) handle(ctx context.Context) {\n",
+			"func (ex *exchange) handle(ctx context.Context) {\n	ex.ack.acknowledge()\n",
 		}},
 		mode: "at-least-once", faults: kills, duration: "20s", breaks: check.Answered,
 	},
 	{
 		// As on a disk that takes 5 ms.
 		name: "a reply goes out before the transaction commits",
-		edits: []edit{{"server/transact.go", "	\"errors\"\n", "	\"errors\"\n	\"time\"\n"}, {
-			"server/transact.go", "	err := at.transact(ctx, a.id.key, at.token, at.retention(a), once)\n",
+		edits: []edit{{
+			"server/attempt.go", "	err := at.transact(ctx, at.ex.id.key, at.token, at.retention.ofRecord(at.ex), once)\n",
 			`	early, commit := make(chan error, 2), once
 	once = func(tx any) (store.Result, error) {
 		result, err := commit(tx)
@@ -47,7 +47,7 @@ var mutants = []mutant{
 		time.Sleep(5 * time.Millisecond)
 		return result, err
 	}
-	go func() { early <- at.transact(ctx, a.id.key, at.token, at.retention(a), once) }()
+	go func() { early <- at.transact(ctx, at.ex.id.key, at.token, at.retention.ofRecord(at.ex), once) }()
 	err := <-early
 `,
 		}},
@@ -57,7 +57,7 @@ var mutants = []mutant{
 		name: "a call whose server died is begun again, at most once or not",
 		edits: []edit{
 			{"server/gate.go", "case rec.State == store.Interrupted && g.m.Dedupe.Mode == AtMostOnce:", "case false:"},
-			{"server/gate.go", "Once: unseen || d.Mode == AtMostOnce,", "Once: unseen,"},
+			{"server/attempt.go", "Once: unseen || d.Mode == AtMostOnce,", "Once: unseen,"},
 		},
 		mode: "at-most-once", faults: kills, duration: "20s", breaks: check.SuccessHasEffect,
 	},
@@ -83,7 +83,7 @@ var mutants = []mutant{
 	},
 	{
 		name:  "callers are not told apart",
-		edits: []edit{{"server/dedupe.go", "		scope.Caller = req.UserID\n", ""}},
+		edits: []edit{{"server/identity.go", "		scope.Caller = req.UserID\n", ""}},
 		mode:  "at-least-once", faults: "stranger", duration: "8s", breaks: check.ReplyBelongs, quick: true,
 	},
 	{
@@ -116,22 +116,22 @@ var mutants = []mutant{
 	},
 	{
 		name:  "a call that may have been forgotten is begun again",
-		edits: []edit{{"server/gate.go", "if why := g.tooOld(a); why != nil {", "if why := g.tooOld(a); false {"}},
+		edits: []edit{{"server/attempt.go", "if why := g.retention.forbids(ex); why != nil {", "if why := g.retention.forbids(ex); false {"}},
 		mode:  "at-most-once", faults: "retention", duration: "12s", breaks: check.SuccessHasEffect,
 	},
 	{
 		name:  "a claim is not undone whose handler was never entered",
-		edits: []edit{{"server/record.go", "if at.abandon(store.Undone) || errors.Is", "if errors.Is"}},
+		edits: []edit{{"server/attempt.go", "if at.abandon(store.Undone) || errors.Is", "if errors.Is"}},
 		tests: []string{"./server", "TestClaimWhoseHandlerWasNotEnteredIsUndone"},
 	},
 	{
 		name:  "a handler that has done nothing is not believed",
-		edits: []edit{{"server/dispatch.go", "if warren.DidNothing(err) {", "if false {"}},
+		edits: []edit{{"server/exchange.go", "if warren.DidNothing(err) {", "if false {"}},
 		tests: []string{"./server", "TestHandlerThatHasDoneNothing"},
 	},
 	{
 		name:  "the last attempt of a call is not alone",
-		edits: []edit{{"server/gate.go", "if !g.company.enter(ctx, last) {", "if !g.company.enter(ctx, false) {"}},
+		edits: []edit{{"server/attempt.go", "g.lock.lock(ctx, last)", "g.lock.lock(ctx, false)"}},
 		tests: []string{"./server", "TestLastAttemptIsAlone"},
 	},
 }

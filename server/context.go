@@ -4,14 +4,15 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/warren-rpc/warren"
 )
 
 // requestContext is the context of one request. It starts a timer only when somebody
 // waits for its end: most handlers never do, and a timer per request is a twentieth of
 // what a small one costs.
 type requestContext struct {
-	context.Context // the parent
-	a               *answer
+	context.Context           // the parent, with the request
 	deadline        time.Time // zero if there is none
 
 	mu       sync.Mutex
@@ -21,11 +22,8 @@ type requestContext struct {
 	err      error // what Err has said
 }
 
-// answerKey finds the answer in the context of its request.
-type answerKey struct{}
-
-func newRequestContext(parent context.Context, a *answer) *requestContext {
-	return &requestContext{Context: parent, a: a, deadline: a.req.Deadline}
+func newRequestContext(parent context.Context, req *warren.Request) *requestContext {
+	return &requestContext{Context: warren.ContextWithRequest(parent, req), deadline: req.Deadline}
 }
 
 // release cancels the context and what was derived from it.
@@ -80,9 +78,6 @@ func (c *requestContext) Err() error {
 // is one, because package context finds there what it derives children from
 // without a goroutine for each.
 func (c *requestContext) Value(key any) any {
-	if _, ok := key.(answerKey); ok {
-		return c.a
-	}
 	c.mu.Lock()
 	inner := c.inner
 	c.mu.Unlock()

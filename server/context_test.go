@@ -8,11 +8,10 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren"
-	"github.com/warren-rpc/warren/internal/wire"
 )
 
 func withDeadline(parent context.Context, deadline time.Time) *requestContext {
-	return newRequestContext(parent, &answer{req: &wire.Request{Request: warren.Request{Deadline: deadline}}})
+	return newRequestContext(parent, &warren.Request{Deadline: deadline})
 }
 
 func TestRequestContextIsAContextWithADeadline(t *testing.T) {

@@ -1,0 +1,424 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/crashpoint"
+	"github.com/warren-rpc/warren/internal/wire"
+	"github.com/warren-rpc/warren/store"
+)
+
+// attempt is one try to claim a call and run it.
+type attempt struct {
+	*gate
+	ex      *exchange
+	call    *flight
+	token   uint64 // of the claim
+	locked  bool   // it holds the method's lock
+	placed  bool   // it has one of the places for handlers
+	running bool   // the application has been called, and has not returned
+}
+
+// attempt claims the call and runs it. rec is its record as it was seen, or nil if
+// nobody has looked: then only a new call is claimed.
+func (g *gate) attempt(ctx context.Context, ex *exchange, call *flight, b body, rec *store.Record) decision {
+	at := &attempt{gate: g, ex: ex, call: call}
+	defer at.unlock()
+	defer at.freePlace()
+	d, unseen := &g.m.Dedupe, rec == nil
+	if unseen {
+		rec = &store.Record{}
+	}
+	last := d.Park > 0 && rec.State == store.Interrupted && rec.Attempts == d.Park-1
+	if at.locked = g.lock.lock(ctx, last); !at.locked {
+		return g.late(ctx, ex)
+	}
+	// What is claimed at most once and not begun, when the server dies, is never begun:
+	// hence a place first.
+	if d.Mode == AtMostOnce && !at.takePlace(ctx) {
+		return g.late(ctx, ex)
+	}
+	if why := g.retention.forbids(ex); why != nil {
+		if unseen {
+			return decision{kind: lookAgain} // its record may tell how it ended
+		}
+		return at.refuseAge(why)
+	}
+	claimed, won, err := g.store.Claim(ctx, store.Claim{
+		Key: ex.id.key, Fingerprint: ex.id.fingerprint, Method: g.m.Name, CallID: ex.req.CallID,
+		Lease: d.Lease, Retention: g.retention.ofRecord(ex), Once: unseen || d.Mode == AtMostOnce, Unpark: ex.unpark,
+	})
+	if err != nil || !won {
+		return at.notClaimed(ctx, &claimed, rec, unseen, err)
+	}
+	g.m.s.counters.claims.Add(1)
+	if rec.State != store.Absent {
+		g.m.s.counters.takeovers.Add(1)
+	}
+	crashpoint.Reached(crashpoint.Claimed, g.m.Name, ex.req.CallID)
+	at.token = claimed.Token
+	if !claimed.Lease.IsZero() {
+		var stop func()
+		ctx, stop = at.keepLease(ctx)
+		defer stop()
+	}
+	switch {
+	case d.Park > 0 && claimed.Attempts > d.Park:
+		at.unlock() // the queue of parked calls may be long in coming
+		return at.parkPoisoned(claimed.Attempts - 1)
+	case d.Park > 0 && claimed.Attempts == d.Park && !last:
+		// Others have begun it since it was looked at: this attempt must run alone.
+		at.abandon(store.Undone)
+		return decision{kind: lookAgain}
+	}
+	return at.execute(ctx, b)
+}
+
+// notClaimed is the end of an attempt whose claim was lost, or failed.
+func (at *attempt) notClaimed(ctx context.Context, claimed, seen *store.Record, unseen bool, err error) decision {
+	switch {
+	case err == nil && claimed.State == store.Tombstone:
+		return failed(at.canceled(ctx, at.ex, claimed))
+	case err == nil:
+		return at.othersNow()
+	case uncertain(err):
+		at.inFlight.doubt(at.ex.id.key, seen.Token)
+	}
+	// Of a call that was not looked at, only that the store is full says that there
+	// is no record of it.
+	if unseen && !isFull(err) && !errors.Is(err, store.ErrKeyReused) || at.wait(ctx, at.ex, err, writeMost) {
+		return decision{kind: lookAgain}
+	}
+	return at.broken(ctx, at.ex, err)
+}
+
+// othersNow is the end of an attempt whose call another server has.
+func (at *attempt) othersNow() decision {
+	at.ex.begun = true
+	at.ex.stage = decoded // its end is another's
+	return decision{kind: lookAgain}
+}
+
+// takePlace waits for one of the method's places for handlers, and reports whether
+// the attempt has one. There is none if ctx ends first.
+func (at *attempt) takePlace(ctx context.Context) bool {
+	if at.placed {
+		return true
+	}
+	select {
+	case at.places <- struct{}{}:
+		at.placed = true
+	case <-ctx.Done():
+	}
+	return at.placed
+}
+
+func (at *attempt) freePlace() {
+	if at.placed {
+		at.placed = false
+		<-at.places
+	}
+}
+
+func (at *attempt) unlock() {
+	if at.locked {
+		at.locked = false
+		at.lock.unlock()
+	}
+}
+
+// errLeaseLost is the cause of a handler's context that ends because another
+// server has taken the call.
+var errLeaseLost = errors.New("warren: another server has taken the call")
+
+// keepLease renews the claim's lease until stop is called. The context ends when
+// that fails because somebody else has the call.
+func (at *attempt) keepLease(ctx context.Context) (_ context.Context, stop func()) {
+	leased, cancel := context.WithCancelCause(ctx)
+	renewing, stopRenewing := context.WithCancel(context.Background())
+	lease := at.m.Dedupe.Lease
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(lease / 3)
+		defer tick.Stop()
+		for {
+			select {
+			case <-renewing.Done():
+				return
+			case <-tick.C:
+			}
+			bounded, cancelRenew := context.WithTimeout(renewing, lease)
+			err := at.store.Renew(bounded, at.ex.id.key, at.token, lease)
+			cancelRenew()
+			if errors.Is(err, store.ErrStale) {
+				cancel(errLeaseLost)
+				return
+			}
+		}
+	}()
+	return leased, func() {
+		stopRenewing()
+		<-ended
+		cancel(nil)
+	}
+}
+
+// execute runs the handler and records its end before that is told. If the handler
+// panics, or ends its goroutine, that is recorded on the way.
+func (at *attempt) execute(ctx context.Context, b body) decision {
+	defer func() {
+		if at.running {
+			at.panicked(ctx)
+		}
+	}()
+	if at.transact != nil {
+		return at.inTransaction(ctx, b)
+	}
+	if !at.takePlace(ctx) || ctx.Err() != nil {
+		at.freePlace()
+		return at.notRun(ctx)
+	}
+	dec, payload := at.run(ctx, b, nil)
+	at.freePlace() // not held while the record commits
+	if dec.kind == sendError {
+		return at.failed(ctx, dec)
+	}
+	return at.record(ctx, store.Completed, payload, dec)
+}
+
+// run calls the application, and returns what is stored of its reply. One that cannot
+// be sent is an error.
+func (at *attempt) run(ctx context.Context, b body, tx any) (dec decision, payload []byte) {
+	at.m.working(1)
+	defer at.m.working(-1)
+	at.running = true
+	dec = at.ex.call(ctx, b, tx)
+	at.running = false
+	if dec.kind != sendReply {
+		return dec, nil
+	}
+	limits := at.m.limits
+	limits.Body = at.m.s.cfg.MaxReply
+	if err := wire.CheckReply(dec.reply, limits); err != nil {
+		return failed(err), nil
+	}
+	return dec, wire.EncodeStored(dec.reply, nil)
+}
+
+// inTransaction runs the handler in the store's transaction.
+func (at *attempt) inTransaction(ctx context.Context, b body) decision {
+	var dec decision
+	var payload []byte
+	once := func(tx any) (store.Result, error) {
+		if dec.kind == undecided && ctx.Err() != nil {
+			return store.Result{}, ctx.Err()
+		}
+		if dec, payload = at.run(ctx, b, tx); dec.kind == sendError {
+			return store.Result{}, dec.err
+		}
+		crashpoint.Reached(crashpoint.Committing, at.m.Name, at.ex.req.CallID)
+		return store.Result{State: store.Completed, Payload: payload}, nil
+	}
+	err := at.transact(ctx, at.ex.id.key, at.token, at.retention.ofRecord(at.ex), once)
+	if err != nil && dec.kind == sendReply && !errors.Is(err, store.ErrStale) && !errors.Is(err, store.ErrClosed) {
+		// It was rolled back, or committed without a word of it. In the second case the
+		// repetition finds the token stale.
+		err = at.untilTaken(ctx, func(ctx context.Context) error {
+			return at.transact(ctx, at.ex.id.key, at.token, at.retention.ofRecord(at.ex), once)
+		})
+	}
+	switch {
+	case dec.kind == sendError:
+		return at.failed(ctx, dec)
+	case dec.kind == sendReply:
+		return at.recorded(err, payload, dec)
+	case errors.Is(err, store.ErrStale):
+		return at.othersNow()
+	case ctx.Err() != nil:
+		return at.notRun(ctx)
+	default:
+		at.abandon(store.Undone)
+		return at.broken(ctx, at.ex, err)
+	}
+}
+
+// panicked records a call whose handler has not returned. The answer follows where
+// the panic ends, unless it is another server's by now: then the next delivery
+// finds that one's.
+func (at *attempt) panicked(ctx context.Context) {
+	told := at.ex.panicError(ctx)
+	dec := at.record(ctx, store.Failed, wire.EncodeStored(nil, told), failed(told))
+	if dec.kind == lookAgain {
+		dec = left(putBack)
+	}
+	at.ex.inner = dec
+}
+
+// failed records the end of a call by an error, or gives the claim back where a later
+// attempt may end otherwise.
+func (at *attempt) failed(ctx context.Context, dec decision) decision {
+	if errors.Is(context.Cause(ctx), errLeaseLost) {
+		return at.othersNow()
+	}
+	told := dec.err
+	stopping, retryable, undone := isStopping(ctx), !terminal(told), told.Outcome != warren.Executed
+	if at.transact != nil && (stopping || retryable || undone) {
+		told.Outcome, undone = at.interrupted(), true // it is rolled back
+	}
+	end := store.Ended
+	if undone {
+		end = store.Undone
+	}
+	switch {
+	case stopping:
+		// The handler gave up because the server stops: another one takes it.
+		at.abandon(end)
+		return left(leave)
+	case undone, retryable && at.m.Dedupe.Mode != AtMostOnce:
+		if at.abandon(end) {
+			return at.othersNow()
+		}
+		return dec
+	default:
+		return at.record(ctx, store.Failed, wire.EncodeStored(nil, told), dec)
+	}
+}
+
+// notRun is the end of a claim whose handler was never called, as ctx has ended.
+func (at *attempt) notRun(ctx context.Context) decision {
+	if at.abandon(store.Undone) || errors.Is(context.Cause(ctx), errLeaseLost) {
+		return at.othersNow()
+	}
+	return at.late(ctx, at.ex)
+}
+
+// record completes the call's record. While the store does not take it nothing is told,
+// and the request not acknowledged.
+func (at *attempt) record(ctx context.Context, state store.State, payload []byte, dec decision) decision {
+	crashpoint.Reached(crashpoint.Committing, at.m.Name, at.ex.req.CallID)
+	err := at.untilTaken(ctx, func(ctx context.Context) error {
+		result := store.Result{State: state, Payload: payload}
+		return at.store.Complete(ctx, at.ex.id.key, at.token, result, at.retention.ofRecord(at.ex))
+	})
+	return at.recorded(err, payload, dec)
+}
+
+// recorded follows what came of writing the record.
+func (at *attempt) recorded(err error, payload []byte, dec decision) decision {
+	switch {
+	case err == nil:
+		at.call.payload = payload
+		crashpoint.Reached(crashpoint.Committed, at.m.Name, at.ex.req.CallID)
+		return dec
+	case errors.Is(err, store.ErrStale):
+		return at.othersNow() // or it was recorded after all: the record tells
+	default:
+		return left(leave)
+	}
+}
+
+// abandon gives the claim up after an attempt that came to that end, and reports
+// whether it has been lost to another server. If the store does not take it the
+// claim ends with its lease, or its process.
+func (at *attempt) abandon(end store.AttemptEnd) (lost bool) {
+	err := at.untilTaken(context.Background(), func(ctx context.Context) error {
+		return at.store.Abandon(ctx, at.ex.id.key, at.token, end)
+	})
+	if lost = errors.Is(err, store.ErrStale); err != nil && !lost {
+		at.m.log.Error("a claim cannot be given up", "call_id", clip(at.ex.req.CallID), "error", err)
+	}
+	return lost
+}
+
+// refuseAge is the end of a request that is too old. A notification, whose sender
+// would not hear of that, is parked.
+func (at *attempt) refuseAge(why *warren.Error) decision {
+	if !at.ex.req.OneWay || at.m.Dedupe.Park <= 0 || at.ex.replay != nil {
+		return failed(why)
+	}
+	why.Incident = newIncident()
+	return at.park(why, 0)
+}
+
+// parkPoisoned parks a claimed call and records that.
+func (at *attempt) parkPoisoned(attempts int) decision {
+	dec := at.park(poisonedBy(attempts), attempts)
+	if dec.kind == leave {
+		at.abandon(store.Undone)
+		return dec
+	}
+	// What the attempts did cannot be told, unless it was rolled back.
+	dec.err.Outcome = at.interrupted()
+	return at.record(context.Background(), store.Parked, wire.EncodeStored(nil, dec.err), dec)
+}
+
+// park parks the request with a voucher, and waits until it is. If it cannot be parked
+// the request is left: the next delivery tries again.
+func (at *attempt) park(why *warren.Error, attempts int) decision {
+	note := at.ex.parkNote(why, attempts)
+	err := at.untilTaken(context.Background(), func(ctx context.Context) error {
+		return at.vouchers.write(ctx, at.ex, note)
+	})
+	if err != nil {
+		return left(leave)
+	}
+	parked := make(chan decision, 1)
+	at.ex.park(why, note, func(dec decision) { parked <- dec })
+	return <-parked
+}
+
+// untilTaken repeats a write until the store has taken it, or says that it is too
+// late, or the server has cancelled its handlers and waits no longer. The handler
+// has run: what it did must not be forgotten while there is hope.
+func (at *attempt) untilTaken(ctx context.Context, write func(ctx context.Context) error) error {
+	ctx = lasting{at.writes, context.WithoutCancel(ctx)}
+	for pause := writeFirst; ; pause = min(2*pause, writeMost) {
+		err := write(ctx)
+		if err == nil || !uncertain(err) && !isFull(err) || errors.Is(err, store.ErrStale) || errors.Is(err, store.ErrClosed) {
+			return err
+		}
+		at.m.s.counters.storeErrors.Add(1)
+		at.m.log.Error("a call that has run cannot be recorded; trying again, without an answer",
+			"call_id", clip(at.ex.req.CallID), "error", err)
+		if !sleep(ctx, pause) {
+			return err
+		}
+	}
+}
+
+// Pauses before a write is repeated that the store has not taken.
+const (
+	writeFirst = 50 * time.Millisecond
+	writeMost  = 2 * time.Second
+)
+
+// writePatience is how long after handlers were cancelled the store gets to take
+// what is being written: a little less than Stop waits for them.
+const writePatience = cancelPatience * 3 / 4
+
+// lasting is a context with the end of one and the values of another.
+type lasting struct {
+	context.Context
+
+	values context.Context
+}
+
+// Value implements context.Context.
+func (l lasting) Value(key any) any { return l.values.Value(key) }
+
+// poisonedBy is what is told of a call that is parked after so many attempts.
+func poisonedBy(attempts int) *warren.Error {
+	return poisoned(fmt.Sprintf("%d attempts were begun and did not end; the call is parked", attempts))
+}
+
+// poisoned is what is told of a call that is parked.
+func poisoned(message string) *warren.Error {
+	return &warren.Error{
+		Code: warren.CodeInternal, Reason: warren.ReasonPoisoned, Outcome: warren.Unknown, Incident: newIncident(), Message: message,
+	}
+}

@@ -1,0 +1,83 @@
+package server
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/broker"
+)
+
+// toldOf returns what the caller is told of a handler's error, but for the outcome:
+// what the handler said to it, and otherwise no more than a code and where the log has
+// the rest.
+func toldOf(logger *slog.Logger, req *warren.Request, err error) *warren.Error {
+	e, typed := warren.AsError(err)
+	told, passed := warren.PassedOn(err)
+	switch {
+	case passed:
+	case typed && e.Method == "":
+		own := *e
+		told, own.Replayed = &own, false
+	default:
+		return unmarked(logger, req, err, typed)
+	}
+	told.Cause = err
+	if !told.Code.Valid() {
+		told.Code = warren.CodeUnknown
+	}
+	return told
+}
+
+// unmarked is toldOf of an error that is not meant for callers, unless its text is
+// marked as public.
+func unmarked(logger *slog.Logger, req *warren.Request, err error, ofCall bool) *warren.Error {
+	told := &warren.Error{Code: warren.CodeOf(err), Cause: err}
+	if text, ok := warren.PublicText(err); ok {
+		told.Message = strings.TrimPrefix(text, "warren: ")
+		return told
+	}
+	switch {
+	case ofCall:
+		// It came from a call that the handler made: its code says something about
+		// this call too; its text may name brokers and methods that this caller
+		// must not know of.
+		told.Message = "a call that the handler made failed; the server's log has the rest"
+	case told.Code == warren.CodeDeadlineExceeded:
+		told.Message = "the handler ran out of time"
+		return told
+	case told.Code == warren.CodeCanceled:
+		told.Message = "the handler was cancelled"
+		return told
+	default:
+		told.Message = "the handler failed; the server's log has the rest"
+	}
+	told.Incident = newIncident()
+	logger.Error("the handler failed", "incident", told.Incident, "method", req.Method, "call_id", clip(req.CallID), "error", err)
+	return told
+}
+
+// logPanic counts and writes down a panic of the application's code, while its stack is
+// there. value is nil if the code has ended its goroutine.
+func logPanic(s *Server, what string, req *warren.Request, told *warren.Error, value any) {
+	s.counters.panics.Add(1)
+	s.cfg.Logger.Error(what, "incident", told.Incident, "method", req.Method,
+		"call_id", clip(req.CallID), "panic", fmt.Sprint(value), "stack", string(debug.Stack()))
+}
+
+// unreadable is what is told of a request whose headers could not be kept, nil if they
+// are what was sent.
+func unreadable(d *broker.Delivery) error {
+	why := d.Unreadable()
+	if why == "" {
+		return nil
+	}
+	return &warren.Error{Code: warren.CodeInvalidArgument, Reason: warren.ReasonBadRequest, Message: why}
+}
+
+// newIncident returns an identifier that nobody can guess.
+func newIncident() string { return uuid.NewString() }
