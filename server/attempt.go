@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/crashpoint"
@@ -14,19 +13,18 @@ import (
 
 // attempt is one try to claim a call and run it.
 type attempt struct {
-	*gate
-	ex      *exchange
+	claim
+
 	call    *flight
-	token   uint64 // of the claim
-	locked  bool   // it holds the method's lock
-	placed  bool   // it has one of the places for handlers
-	running bool   // the application has been called, and has not returned
+	locked  bool // it holds the method's lock
+	placed  bool // it has one of the places for handlers
+	running bool // the application has been called, and has not returned
 }
 
 // attempt claims the call and runs it. rec is its record as it was seen, or nil if
 // nobody has looked: then only a new call is claimed.
 func (g *gate) attempt(ctx context.Context, ex *exchange, call *flight, b body, rec *store.Record) decision {
-	at := &attempt{gate: g, ex: ex, call: call}
+	at := &attempt{claim: claim{gate: g, ex: ex}, call: call}
 	defer at.unlock()
 	defer at.freePlace()
 	d, unseen := &g.m.Dedupe, rec == nil
@@ -128,43 +126,6 @@ func (at *attempt) unlock() {
 	if at.locked {
 		at.locked = false
 		at.lock.unlock()
-	}
-}
-
-// errLeaseLost is the cause of a handler's context that ends because another
-// server has taken the call.
-var errLeaseLost = errors.New("warren: another server has taken the call")
-
-// keepLease renews the claim's lease until stop is called. The context ends when
-// that fails because somebody else has the call.
-func (at *attempt) keepLease(ctx context.Context) (_ context.Context, stop func()) {
-	leased, cancel := context.WithCancelCause(ctx)
-	renewing, stopRenewing := context.WithCancel(context.Background())
-	lease := at.m.Dedupe.Lease
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		tick := time.NewTicker(lease / 3)
-		defer tick.Stop()
-		for {
-			select {
-			case <-renewing.Done():
-				return
-			case <-tick.C:
-			}
-			bounded, cancelRenew := context.WithTimeout(renewing, lease)
-			err := at.store.Renew(bounded, at.ex.id.key, at.token, lease)
-			cancelRenew()
-			if errors.Is(err, store.ErrStale) {
-				cancel(errLeaseLost)
-				return
-			}
-		}
-	}()
-	return leased, func() {
-		stopRenewing()
-		<-ended
-		cancel(nil)
 	}
 }
 
@@ -301,10 +262,7 @@ func (at *attempt) notRun(ctx context.Context) decision {
 // and the request not acknowledged.
 func (at *attempt) record(ctx context.Context, state store.State, payload []byte, dec decision) decision {
 	crashpoint.Reached(crashpoint.Committing, at.m.Name, at.ex.req.CallID)
-	err := at.untilTaken(ctx, func(ctx context.Context) error {
-		result := store.Result{State: state, Payload: payload}
-		return at.store.Complete(ctx, at.ex.id.key, at.token, result, at.retention.ofRecord(at.ex))
-	})
+	err := at.complete(ctx, store.Result{State: state, Payload: payload})
 	return at.recorded(err, payload, dec)
 }
 
@@ -320,19 +278,6 @@ func (at *attempt) recorded(err error, payload []byte, dec decision) decision {
 	default:
 		return left(leave)
 	}
-}
-
-// abandon gives the claim up after an attempt that came to that end, and reports
-// whether it has been lost to another server. If the store does not take it the
-// claim ends with its lease, or its process.
-func (at *attempt) abandon(end store.AttemptEnd) (lost bool) {
-	err := at.untilTaken(context.Background(), func(ctx context.Context) error {
-		return at.store.Abandon(ctx, at.ex.id.key, at.token, end)
-	})
-	if lost = errors.Is(err, store.ErrStale); err != nil && !lost {
-		at.m.log.Error("a claim cannot be given up", "call_id", clip(at.ex.req.CallID), "error", err)
-	}
-	return lost
 }
 
 // refuseAge is the end of a request that is too old. A notification, whose sender
@@ -360,7 +305,7 @@ func (at *attempt) parkPoisoned(attempts int) decision {
 // park parks the request with a voucher, and waits until it is. If it cannot be parked
 // the request is left: the next delivery tries again.
 func (at *attempt) park(why *warren.Error, attempts int) decision {
-	note := at.ex.parkNote(why, attempts)
+	note := parkNote(at.ex, why, attempts)
 	err := at.untilTaken(context.Background(), func(ctx context.Context) error {
 		return at.vouchers.write(ctx, at.ex, note)
 	})
@@ -368,48 +313,9 @@ func (at *attempt) park(why *warren.Error, attempts int) decision {
 		return left(leave)
 	}
 	parked := make(chan decision, 1)
-	at.ex.park(why, note, func(dec decision) { parked <- dec })
+	parkRequest(at.ex, why, note, func(dec decision) { parked <- dec })
 	return <-parked
 }
-
-// untilTaken repeats a write until the store has taken it, or says that it is too
-// late, or the server has cancelled its handlers and waits no longer. The handler
-// has run: what it did must not be forgotten while there is hope.
-func (at *attempt) untilTaken(ctx context.Context, write func(ctx context.Context) error) error {
-	ctx = lasting{at.writes, context.WithoutCancel(ctx)}
-	for pause := writeFirst; ; pause = min(2*pause, writeMost) {
-		err := write(ctx)
-		if err == nil || !uncertain(err) && !isFull(err) || errors.Is(err, store.ErrStale) || errors.Is(err, store.ErrClosed) {
-			return err
-		}
-		at.m.s.counters.storeErrors.Add(1)
-		at.m.log.Error("a call that has run cannot be recorded; trying again, without an answer",
-			"call_id", clip(at.ex.req.CallID), "error", err)
-		if !sleep(ctx, pause) {
-			return err
-		}
-	}
-}
-
-// Pauses before a write is repeated that the store has not taken.
-const (
-	writeFirst = 50 * time.Millisecond
-	writeMost  = 2 * time.Second
-)
-
-// writePatience is how long after handlers were cancelled the store gets to take
-// what is being written: a little less than Stop waits for them.
-const writePatience = cancelPatience * 3 / 4
-
-// lasting is a context with the end of one and the values of another.
-type lasting struct {
-	context.Context
-
-	values context.Context
-}
-
-// Value implements context.Context.
-func (l lasting) Value(key any) any { return l.values.Value(key) }
 
 // poisonedBy is what is told of a call that is parked after so many attempts.
 func poisonedBy(attempts int) *warren.Error {

@@ -48,80 +48,11 @@ const (
 	entered               // the application's function was called for it
 )
 
-// receive makes an exchange of a delivery that was read as req, nil if it is not what
-// it should be. It returns nil if the message must not be answered, and is gone.
-func (m *method) receive(d broker.Delivery, req *wire.Request, what string) *exchange {
-	ex := &exchange{s: m.s, m: m, d: d, req: req}
-	ex.response.ex, ex.response.limit = ex, m.s.cfg.MaxReply
-	ex.ack.ex, ex.ack.held = ex, &ex.d
-	why := m.s.badReplyTo(d.ReplyTo)
-	if req == nil {
-		why = "the message is not " + what
-	}
-	if why != "" {
-		ex.drop(why)
-		return nil
-	}
-	return ex
-}
-
 // drop acknowledges a message that must not be answered.
 func (ex *exchange) drop(why string) {
 	ex.s.counters.dropped.Add(1)
 	ex.s.cfg.Logger.Warn("message dropped", "method", ex.m.Name, "why", why, "call_id", clip(ex.d.CorrelationId), "reply_to", clip(ex.d.ReplyTo))
 	ex.ack.acknowledge()
-}
-
-// serve takes one message through the server's order: bounds, deadline, admission,
-// kill switch, interceptors, decoding of the body, gate, handler, reply; the
-// acknowledgement follows the reply's confirm.
-func (m *method) serve(d broker.Delivery) {
-	m.s.open.Add(1)
-	m.s.counters.requests.Add(1)
-	crashpoint.Reached(crashpoint.Delivered, m.Name, d.CorrelationId)
-	if d.Lost() {
-		m.parkLost(d)
-		return
-	}
-	req, err := wire.DecodeRequest(&d.Delivery, m.Name, m.limits)
-	ex := m.receive(d, req, "a call")
-	if ex == nil {
-		return
-	}
-	ex.replay = wire.ReplayOf(&d.Delivery)
-	if err == nil && ex.replay == nil && !m.requests.begin(ex) {
-		return
-	}
-	dec := ex.check(err)
-	if dec.kind == undecided {
-		dec = ex.admit()
-	}
-	if dec.kind != undecided {
-		ex.conclude(dec)
-		return
-	}
-	if ex.id == nil {
-		m.working(1)
-		defer m.working(-1)
-	}
-	ctx := newRequestContext(m.s.handlers, &req.Request)
-	defer ctx.release()
-	ex.handle(ctx)
-}
-
-// parkLost deals with a message of which only the body is left: who sent it, and where
-// an answer would go, cannot be told. It is parked where the method parks, and dropped
-// elsewhere.
-func (m *method) parkLost(d broker.Delivery) {
-	req := &wire.Request{Request: warren.Request{Method: m.Name, OneWay: true, Plain: true, Redelivered: true}}
-	ex := m.receive(d, req, "")
-	switch {
-	case ex == nil:
-	case m.Dedupe.Park <= 0:
-		ex.drop(d.Unreadable())
-	default:
-		ex.conclude(decision{kind: park, err: poisoned(d.Unreadable())})
-	}
 }
 
 // check decides on a request that no handler may see. unfit says what is wrong with
@@ -367,7 +298,7 @@ func (ex *exchange) conclude(dec decision) {
 		}
 		ex.fail(dec)
 	case park:
-		ex.park(dec.err, ex.parkNote(dec.err, dec.attempts), ex.fail)
+		parkRequest(ex, dec.err, parkNote(ex, dec.err, dec.attempts), ex.fail)
 	case leave:
 		ex.ack.giveBack()
 	case putBack:
@@ -390,7 +321,7 @@ func (ex *exchange) fail(dec decision) {
 		again.Message = "the replay was refused: " + told.Error()
 		note := wire.Dead{Reason: replayRefused, Incident: ex.replay.Incident, User: ex.replay.User}
 		ex.replay = nil
-		ex.park(&again, note, ex.fail)
+		parkRequest(ex, &again, note, ex.fail)
 	case ex.req.OneWay:
 		ex.s.cfg.Logger.Warn("a notification failed", "method", ex.req.Method, "call_id", clip(ex.req.CallID), "error", told)
 		ex.ack.acknowledge()

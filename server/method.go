@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"slices"
 
+	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/broker"
+	"github.com/warren-rpc/warren/internal/crashpoint"
 	"github.com/warren-rpc/warren/internal/lifecycle"
 	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/internal/wire"
@@ -148,6 +150,75 @@ func (m *method) unserved() error {
 	default:
 		return err
 	}
+}
+
+// serve takes one message through the server's order: bounds, deadline, admission,
+// kill switch, interceptors, decoding of the body, gate, handler, reply; the
+// acknowledgement follows the reply's confirm.
+func (m *method) serve(d broker.Delivery) {
+	m.s.open.Add(1)
+	m.s.counters.requests.Add(1)
+	crashpoint.Reached(crashpoint.Delivered, m.Name, d.CorrelationId)
+	if d.Lost() {
+		m.parkLost(d)
+		return
+	}
+	req, err := wire.DecodeRequest(&d.Delivery, m.Name, m.limits)
+	ex := m.receive(d, req, "a call")
+	if ex == nil {
+		return
+	}
+	ex.replay = wire.ReplayOf(&d.Delivery)
+	if err == nil && ex.replay == nil && !m.requests.begin(ex) {
+		return
+	}
+	dec := ex.check(err)
+	if dec.kind == undecided {
+		dec = ex.admit()
+	}
+	if dec.kind != undecided {
+		ex.conclude(dec)
+		return
+	}
+	if ex.id == nil {
+		m.working(1)
+		defer m.working(-1)
+	}
+	ctx := newRequestContext(m.s.handlers, &req.Request)
+	defer ctx.release()
+	ex.handle(ctx)
+}
+
+// parkLost deals with a message of which only the body is left: who sent it, and where
+// an answer would go, cannot be told. It is parked where the method parks, and dropped
+// elsewhere.
+func (m *method) parkLost(d broker.Delivery) {
+	req := &wire.Request{Request: warren.Request{Method: m.Name, OneWay: true, Plain: true, Redelivered: true}}
+	ex := m.receive(d, req, "")
+	switch {
+	case ex == nil:
+	case m.Dedupe.Park <= 0:
+		ex.drop(d.Unreadable())
+	default:
+		ex.conclude(decision{kind: park, err: poisoned(d.Unreadable())})
+	}
+}
+
+// receive makes an exchange of a delivery that was read as req, nil if it is not what
+// it should be. It returns nil if the message must not be answered, and is gone.
+func (m *method) receive(d broker.Delivery, req *wire.Request, what string) *exchange {
+	ex := &exchange{s: m.s, m: m, d: d, req: req}
+	ex.response.ex, ex.response.limit = ex, m.s.cfg.MaxReply
+	ex.ack.ex, ex.ack.held = ex, &ex.d
+	why := m.s.badReplyTo(d.ReplyTo)
+	if req == nil {
+		why = "the message is not " + what
+	}
+	if why != "" {
+		ex.drop(why)
+		return nil
+	}
+	return ex
 }
 
 // drain stops the intake. It does not wait.

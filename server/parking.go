@@ -23,18 +23,18 @@ type parking struct {
 }
 
 // parkNote is what is noted with the request when it is parked.
-func (ex *exchange) parkNote(why *warren.Error, attempts int) wire.Dead {
+func parkNote(ex *exchange, why *warren.Error, attempts int) wire.Dead {
 	return wire.Dead{Reason: why.Reason, Incident: why.Incident, User: ex.req.UserID, Attempts: attempts}
 }
 
-// park moves the request to its method's queue of parked calls; done is told, once, what
+// parkRequest moves the request to its method's queue of parked calls; done is told, once, what
 // its caller is to be told, or to leave it, as it cannot be parked here: the request is
 // another server's, or this one stops.
 //
 // A publish that the broker does not confirm is repeated, and so is one that came back,
 // if the queue is there after all, or is away with its node. Dying in between parks it
 // twice.
-func (ex *exchange) park(why *warren.Error, note wire.Dead, done func(decision)) {
+func parkRequest(ex *exchange, why *warren.Error, note wire.Dead, done func(decision)) {
 	p := &parking{ex: ex, why: why, done: done}
 	note.Method, note.Error, note.At = ex.m.Name, why.Message, time.Now()
 	p.publish = broker.Publishing{Key: wire.DeadQueue(ex.m.Name), Mandatory: true, Sink: p, Msg: wire.EncodeDead(&ex.d.Delivery, note)}
