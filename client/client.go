@@ -14,6 +14,7 @@ import (
 	"github.com/warren-rpc/warren/internal/lifecycle"
 	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/internal/wire"
+	"github.com/warren-rpc/warren/reliability"
 )
 
 // Client calls methods over one broker or cluster. All its methods may be
@@ -54,14 +55,14 @@ func New(cfg Config) (*Client, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	policies, err := policy.NewTable(cfg.Policies)
+	policies, err := policy.NewTable(cfg.Policies.Methods)
 	if err != nil {
 		return nil, fmt.Errorf("warren: client.Config.Policies: %w", err)
 	}
 	c := &Client{
 		cfg: cfg, limits: wire.DefaultLimits(), prober: broker.NewProber(), presence: newPresence(),
 		pending: newPending(cfg.MaxPending, cfg.MaxPendingBytes), closing: make(chan struct{}),
-		policies: policy.NewSet(policies, cfg.OnBreaker), nonces: wire.NewNonces(),
+		policies: policy.NewSet(policies, cfg.breakerChanged()), nonces: wire.NewNonces(),
 	}
 	c.limits.Body = cfg.MaxRequest
 	c.timers.New = stoppedTimer
@@ -215,7 +216,7 @@ func (c *Client) Ping(ctx context.Context, method string) (servers int, err erro
 	if refused := c.refused(); refused != nil {
 		return 0, c.fail(req, refused)
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.policies.Table().Policy(method).Timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout(method))
 	defer cancel()
 	go func() {
 		select {
@@ -241,9 +242,29 @@ func (c *Client) Ping(ctx context.Context, method string) (servers int, err erro
 	}
 }
 
-// Policies are the client's policies at work: they can be replaced while calls
-// are made, and breakers looked at and forced.
-func (c *Client) Policies() *policy.Set { return c.policies }
+// SetPolicies replaces the policies while calls are made, as when their file has
+// changed. Breakers keep their state, budgets the share of their tokens that is left;
+// calls in flight end by the policy that they began with. The error is the one that
+// [New] has for the same Config.Policies; the policies then stay as they were. It is
+// safe for concurrent use.
+func (c *Client) SetPolicies(rules reliability.Rules) error {
+	table, err := policy.NewTable(rules.Methods)
+	if err != nil {
+		return err
+	}
+	c.policies.Reload(time.Now(), table)
+	return nil
+}
+
+// Timeout returns the deadline of calls of a method whose context has none, by its
+// policy at present.
+func (c *Client) Timeout(method string) time.Duration { return c.policies.Table().Policy(method).Timeout }
+
+// Breaker returns the circuit breaker of a method, to be looked at or forced. It stays
+// the same for as long as the client lives.
+func (c *Client) Breaker(method string) *reliability.Breaker {
+	return (*reliability.Breaker)(c.policies.Method(method).Breaker)
+}
 
 // Close fails every call in flight, once, as canceled/client_closed, deletes
 // the reply queue and closes the connections. It takes at most a few seconds,

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/reliability"
 )
 
@@ -34,8 +35,8 @@ type Config struct {
 	UserID string
 
 	// Policies say for each method how long calls take, when they are repeated and
-	// when they are refused. Default: every method has
-	// [policy.Default]. [Client.Policies] replaces them later.
+	// when they are refused. Default: every method has the defaults of
+	// [reliability.Policy]. [Client.SetPolicies] replaces them later.
 	Policies reliability.Rules
 	// OnBreaker, if set, is told when a method's circuit breaker changes its state,
 	// outside all locks, by the goroutine of a call or of a connection: it must not
@@ -117,6 +118,14 @@ func setDefault[T comparable](field *T, value T) {
 	if *field == zero {
 		*field = value
 	}
+}
+
+// breakerChanged is OnBreaker as the policies' mechanics call it.
+func (c *Config) breakerChanged() func(policy.Change) {
+	if c.OnBreaker == nil {
+		return nil
+	}
+	return func(change policy.Change) { c.OnBreaker(reliability.Change(change)) }
 }
 
 func (c *Config) validate() error {

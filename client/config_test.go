@@ -35,7 +35,7 @@ func TestConfigNamesTheFieldThatIsWrong(t *testing.T) {
 		"long caller":      {"client.Config.Caller", func(c *Config) { c.Caller = strings.Repeat("c", 129) }},
 		"unknown NoServer": {"client.Config.NoServer", func(c *Config) { c.NoServer = 2 }},
 		"bad policy": {"client.Config.Policies", func(c *Config) {
-			c.Policies.Methods = map[string]reliability.Spec{"*": {Timeout: new(time.Microsecond)}}
+			c.Policies.Methods = map[string]reliability.Policy{"*": {Timeout: new(time.Microsecond)}}
 		}},
 		"negative MaxPending":   {"client.Config.MaxPending", func(c *Config) { c.MaxPending = -1 }},
 		"MaxPending too large":  {"client.Config.MaxPending", func(c *Config) { c.MaxPending = 1_000_001 }},

@@ -18,7 +18,7 @@ func TestCallEndsAtItsDeadlineToTheInstant(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
 		g := rig.NewGate()
 		s := r.Serve(rig.Named("gate"), g.Handle)
-		c, hasty := r.Client(), r.Client(withPolicy(reliability.Spec{Timeout: new(2 * time.Second)}))
+		c, hasty := r.Client(), r.Client(withPolicy(reliability.Policy{Timeout: new(2 * time.Second)}))
 		for name, test := range map[string]struct {
 			c        *client.Client
 			context  time.Duration // 0: none

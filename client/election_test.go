@@ -33,7 +33,7 @@ func TestElectionCostsNoCall(t *testing.T) {
 		t.Run(test.length.String(), func(t *testing.T) {
 			rig.Bubble(t, func(r *rig.Rig) {
 				r.Serve(rig.Named("echo"), rig.Echo)
-				c := r.Ready(withPolicy(reliability.Spec{Idempotent: new(true)}))
+				c := r.Ready(withPolicy(reliability.Policy{Idempotent: new(true)}))
 				for range test.before {
 					mustCall(r, c, "echo", "")
 				}
@@ -67,7 +67,7 @@ func TestElectionCostsNoCall(t *testing.T) {
 func TestWhatTheBrokerRefusesIsRepeatedAtAPaceAndWithinBounds(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
 		r.Serve(rig.Named("echo"), rig.Echo)
-		c := r.Ready(withPolicy(reliability.Spec{Retry: exact(3), Breaker: reliability.BreakerSpec{Off: new(true)}}))
+		c := r.Ready(withPolicy(reliability.Policy{Retry: exact(3), Breaker: reliability.BreakerPolicy{Off: new(true)}}))
 		began := time.Now()
 		_, err := c.Call(r.T.Context(), "echo", nil, client.Idempotent(), client.WithTimeout(time.Minute))
 		rig.WantError(r.T, err, warren.CodeDeadlineExceeded, warren.ReasonNacked, warren.Unknown)

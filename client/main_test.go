@@ -67,6 +67,6 @@ func mustCall(r *rig.Rig, c *client.Client, method, body string, opts ...client.
 }
 
 // withPolicy gives a client that policy for all methods.
-func withPolicy(spec reliability.Spec) func(*client.Config) {
-	return func(cfg *client.Config) { cfg.Policies.Methods = map[string]reliability.Spec{"*": spec} }
+func withPolicy(spec reliability.Policy) func(*client.Config) {
+	return func(cfg *client.Config) { cfg.Policies.Methods = map[string]reliability.Policy{"*": spec} }
 }

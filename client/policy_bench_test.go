@@ -29,13 +29,13 @@ func policyPath(set *policy.Set, now time.Time) bool {
 }
 
 func policies(t testing.TB) *policy.Set {
-	table, err := policy.NewTable(reliability.Rules{Methods: map[string]reliability.Spec{
-		"orders.*": {Bulkhead: reliability.BulkheadSpec{Calls: new(100)}, Breaker: reliability.BreakerSpec{SlowAfter: new(time.Second)}},
-	}})
+	table, err := policy.NewTable(map[string]reliability.Policy{
+		"orders.*": {Bulkhead: reliability.BulkheadPolicy{Calls: new(100)}, Breaker: reliability.BreakerPolicy{SlowAfter: new(time.Second)}},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return policy.NewSet(table, func(reliability.Change) {})
+	return policy.NewSet(table, func(policy.Change) {})
 }
 
 func BenchmarkPolicyPath(b *testing.B) {

@@ -44,10 +44,13 @@ func (l *changes) want(t *testing.T, want ...string) {
 func brittle(l *changes) func(*client.Config) {
 	return func(cfg *client.Config) {
 		cfg.OnBreaker = l.note
-		withPolicy(reliability.Spec{
-			Timeout: new(time.Second), Retry: exact(1),
-			Breaker: reliability.BreakerSpec{Volume: new(4), Probes: new(1)},
-		})(cfg)
+		withPolicy(brittlePolicy())(cfg)
+	}
+}
+
+func brittlePolicy() reliability.Policy {
+	return reliability.Policy{
+		Timeout: new(time.Second), Retry: exact(1), Breaker: reliability.BreakerPolicy{Volume: new(4), Probes: new(1)},
 	}
 }
 
@@ -199,15 +202,18 @@ func TestOperatorForcesBreakers(t *testing.T) {
 		r.Serve(rig.Named("m"), rig.Echo)
 		l := &changes{}
 		c := r.Ready(brittle(l))
-		b := breakerOf(c, "m")
-		b.Force(time.Now(), reliability.ForcedOpen)
+		b := c.Breaker("m")
+		b.Force(reliability.ForcedOpen)
 		time.Sleep(time.Hour)
 		_, err := c.Call(r.T.Context(), "m", nil)
 		rig.WantError(r.T, err, warren.CodeUnavailable, warren.ReasonBreakerOpen, warren.NotExecuted)
-		b.Release(time.Now())
+		b.Release()
 		mustCall(r, c, "m", "")
+		if b.State() != reliability.Closed {
+			r.T.Errorf("after a probe it is %v", b.State())
+		}
 		l.want(r.T, "m closed>forced_open", "m forced_open>half_open", "m half_open>closed")
-		b.Force(time.Now(), reliability.ForcedClosed)
+		b.Force(reliability.ForcedClosed)
 		r.Broker.Inject(amqptest.Rule{When: publishesTo("m"), Do: amqptest.Drop(), Times: amqptest.Always})
 		for range 20 {
 			_, err := c.Call(r.T.Context(), "m", nil)
@@ -323,7 +329,9 @@ func TestProbeGivesItsPlaceBackHoweverItEnds(t *testing.T) {
 		"the policies are replaced": func(r *rig.Rig, c *client.Client) {
 			call := c.Go(r.T.Context(), "m", hang)
 			synctest.Wait()
-			c.Policies().Reload(c.Policies().Table())
+			if err := c.SetPolicies(reliability.Rules{Methods: map[string]reliability.Policy{"*": brittlePolicy()}}); err != nil {
+				r.T.Error(err)
+			}
 			_, _ = call.Result()
 		},
 	} {
@@ -336,7 +344,7 @@ func TestProbeGivesItsPlaceBackHoweverItEnds(t *testing.T) {
 						if hedged {
 							spec := cfg.Policies.Methods["*"]
 							spec.Idempotent, spec.Retry, spec.Hedge.Delay = new(true), exact(2), new(50*time.Millisecond)
-							cfg.Policies.Methods = map[string]reliability.Spec{"*": spec}
+							cfg.Policies.Methods = map[string]reliability.Policy{"*": spec}
 						}
 					})
 					mustCall(r, c, "m", "warm up")
@@ -346,7 +354,7 @@ func TestProbeGivesItsPlaceBackHoweverItEnds(t *testing.T) {
 					time.Sleep(time.Millisecond)
 					attack(r, c)
 					time.Sleep(10 * time.Second) // the open period, if the probe failed
-					if st := c.Stats(); st.Pending != 0 || c.Policies().Method("m").Bulkhead.InFlight() != 0 {
+					if st := c.Stats(); st.Pending != 0 || c.Method("m").Bulkhead.InFlight() != 0 {
 						r.T.Errorf("%+v", st)
 					}
 					mustCall(r, c, "m", "probe", client.WaitForServer())

@@ -14,10 +14,10 @@ import (
 )
 
 // tight is a budget of four tokens: it has room for one failure, not for two.
-func tight(attempts int) reliability.Spec {
-	return reliability.Spec{
-		Retry: exact(attempts), Budget: reliability.BudgetSpec{Tokens: new(4.0), Ratio: new(0.5)},
-		Breaker: reliability.BreakerSpec{Off: new(true)},
+func tight(attempts int) reliability.Policy {
+	return reliability.Policy{
+		Retry: exact(attempts), Budget: reliability.BudgetPolicy{Tokens: new(4.0), Ratio: new(0.5)},
+		Breaker: reliability.BreakerPolicy{Off: new(true)},
 	}
 }
 
@@ -35,7 +35,7 @@ func TestBudgetEndsRetriesAndSuccessesRefillIt(t *testing.T) {
 			})
 		}
 		c := r.Ready(withPolicy(tight(2)))
-		budget := c.Policies().Method("m").Budget
+		budget := c.Method("m").Budget
 		fails := func(reason string, attempts int, tokens float64) {
 			r.T.Helper()
 			began := time.Now()
@@ -113,7 +113,7 @@ func TestAttemptThatTheBudgetKeepsAloneIsWaitedForToTheDeadline(t *testing.T) {
 func TestLoadStaysBoundedWhileAllFails(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
 		script(r, "m", func(s *scripted, _ int, d amqp.Delivery) { s.refuse(d, refusal()) })
-		c := r.Ready(withPolicy(reliability.Spec{Breaker: reliability.BreakerSpec{Off: new(true)}}))
+		c := r.Ready(withPolicy(reliability.Policy{Breaker: reliability.BreakerPolicy{Off: new(true)}}))
 		const calls = 300
 		for range calls {
 			if _, err := c.Call(r.T.Context(), "m", nil); err == nil {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
-	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/reliability"
 	"github.com/warren-rpc/warren/test/rig"
 )
@@ -20,8 +19,8 @@ func TestBulkheadKeepsASlowMethodFromTheRoomOfOthers(t *testing.T) {
 		g := rig.NewGate()
 		r.Serve(rig.Named("slow"), g.Handle)
 		r.Serve(rig.Named("fast"), rig.Echo)
-		c := r.Ready(withPolicy(reliability.Spec{Bulkhead: reliability.BulkheadSpec{Calls: new(2)}}))
-		places := c.Policies().Method("slow").Bulkhead
+		c := r.Ready(withPolicy(reliability.Policy{Bulkhead: reliability.BulkheadPolicy{Calls: new(2)}}))
+		places := c.Method("slow").Bulkhead
 		full := func() {
 			r.T.Helper()
 			began, published := time.Now(), len(requests(r.Broker, "slow"))
@@ -81,7 +80,7 @@ func TestPoliciesAreReplacedUnderCallsInFlight(t *testing.T) {
 			_, err := c.Call(r.T.Context(), "sick", nil)
 			rig.WantError(r.T, err, warren.CodeDeadlineExceeded, "", warren.Unknown)
 		}
-		budget := c.Policies().Method("sick").Budget
+		budget := c.Method("sick").Budget
 		for range 25 {
 			budget.Failure()
 		}
@@ -90,14 +89,13 @@ func TestPoliciesAreReplacedUnderCallsInFlight(t *testing.T) {
 		began := time.Now()
 		old := c.Go(r.T.Context(), "m", nil, client.Idempotent())
 		synctest.Wait()
-		table, err := policy.NewTable(reliability.Rules{Methods: map[string]reliability.Spec{"*": {
-			Timeout: new(9 * time.Second), Retry: exact(4), Budget: reliability.BudgetSpec{Tokens: new(40.0)},
-			Bulkhead: reliability.BulkheadSpec{Calls: new(1)}, Idempotent: new(true),
+		err := c.SetPolicies(reliability.Rules{Methods: map[string]reliability.Policy{"*": {
+			Timeout: new(9 * time.Second), Retry: exact(4), Budget: reliability.BudgetPolicy{Tokens: new(40.0)},
+			Bulkhead: reliability.BulkheadPolicy{Calls: new(1)}, Idempotent: new(true),
 		}}})
 		if err != nil {
 			r.T.Fatal(err)
 		}
-		c.Policies().Reload(table)
 		_, err = c.Call(r.T.Context(), "m", nil)
 		rig.WantError(r.T, err, warren.CodeResourceExhausted, warren.ReasonQueueFull, warren.NotExecuted)
 		_, err = c.Call(r.T.Context(), "sick", nil)
@@ -124,9 +122,9 @@ func TestOrderOfInterceptorsAndPolicies(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
 		script(r, "m", func(s *scripted, _ int, d amqp.Delivery) { s.refuse(d, refusal()) })
 		calls, attempts := 0, 0
-		c := r.Ready(withPolicy(reliability.Spec{
-			Retry: exact(3), Bulkhead: reliability.BulkheadSpec{Calls: new(1)},
-			Budget: reliability.BudgetSpec{Tokens: new(100.0)},
+		c := r.Ready(withPolicy(reliability.Policy{
+			Retry: exact(3), Bulkhead: reliability.BulkheadPolicy{Calls: new(1)},
+			Budget: reliability.BudgetPolicy{Tokens: new(100.0)},
 		}), with(around(func(ctx context.Context, req *warren.Request, next warren.Handler) (*warren.Reply, error) {
 			calls++
 			reply, err := next(ctx, req)
@@ -135,7 +133,7 @@ func TestOrderOfInterceptorsAndPolicies(t *testing.T) {
 			}
 			return reply, err
 		})))
-		m := c.Policies().Method("m")
+		m := c.Method("m")
 		call := func(reason string, tookTokens float64) {
 			r.T.Helper()
 			tokens, before := m.Budget.Tokens(), calls

@@ -15,9 +15,9 @@ import (
 )
 
 // hedging makes a second attempt after 200 ms.
-func hedging(change ...func(*reliability.Spec)) func(*client.Config) {
-	spec := reliability.Spec{
-		Idempotent: new(true), Retry: exact(3), Hedge: reliability.HedgeSpec{Delay: new(200 * time.Millisecond)},
+func hedging(change ...func(*reliability.Policy)) func(*client.Config) {
+	spec := reliability.Policy{
+		Idempotent: new(true), Retry: exact(3), Hedge: reliability.HedgePolicy{Delay: new(200 * time.Millisecond)},
 	}
 	for _, f := range change {
 		f(&spec)
@@ -59,7 +59,7 @@ func TestSlowAttemptGetsAnotherBesideItAndTheFirstAnswerWins(t *testing.T) {
 				if st.Hedged != test.hedged || st.LateReplies != test.late || st.Pending != 0 || uint64(reply.Attempts) != st.Republished+1 {
 					r.T.Errorf("%+v, %+v", reply, st)
 				}
-				if c.Policies().Method("m").Bulkhead.InFlight() != 0 {
+				if c.Method("m").Bulkhead.InFlight() != 0 {
 					r.T.Error("it is still in flight")
 				}
 			})
@@ -82,21 +82,21 @@ func TestHedgeHasTheCallsIDAndTheNextNumber(t *testing.T) {
 
 func TestCallsThatAreNotHedged(t *testing.T) {
 	for name, test := range map[string]struct {
-		change func(*reliability.Spec)
+		change func(*reliability.Policy)
 		opts   []client.CallOption
 	}{
-		"no attempt left":      {func(*reliability.Spec) {}, []client.CallOption{client.WithAttempts(1)}},
-		"budget spent":         {func(s *reliability.Spec) { s.Budget = reliability.BudgetSpec{Tokens: new(6.0)} }, nil},
-		"off":                  {func(s *reliability.Spec) { s.Hedge = reliability.HedgeSpec{On: new(false)} }, nil},
-		"no percentile as yet": {func(s *reliability.Spec) { s.Hedge = reliability.HedgeSpec{On: new(true)} }, nil},
-		"past the deadline":    {func(*reliability.Spec) {}, []client.CallOption{client.WithTimeout(150 * time.Millisecond)}},
+		"no attempt left":      {func(*reliability.Policy) {}, []client.CallOption{client.WithAttempts(1)}},
+		"budget spent":         {func(s *reliability.Policy) { s.Budget = reliability.BudgetPolicy{Tokens: new(6.0)} }, nil},
+		"off":                  {func(s *reliability.Policy) { s.Hedge = reliability.HedgePolicy{On: new(false)} }, nil},
+		"no percentile as yet": {func(s *reliability.Policy) { s.Hedge = reliability.HedgePolicy{On: new(true)} }, nil},
+		"past the deadline":    {func(*reliability.Policy) {}, []client.CallOption{client.WithTimeout(150 * time.Millisecond)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			rig.Bubble(t, func(r *rig.Rig) {
 				script(r, "m", answersAfter(time.Second))
 				c := r.Ready(hedging(test.change))
 				for range 3 * strings.Count(name, "budget") {
-					c.Policies().Method("m").Budget.Failure()
+					c.Method("m").Budget.Failure()
 				}
 				_, _ = c.Call(r.T.Context(), "m", nil, test.opts...)
 				if st := c.Stats(); st.Hedged != 0 || st.Republished != 0 {
@@ -110,7 +110,7 @@ func TestCallsThatAreNotHedged(t *testing.T) {
 func TestMethodThatIsNotIdempotentCannotBeHedged(t *testing.T) {
 	t.Parallel()
 	cfg := client.Config{Broker: warren.Broker{URLs: []string{"amqp://localhost"}}}
-	hedging(func(s *reliability.Spec) { s.Idempotent = nil })(&cfg)
+	hedging(func(s *reliability.Policy) { s.Idempotent = nil })(&cfg)
 	if _, err := client.New(cfg); err == nil || !strings.Contains(err.Error(), "not idempotent") {
 		t.Errorf("error is %v", err)
 	}
@@ -125,7 +125,7 @@ func TestHedgeFollowsThePercentileOfWhatWasAnswered(t *testing.T) {
 			}
 			time.AfterFunc(pause, func() { s.answer(d) })
 		})
-		c := r.Ready(hedging(func(s *reliability.Spec) { s.Hedge = reliability.HedgeSpec{On: new(true)} }))
+		c := r.Ready(hedging(func(s *reliability.Policy) { s.Hedge = reliability.HedgePolicy{On: new(true)} }))
 		for range 20 {
 			mustCall(r, c, "m", "")
 			// How soon the broker takes a notification says nothing of calls.
@@ -146,7 +146,7 @@ func TestHedgesTakeFromTheBudget(t *testing.T) {
 		script(r, "m", func(s *scripted, _ int, d amqp.Delivery) {
 			time.AfterFunc(time.Second, func() { s.answer(d) })
 		})
-		c := r.Ready(hedging(func(s *reliability.Spec) { s.Budget = reliability.BudgetSpec{Tokens: new(10.0), Ratio: new(0.001)} }))
+		c := r.Ready(hedging(func(s *reliability.Policy) { s.Budget = reliability.BudgetPolicy{Tokens: new(10.0), Ratio: new(0.001)} }))
 		for range 20 {
 			mustCall(r, c, "m", "")
 		}
@@ -171,7 +171,7 @@ func TestFailureOfOneOfTwoAttemptsIsNotTheCalls(t *testing.T) {
 					}
 					time.AfterFunc(time.Second, func() { s.answer(d) })
 				})
-				c := r.Ready(hedging(func(s *reliability.Spec) { s.Retry = exact(2) }))
+				c := r.Ready(hedging(func(s *reliability.Policy) { s.Retry = exact(2) }))
 				began := time.Now()
 				mustCall(r, c, "m", "")
 				rig.Took(r.T, began, test.took)
@@ -216,7 +216,7 @@ func TestLateRefusalOfAHedgedCallsAttemptsMakesItUnknownOnlyIfOneIs(t *testing.T
 		script(r, "m", func(s *scripted, _ int, d amqp.Delivery) {
 			time.AfterFunc(500*time.Millisecond, func() { s.refuse(d, refusal()) })
 		})
-		c := r.Ready(hedging(func(s *reliability.Spec) { s.Retry = exact(2) }))
+		c := r.Ready(hedging(func(s *reliability.Policy) { s.Retry = exact(2) }))
 		began := time.Now()
 		_, err := c.Call(r.T.Context(), "m", nil)
 		if e := rig.WantError(r.T, err, warren.CodeUnavailable, "", warren.NotExecuted); e.Attempts != 2 {

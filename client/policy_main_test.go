@@ -84,8 +84,8 @@ func refusal() *warren.Error {
 }
 
 // exact is the retry policy of tests that tell times: 100 ms, 200 ms, …
-func exact(attempts int) reliability.RetrySpec {
-	return reliability.RetrySpec{Attempts: &attempts, Jitter: new(false)}
+func exact(attempts int) reliability.RetryPolicy {
+	return reliability.RetryPolicy{Attempts: &attempts, Jitter: new(false)}
 }
 
 // publishedAt are the times at which a queue's requests were published.
@@ -99,7 +99,7 @@ func publishedAt(b *amqptest.Broker, queue string, since time.Time) []time.Durat
 
 // breakerOf is a method's breaker in that client.
 func breakerOf(c *client.Client, method string) *policy.Breaker {
-	return c.Policies().Method(method).Breaker
+	return c.Method(method).Breaker
 }
 
 // block has the broker block publishers for that long, and the client know of it:

@@ -42,7 +42,7 @@ func TestOutageOfTheBrokerEndsWithoutAStorm(t *testing.T) {
 			rig.Bubble(t, func(r *rig.Rig) {
 				r.Serve(rig.Named("m"), rig.Echo)
 				l := &changes{}
-				c := r.Ready(withPolicy(reliability.Spec{Timeout: &timeout}), func(cfg *client.Config) { cfg.OnBreaker = l.note })
+				c := r.Ready(withPolicy(reliability.Policy{Timeout: &timeout}), func(cfg *client.Config) { cfg.OnBreaker = l.note })
 				var mu sync.Mutex
 				var resumed, recovered time.Time
 				failed, why := 0, error(nil)
@@ -102,8 +102,8 @@ func TestWaitingForTheConnectionIsNotSlowness(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
 		r.Serve(rig.Named("m"), rig.Echo)
 		l := &changes{}
-		c := r.Ready(withPolicy(reliability.Spec{
-			Breaker: reliability.BreakerSpec{Volume: new(4), SlowAfter: new(500 * time.Millisecond)},
+		c := r.Ready(withPolicy(reliability.Policy{
+			Breaker: reliability.BreakerPolicy{Volume: new(4), SlowAfter: new(500 * time.Millisecond)},
 		}), func(cfg *client.Config) { cfg.OnBreaker = l.note })
 		r.Broker.Stop()
 		var calls sync.WaitGroup

@@ -58,8 +58,8 @@ func TestBreakerCountsOnlyTimeoutsOfAttemptsThatHadTheirTime(t *testing.T) {
 				if len(opts) != len(repeated) {
 					opts = append(opts, client.WithAttempts(1))
 				}
-				c := r.Ready(wait, withPolicy(reliability.Spec{
-					Retry: exact(3), Breaker: reliability.BreakerSpec{Volume: new(1000), Window: new(10 * time.Minute)},
+				c := r.Ready(wait, withPolicy(reliability.Policy{
+					Retry: exact(3), Breaker: reliability.BreakerPolicy{Volume: new(1000), Window: new(10 * time.Minute)},
 				}))
 				err := impatient(r, c, test.waits, opts...)
 				rig.WantError(r.T, err, warren.CodeDeadlineExceeded, "", warren.Unknown)

@@ -23,7 +23,7 @@ func TestIdempotentCallIsAnsweredByTheSecondServerIfTheFirstHangs(t *testing.T) 
 				s.answer(d)
 			}
 		})
-		c := r.Ready(withPolicy(reliability.Spec{Retry: exact(3)}))
+		c := r.Ready(withPolicy(reliability.Policy{Retry: exact(3)}))
 		began := time.Now()
 		reply := mustCall(r, c, "m", "x", client.Idempotent(), client.WithCallID("k"), client.WithTimeout(9*time.Second))
 		rig.Took(r.T, began, 3100*time.Millisecond) // a third of the time, and the backoff
@@ -39,7 +39,7 @@ func TestIdempotentCallIsAnsweredByTheSecondServerIfTheFirstHangs(t *testing.T) 
 func TestCallThatIsNotIdempotentIsWaitedForToItsEnd(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
 		script(r, "m", func(*scripted, int, amqp.Delivery) {})
-		c := r.Ready(withPolicy(reliability.Spec{Retry: exact(5)}))
+		c := r.Ready(withPolicy(reliability.Policy{Retry: exact(5)}))
 		began := time.Now()
 		_, err := c.Call(r.T.Context(), "m", nil, client.WithTimeout(9*time.Second), client.WithAttempts(5))
 		e := rig.WantError(r.T, err, warren.CodeDeadlineExceeded, "", warren.Unknown)
@@ -83,7 +83,7 @@ func TestErrorsThatAreRepeatedAndThoseThatAreNot(t *testing.T) {
 				script(r, "m", func(s *scripted, _ int, d amqp.Delivery) { s.refuse(d, &test.err) })
 				retry := exact(3)
 				retry.Codes = test.codes
-				c := r.Ready(withPolicy(reliability.Spec{Retry: retry, Idempotent: &test.idempotent}))
+				c := r.Ready(withPolicy(reliability.Policy{Retry: retry, Idempotent: &test.idempotent}))
 				began := time.Now()
 				_, err := c.Call(r.T.Context(), "m", nil)
 				e := rig.WantError(r.T, err, test.err.Code, test.err.Reason, test.err.Outcome)
@@ -136,7 +136,7 @@ func TestRetriesEndWithTheDeadlineAndTheAttemptsAllowed(t *testing.T) {
 				time.AfterFunc(pause, func() { s.refuse(d, refusal()) })
 			})
 		}
-		c := r.Ready(withPolicy(reliability.Spec{Retry: reliability.RetrySpec{First: new(50 * time.Millisecond)}}))
+		c := r.Ready(withPolicy(reliability.Policy{Retry: reliability.RetryPolicy{First: new(50 * time.Millisecond)}}))
 		for i := range 5 {
 			for attempts := 1; attempts <= 5; attempts++ {
 				for _, timeout := range []time.Duration{time.Millisecond, 90 * time.Millisecond, time.Second, 2500 * time.Millisecond, 10 * time.Second} {
@@ -245,7 +245,7 @@ func TestAnswersBelongToTheirAttempts(t *testing.T) {
 						})
 					}
 				})
-				c := r.Ready(withPolicy(reliability.Spec{Retry: exact(cmp.Or(test.attempts, 4))}))
+				c := r.Ready(withPolicy(reliability.Policy{Retry: exact(cmp.Or(test.attempts, 4))}))
 				var opts []client.CallOption
 				if !test.notIdempotent {
 					opts = []client.CallOption{client.Idempotent()}
@@ -293,7 +293,7 @@ func TestRepetitionThatTheBrokerBlocksLeavesTheOtherAttemptToBeAnswered(t *testi
 						s.answer(d)
 					})
 				})
-				c := r.Ready(withPolicy(reliability.Spec{Retry: exact(3)}))
+				c := r.Ready(withPolicy(reliability.Policy{Retry: exact(3)}))
 				call := c.Go(r.T.Context(), "m", nil, client.Idempotent(), client.WithTimeout(12*time.Second))
 				time.Sleep(3 * time.Second)
 				block(r, c, 1500*time.Millisecond)

@@ -83,7 +83,7 @@ func TestCallThatIsNotIdempotentIsNotPublishedAgain(t *testing.T) {
 func TestRefusedCallThatIsNotRepeatedEndsAtOnceByItsPolicy(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
 		r.Serve(rig.Named("echo"), rig.Echo)
-		c := r.Ready(withPolicy(reliability.Spec{Retry: reliability.RetrySpec{FailNacked: new(true)}}))
+		c := r.Ready(withPolicy(reliability.Policy{Retry: reliability.RetryPolicy{FailNacked: new(true)}}))
 		began := time.Now()
 		_, err := c.Call(r.T.Context(), "echo", nil)
 		e := rig.WantError(r.T, err, warren.CodeUnavailable, warren.ReasonNacked, warren.Unknown)
@@ -131,7 +131,7 @@ func TestPublishesOfACallAreBounded(t *testing.T) {
 				r.T.Errorf("error is %+v; want %d attempts", e, want)
 			}
 		}
-		twice := r.Client(withPolicy(reliability.Spec{Retry: reliability.RetrySpec{Attempts: new(2)}}))
+		twice := r.Client(withPolicy(reliability.Policy{Retry: reliability.RetryPolicy{Attempts: new(2)}}))
 		_, err := twice.Call(r.T.Context(), "echo", nil, client.Idempotent(), client.WithTimeout(time.Minute))
 		if e := rig.WantError(r.T, err, warren.CodeDeadlineExceeded, warren.ReasonNacked, warren.Unknown); e.Attempts != refusals+2 {
 			r.T.Errorf("error is %+v", e)

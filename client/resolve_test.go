@@ -169,7 +169,7 @@ func TestResolveEndsByItsDeadline(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
 		resolver(r, "m", func(*scripted, int, amqp.Delivery, *wire.Request, wire.Resolve) {})
 		c := r.Ready(func(cfg *client.Config) {
-			cfg.Policies.Methods = map[string]reliability.Spec{"m": {Retry: exact(3), Timeout: new(6 * time.Second)}}
+			cfg.Policies.Methods = map[string]reliability.Policy{"m": {Retry: exact(3), Timeout: new(6 * time.Second)}}
 		})
 		for want, ask := range map[time.Duration]func() error{
 			6 * time.Second: func() error {
@@ -268,7 +268,7 @@ func TestResolveIsAskedAgainIfTheConnectionIsCut(t *testing.T) {
 					}
 					s.resolve(d, req, wire.Resolution{State: wire.StateInProgress})
 				})
-				c := r.Ready(withPolicy(reliability.Spec{Retry: exact(3)}))
+				c := r.Ready(withPolicy(reliability.Policy{Retry: exact(3)}))
 				began := time.Now()
 				got, err := c.Resolve(r.T.Context(), "m", "k")
 				if err != nil || got.State != client.InProgress {
@@ -323,7 +323,7 @@ func TestResolvePassesTheMethodsBreakerBulkheadAndInterceptors(t *testing.T) {
 		})
 		var seen int
 		c := r.Ready(func(cfg *client.Config) {
-			cfg.Policies.Methods = map[string]reliability.Spec{"m": {Bulkhead: reliability.BulkheadSpec{Calls: new(1)}}}
+			cfg.Policies.Methods = map[string]reliability.Policy{"m": {Bulkhead: reliability.BulkheadPolicy{Calls: new(1)}}}
 			cfg.Interceptors = []warren.Interceptor{func(next warren.Handler) warren.Handler {
 				return func(ctx context.Context, req *warren.Request) (*warren.Reply, error) {
 					seen++

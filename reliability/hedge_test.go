@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren"
-	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/reliability"
 )
 
@@ -80,7 +79,7 @@ func TestHedgeTakesTheFirstSuccess(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				h := &reliability.Hedge[int]{Policy: policy.HedgePolicy{On: true, Delay: hedgeDelay}}
+				h := &reliability.Hedge[int]{Policy: reliability.HedgePolicy{Delay: new(hedgeDelay)}}
 				got := hedgeRun(t, h, c.first, c.second)
 				if !errors.Is(got.err, c.err) {
 					t.Fatalf("its error is %v; want %v", got.err, c.err)
@@ -115,7 +114,7 @@ func TestHedgeJoinsWhatBothErrorsSay(t *testing.T) {
 		{other, full, warren.CodeResourceExhausted, warren.Unknown, 1, time.Second},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			h := &reliability.Hedge[int]{Policy: policy.HedgePolicy{On: true, Delay: hedgeDelay}}
+			h := &reliability.Hedge[int]{Policy: reliability.HedgePolicy{Delay: new(hedgeDelay)}}
 			err := hedgeRun(t, h, hedgeAttempt{time.Second, c.earlier}, hedgeAttempt{2 * time.Second, c.later}).err
 			e, ok := warren.AsError(err)
 			if !ok || e.Code != c.code || e.Outcome != c.outcome || e.Attempts != c.attempts || e.RetryAfter != c.retryAfter {
@@ -131,11 +130,11 @@ func TestHedgeJoinsWhatBothErrorsSay(t *testing.T) {
 func TestHedgeIsMadeOnlyIfAllowed(t *testing.T) {
 	t.Parallel()
 	slow := hedgeAttempt{takes: time.Second}
+	spent := reliability.NewBudget(reliability.BudgetPolicy{Tokens: new(1.0)}) // half of it is left by the first
 	for name, h := range map[string]*reliability.Hedge[int]{
-		"off":        {Policy: policy.HedgePolicy{Delay: hedgeDelay}},
-		"budget":     {Policy: policy.HedgePolicy{On: true, Delay: hedgeDelay}, Allow: func() bool { return false }},
-		"no latency": {Policy: policy.HedgePolicy{On: true}},
-		"few calls":  {Policy: policy.HedgePolicy{On: true}, Latency: new(policy.Latency)},
+		"off":       {Policy: reliability.HedgePolicy{On: new(false), Delay: new(hedgeDelay)}},
+		"budget":    {Policy: reliability.HedgePolicy{Delay: new(hedgeDelay)}, Budget: spent},
+		"few calls": {Policy: reliability.HedgePolicy{On: new(true)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -151,16 +150,16 @@ func TestHedgeIsMadeOnlyIfAllowed(t *testing.T) {
 func TestHedgeLearnsItsDelay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := &reliability.Hedge[int]{Policy: policy.HedgePolicy{On: true}, Latency: new(policy.Latency)}
+		h := &reliability.Hedge[int]{Policy: reliability.HedgePolicy{On: new(true)}}
 		for i := range 20 {
-			if _, on := policy.HedgeDelay(h.Policy, h.Latency); on {
+			if _, on := h.Delay(); on {
 				t.Fatalf("it hedges after %d calls", i)
 			}
 			if got := hedgeRun(t, h, hedgeAttempt{takes: 50 * time.Millisecond}); got.err != nil {
 				t.Fatal(got.err)
 			}
 		}
-		delay, on := policy.HedgeDelay(h.Policy, h.Latency)
+		delay, on := h.Delay()
 		if !on || delay < 50*time.Millisecond || delay > 54*time.Millisecond {
 			t.Fatalf("the delay is %v, %t", delay, on)
 		}
@@ -175,7 +174,7 @@ func TestHedgeLearnsItsDelay(t *testing.T) {
 				t.Fatalf("call %d took %v", i, got.took)
 			}
 		}
-		if delay, _ = policy.HedgeDelay(h.Policy, h.Latency); delay < 100*time.Millisecond {
+		if delay, _ = h.Delay(); delay < 100*time.Millisecond {
 			t.Fatalf("with a tenth of the calls hanging, the 95th percentile sank to %v", delay)
 		}
 	})
@@ -186,7 +185,7 @@ func TestHedgeEndsWithItsCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		h := &reliability.Hedge[int]{Policy: policy.HedgePolicy{On: true, Delay: hedgeDelay}}
+		h := &reliability.Hedge[int]{Policy: reliability.HedgePolicy{Delay: new(hedgeDelay)}}
 		begun := time.Now()
 		_, err := h.Do(ctx, func(ctx context.Context) (int, error) {
 			<-ctx.Done()
@@ -202,7 +201,7 @@ func TestHedgePanicsInItsCallersGoroutine(t *testing.T) {
 	t.Parallel()
 	for n := range 2 {
 		synctest.Test(t, func(t *testing.T) {
-			h := &reliability.Hedge[int]{Policy: policy.HedgePolicy{On: true, Delay: hedgeDelay}}
+			h := &reliability.Hedge[int]{Policy: reliability.HedgePolicy{Delay: new(hedgeDelay)}}
 			var made atomic.Int64
 			defer func() {
 				if got := recover(); got != "broken" {
@@ -222,7 +221,7 @@ func TestHedgePanicsInItsCallersGoroutine(t *testing.T) {
 }
 
 func BenchmarkHedgeNotNeeded(b *testing.B) {
-	h := &reliability.Hedge[int]{Policy: policy.HedgePolicy{On: true, Delay: time.Minute}}
+	h := &reliability.Hedge[int]{Policy: reliability.HedgePolicy{Delay: new(time.Minute)}}
 	b.ReportAllocs()
 	for b.Loop() {
 		_, _ = h.Do(context.Background(), func(context.Context) (int, error) { return 1, nil })

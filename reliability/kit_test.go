@@ -6,7 +6,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/warren-rpc/warren"
-	"github.com/warren-rpc/warren/internal/policy"
+	"github.com/warren-rpc/warren/reliability"
 )
 
 // failure returns an error of an attempt.
@@ -14,21 +14,17 @@ func failure(code warren.Code, outcome warren.Outcome) *warren.Error {
 	return &warren.Error{Code: code, Outcome: outcome}
 }
 
-func idempotentPolicy() policy.Policy {
-	p := policy.Default()
-	p.Idempotent = true
-	return p
-}
+func idempotentPolicy() reliability.Policy { return reliability.Policy{Idempotent: new(true)} }
 
 func drawDuration(t *rapid.T, label string, least, most time.Duration) time.Duration {
 	return time.Duration(rapid.Int64Range(int64(least), int64(most)).Draw(t, label))
 }
 
-func drawBudgetPolicy(t *rapid.T) policy.BudgetPolicy {
-	return policy.BudgetPolicy{
-		Off:    rapid.Bool().Draw(t, "off"),
-		Tokens: float64(rapid.IntRange(1000, 1_000_000).Draw(t, "tokens")) / 1000,
-		Ratio:  float64(rapid.IntRange(1, 1000).Draw(t, "ratio")) / 1000,
+func drawBudgetPolicy(t *rapid.T) reliability.BudgetPolicy {
+	return reliability.BudgetPolicy{
+		Off:    new(rapid.Bool().Draw(t, "off")),
+		Tokens: new(float64(rapid.IntRange(1000, 1_000_000).Draw(t, "tokens")) / 1000),
+		Ratio:  new(float64(rapid.IntRange(1, 1000).Draw(t, "ratio")) / 1000),
 	}
 }
 

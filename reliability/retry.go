@@ -14,7 +14,7 @@ import (
 // ctx's deadline, or after p.Timeout if it has none, provided that fn returns
 // when its context ends. The budget is shared by calls of one target and may be
 // nil, which is none. Of the policy, Timeout, AttemptTimeout, Idempotent and
-// Retry count.
+// Retry count; what they do not say is the default.
 //
 // Errors of fn are judged as those of calls are if a *warren.Error is in their
 // chain: its code and outcome must hold for all that fn did. All others are
@@ -29,11 +29,10 @@ import (
 // if there is one, in its chain.
 //
 // Retry is safe for concurrent use, as far as fn is. It starts no goroutine.
-func Retry(
-	ctx context.Context, p *policy.Policy, budget *policy.Budget, fn func(ctx context.Context) error,
-) error {
+func Retry(ctx context.Context, p Policy, budget *Budget, fn func(ctx context.Context) error) error {
 	deadline, _ := ctx.Deadline()
-	attempts := p.Begin(time.Now(), deadline, budget)
+	resolved := policy.Of(p)
+	attempts := resolved.Begin(time.Now(), deadline, (*policy.Budget)(budget))
 	var last *warren.Error
 	for {
 		if ctx.Err() != nil {

@@ -11,7 +11,6 @@ import (
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/broker"
 	"github.com/warren-rpc/warren/internal/policy"
-	"github.com/warren-rpc/warren/reliability"
 )
 
 // KillSwitch stops consuming a method on this server while its handlers mostly
@@ -116,11 +115,11 @@ func (k *killSwitch) policy(open time.Duration) policy.BreakerPolicy {
 }
 
 // changed follows the breaker, which calls it for one change after the other.
-func (k *killSwitch) changed(c reliability.Change) {
+func (k *killSwitch) changed(c policy.Change) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	switch c.To {
-	case reliability.Open:
+	case policy.Open:
 		open := k.pause()
 		k.Update(c.At, k.policy(open))
 		k.consumer.Pause()
@@ -128,12 +127,12 @@ func (k *killSwitch) changed(c reliability.Change) {
 			k.timer = time.AfterFunc(open, k.probe)
 		}
 		k.logger.Error("the kill switch has tripped: the method is not consumed", "method", k.method,
-			"handled", c.Counts.Calls, "failed", c.Counts.Failures, "for", open)
-	case reliability.Closed:
+			"handled", c.Calls, "failed", c.Failures, "for", open)
+	case policy.Closed:
 		k.inRow = 0
 		k.consumer.Resume(0)
 		k.logger.Info("the probes have succeeded: the method is consumed again", "method", k.method)
-	case reliability.HalfOpen, reliability.ForcedOpen, reliability.ForcedClosed:
+	case policy.HalfOpen, policy.ForcedOpen, policy.ForcedClosed:
 	}
 }
 

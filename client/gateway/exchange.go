@@ -172,7 +172,7 @@ func (x *exchange) options(m *message, key string) []client.CallOption {
 	e := x.route
 	timeout := e.Timeout
 	if timeout == 0 {
-		timeout = x.g.client.Policies().Table().Policy(e.Method).Timeout
+		timeout = x.g.client.Timeout(e.Method)
 	}
 	opts := make([]client.CallOption, 0, len(m.header)+9)
 	opts = append(opts, client.WithTimeout(timeout), client.KeepWaiting(), client.WithMaxRequest(e.maxBody), client.WithMaxReply(e.maxReply),

@@ -136,7 +136,7 @@ func TestDeadlineOfARequestIsHonouredWithinItsRoutes(t *testing.T) {
 		g := newGateway(r, routes(
 			gateway.Route{Pattern: "GET /m", Method: "m", Timeout: 3 * time.Second}, gateway.Route{Pattern: "GET /policy", Method: "m"},
 		), func(cfg *client.Config) {
-			cfg.Policies.Methods = map[string]reliability.Spec{"m": {Timeout: new(4 * time.Second)}}
+			cfg.Policies.Methods = map[string]reliability.Policy{"m": {Timeout: new(4 * time.Second)}}
 		})
 		for _, c := range []struct {
 			path, header string

@@ -98,7 +98,7 @@ func TestFileOfSettingsThatIsWrongIsOneLineWithItsPlace(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"url: amqp://u:s3cr3t@localhost/\nurls: x\n": `:2:1: urls: is not known; did you mean url?`,
-		"tls:\n  cafile: x\n":                        `:2:3: tls.cafile: is not known; did you mean tls.ca?`,
+		"tls:\n  cafile: x\n":                        `:2:3: tls.cafile: is not known; it may have ca, cert, key, server_name`,
 		"tls: x\n":                                   `:1:1: tls: is "x"; it must be a mapping`,
 		"routes:\n  GET /: {method: a}\n":            `:1:1: routes: is not known: this is the file of a gateway's routes`,
 		"timeout: 5\n":                               `:1:10: timeout: must be a duration from 1ms to 24h`,

@@ -18,6 +18,7 @@ import (
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/configfile"
+	"github.com/warren-rpc/warren/internal/setting"
 )
 
 // configVariable names the tool's file, if --config does not.
@@ -90,32 +91,34 @@ func (f *configFile) tells() bool {
 	return false
 }
 
-// configDecoder reads the content of a file.
-type configDecoder struct {
-	configfile.Decoder
-
-	values map[string]configValue
-}
-
 // parseConfig returns the values by their keys. The error is a *configfile.Error.
 func parseConfig(path string, data []byte) (map[string]configValue, error) {
-	d := configDecoder{
-		Decoder: configfile.Decoder{File: path, Data: data, Must: "url", NoMerge: "write the settings out"},
-		values:  map[string]configValue{},
-	}
+	values := map[string]configValue{}
 	if saysNothing(data) {
-		return d.values, nil
+		return values, nil
 	}
+	d := configfile.Decoder{File: path, Data: data, Must: "url", NoMerge: "write the settings out"}
 	if root := d.Document(); root != nil {
-		d.Each(root, root, "", func(key string, at, node *yaml.Node) {
-			if key == "tls" {
-				d.Each(at, node, key, func(key string, at, node *yaml.Node) { d.value("tls."+key, at, node) })
-				return
-			}
-			d.value(key, at, node)
-		})
+		d.Section(configfile.Section{
+			Fields: configFields(),
+			Hints:  map[string]string{"routes": ": this is the file of a gateway's routes, which warren gateway --config takes"},
+			Custom: func(f *setting.Field, at, node *yaml.Node) {
+				if text := flagText(&d, f.Name, node); text != "" {
+					values[f.Name] = configValue{text, at.Line}
+				}
+			},
+		}, root, root)
 	}
-	return d.values, configfile.Refusal(d.Findings)
+	return values, configfile.Refusal(d.Findings)
+}
+
+// configFields are the keys of the file. Their values are texts for flags.
+func configFields() []setting.Field {
+	var fields []setting.Field
+	for _, s := range settings {
+		fields = append(fields, setting.Field{Name: s.key, Kind: setting.Custom})
+	}
+	return append(fields, setting.Field{Name: "tls", Kind: setting.Part})
 }
 
 // saysNothing reports whether a file has nothing but comments.
@@ -129,18 +132,14 @@ func saysNothing(data []byte) bool {
 	return lines.Err() == nil
 }
 
-// value reads what stands after a key. What it refuses it does not repeat: URLs
-// have passwords.
-func (d *configDecoder) value(key string, at, node *yaml.Node) {
+// flagText returns what stands after a key; nothing if it says nothing, or was
+// refused. What is refused is not repeated: URLs have passwords.
+func flagText(d *configfile.Decoder, key string, node *yaml.Node) string {
 	node = configfile.Resolve(node)
-	check, known := configChecks[key]
-	if !known {
-		d.Refuse(at, key, "is not known%s", suggestKey(key))
-		return
-	}
 	if configfile.IsNull(node) {
-		return
+		return ""
 	}
+	check := configChecks[key]
 	texts := []*yaml.Node{node}
 	if key == "url" && node.Kind == yaml.SequenceNode {
 		texts = node.Content
@@ -150,22 +149,19 @@ func (d *configDecoder) value(key string, at, node *yaml.Node) {
 		text = configfile.Resolve(text)
 		if text.Kind != yaml.ScalarNode || text.Value == "" {
 			d.Refuse(text, key, "is empty or no text; write %s", check.form)
-			return
+			return ""
 		}
 		if wrong := check.wrong(text.Value); wrong != "" {
 			d.Refuse(text, key, "%s", wrong)
-			return
+			return ""
 		}
 		list = append(list, text.Value)
-	}
-	if len(list) == 0 {
-		return
 	}
 	text := strings.Join(list, ",")
 	if check.path && !filepath.IsAbs(text) {
 		text = filepath.Join(filepath.Dir(d.File), text)
 	}
-	d.values[key] = configValue{text, at.Line}
+	return text
 }
 
 // configCheck says what a value must be.
@@ -185,20 +181,6 @@ var configChecks = map[string]configCheck{
 	"tls.cert":        {form: "the path of a file", wrong: noDemand, path: true},
 	"tls.key":         {form: "the path of a file", wrong: noDemand, path: true},
 	"tls.server_name": {form: "the name of a host", wrong: noDemand},
-}
-
-func suggestKey(key string) string {
-	names := []string{"tls"}
-	for _, s := range settings {
-		names = append(names, s.key)
-	}
-	if key == "routes" {
-		return ": this is the file of a gateway's routes, which warren gateway --config takes"
-	}
-	if near := configfile.Nearest(key, names); near != "" {
-		return "; did you mean " + near + "?"
-	}
-	return "; it may have " + strings.Join(names[1:], ", ")
 }
 
 func noDemand(string) string { return "" }

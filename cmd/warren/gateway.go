@@ -17,7 +17,6 @@ import (
 	"github.com/warren-rpc/warren/client/gateway"
 	"github.com/warren-rpc/warren/client/gateway/gatewayfile"
 	"github.com/warren-rpc/warren/internal/configfile"
-	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/reliability"
 	"github.com/warren-rpc/warren/reliability/policyfile"
 )
@@ -246,14 +245,9 @@ func watchPolicies(ctx context.Context, cmd *cli.Command, out *output, c *client
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
-	w := policyfile.Watcher{Path: path, Hangup: true, OnLoad: func(rules reliability.Rules) {
-		table, err := policy.NewTable(rules)
-		if err != nil {
-			out.note("the policies stay as they were: %v", err) // the watcher has checked them
-			return
-		}
-		c.Policies().Reload(table)
-	}, OnError: func(err error) { out.note("the policies stay as they were: %v", unprefixed(err)) }}
+	w := policyfile.Watcher{Path: path, Hangup: true, Apply: c.SetPolicies, OnError: func(err error) {
+		out.note("the policies stay as they were: %v", unprefixed(err))
+	}}
 	go func() {
 		defer close(done)
 		w.Run(ctx)

@@ -134,7 +134,7 @@ func loadPolicies(cmd *cli.Command, path string) (*policyfile.File, *policy.Tabl
 	if err != nil {
 		return nil, nil, exit(exitUsage, "%w", unprefixed(err))
 	}
-	table, err := policy.NewTable(file.Rules)
+	table, err := policy.NewTable(file.Rules.Methods)
 	if err != nil {
 		return nil, nil, exit(exitUsage, "%w", err)
 	}

@@ -104,11 +104,11 @@ func policySimulate(_ context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	_, table, err := loadPolicies(cmd, args[0])
+	file, _, err := loadPolicies(cmd, args[0])
 	if err != nil {
 		return err
 	}
-	r, err := simulate.Run(table, args[1], s)
+	r, err := simulate.Run(file.Rules, args[1], s)
 	if err != nil {
 		return usageError(cmd, "%s", flagNames.Replace(err.Error()))
 	}

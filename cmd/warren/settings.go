@@ -8,14 +8,14 @@ import (
 	"github.com/urfave/cli/v3"
 )
 
-// setting is what may be said by a flag, else by a variable of the environment,
+// toolSetting is what may be said by a flag, else by a variable of the environment,
 // else by the tool's file, in this order.
-type setting struct {
+type toolSetting struct {
 	flag, env string
 	key       string // in the file; that of a key below another has a dot
 }
 
-var settings = []setting{
+var settings = []toolSetting{
 	{"url", "WARREN_URL", "url"},
 	{"user-id", "WARREN_USER_ID", "user_id"},
 	{"timeout", "WARREN_TIMEOUT", "timeout"},
@@ -39,7 +39,7 @@ type source interface {
 // environment and the file too.
 func withSources(file *configFile, flags []cli.Flag) []cli.Flag {
 	for _, flag := range flags {
-		i := slices.IndexFunc(settings, func(s setting) bool { return s.flag == flag.Names()[0] })
+		i := slices.IndexFunc(settings, func(s toolSetting) bool { return s.flag == flag.Names()[0] })
 		if i < 0 {
 			continue
 		}

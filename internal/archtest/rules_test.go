@@ -78,8 +78,12 @@ var importRules = []rule{
 		reason:   "moves messages whose meaning is internal/wire's business; internal/policy is there for its backoff",
 	},
 	{
+		packages: []string{"internal/setting"},
+		reason:   "names, kinds and bounds of settings, for structs and files alike",
+	},
+	{
 		packages: []string{"internal/policy"},
-		own:      []string{"."},
+		own:      []string{".", "internal/setting"},
 		external: []string{backoff, gobreaker},
 		reason:   "pure policy: no AMQP and no clock, so that it can be simulated and tested without a broker",
 	},
@@ -91,19 +95,19 @@ var importRules = []rule{
 	},
 	{
 		packages: []string{"reliability"},
-		own:      []string{".", "internal/policy"},
+		own:      []string{".", "internal/policy", "internal/setting"},
 		external: []string{backoff, gobreaker},
 		reason:   "what authors of policies write, and policies for functions of their own; internal/policy does the work",
 	},
 	{
 		packages: []string{"internal/configfile", "internal/configfile/schemacheck"},
-		own:      []string{"internal/policy"},
+		own:      []string{"internal/setting"},
 		external: []string{"go.yaml.in/yaml/*"},
-		reason:   "what the readers of files share; internal/policy is there for the level of a finding",
+		reason:   "the one engine for files of settings; what settings are is internal/setting's business",
 	},
 	{
 		packages: []string{"reliability/policyfile"},
-		own:      []string{"reliability", "internal/configfile", "internal/policy"},
+		own:      []string{".", "reliability", "internal/configfile", "internal/policy", "internal/setting"},
 		external: []string{"go.yaml.in/yaml/*", "gopkg.in/yaml.v3", "github.com/goccy/go-yaml"},
 		reason:   "a YAML parser is linked only by programs that read policies from a file",
 	},
@@ -147,7 +151,7 @@ var importRules = []rule{
 	},
 	{
 		packages: []string{"client/gateway/gatewayfile"},
-		own:      []string{".", "client/gateway", "internal/configfile", "internal/policy"},
+		own:      []string{".", "client/gateway", "internal/configfile", "internal/setting"},
 		external: []string{"go.yaml.in/yaml/*"},
 		reason:   "a YAML parser is linked only by programs that read routes from a file",
 	},

@@ -13,7 +13,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/warren-rpc/warren/internal/policy"
+	"github.com/warren-rpc/warren/internal/setting"
 )
 
 const (
@@ -35,6 +35,8 @@ type Decoder struct {
 
 	// Findings is what is wrong, in the order in which it was found.
 	Findings []Finding
+	// Places are where sections and their fields are said.
+	Places Places
 
 	keys int
 	full bool // has given up
@@ -47,7 +49,7 @@ type Position struct{ Line, Column int }
 func At(node *yaml.Node) Position { return Position{node.Line, node.Column} }
 
 // Add adds a finding.
-func (d *Decoder) Add(at Position, level policy.Level, path, format string, args ...any) {
+func (d *Decoder) Add(at Position, level setting.Level, path, format string, args ...any) {
 	d.Findings = append(d.Findings, Finding{
 		File: d.File, Line: max(at.Line, 1), Column: max(at.Column, 1), Level: level, Path: path,
 		Message: fmt.Sprintf(format, args...),
@@ -56,24 +58,24 @@ func (d *Decoder) Add(at Position, level policy.Level, path, format string, args
 
 // Refuse adds an error that stands at node.
 func (d *Decoder) Refuse(node *yaml.Node, path, format string, args ...any) {
-	d.Add(At(node), policy.LevelError, path, format, args...)
+	d.Add(At(node), setting.LevelError, path, format, args...)
 }
 
 // Missing adds that the file lacks what it must have.
-func (d *Decoder) Missing() { d.Add(Position{}, policy.LevelError, "", "has no %q", d.Must) }
+func (d *Decoder) Missing() { d.Add(Position{}, setting.LevelError, "", "has no %q", d.Must) }
 
 // Document parses the text. It returns nil if there is nothing to go on with,
 // and has said why.
 func (d *Decoder) Document() *yaml.Node {
 	if len(d.Data) > MaxSize {
-		d.Add(Position{}, policy.LevelError, "", "is over %d bytes long", MaxSize)
+		d.Add(Position{}, setting.LevelError, "", "is over %d bytes long", MaxSize)
 		return nil
 	}
 	if object := parseJSON(d.Data); object != nil {
 		return object
 	}
 	if at, wrong := unreadable(d.Data); wrong != "" {
-		d.Add(at, policy.LevelError, "", "is not YAML: %s", wrong)
+		d.Add(at, setting.LevelError, "", "is not YAML: %s", wrong)
 		return nil
 	}
 	first, second, err := documents(d.Data)
@@ -165,7 +167,7 @@ func (d *Decoder) errorLine(text string) int {
 func (d *Decoder) syntax(err error) {
 	text := withoutLine(err)
 	if at, why := brokenJSON(d.Data); why != "" && strings.Contains(text, "escape") {
-		d.Add(at, policy.LevelError, "", "is not JSON: %s", why)
+		d.Add(at, setting.LevelError, "", "is not JSON: %s", why)
 		return
 	}
 	at := Position{Line: d.errorLine(text)}
@@ -189,7 +191,7 @@ func (d *Decoder) syntax(err error) {
 		}
 		break
 	}
-	d.Add(at, policy.LevelError, "", "%s", text)
+	d.Add(at, setting.LevelError, "", "%s", text)
 }
 
 // Each calls fn for every key of a mapping; place is where anything else is

@@ -11,7 +11,7 @@ import (
 	"os"
 	"slices"
 
-	"github.com/warren-rpc/warren/internal/policy"
+	"github.com/warren-rpc/warren/internal/setting"
 )
 
 // MaxSize is how many bytes a file may have.
@@ -19,10 +19,10 @@ const MaxSize = 1 << 20
 
 // Finding is something wrong with a file, and where.
 type Finding struct {
-	File   string       `json:"file"`
-	Line   int          `json:"line"`   // from 1
-	Column int          `json:"column"` // from 1
-	Level  policy.Level `json:"level"`
+	File   string        `json:"file"`
+	Line   int           `json:"line"`   // from 1
+	Column int           `json:"column"` // from 1
+	Level  setting.Level `json:"level"`
 	// Path is that of the value, such as methods.orders.*.retry.attempts, or empty
 	// if it is about the file.
 	Path    string `json:"path"`
@@ -71,7 +71,7 @@ func Refusal(findings []Finding) error {
 	})
 	var refused []Finding
 	for _, found := range findings {
-		if found.Level == policy.LevelError {
+		if found.Level == setting.LevelError {
 			refused = append(refused, found)
 		}
 	}

@@ -2,21 +2,38 @@ package configfile
 
 import "strings"
 
-// Normal is a name as it may be written elsewhere: maxAttempts, max-attempts.
-func Normal(name string) string {
+// normal is a name as it may be written elsewhere: maxAttempts, max-attempts.
+func normal(name string) string {
 	return strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(name))
 }
 
-// Nearest returns the name that takes the fewest changes, of those that take
+// Suggest returns "; did you mean x?" with the nearest of the names, or else all
+// names.
+func Suggest(name string, names []string) string {
+	if text := near(name, names); text != "" {
+		return text
+	}
+	return "; it may have " + strings.Join(names, ", ")
+}
+
+// near returns "; did you mean x?", or nothing if none is near.
+func near(name string, names []string) string {
+	if nearest := nearest(name, names); nearest != "" {
+		return "; did you mean " + nearest + "?"
+	}
+	return ""
+}
+
+// nearest returns the name that takes the fewest changes, of those that take
 // few, or that name contains or is part of; empty if none is near.
-func Nearest(name string, names []string) string {
-	name = Normal(name)
+func nearest(name string, names []string) string {
+	name = normal(name)
 	if len(name) < 2 || len(name) > 40 {
 		return ""
 	}
 	best, least := "", 0
 	for _, candidate := range names {
-		plain := Normal(candidate)
+		plain := normal(candidate)
 		d := changes(name, plain)
 		if strings.Contains(name, plain) || strings.Contains(plain, name) {
 			d = min(d, 2)

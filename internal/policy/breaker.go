@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"context"
 	"errors"
 	"sync"
 	"time"
@@ -46,7 +45,8 @@ type Change struct {
 	Method   string
 	From, To State
 	At       time.Time // the time that was given to the method which made the change
-	Counts   Counts    // what was in view in the state From
+	// What was in view in the state From.
+	Calls, Failures, Slow int
 }
 
 // Ticket stands for one call that a [Breaker] let through. It is handed back
@@ -198,24 +198,4 @@ func (b *Breaker) Counts(now time.Time) Counts {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.window.counts(now)
-}
-
-// Do calls fn if the breaker allows it, and reports what [Classify] makes of
-// its error; once ctx is cancelled, an error is the cancellation's. That ctx's
-// deadline passed is a failure: it should be no caller's own. A panic
-// counts as failure. Its error is fn's or a refusal as of Allow. It reads the
-// time from [time.Now].
-func (b *Breaker) Do(ctx context.Context, fn func(context.Context) error) error {
-	ticket, refusal := b.Allow(time.Now())
-	if refusal != nil {
-		return refusal
-	}
-	result := Failure
-	defer func() { b.Done(ticket, time.Now(), result) }()
-	err := fn(ctx)
-	result = Classify(err)
-	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
-		result = Ignored
-	}
-	return err
 }

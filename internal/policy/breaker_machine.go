@@ -138,8 +138,10 @@ func (b *Breaker) settle(now time.Time) {
 // enter makes a transition and puts its Change in line.
 func (b *Breaker) enter(to State, now time.Time) {
 	if b.onChange != nil {
-		change := Change{Method: b.method, From: b.state, To: to, At: now, Counts: b.window.counts(now)}
-		b.changes = append(b.changes, change)
+		n := b.window.counts(now)
+		b.changes = append(b.changes, Change{
+			Method: b.method, From: b.state, To: to, At: now, Calls: n.Calls, Failures: n.Failures, Slow: n.Slow,
+		})
 	}
 	b.state = to
 	b.window.still = to == HalfOpen

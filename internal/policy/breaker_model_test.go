@@ -51,7 +51,10 @@ func (m *breakerModel) counts(now time.Time) (c policy.Counts) {
 }
 
 func (m *breakerModel) become(s policy.State, now time.Time) {
-	m.changes = append(m.changes, policy.Change{Method: "m", From: m.state, To: s, At: now, Counts: m.counts(now)})
+	n := m.counts(now)
+	m.changes = append(m.changes, policy.Change{
+		Method: "m", From: m.state, To: s, At: now, Calls: n.Calls, Failures: n.Failures, Slow: n.Slow,
+	})
 	m.state, m.opened = s, now
 	m.forget()
 }

@@ -93,7 +93,7 @@ func TestBreakerOpensAtVolumeAndRatioAndProbesItsWayBack(t *testing.T) {
 	}
 	began := time.Unix(1000, 0)
 	change := func(from, to policy.State, after time.Duration, c policy.Counts) policy.Change {
-		return policy.Change{Method: "orders.get", From: from, To: to, At: began.Add(after), Counts: c}
+		return policy.Change{Method: "orders.get", From: from, To: to, At: began.Add(after), Calls: c.Calls, Failures: c.Failures, Slow: c.Slow}
 	}
 	want := []policy.Change{
 		change(policy.Closed, policy.Open, 0, policy.Counts{Calls: 20, Failures: 10}),

@@ -1,15 +1,11 @@
 package policy_test
 
 import (
-	"context"
-	"errors"
 	"slices"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/policy"
 )
 
@@ -105,50 +101,6 @@ func TestBreakerNeverLetsMoreProbesThroughThanAllowed(t *testing.T) {
 	if out != p.Probes {
 		t.Fatalf("%d probes; want %d", out, p.Probes)
 	}
-}
-
-func TestBreakerStandsAloneAroundAnyFunction(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		p := policy.Default().Breaker
-		p.Volume, p.Probes = 2, 1
-		b := policy.NewBreaker("m", p, nil)
-		ctx, cancel := context.WithCancel(t.Context())
-		failure := errors.New("down")
-		calls := 0
-		do := func(ctx context.Context, err error) error {
-			return b.Do(ctx, func(context.Context) error { calls++; return err })
-		}
-		cancel()
-		for range 10 {
-			if err := do(ctx, failure); !errors.Is(err, failure) {
-				t.Fatalf("it returned %v", err)
-			}
-		}
-		if b.State(time.Now()) != policy.Closed {
-			t.Fatal("what the caller cancelled opened it")
-		}
-		if err := do(t.Context(), failure); !errors.Is(err, failure) {
-			t.Fatalf("it returned %v", err)
-		}
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Error("the panic is gone")
-				}
-			}()
-			_ = b.Do(t.Context(), func(context.Context) error { panic("broken") })
-		}()
-		calls = 0
-		err := do(t.Context(), nil)
-		if e, ok := warren.AsError(err); !ok || e.Reason != warren.ReasonBreakerOpen || e.RetryAfter != p.Open || calls > 0 {
-			t.Fatalf("it returned %v after %d calls", err, calls)
-		}
-		time.Sleep(p.Open)
-		if err := do(t.Context(), nil); err != nil || b.State(time.Now()) != policy.Closed {
-			t.Fatalf("the probe: %v, then %v", err, b.State(time.Now()))
-		}
-	})
 }
 
 func BenchmarkBreakerSuccess(b *testing.B) {

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"context"
 	"sync/atomic"
 
 	"github.com/warren-rpc/warren"
@@ -53,12 +52,3 @@ func (b *Bulkhead) InFlight() int { return int(b.inFlight.Load()) }
 // Update replaces the policy. Calls in flight keep their places: with a lower
 // bound none is let in until enough of them have ended.
 func (b *Bulkhead) Update(p BulkheadPolicy) { b.bound.Store(int64(p.Calls)) }
-
-// Do calls fn in a place of its own. Its error is fn's or that of Acquire.
-func (b *Bulkhead) Do(ctx context.Context, fn func(context.Context) error) error {
-	if full := b.Acquire(); full != nil {
-		return full
-	}
-	defer b.Release()
-	return fn(ctx)
-}

@@ -1,42 +1,21 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/setting"
 )
-
-// Level is how grave a finding is.
-type Level uint8
-
-const (
-	LevelWarning Level = iota + 1 // works, and someone should look at it
-	LevelError                    // refused by NewTable
-)
-
-// String returns "warning" or "error".
-func (l Level) String() string {
-	switch l {
-	case LevelWarning:
-		return "warning"
-	case LevelError:
-		return "error"
-	default:
-		return fmt.Sprintf("level(%d)", uint8(l))
-	}
-}
-
-// MarshalText returns what String does.
-func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
 
 // Finding is what is wrong with a value of a pattern.
 type Finding struct {
-	Level   Level  `json:"level"`
-	Pattern string `json:"pattern"`
-	Field   string `json:"field"` // a name that Fields lists, or empty if it is the pattern
-	Message string `json:"message"`
+	Level   setting.Level
+	Pattern string
+	Field   string // a name that Fields lists, or empty if it is the pattern
+	Message string
 }
 
 // String returns the path of the field and the message, as
@@ -49,55 +28,31 @@ func (f Finding) String() string {
 	return path + ": " + f.Message
 }
 
-// Check returns what is wrong with the rules, ordered by pattern and field.
-//
-// Errors are values out of bounds, patterns that no method's name can match, and
-// contradictions: settings of which one keeps another from ever taking effect as
-// it says (an attempt timeout longer than the timeout, hedging on a method not
-// idempotent, an attempt that can never start). Warnings are what endangers
-// others (no jitter, no budget), attempts that together do not fit into the
-// timeout, and settings without effect.
-//
-// A contradiction is judged by what a pattern amounts to, and told of the
-// pattern that brings it about: of one that merely inherits both sides nothing
-// is told. Values out of bounds are left out of the judgement.
-func Check(rules Rules) []Finding {
+// Check returns what is wrong with the policies of patterns, ordered by pattern and
+// field; reliability.Check says what is. P is reliability.Policy.
+func Check[P any](methods map[string]P) []Finding { return check(read(methods)) }
+
+// check completes what is said, and takes out what it refuses.
+func check(methods map[string]said) []Finding {
 	c := &checker{}
-	sound := Rules{Methods: make(map[string]Spec, len(rules.Methods))}
-	for pattern, spec := range rules.Methods {
+	for pattern, s := range methods {
 		if why := checkPattern(pattern); why != "" {
-			c.add(LevelError, pattern, "", "%s", why)
+			c.add(setting.LevelError, pattern, "", "%s", why)
+			delete(methods, pattern)
 			continue
 		}
-		sound.Methods[pattern] = c.values(pattern, spec)
+		s.complete()
+		c.values(pattern, s)
 	}
-	t := build(sound)
+	t := build(methods)
 	for _, e := range t.all[1:] {
 		c.contradictions(e)
 	}
 	c.alone(t)
 	slices.SortStableFunc(c.findings, func(a, b Finding) int {
-		if d := strings.Compare(a.Pattern, b.Pattern); d != 0 {
-			return d
-		}
-		return fieldIndex(a.Field) - fieldIndex(b.Field)
+		return cmp.Or(strings.Compare(a.Pattern, b.Pattern), fieldIndex(a.Field)-fieldIndex(b.Field))
 	})
 	return c.findings
-}
-
-// errorsOf returns the findings that are errors.
-func errorsOf(findings []Finding) []Finding {
-	var list []Finding
-	for _, f := range findings {
-		if f.Level == LevelError {
-			list = append(list, f)
-		}
-	}
-	return list
-}
-
-func fieldIndex(name string) int {
-	return slices.IndexFunc(fields, func(f Field) bool { return f.Name == name })
 }
 
 // checkPattern says why no method's name can match a pattern, or nothing.
@@ -127,46 +82,28 @@ func checkPattern(pattern string) string {
 
 type checker struct{ findings []Finding }
 
-func (c *checker) add(level Level, pattern, field, format string, args ...any) {
+func (c *checker) add(level setting.Level, pattern, field, format string, args ...any) {
 	c.findings = append(c.findings, Finding{
 		Level: level, Pattern: pattern, Field: field, Message: fmt.Sprintf(format, args...),
 	})
 }
 
-// values checks each value by itself. It returns the spec without those that are
-// out of bounds.
-func (c *checker) values(pattern string, spec Spec) Spec {
-	for _, part := range []struct {
-		name string
-		off  bool
-		rest bool
-	}{
-		{"budget", isTrue(spec.Budget.Off), spec.Budget.Tokens != nil || spec.Budget.Ratio != nil},
-		{"breaker", isTrue(spec.Breaker.Off), spec.Breaker != BreakerSpec{Off: spec.Breaker.Off}},
-		{"hedge", spec.Hedge.On != nil && !*spec.Hedge.On, spec.Hedge.Delay != nil},
-	} {
-		if part.off && part.rest {
-			c.add(LevelError, pattern, part.name, "is off, and yet more is said of it")
-		}
-	}
-	spec = spec.complete()
+// values checks each value by itself, and takes out those that are out of bounds.
+func (c *checker) values(pattern string, s said) {
 	for i := range fields {
 		f := &fields[i]
-		if !f.said(&spec) {
-			continue
-		}
-		var p Policy
-		f.copy(&p, &spec)
-		if !f.inBounds(&p) {
-			c.add(LevelError, pattern, f.Name, "is %s; it must be %s", f.format(&p), f.Bounds())
-			f.clear(&spec)
+		switch value := s[i]; {
+		case value == nil:
+		case f.Kind == setting.Switch && value == false && s.more(f.Name):
+			c.add(setting.LevelError, pattern, f.Name, "is off, and yet more is said of it")
+		case !f.Allows(value):
+			c.add(setting.LevelError, pattern, f.Name, "is %s; it must be %s", f.Format(value), f.Bounds())
+			s[i] = nil
+		case f.Kind == setting.List && !c.codes(pattern, f.Name, value.([]warren.Code)): //nolint:errcheck // it has no other type
+			s[i] = nil
 		}
 	}
-	c.codes(pattern, &spec)
-	return spec
 }
-
-func isTrue(b *bool) bool { return b != nil && *b }
 
 // pointless are codes after which a repetition ends as the call did.
 var pointless = []warren.Code{
@@ -174,35 +111,36 @@ var pointless = []warren.Code{
 	warren.CodeUnimplemented, warren.CodeUnauthenticated,
 }
 
-func (c *checker) codes(pattern string, spec *Spec) {
-	const field = "retry.codes"
-	list := spec.Retry.Codes
+// codes reports whether all of them are codes.
+func (c *checker) codes(pattern, field string, list []warren.Code) bool {
+	valid := true
 	for i, code := range list {
 		switch {
 		case !code.Valid():
-			c.add(LevelError, pattern, field, "has %v, which is not a code", code)
-			spec.Retry.Codes = nil
+			c.add(setting.LevelError, pattern, field, "has %v, which is not a code", code)
+			valid = false
 		case slices.Contains(list[:i], code):
-			c.add(LevelError, pattern, field, "has %v twice", code)
+			c.add(setting.LevelError, pattern, field, "has %v twice", code)
 		case slices.Contains(pointless, code):
-			c.add(LevelWarning, pattern, field, "has %v, which a repetition does not mend", code)
+			c.add(setting.LevelWarning, pattern, field, "has %v, which a repetition does not mend", code)
 		}
 	}
+	return valid
 }
 
 // alone tells of values that endanger others than the caller, and of values
 // that have no effect in any policy that they are part of. It is told where
 // they are said: who inherits them can do no more about it.
 func (c *checker) alone(t *Table) {
-	type said struct {
+	type source struct {
 		by    *entry
 		field int
 	}
-	inUse := map[said]bool{}
+	inUse := map[source]bool{}
 	for _, e := range t.all {
 		for i, from := range e.from {
 			if idleBecause(fields[i].Name, &e.policy) == "" {
-				inUse[said{from, i}] = true
+				inUse[source{from, i}] = true
 			}
 		}
 	}
@@ -212,10 +150,10 @@ func (c *checker) alone(t *Table) {
 			if e.from[i] != e {
 				continue
 			}
-			if !inUse[said{e, i}] {
-				c.add(LevelWarning, e.pattern, f.Name, "has no effect: %s", idleBecause(f.Name, &e.policy))
+			if !inUse[source{e, i}] {
+				c.add(setting.LevelWarning, e.pattern, f.Name, "has no effect: %s", idleBecause(f.Name, &e.policy))
 			} else if what := danger(f.Name, &e.policy); what != "" {
-				c.add(LevelWarning, e.pattern, f.Name, "%s", what)
+				c.add(setting.LevelWarning, e.pattern, f.Name, "%s", what)
 			}
 		}
 	}

@@ -11,24 +11,24 @@ import (
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/policy"
+	"github.com/warren-rpc/warren/internal/setting"
+	"github.com/warren-rpc/warren/reliability"
 )
 
 // rules reads "pattern field=value field=value" lines.
-func rules(t *testing.T, text string) policy.Rules {
+func rules(t *testing.T, text string) map[string]reliability.Policy {
 	t.Helper()
-	r := policy.Rules{Methods: map[string]policy.Spec{}}
+	methods := map[string]reliability.Policy{}
 	for line := range strings.SplitSeq(text, ";") {
 		words := strings.Fields(line)
-		var s policy.Spec
+		var p reliability.Policy
 		for _, word := range words[1:] {
 			field, value, _ := strings.Cut(word, "=")
-			if err := s.Set(field, value); err != nil {
-				t.Fatal(err)
-			}
+			say(t, &p, field, value)
 		}
-		r.Methods[words[0]] = s
+		methods[words[0]] = p
 	}
-	return r
+	return methods
 }
 
 func TestCheckFindsEachMistakeOnce(t *testing.T) {
@@ -117,7 +117,7 @@ func TestCheckRefusesAttemptsThatCanNeverStart(t *testing.T) {
 	text := "* timeout=2s retry.attempts=4 retry.first=500ms retry.most=1s retry.jitter="
 	findings := policy.Check(rules(t, text+"false"))
 	const want = "methods.*.retry.attempts: attempt 4 can never start: the waits before it last 2.5s, no less than timeout (2s)"
-	if len(findings) != 2 || findings[0].String() != want || findings[0].Level != policy.LevelError {
+	if len(findings) != 2 || findings[0].String() != want || findings[0].Level != setting.LevelError {
 		t.Errorf("%v", findings)
 	}
 	if findings := policy.Check(rules(t, text+"true")); len(findings) != 0 {
@@ -127,17 +127,17 @@ func TestCheckRefusesAttemptsThatCanNeverStart(t *testing.T) {
 
 func TestCheckTakesWhatCodeCanHold(t *testing.T) {
 	t.Parallel()
-	off := policy.Rules{Methods: map[string]policy.Spec{
+	off := map[string]reliability.Policy{
 		"*": {
-			Budget: policy.BudgetSpec{Off: new(true), Tokens: new(5.0)},
-			Hedge:  policy.HedgeSpec{On: new(false), Delay: new(time.Second)},
-			Retry:  policy.RetrySpec{Codes: []warren.Code{99}},
+			Budget: reliability.BudgetPolicy{Off: new(true), Tokens: new(5.0)},
+			Hedge:  reliability.HedgePolicy{On: new(false), Delay: new(time.Second)},
+			Retry:  reliability.RetryPolicy{Codes: []warren.Code{99}},
 		},
 		"": {},
-	}}
+	}
 	var got []string
 	for _, f := range policy.Check(off) {
-		if f.Level == policy.LevelError {
+		if f.Level == setting.LevelError {
 			got = append(got, f.String())
 		}
 	}
@@ -161,7 +161,7 @@ func TestTablesHoldPoliciesWithinBounds(t *testing.T) {
 	ratio := rapid.SampledFrom([]float64{0, 0.5, 1, 3, -1, math.NaN(), math.Inf(1), math.Inf(-1)})
 	maybe := rapid.Bool()
 	rapid.Check(t, func(t *rapid.T) {
-		spec := func() (s policy.Spec) {
+		spec := func() (s reliability.Policy) {
 			for _, d := range []**time.Duration{&s.Timeout, &s.AttemptTimeout, &s.Retry.First, &s.Retry.Most, &s.Breaker.SlowAfter, &s.Hedge.Delay} {
 				if maybe.Draw(t, "said") {
 					*d = new(duration.Draw(t, "duration"))
@@ -184,7 +184,7 @@ func TestTablesHoldPoliciesWithinBounds(t *testing.T) {
 			}
 			return s
 		}
-		made, err := policy.NewTable(policy.Rules{Methods: map[string]policy.Spec{"*": spec(), "a*": spec(), "ab": spec()}})
+		made, err := policy.NewTable(map[string]reliability.Policy{"*": spec(), "a*": spec(), "ab": spec()})
 		if err != nil {
 			return
 		}

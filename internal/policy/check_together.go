@@ -3,11 +3,13 @@ package policy
 import (
 	"fmt"
 	"time"
+
+	"github.com/warren-rpc/warren/internal/setting"
 )
 
 // contradiction is something about several values of one policy.
 type contradiction struct {
-	level Level
+	level setting.Level
 	// fields are those that bring it about. It is told of the first that the
 	// pattern itself says; a pattern that says none of them inherits it.
 	fields []string
@@ -16,31 +18,31 @@ type contradiction struct {
 }
 
 var contradictions = []contradiction{
-	{LevelError, []string{"attempt_timeout", "timeout"}, func(e *entry) string {
+	{setting.LevelError, []string{"attempt_timeout", "timeout"}, func(e *entry) string {
 		if e.policy.AttemptTimeout > e.policy.Timeout {
 			return fmt.Sprintf("%s is longer than %s", e.tell("attempt_timeout"), e.tell("timeout"))
 		}
 		return ""
 	}},
-	{LevelError, []string{"retry.first", "retry.most"}, func(e *entry) string {
+	{setting.LevelError, []string{"retry.first", "retry.most"}, func(e *entry) string {
 		if e.policy.Retry.First > e.policy.Retry.Most {
 			return fmt.Sprintf("%s is longer than %s", e.tell("retry.first"), e.tell("retry.most"))
 		}
 		return ""
 	}},
-	{LevelError, []string{"hedge", "idempotent"}, func(e *entry) string {
+	{setting.LevelError, []string{"hedge", "idempotent"}, func(e *entry) string {
 		if e.policy.Hedge.On && !e.policy.Idempotent {
 			return "hedging may execute a call twice, and the method is not idempotent"
 		}
 		return ""
 	}},
-	{LevelError, []string{"hedge", "retry.attempts"}, func(e *entry) string {
+	{setting.LevelError, []string{"hedge", "retry.attempts"}, func(e *entry) string {
 		if e.policy.Hedge.On && e.policy.Retry.Attempts == 1 {
 			return "the second attempt can never start: retry.attempts is 1"
 		}
 		return ""
 	}},
-	{LevelError, []string{"hedge.delay", "attempt_timeout", "timeout"}, func(e *entry) string {
+	{setting.LevelError, []string{"hedge.delay", "attempt_timeout", "timeout"}, func(e *entry) string {
 		switch p := &e.policy; {
 		case !p.Hedge.On || p.Hedge.Delay == 0:
 		case p.Hedge.Delay >= p.Timeout:
@@ -51,23 +53,23 @@ var contradictions = []contradiction{
 		}
 		return ""
 	}},
-	{LevelError, []string{"budget.tokens", "budget", "retry.attempts"}, func(e *entry) string {
+	{setting.LevelError, []string{"budget.tokens", "budget", "retry.attempts"}, func(e *entry) string {
 		// A failure takes one, and more than half must then be left.
 		if p := &e.policy; !p.Budget.Off && p.Budget.Tokens <= 2 && p.Retry.Attempts > 1 {
 			return fmt.Sprintf("the second attempt can never start: the first failure leaves half of %s or less", e.tell("budget.tokens"))
 		}
 		return ""
 	}},
-	{LevelError, []string{"retry.attempts", "retry.first", "retry.most", "retry.jitter", "timeout"}, func(e *entry) string {
+	{setting.LevelError, []string{"retry.attempts", "retry.first", "retry.most", "retry.jitter", "timeout"}, func(e *entry) string {
 		for _, s := range e.policy.Timeline() {
 			if s.When == Never {
 				return fmt.Sprintf("attempt %d can never start: the waits before it last %s, no less than %s",
-					s.Attempt, formatDuration(s.Earliest), e.tell("timeout"))
+					s.Attempt, setting.FormatDuration(s.Earliest), e.tell("timeout"))
 			}
 		}
 		return ""
 	}},
-	{LevelWarning, []string{"attempt_timeout", "retry.attempts", "timeout", "retry.first", "retry.most"}, func(e *entry) string {
+	{setting.LevelWarning, []string{"attempt_timeout", "retry.attempts", "timeout", "retry.first", "retry.most"}, func(e *entry) string {
 		p := &e.policy
 		if p.AttemptTimeout == 0 || p.AttemptTimeout > p.Timeout || p.Retry.First > p.Retry.Most {
 			return "" // the attempts divide what there is, or it is an error anyway
@@ -80,9 +82,9 @@ var contradictions = []contradiction{
 			return ""
 		}
 		return fmt.Sprintf("%d attempts of %s and the waits between them take up to %s, longer than %s: the last get less, or do not start",
-			p.Retry.Attempts, formatDuration(p.AttemptTimeout), formatDuration(total), e.tell("timeout"))
+			p.Retry.Attempts, setting.FormatDuration(p.AttemptTimeout), setting.FormatDuration(total), e.tell("timeout"))
 	}},
-	{LevelWarning, []string{"breaker.slow_after", "timeout"}, func(e *entry) string {
+	{setting.LevelWarning, []string{"breaker.slow_after", "timeout"}, func(e *entry) string {
 		if p := &e.policy; !p.Breaker.Off && p.Breaker.SlowAfter >= p.Timeout {
 			return fmt.Sprintf("no call is slow: %s is not shorter than %s", e.tell("breaker.slow_after"), e.tell("timeout"))
 		}
@@ -108,7 +110,7 @@ func (c *checker) contradictions(e *entry) {
 // another: "timeout (2s, from *)".
 func (e *entry) tell(name string) string {
 	i := fieldIndex(name)
-	text := name + " (" + fields[i].format(&e.policy)
+	text := name + " (" + e.format(i)
 	switch from := e.from[i]; {
 	case from == e:
 	case from.parent == nil:

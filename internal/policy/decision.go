@@ -2,7 +2,6 @@ package policy
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/warren-rpc/warren"
@@ -33,7 +32,7 @@ const (
 	WhyBudget                   // the budget is spent
 	WhyNotIdempotent            // the attempt may have been executed, and the method is not idempotent
 	WhyCode                     // the policy does not name the error's code
-	WhyReason                   // the error's reason is one of NeverRepeated
+	WhyReason                   // the error's reason is one that is never repeated
 	WhyRefused                  // it is made, as the broker refused the last one, which is not counted
 )
 
@@ -67,10 +66,6 @@ var neverRepeated = [...]string{
 	warren.ReasonReplyTooLarge,    // so does this, and it ran
 	warren.ReasonReplyNotRetained, // it ran, and its reply is gone
 }
-
-// NeverRepeated returns the reasons of errors that are not repeated whatever
-// their code and outcome, and whatever the policy. The slice is the caller's.
-func NeverRepeated() []string { return slices.Clone(neverRepeated[:]) }
 
 // BudgetExhausted returns the error of a call that the budget kept from being
 // repeated: unavailable/budget_exhausted. What is known of the call stays as the

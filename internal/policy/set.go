@@ -70,7 +70,7 @@ func (s *Set) Method(name string) *Method {
 // Reload replaces the policies. Breakers keep their state, budgets the share of
 // their tokens, bulkheads and latencies what they hold; calls that are under way
 // end by the policy that they began with.
-func (s *Set) Reload(table *Table) {
+func (s *Set) Reload(now time.Time, table *Table) {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
 	s.mu.Lock()
@@ -80,7 +80,6 @@ func (s *Set) Reload(table *Table) {
 		methods = append(methods, m)
 	}
 	s.mu.Unlock()
-	now := time.Now()
 	for _, m := range methods {
 		m.update(now, table.Policy(m.Name))
 	}

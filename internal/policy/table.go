@@ -2,20 +2,16 @@ package policy
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+
+	"github.com/warren-rpc/warren/internal/setting"
 )
 
-// Rules are the policies of methods, by pattern. A pattern is the exact name of
-// a method, or the beginning of names and a final `*`: "orders.*", "*". For each
-// value the longest pattern that matches the method and says something of it
-// decides; an exact name goes before all others, and [Default] comes last.
-type Rules struct {
-	Methods map[string]Spec `json:"methods"`
-}
-
-// Table gives each method its policy. It does not change and is safe for
-// concurrent use; to replace the policies, make another.
+// Table gives each method its policy, by patterns: reliability.Rules has the rule by
+// which they decide. It does not change and is safe for concurrent use; to replace
+// the policies, make another.
 type Table struct {
 	root   *entry            // what nothing is said of
 	exact  map[string]*entry // by method
@@ -28,7 +24,6 @@ type Table struct {
 type entry struct {
 	pattern string // "default" of the root
 	prefix  string // the pattern without its star
-	spec    Spec   // what it says itself, completed
 	parent  *entry // the next shorter pattern that matches all that this one matches
 	policy  Policy
 	from    []*entry // by field: where the value comes from
@@ -37,14 +32,21 @@ type entry struct {
 // fromDefault is where values come from of which no pattern says anything.
 const fromDefault = "default"
 
-// NewTable returns the policies that the rules amount to. The rules are copied.
-// The error is an [*InvalidError] with all that [Check] has against them as an
-// error; warnings are no hindrance.
-func NewTable(rules Rules) (*Table, error) {
-	if refused := errorsOf(Check(rules)); len(refused) > 0 {
+// NewTable returns what the policies of patterns amount to; P is reliability.Policy.
+// Nothing of methods is kept. The error is an [*InvalidError] with all that [Check]
+// has against them as an error; warnings are no hindrance.
+func NewTable[P any](methods map[string]P) (*Table, error) {
+	all := read(methods)
+	var refused []Finding
+	for _, f := range check(all) {
+		if f.Level == setting.LevelError {
+			refused = append(refused, f)
+		}
+	}
+	if len(refused) > 0 {
 		return nil, &InvalidError{Findings: refused}
 	}
-	return build(rules), nil
+	return build(all), nil
 }
 
 // InvalidError tells why rules were refused.
@@ -61,19 +63,12 @@ func (e *InvalidError) Error() string {
 	return text
 }
 
-// build makes the table, whatever the values. Patterns that match nothing are
-// left out.
-func build(rules Rules) *Table {
-	t := &Table{root: newEntry(fromDefault, nil, Spec{}), exact: map[string]*entry{}}
+// build makes the table of what is said completely, whatever the values.
+func build(methods map[string]said) *Table {
+	t := &Table{root: newEntry(fromDefault, nil, nil), exact: map[string]*entry{}}
 	t.all = append(t.all, t.root)
-	patterns := make([]string, 0, len(rules.Methods))
-	for pattern := range rules.Methods {
-		if checkPattern(pattern) == "" {
-			patterns = append(patterns, pattern)
-		}
-	}
 	// A prefix sorts before all that begin with it.
-	slices.SortFunc(patterns, func(a, b string) int { return strings.Compare(prefixOf(a), prefixOf(b)) })
+	patterns := slices.SortedFunc(maps.Keys(methods), func(a, b string) int { return strings.Compare(prefixOf(a), prefixOf(b)) })
 	var open []*entry // the patterns that the next may inherit from, shortest first
 	for _, pattern := range patterns {
 		if isExact(pattern) {
@@ -87,14 +82,14 @@ func build(rules Rules) *Table {
 			}
 			open = open[:len(open)-1]
 		}
-		e := newEntry(pattern, parent, rules.Methods[pattern])
+		e := newEntry(pattern, parent, methods[pattern])
 		open = append(open, e)
 		t.prefix = append(t.prefix, e)
 		t.all = append(t.all, e)
 	}
 	for _, pattern := range patterns {
 		if isExact(pattern) {
-			e := newEntry(pattern, t.byPrefix(pattern), rules.Methods[pattern])
+			e := newEntry(pattern, t.byPrefix(pattern), methods[pattern])
 			t.exact[pattern] = e
 			t.all = append(t.all, e)
 		}
@@ -106,25 +101,24 @@ func isExact(pattern string) bool { return !strings.HasSuffix(pattern, "*") }
 
 func prefixOf(pattern string) string { return strings.TrimSuffix(pattern, "*") }
 
-func newEntry(pattern string, parent *entry, spec Spec) *entry {
+func newEntry(pattern string, parent *entry, s said) *entry {
 	e := &entry{
-		pattern: pattern, prefix: prefixOf(pattern), spec: spec.complete(), parent: parent, policy: Default(),
-		from: make([]*entry, len(fields)),
+		pattern: pattern, prefix: prefixOf(pattern), parent: parent, policy: Default(), from: make([]*entry, len(fields)),
 	}
-	if parent != nil {
-		e.policy = parent.policy
-		copy(e.from, parent.from)
-	}
-	for i := range fields {
-		if f := &fields[i]; parent == nil || f.said(&e.spec) {
+	if parent == nil {
+		for i := range e.from {
 			e.from[i] = e
-			if parent != nil {
-				f.copy(&e.policy, &e.spec)
-			}
+		}
+		return e
+	}
+	e.policy = parent.policy
+	copy(e.from, parent.from)
+	s.apply(&e.policy)
+	for i := range s {
+		if s[i] != nil {
+			e.from[i] = e
 		}
 	}
-	// What the caller does with its list must not reach the table.
-	e.policy.Retry.Codes = slices.Clone(e.policy.Retry.Codes)
 	return e
 }
 
@@ -161,4 +155,27 @@ func (t *Table) byPrefix(method string) *entry {
 		e = e.parent
 	}
 	return e
+}
+
+// Setting is one value of a method's policy and where it comes from.
+type Setting struct {
+	Field string `json:"field"` // a name that Fields lists
+	Value string `json:"value"` // as a file says it
+	From  string `json:"from"`  // the pattern that says it, or "default"
+}
+
+// Explain returns every value of a method's policy, in the order of [Fields].
+func (t *Table) Explain(method string) []Setting {
+	e := t.find(method)
+	settings := make([]Setting, len(fields))
+	for i := range fields {
+		settings[i] = Setting{Field: fields[i].Name, Value: e.format(i), From: e.from[i].pattern}
+	}
+	return settings
+}
+
+// format writes a value of the entry's policy.
+func (e *entry) format(field int) string {
+	value, _ := fields[field].Get(&e.policy)
+	return fields[field].Format(value)
 }

@@ -3,7 +3,6 @@ package policyfile_test
 import (
 	"fmt"
 
-	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/reliability/policyfile"
 )
 
@@ -23,24 +22,14 @@ methods:
 	// policy.yaml:7:7: methods.orders.*.retry.attempts: is 9; it must be from 1 to 5
 }
 
-// What a method's policy is, and where each value comes from.
+// What the rules of a file amount to for a method.
 func ExampleLoad() {
 	file, err := policyfile.Load(example)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	table, err := policy.NewTable(file.Rules)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	for _, s := range table.Explain("orders.getAll")[:4] {
-		fmt.Printf("%s: %s, from %s\n", s.Field, s.Value, s.From)
-	}
-	// Output:
-	// timeout: 6s, from orders.getAll
-	// attempt_timeout: 1.8s, from orders.getAll
-	// idempotent: true, from orders.get*
-	// retry.attempts: 3, from orders.get*
+	p, err := file.Rules.Policy("orders.getAll")
+	fmt.Println(*p.Timeout, *p.AttemptTimeout, *p.Idempotent, *p.Retry.Attempts, err)
+	// Output: 6s 1.8s true 3 <nil>
 }

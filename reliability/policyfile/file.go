@@ -23,7 +23,6 @@ import (
 	"io"
 
 	"github.com/warren-rpc/warren/internal/configfile"
-	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/reliability"
 )
 
@@ -81,7 +80,7 @@ func read(path string) ([]byte, error) {
 
 // Parse checks the content of a file of that name, which findings are told
 // with. The error is an [*Error] with those that are errors; without one, the
-// findings are warnings, and [policy.NewTable] takes the rules.
+// findings are warnings, and a client takes the rules.
 func Parse(name string, data []byte) (reliability.Rules, []Finding, error) {
 	f, err := parse(name, data)
 	return f.Rules, f.Findings, err
@@ -89,18 +88,18 @@ func Parse(name string, data []byte) (reliability.Rules, []Finding, error) {
 
 func parse(name string, data []byte) (*File, error) {
 	d := newDecoder(name, data)
-	rules := d.decode()
-	for _, found := range policy.Check(rules) {
+	d.decode()
+	for _, found := range reliability.Check(d.rules) {
 		path := configfile.Join("methods", found.Pattern)
 		if found.Field != "" {
 			path = configfile.Join(path, found.Field)
 		}
-		d.Add(d.places.Locate(found.Pattern, found.Field), found.Level, path, "%s", found.Message)
+		d.Add(d.Places.Locate(found.Pattern, found.Field), found.Level, path, "%s", found.Message)
 	}
 	err := configfile.Refusal(d.Findings)
-	f := &File{Name: name, Findings: d.Findings, places: d.places}
+	f := &File{Name: name, Findings: d.Findings, places: d.Places}
 	if err == nil {
-		f.Rules = rules
+		f.Rules = d.rules
 	}
 	return f, err
 }

@@ -49,7 +49,7 @@ func TestExampleIsSoundAndExplainsEachPattern(t *testing.T) {
 	if err != nil || len(file.Findings) > 0 {
 		t.Fatalf("%v, %v", err, file.Findings)
 	}
-	table, err := policy.NewTable(file.Rules)
+	table, err := policy.NewTable(file.Rules.Methods)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +223,7 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 		if err == nil {
-			if _, err := policy.NewTable(rules); err != nil {
+			if _, err := policy.NewTable(rules.Methods); err != nil {
 				t.Error(err)
 			}
 			return

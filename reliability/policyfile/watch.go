@@ -16,13 +16,14 @@ import (
 type Watcher struct {
 	// Path is the file's.
 	Path string
-	// OnLoad is told the rules at first, and after each change that can be used. It
-	// is called by Run, one call at a time, never with rules that NewTable refuses,
-	// and not if the file says what the last good one said.
-	OnLoad func(reliability.Rules)
+	// Apply is told the rules at first, and after each change that can be used, such
+	// as SetPolicies of a client. It is called by Run, one call at a time, never with
+	// rules that [reliability.Check] has an error of, and not if the file says what the
+	// last good one said.
+	Apply func(reliability.Rules) error
 	// OnError, if not nil, is told why a file cannot be used, once for each reason;
-	// the rules before it go on being good. It is called as OnLoad is. It is
-	// [*Error] for a file that could be read, and otherwise what the system says.
+	// the rules before it go on being good. It is called as Apply is. It is [*Error]
+	// for a file that could be read, what Apply returns, or else what the system says.
 	OnError func(error)
 	// Every is how often the file is looked at. Default: 1 s; at least 1 ms.
 	Every time.Duration
@@ -31,10 +32,16 @@ type Watcher struct {
 	Hangup bool
 }
 
-// Watch loads the policies of a file, and again whenever it changes, until ctx
-// ends: see [Watcher], which also obeys SIGHUP.
-func Watch(ctx context.Context, path string, onLoad func(reliability.Rules), onError func(error)) {
-	w := Watcher{Path: path, OnLoad: onLoad, OnError: onError}
+// Watch has apply follow the policies of a file until ctx ends: it is told them at
+// once, and again whenever the file changes. OnError, if not nil, is told why a file
+// cannot be used, and the policies stay as they are. Run it in a goroutine, with
+// SetPolicies of a client:
+//
+//	go policyfile.Watch(ctx, "policy.yaml", c.SetPolicies, report)
+//
+// See [Watcher], which also obeys SIGHUP.
+func Watch(ctx context.Context, path string, apply func(reliability.Rules) error, onError func(error)) {
+	w := Watcher{Path: path, Apply: apply, OnError: onError}
 	w.Run(ctx)
 }
 
@@ -81,7 +88,7 @@ func (w *Watcher) Run(ctx context.Context) {
 // watched is what is known of the file.
 type watched struct {
 	seen, loaded sight
-	content      []byte // of the rules that were told last
+	content      []byte // of the rules that were applied last
 	complaint    string // that was told last, unless all is well
 	unread       bool   // try again: what kept it from being read may not show
 }
@@ -96,6 +103,9 @@ func (w *Watcher) load(s *watched) {
 		}
 		rules, _, err = Parse(w.Path, data)
 	}
+	if err == nil {
+		err = w.Apply(rules)
+	}
 	if err != nil {
 		if w.OnError != nil && err.Error() != s.complaint {
 			w.OnError(err)
@@ -104,7 +114,6 @@ func (w *Watcher) load(s *watched) {
 		return
 	}
 	s.content, s.complaint = append([]byte{}, data...), ""
-	w.OnLoad(rules)
 }
 
 // sight is what a file looks like from outside; nil if it is not there.

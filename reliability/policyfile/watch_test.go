@@ -27,6 +27,9 @@ type watching struct {
 	errs     []string
 }
 
+// refused is a timeout that the one who is told of it refuses.
+const refused = 99 * time.Second
+
 // watch runs steps while the file is watched. The first content is 1s.
 func watch(t *testing.T, prepare func(*watching), steps func(*watching)) {
 	t.Helper()
@@ -38,10 +41,14 @@ func watch(t *testing.T, prepare func(*watching), steps func(*watching)) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			policyfile.Watch(ctx, w.path, func(r reliability.Rules) {
+			policyfile.Watch(ctx, w.path, func(r reliability.Rules) error {
 				w.mu.Lock()
 				defer w.mu.Unlock()
-				w.timeouts = append(w.timeouts, *r.Methods["*"].Timeout)
+				if timeout := *r.Methods["*"].Timeout; timeout != refused {
+					w.timeouts = append(w.timeouts, timeout)
+					return nil
+				}
+				return errors.New("the client refuses it")
 			}, func(err error) {
 				w.mu.Lock()
 				defer w.mu.Unlock()
@@ -219,6 +226,21 @@ func TestWatchWaitsForAFileThatIsNotThere(t *testing.T) {
 
 // Not in a bubble: the signal comes from outside it. The file is looked at every
 // hour, so what is loaded is loaded by the signal.
+func TestWatchTellsWhyRulesAreNotApplied(t *testing.T) {
+	t.Parallel()
+	watch(t, written, func(w *watching) {
+		w.write(content(refused))
+		w.pass()
+		w.want(seconds(1), "the client refuses it")
+		w.write(content(2 * time.Second))
+		w.pass()
+		w.want(seconds(2))
+		w.write(content(refused))
+		w.pass()
+		w.want(nil, "the client refuses it")
+	})
+}
+
 func TestHangupLoadsAtOnce(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "policy.yaml")
@@ -230,7 +252,8 @@ func TestHangupLoadsAtOnce(t *testing.T) {
 	write(time.Second)
 	loaded := make(chan time.Duration)
 	w := policyfile.Watcher{
-		Path: path, OnLoad: func(r reliability.Rules) { loaded <- *r.Methods["*"].Timeout }, Every: time.Hour, Hangup: true,
+		Path: path, Every: time.Hour, Hangup: true,
+		Apply: func(r reliability.Rules) error { loaded <- *r.Methods["*"].Timeout; return nil },
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup

@@ -5,7 +5,6 @@ import (
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/policy"
-	"github.com/warren-rpc/warren/reliability"
 )
 
 // client is one process with the method's policy at work.
@@ -27,7 +26,7 @@ type client struct {
 
 func newClient(w *world, number int, table *policy.Table) *client {
 	c := &client{world: w, number: number, pace: policy.NewPacer(w.now)}
-	c.set = policy.NewSet(table, func(change reliability.Change) { w.record.change(number, change) })
+	c.set = policy.NewSet(table, func(change policy.Change) { w.record.change(number, change) })
 	c.state = c.set.Method(w.method)
 	return c
 }

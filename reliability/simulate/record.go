@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren"
-	"github.com/warren-rpc/warren/reliability"
+	"github.com/warren-rpc/warren/internal/policy"
 )
 
 // slot is the time by which calls and attempts are counted for figures that a
@@ -116,11 +116,11 @@ func (r *record) ended(cl *call, err *warren.Error) {
 }
 
 // change notes a transition of a client's breaker.
-func (r *record) change(client int, c reliability.Change) {
+func (r *record) change(client int, c policy.Change) {
 	r.changes = append(r.changes, Change{
 		AtMS: milliseconds(c.At.Sub(epoch)), Client: client, From: c.From.String(), To: c.To.String(),
 	})
-	if c.To == reliability.Open {
+	if c.To == policy.Open {
 		r.second(c.At.Sub(epoch)).BreakersOpened++
 	}
 }

@@ -8,10 +8,14 @@ import (
 	"github.com/warren-rpc/warren/reliability"
 )
 
-// Run simulates calls of a method under the policy that the table has for it.
-// The error names the field of the scenario that is wrong. A run takes about
-// 1 s and 200 MB for each million calls.
-func Run(table *policy.Table, method string, scenario Scenario) (*Result, error) {
+// Run simulates calls of a method under the policy that the rules have for it.
+// The error says what is wrong with the rules, or names the field of the scenario
+// that is. A run takes about 1 s and 200 MB for each million calls.
+func Run(rules reliability.Rules, method string, scenario Scenario) (*Result, error) {
+	table, err := policy.NewTable(rules.Methods)
+	if err != nil {
+		return nil, err
+	}
 	if err := scenario.validate(); err != nil {
 		return nil, err
 	}
@@ -106,11 +110,11 @@ func (w *world) secondEnds() {
 	second := w.record.second(w.elapsed() - time.Second)
 	for _, c := range w.clients {
 		switch c.state.Breaker.State(w.now) {
-		case reliability.Open, reliability.ForcedOpen:
+		case policy.Open, policy.ForcedOpen:
 			second.BreakersOpen++
-		case reliability.HalfOpen:
+		case policy.HalfOpen:
 			second.BreakersHalfOpen++
-		case reliability.Closed, reliability.ForcedClosed:
+		case policy.Closed, policy.ForcedClosed:
 		}
 	}
 	second.Queued = w.servers.waiting()

@@ -10,7 +10,6 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/warren-rpc/warren"
-	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/reliability"
 	"github.com/warren-rpc/warren/reliability/simulate"
 )
@@ -31,15 +30,11 @@ func out(kind simulate.Kind) simulate.Scenario {
 	return s
 }
 
-func idempotent() reliability.Spec { return reliability.Spec{Idempotent: new(true)} }
+func idempotent() reliability.Policy { return reliability.Policy{Idempotent: new(true)} }
 
-func run(t testing.TB, spec reliability.Spec, s simulate.Scenario) *simulate.Result {
+func run(t testing.TB, spec reliability.Policy, s simulate.Scenario) *simulate.Result {
 	t.Helper()
-	table, err := policy.NewTable(reliability.Rules{Methods: map[string]reliability.Spec{"*": spec}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := simulate.Run(table, "orders.get", s)
+	r, err := simulate.Run(reliability.Rules{Methods: map[string]reliability.Policy{"*": spec}}, "orders.get", s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,17 +107,14 @@ func TestEveryCallEndsOnceAndInTime(t *testing.T) {
 			Capacity: rapid.IntRange(0, 20).Draw(t, "capacity"), Queue: rapid.IntRange(0, 50).Draw(t, "queue"),
 		}
 		attempts := rapid.IntRange(1, 5).Draw(t, "attempts")
-		table, err := policy.NewTable(reliability.Rules{Methods: map[string]reliability.Spec{"*": {
+		rules := reliability.Rules{Methods: map[string]reliability.Policy{"*": {
 			Timeout: new(4 * time.Second), AttemptTimeout: new(300 * time.Millisecond),
 			Idempotent: new(rapid.Bool().Draw(t, "idempotent")),
-			Retry:      reliability.RetrySpec{Attempts: &attempts},
-			Hedge:      reliability.HedgeSpec{On: new(false)},
-			Bulkhead:   reliability.BulkheadSpec{Calls: new(rapid.IntRange(0, 40).Draw(t, "bulkhead"))},
-		}}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		r, err := simulate.Run(table, "m", s)
+			Retry:      reliability.RetryPolicy{Attempts: &attempts},
+			Hedge:      reliability.HedgePolicy{On: new(false)},
+			Bulkhead:   reliability.BulkheadPolicy{Calls: new(rapid.IntRange(0, 40).Draw(t, "bulkhead"))},
+		}}}
+		r, err := simulate.Run(rules, "m", s)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -155,14 +147,14 @@ func TestRetriesStayWithinTheBudgetWhenEverythingFails(t *testing.T) {
 	t.Parallel()
 	s := calm()
 	s.Errors = simulate.Errors{Ratio: 1, Code: warren.CodeUnavailable, Outcome: warren.NotExecuted}
-	r := run(t, reliability.Spec{}, s)
+	r := run(t, reliability.Policy{}, s)
 	if most := 50 * s.Clients; r.Retries > most {
 		t.Errorf("%d retries; half of all tokens are %d", r.Retries, most)
 	}
 	if r.Errors["unavailable/budget_exhausted"] == 0 || r.Successes != 0 {
 		t.Errorf("%v", r.Errors)
 	}
-	off := run(t, reliability.Spec{Budget: reliability.BudgetSpec{Off: new(true)}}, s)
+	off := run(t, reliability.Policy{Budget: reliability.BudgetPolicy{Off: new(true)}}, s)
 	near(t, "amplification without a budget", off.Amplification, 3, 0.001)
 }
 
@@ -209,7 +201,7 @@ func TestBreakersOpenInAnOutageAndCloseAfterIt(t *testing.T) {
 	if last := r.Seconds[len(r.Seconds)-1]; last.BreakersOpen+last.BreakersHalfOpen != 0 {
 		t.Errorf("%+v", last)
 	}
-	if off := run(t, reliability.Spec{Breaker: reliability.BreakerSpec{Off: new(true)}}, s); off.Opened != 0 || len(off.Changes) != 0 {
+	if off := run(t, reliability.Policy{Breaker: reliability.BreakerPolicy{Off: new(true)}}, s); off.Opened != 0 || len(off.Changes) != 0 {
 		t.Errorf("%d breakers opened that are off", off.Opened)
 	}
 }
@@ -218,7 +210,7 @@ func TestCallsThatMayNotBeRepeatedAreNot(t *testing.T) {
 	t.Parallel()
 	s := out(simulate.Silent)
 	s.Errors = simulate.Errors{Ratio: 0.3, Code: warren.CodeUnavailable, Outcome: warren.Executed}
-	if r := run(t, reliability.Spec{}, s); r.Retries != 0 || r.Executions > r.Calls+s.Clients*100 {
+	if r := run(t, reliability.Policy{}, s); r.Retries != 0 || r.Executions > r.Calls+s.Clients*100 {
 		t.Errorf("%d retries", r.Retries)
 	}
 	if r := run(t, idempotent(), s); r.Retries == 0 {
@@ -231,12 +223,12 @@ func TestTooFewServersAreSeen(t *testing.T) {
 	s := calm()
 	s.Rate, s.Latency = 100, simulate.Latency{Shape: simulate.Fixed, P50: 100 * time.Millisecond}
 	s.Capacity = 5 // of the 10 that it takes
-	r := run(t, reliability.Spec{Breaker: reliability.BreakerSpec{Off: new(true)}}, s)
+	r := run(t, reliability.Policy{Breaker: reliability.BreakerPolicy{Off: new(true)}}, s)
 	if r.SuccessRate > 0.6 || r.Errors["deadline_exceeded"] == 0 || r.Latency.MaxMS < 9000 {
 		t.Errorf("success rate %v, %d dropped, %+v", r.SuccessRate, r.Dropped, r.Latency)
 	}
 	s.Queue = 5
-	r = run(t, reliability.Spec{Breaker: reliability.BreakerSpec{Off: new(true)}}, s)
+	r = run(t, reliability.Policy{Breaker: reliability.BreakerPolicy{Off: new(true)}}, s)
 	if r.Latency.MaxMS > 201 || r.Dropped != 0 {
 		t.Errorf("%+v, %d dropped", r.Latency, r.Dropped)
 	}
@@ -257,10 +249,7 @@ func TestHedgesShortenTheTail(t *testing.T) {
 
 func TestScenarioThatIsWrongIsRefusedByItsField(t *testing.T) {
 	t.Parallel()
-	table, err := policy.NewTable(reliability.Rules{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	var rules reliability.Rules
 	for field, change := range map[string]func(*simulate.Scenario){
 		"Clients":        func(s *simulate.Scenario) { s.Clients = 0 },
 		"Rate":           func(s *simulate.Scenario) { s.Rate = math.NaN() },
@@ -280,11 +269,15 @@ func TestScenarioThatIsWrongIsRefusedByItsField(t *testing.T) {
 	} {
 		s := calm()
 		change(&s)
-		if _, err := simulate.Run(table, "m", s); err == nil || !strings.Contains(err.Error(), "Scenario."+field) {
+		if _, err := simulate.Run(rules, "m", s); err == nil || !strings.Contains(err.Error(), "Scenario."+field) {
 			t.Errorf("%s: %v", field, err)
 		}
 	}
-	if _, err := simulate.Run(table, "a b", calm()); err == nil {
+	if _, err := simulate.Run(rules, "a b", calm()); err == nil {
 		t.Error("a method of that name was simulated")
+	}
+	rules.Methods = map[string]reliability.Policy{"m": {Timeout: new(-time.Second)}}
+	if _, err := simulate.Run(rules, "m", calm()); err == nil || !strings.Contains(err.Error(), "methods.m.timeout") {
+		t.Errorf("rules that are wrong: %v", err)
 	}
 }

@@ -120,7 +120,7 @@ func (w *world) start() {
 	})
 	if w.c, err = client.New(client.Config{
 		Broker: w.broker("client"), Logger: logger,
-		Policies: reliability.Rules{Methods: map[string]reliability.Spec{"*": {Timeout: new(timeout)}}},
+		Policies: reliability.Rules{Methods: map[string]reliability.Policy{"*": {Timeout: new(timeout)}}},
 	}); err != nil {
 		w.t.Fatal(err)
 	}

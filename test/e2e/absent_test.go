@@ -48,7 +48,7 @@ func TestEveryReturnIsSeenAmongManyConfirms(t *testing.T) {
 	newServer(t, url, serveEcho("echo"))
 	c := newClient(t, url, func(cfg *client.Config) {
 		cfg.NoServer = client.Wait
-		cfg.Policies.Methods = map[string]reliability.Spec{"nobody.home": {Breaker: reliability.BreakerSpec{Off: new(true)}}}
+		cfg.Policies.Methods = map[string]reliability.Policy{"nobody.home": {Breaker: reliability.BreakerPolicy{Off: new(true)}}}
 	})
 	var futures, missing []*client.Future
 	for range 1000 {

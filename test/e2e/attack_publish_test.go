@@ -17,7 +17,7 @@ func TestNoReturnIsOvertakenByItsConfirm(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, rabbit.VHost(t), func(cfg *client.Config) {
 		// A breaker would soon refuse to publish what nobody takes.
-		cfg.Policies.Methods = map[string]reliability.Spec{"*": {Breaker: reliability.BreakerSpec{Off: new(true)}}}
+		cfg.Policies.Methods = map[string]reliability.Policy{"*": {Breaker: reliability.BreakerPolicy{Off: new(true)}}}
 	})
 	const workers, each = 64, 300
 	var wg sync.WaitGroup

@@ -142,7 +142,7 @@ func TestKillingClusterNodesCostsNoCall(t *testing.T) {
 	c := newClient(t, urls[1], func(cfg *client.Config) {
 		cfg.Broker.URLs = []string{urls[1], urls[2], urls[0]}
 		cfg.NoServer = client.Wait
-		cfg.Policies = reliability.Rules{Methods: map[string]reliability.Spec{"*": {Idempotent: &yes}}}
+		cfg.Policies = reliability.Rules{Methods: map[string]reliability.Policy{"*": {Idempotent: &yes}}}
 	})
 
 	const workers = 4 // of each method

@@ -172,7 +172,7 @@ func TestStalledSocketDoesNotHoldUpCalls(t *testing.T) {
 	p, through := newProxy(t, base)
 	// The breaker would end calls that come after those which have timed out.
 	c := newClient(t, through, heldUpFor, func(cfg *client.Config) {
-		cfg.Policies.Methods = map[string]reliability.Spec{"*": {Breaker: reliability.BreakerSpec{Off: new(true)}}}
+		cfg.Policies.Methods = map[string]reliability.Policy{"*": {Breaker: reliability.BreakerPolicy{Off: new(true)}}}
 	})
 	if _, err := c.Call(testContext(t), "echo", nil); err != nil {
 		t.Fatal(err)

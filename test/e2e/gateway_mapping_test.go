@@ -142,7 +142,7 @@ func TestGatewayTellsEveryCodeAndReasonAsDocumented(t *testing.T) {
 	f := newFront(t, url, gateway.Config{Routes: []gateway.Route{{Pattern: "POST /fail", Method: "fail"}}}, func(cfg *client.Config) {
 		cfg.Interceptors = []warren.Interceptor{local}
 		// One that opens would tell all the others.
-		off := map[string]reliability.Spec{"*": {Breaker: reliability.BreakerSpec{Off: new(true)}, Retry: reliability.RetrySpec{Attempts: new(1)}}}
+		off := map[string]reliability.Policy{"*": {Breaker: reliability.BreakerPolicy{Off: new(true)}, Retry: reliability.RetryPolicy{Attempts: new(1)}}}
 		cfg.Policies.Methods = off
 	})
 	doc, err := os.ReadFile("../../docs/gateway.md")
@@ -216,7 +216,7 @@ func TestGatewayTellsWhatReallyHappened(t *testing.T) {
 		{Pattern: "POST /panic", Method: "panic"}, {Pattern: "POST /silent", Method: "silent", Timeout: patience.Brief},
 		{Pattern: "POST /full", Method: "full"}, {Pattern: "POST /open", Method: "open", WaitForServer: true}, {Pattern: "POST /rated", Method: "large", Rate: gateway.Rate{PerSecond: 0.001, Burst: 1}},
 	}}, func(cfg *client.Config) {
-		cfg.Policies.Methods = map[string]reliability.Spec{"open": {Breaker: reliability.BreakerSpec{Volume: new(1), Open: new(10 * time.Minute)}}}
+		cfg.Policies.Methods = map[string]reliability.Policy{"open": {Breaker: reliability.BreakerPolicy{Volume: new(1), Open: new(10 * time.Minute)}}}
 	})
 	f.ask(t, "POST", "/open", "") // no route: the breaker opens
 	f.ask(t, "POST", "/rated", "")

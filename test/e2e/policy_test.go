@@ -45,7 +45,7 @@ func TestServersRestartIsInvisibleToCallersThatWait(t *testing.T) {
 	url := rabbit.VHost(t)
 	victim := startServer(t, url, "echo", "")
 	c := newClient(t, url, func(cfg *client.Config) {
-		cfg.Policies = reliability.Rules{Methods: map[string]reliability.Spec{"*": {Timeout: &patience.Soon}}}
+		cfg.Policies = reliability.Rules{Methods: map[string]reliability.Policy{"*": {Timeout: &patience.Soon}}}
 	})
 	var answered, failed atomic.Int64
 	stop := load(c, func(err error) {
@@ -91,7 +91,7 @@ func outageEndsWithoutAStorm(t *testing.T, timeout time.Duration) {
 	node := rabbit.New(t, rabbit.Options{})
 	newServer(t, node.URL(), serveEcho("echo"))
 	c := newClient(t, node.URL(), func(cfg *client.Config) {
-		cfg.Policies = reliability.Rules{Methods: map[string]reliability.Spec{"*": {Timeout: &timeout}}}
+		cfg.Policies = reliability.Rules{Methods: map[string]reliability.Policy{"*": {Timeout: &timeout}}}
 	})
 	var answered atomic.Int64
 	stop := load(c, func(err error) {

@@ -53,10 +53,10 @@ func crashWhileCalling(t *testing.T, mode server.Mode) {
 	spec := bankSpec{URL: rabbit.VHost(t), Folder: t.TempDir(), Mode: mode}
 	c := newClient(t, spec.URL, func(cfg *client.Config) {
 		cfg.NoServer = client.Wait
-		cfg.Policies.Methods = map[string]reliability.Spec{"*": {
+		cfg.Policies.Methods = map[string]reliability.Policy{"*": {
 			Timeout: new(5 * time.Second), AttemptTimeout: new(time.Second),
-			Retry:  reliability.RetrySpec{Attempts: new(5)},
-			Budget: reliability.BudgetSpec{Off: new(true)}, Breaker: reliability.BreakerSpec{Off: new(true)},
+			Retry:  reliability.RetryPolicy{Attempts: new(5)},
+			Budget: reliability.BudgetPolicy{Off: new(true)}, Breaker: reliability.BreakerPolicy{Off: new(true)},
 		}}
 	})
 	h := &history{t: t, c: c, mode: mode}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren"
-	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/reliability"
 	"github.com/warren-rpc/warren/reliability/simulate"
 	"github.com/warren-rpc/warren/test/amqptest"
@@ -38,11 +37,11 @@ func failing(ratio float64) simulate.Scenario {
 
 // generous is a policy that bounds retries by little.
 func generous() reliability.Rules {
-	return reliability.Rules{Methods: map[string]reliability.Spec{"*": {
+	return reliability.Rules{Methods: map[string]reliability.Policy{"*": {
 		Timeout: new(4 * time.Second), AttemptTimeout: new(900 * time.Millisecond), Idempotent: new(true),
-		Retry:   reliability.RetrySpec{Attempts: new(4)},
-		Budget:  reliability.BudgetSpec{Off: new(true)},
-		Breaker: reliability.BreakerSpec{Off: new(true)},
+		Retry:   reliability.RetryPolicy{Attempts: new(4)},
+		Budget:  reliability.BudgetPolicy{Off: new(true)},
+		Breaker: reliability.BreakerPolicy{Off: new(true)},
 	}}}
 }
 
@@ -100,13 +99,9 @@ const simulations = 20
 
 func simulated(t *testing.T, rules reliability.Rules, method string, s simulate.Scenario) figures {
 	t.Helper()
-	table, err := policy.NewTable(rules)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var sum figures
 	for range simulations {
-		r, err := simulate.Run(table, method, s)
+		r, err := simulate.Run(rules, method, s)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -21,7 +21,7 @@ import (
 
 	"github.com/warren-rpc/warren/client/gateway"
 	"github.com/warren-rpc/warren/internal/configfile"
-	"github.com/warren-rpc/warren/internal/policy"
+	"github.com/warren-rpc/warren/internal/setting"
 )
 
 // MaxSize is how many bytes a file may have.
@@ -77,7 +77,7 @@ func Parse(name string, data []byte) (File, error) {
 				path += "." + found.Field
 			}
 		}
-		d.Add(d.places.Locate(found.Route, found.Field), policy.LevelError, path, "%s", found.Message)
+		d.Add(d.Places.Locate(found.Route, found.Field), setting.LevelError, path, "%s", found.Message)
 	}
 	if err := configfile.Refusal(d.Findings); err != nil {
 		return File{}, err

@@ -129,7 +129,7 @@ func TestMistakesAreToldWithTheirLineAndField(t *testing.T) {
 		"routes:\n  GET /a:\n":               `f:2:3: routes.GET /a.method: the method name is empty`,
 		"routes:\n  GET /a: {method: a b}\n": `f:2:12: routes.GET /a.method: method name "a b": byte 1 is not one of [A-Za-z0-9._-]`,
 		"routes:\n  /a: {method: m}\n":       `f:2:3: routes./a: the pattern must be a method, a blank and a path, such as "GET /orders/{id}"`,
-		"routes:\n  GET /a: {method: m, timeout: 5}\n":                                                     `f:2:23: routes.GET /a.timeout: is "5"; write a duration such as "250ms"`,
+		"routes:\n  GET /a: {method: m, timeout: 5}\n":                                                     `f:2:23: routes.GET /a.timeout: is 5, without a unit; write a duration such as "250ms"`,
 		"routes:\n  GET /a: {method: m, timeout: 25h}\n":                                                   `f:2:23: routes.GET /a.timeout: is 25h0m0s; it must be from 0s to 24h0m0s`,
 		"routes:\n  GET /a: {method: m, max_body: 1GB}\n":                                                  `f:2:23: routes.GET /a.max_body: is "1GB"; write a size such as "64KiB"`,
 		"routes:\n  GET /a: {method: m, max_body: 200MiB}\n":                                               `f:2:23: routes.GET /a.max_body: is 209715200; it must be from -1 to 134217728`,

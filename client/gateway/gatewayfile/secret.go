@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"github.com/warren-rpc/warren/internal/configfile"
-	"github.com/warren-rpc/warren/internal/policy"
+	"github.com/warren-rpc/warren/internal/setting"
 )
 
 // LoadSecret reads a file for gateway.Config.KeySecret: a line of 16 to 1024 bytes,
@@ -20,9 +20,9 @@ func LoadSecret(path string) ([]byte, error) {
 	secret := bytes.TrimSpace(bytes.TrimPrefix(data, byteOrderMark))
 	switch {
 	case bytes.ContainsAny(secret, "\r\n"):
-		d.Add(configfile.Position{}, policy.LevelError, "", "must be one line")
+		d.Add(configfile.Position{}, setting.LevelError, "", "must be one line")
 	case len(secret) < 16 || len(secret) > 1024:
-		d.Add(configfile.Position{}, policy.LevelError, "", "has %d bytes; a secret must have 16 to 1024", len(secret))
+		d.Add(configfile.Position{}, setting.LevelError, "", "has %d bytes; a secret must have 16 to 1024", len(secret))
 	}
 	if err := configfile.Refusal(d.Findings); err != nil {
 		return nil, err

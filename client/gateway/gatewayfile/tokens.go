@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/warren-rpc/warren/internal/configfile"
-	"github.com/warren-rpc/warren/internal/policy"
+	"github.com/warren-rpc/warren/internal/setting"
 )
 
 // LoadTokens reads a file of bearer tokens, for [gateway.BearerTokens]: on each line
@@ -25,7 +25,7 @@ func LoadTokens(path string) (map[[sha256.Size]byte]string, error) {
 	}
 	d := configfile.Decoder{File: path}
 	if len(data) > MaxSize {
-		d.Add(configfile.Position{}, policy.LevelError, "", "is over %d bytes long", MaxSize)
+		d.Add(configfile.Position{}, setting.LevelError, "", "is over %d bytes long", MaxSize)
 	}
 	subjects := map[[sha256.Size]byte]string{}
 	for i, line := range bytes.Split(bytes.TrimPrefix(data, byteOrderMark), []byte("\n")) {
@@ -38,29 +38,29 @@ func LoadTokens(path string) (map[[sha256.Size]byte]string, error) {
 		var sum [sha256.Size]byte
 		switch {
 		case strings.ContainsFunc(text, invisible):
-			d.Add(at, policy.LevelError, "", "has a character that cannot be seen, or that is not UTF-8")
+			d.Add(at, setting.LevelError, "", "has a character that cannot be seen, or that is not UTF-8")
 			continue
 		case len(words) != 2 || len(words[1]) != hex.EncodedLen(len(sum)):
-			d.Add(at, policy.LevelError, "", "must be a subject, a blank, and 64 digits of hex: the SHA-256 of its token")
+			d.Add(at, setting.LevelError, "", "must be a subject, a blank, and 64 digits of hex: the SHA-256 of its token")
 			continue
 		default:
 			if _, err := hex.Decode(sum[:], []byte(words[1])); err != nil {
-				d.Add(at, policy.LevelError, "", "the second word is not hex")
+				d.Add(at, setting.LevelError, "", "the second word is not hex")
 				continue
 			}
 		}
 		if sum == sha256.Sum256(nil) {
-			d.Add(at, policy.LevelError, "", "is the SHA-256 of nothing: the token was empty when it was made")
+			d.Add(at, setting.LevelError, "", "is the SHA-256 of nothing: the token was empty when it was made")
 			continue
 		}
 		if other, there := subjects[sum]; there && other != words[0] {
-			d.Add(at, policy.LevelError, "", "two subjects have the same token")
+			d.Add(at, setting.LevelError, "", "two subjects have the same token")
 			continue
 		}
 		subjects[sum] = words[0]
 	}
 	if len(subjects) == 0 && len(d.Findings) == 0 {
-		d.Add(configfile.Position{}, policy.LevelError, "", "has no tokens: nobody could call")
+		d.Add(configfile.Position{}, setting.LevelError, "", "has no tokens: nobody could call")
 	}
 	if err := configfile.Refusal(d.Findings); err != nil {
 		return nil, err

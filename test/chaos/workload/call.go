@@ -34,7 +34,7 @@ func newClient(broker warren.Broker, user string, timeout time.Duration) (*clien
 	return client.New(client.Config{
 		Broker: broker,
 		Logger: slog.New(slog.DiscardHandler), NoServer: client.Wait, UserID: user,
-		Policies: reliability.Rules{Methods: map[string]reliability.Spec{
+		Policies: reliability.Rules{Methods: map[string]reliability.Policy{
 			"*": {Timeout: &timeout, Idempotent: new(true)},
 		}},
 	})
