@@ -46,7 +46,7 @@ func newMethod(s *Server, cfg Method, t transactor, p prepare) *method {
 	m.parked = newParked(m)
 	workers := m.Concurrency
 	if m.stored(s.cfg.Store) {
-		// Each request that the broker may hand out has a worker, as it may wait for a
+		// Each request that the broker may hand out can have a worker, as it may wait for a
 		// record to be written, or for another server; handlers have places of their own.
 		workers = m.Prefetch
 		m.gate, m.owner = newGate(m, t), s.newOwner(&m.Method)
@@ -70,7 +70,7 @@ func newMethod(s *Server, cfg Method, t transactor, p prepare) *method {
 func (m *method) components() []broker.Component {
 	all := []broker.Component{m.consumer}
 	if m.gate != nil {
-		all = []broker.Component{m.owner, m.consumer, m.control.consumer}
+		all = append(all, m.control.consumer)
 	}
 	if m.shedder != nil {
 		all = append(all, backlogGauge(m))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,13 +15,15 @@ import (
 
 // owner makes this server one that may serve a method: it has the store that
 // remembers the method's calls and, if that is its own process's, a queue that one
-// connection can have. It is a component of the link that consumes.
+// connection can have.
 type owner struct {
 	method string
 	alone  bool    // the store is this process's
 	memory *memory // nil if the store forgets with its process
 	logger *slog.Logger
 	held   atomic.Pointer[broker.Session] // the last on which the method was this server's
+
+	checking atomic.Bool
 }
 
 func (s *Server) newOwner(m *Method) *owner {
@@ -32,11 +35,11 @@ func (s *Server) newOwner(m *Method) *owner {
 	return o
 }
 
-// ownerLook is how often the queues are declared again. One that is gone is told by
+// ownerCheck is how often a method's queues are declared again. One that is gone is told by
 // nobody, while the connection that had it lives on: somebody has deleted it, its
 // node was another one and is down, or a cluster that cleans up after a node took it
 // for that node's.
-const ownerLook = 5 * time.Second
+const ownerCheck = 5 * time.Second
 
 // hold makes the method this server's, or fails. The memory comes last: what it says
 // may change until nobody else has the method.
@@ -73,32 +76,52 @@ func (o *owner) take(session *broker.Session) error {
 		"`list_connections pid user peer_host name` tell whose it is: %w", queue.Name, o.method, err)
 }
 
-// Serve implements broker.Component: it sees to it that the method stays this
-// server's, and ends the session if it is another's, for it must not be served any
-// more.
-func (o *owner) Serve(ctx context.Context, session *broker.Session) {
-	look := time.NewTicker(ownerLook)
-	defer look.Stop()
-	for {
+// check declares the method's queues again, and ends the session if the method is
+// another server's, for it must not be served any more.
+func (o *owner) check(session *broker.Session) {
+	err := o.hold(session)
+	_, foreign := errors.AsType[*foreignMemoryError](err)
+	switch {
+	case err == nil || session.Err() != nil:
+	case broker.IsLocked(err) || foreign:
+		o.logger.Error("the method is another server's now", "method", o.method, "error", err)
+		session.Kill(err)
+	default:
+		o.logger.Warn("whether the method is still this server's cannot be told", "method", o.method, "error", err)
+	}
+}
+
+// owners checks that methods stay this server's, one after the other. It is a component
+// of the link that consumes.
+type owners struct {
+	all []*owner
+}
+
+// Serve implements broker.Component.
+func (o *owners) Serve(ctx context.Context, session *broker.Session) {
+	if len(o.all) == 0 {
+		return
+	}
+	next := time.NewTicker(ownerCheck / time.Duration(len(o.all)))
+	defer next.Stop()
+	var checks sync.WaitGroup
+	defer checks.Wait()
+	for i := 0; ; i++ {
 		select {
-		case <-look.C:
+		case <-next.C:
 		case <-session.Done():
 			return
 		case <-ctx.Done():
 			return
 		}
-		if o.held.Load() != session {
-			continue // not yet: the consumer tries
-		}
-		err := o.hold(session)
-		_, foreign := errors.AsType[*foreignMemoryError](err)
-		switch {
-		case err == nil || session.Err() != nil:
-		case broker.IsLocked(err) || foreign:
-			o.logger.Error("the method is another server's now", "method", o.method, "error", err)
-			session.Kill(err)
-		default:
-			o.logger.Warn("whether the method is still this server's cannot be told", "method", o.method, "error", err)
+		own := o.all[i%len(o.all)]
+		// If it is not held yet, the consumer tries. A queue that does not answer holds up
+		// no other method's.
+		if own.held.Load() == session && own.checking.CompareAndSwap(false, true) {
+			checks.Go(func() {
+				defer own.checking.Store(false)
+				own.check(session)
+			})
 		}
 	}
 }

@@ -23,6 +23,7 @@ type Server struct {
 	publishing *broker.Link
 	consuming  *broker.Link
 	publisher  *broker.Publisher
+	owners     owners
 	counters   counters
 
 	direct *direct
@@ -60,7 +61,7 @@ func New(cfg Config) (*Server, error) {
 	replies := broker.PublisherConfig{Logger: cfg.Logger, HoldWhenBlocked: true, Written: writtenHook()}
 	s.publisher, s.direct = broker.NewPublisher(replies), newDirect(s.handlers, &cfg, replies)
 	s.publishing = broker.NewLink(cfg.Broker, "warren server, publishes", cfg.Logger, s.publisher)
-	s.consuming = broker.NewLink(cfg.Broker, "warren server, consumes", cfg.Logger)
+	s.consuming = broker.NewLink(cfg.Broker, "warren server, consumes", cfg.Logger, &s.owners)
 	return s, nil
 }
 
@@ -103,6 +104,9 @@ func (s *Server) register(m Method, t transactor, p prepare) error {
 	}
 	reg := newMethod(s, m, t, p)
 	s.methods[m.Name] = reg
+	if reg.owner != nil {
+		s.owners.all = append(s.owners.all, reg.owner)
+	}
 	for _, c := range reg.components() {
 		s.consuming.Add(c)
 	}

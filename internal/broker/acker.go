@@ -36,12 +36,12 @@ type acker struct {
 	after   []AckObserver
 	settled []AckObserver // likewise, to be told when the broker has taken it
 	spare   []uint64      // the buffer of done that is not in use
-	ended   bool          // nothing is told any more
+	running bool          // run is
+	ended   bool          // nothing is queued any more
 	taken   int           // deliveries that were handed out and are not acknowledged
-	wake    chan struct{}
+	wake    chan struct{} // one token: run must not wait for more
 	idle    chan struct{} // one token: taken fell to zero
-	stopped chan struct{}
-	over    chan struct{} // closed when run has returned
+	runs    sync.WaitGroup
 
 	returning sync.Mutex // held while a message is put back
 	closing   bool       // none is any more
@@ -69,7 +69,6 @@ const (
 func newAcker(s *Session, ch acknowledger, prefetch int, delay time.Duration, enough int) *acker {
 	return &acker{
 		s: s, ch: ch, prefetch: prefetch, delay: delay, enough: max(enough, 1), wake: make(chan struct{}, 1), idle: make(chan struct{}, 1),
-		stopped: make(chan struct{}), over: make(chan struct{}),
 	}
 }
 
@@ -100,13 +99,14 @@ func (a *acker) queue(tag uint64, after AckObserver, observers *[]AckObserver) {
 	if after != nil {
 		*observers = append(*observers, after)
 	}
-	n, urgent := len(a.done), len(a.settled) == 1
-	a.mu.Unlock()
-	// The flusher takes all: it needs to hear of the first, of enough, and of one that
-	// is waited for.
-	if n == 1 || n == a.enough || urgent {
+	switch {
+	case !a.running:
+		a.running = true
+		a.runs.Go(a.run)
+	case len(a.done) == a.enough || len(a.settled) == 1:
 		notify(a.wake)
 	}
+	a.mu.Unlock()
 }
 
 // abandon counts a delivery as no longer worked on, without acknowledging it.
@@ -140,19 +140,16 @@ func (a *acker) outstanding() int {
 	return a.taken
 }
 
-// run writes acknowledgements until the session ends or stop is called.
+// run writes acknowledgements until there are none.
 func (a *acker) run() {
-	defer close(a.over)
-	defer a.end()
 	for {
-		select {
-		case <-a.wake:
-			a.gather()
-			a.flush()
-		case <-a.s.Done():
-			return
-		case <-a.stopped:
-			a.flush()
+		a.gather()
+		a.flush()
+		a.mu.Lock()
+		a.running = len(a.done) > 0
+		more := a.running
+		a.mu.Unlock()
+		if !more {
 			return
 		}
 	}
@@ -174,8 +171,6 @@ func (a *acker) gather() {
 			return
 		case <-a.s.Done():
 			return
-		case <-a.stopped:
-			return
 		}
 	}
 }
@@ -184,27 +179,20 @@ func (a *acker) gather() {
 func (a *acker) urgent() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return len(a.done) >= a.enough || len(a.settled) > 0
+	return a.ended || len(a.done) >= a.enough || len(a.settled) > 0
 }
 
-// stop tells what is done and ends run. It returns when nothing will be told any more: an acknowledgement that follows
-// the channel's close ends the connection.
+// stop tells what is done. It returns when nothing will be told any more: an
+// acknowledgement that follows the channel's close ends the connection.
 func (a *acker) stop() {
-	close(a.stopped)
-	<-a.over
+	a.mu.Lock()
+	a.ended = true
+	a.mu.Unlock()
+	notify(a.wake)
+	a.runs.Wait()
 	a.returning.Lock()
 	a.closing = true
 	a.returning.Unlock()
-}
-
-func (a *acker) end() {
-	a.mu.Lock()
-	after := append(a.after, a.settled...)
-	a.done, a.after, a.settled, a.ended = nil, nil, nil, true
-	a.mu.Unlock()
-	for _, f := range after {
-		f.Acked(false)
-	}
 }
 
 func (a *acker) flush() {
@@ -215,7 +203,7 @@ func (a *acker) flush() {
 	if len(done) == 0 {
 		return
 	}
-	written := !a.ch.IsClosed()
+	written := a.s.Err() == nil && !a.ch.IsClosed()
 	if written {
 		a.s.sock.Cork()
 		a.tell(done)

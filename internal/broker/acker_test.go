@@ -165,8 +165,7 @@ func TestEveryObserverIsToldOnce(t *testing.T) {
 	broker.deliver(workers * each)
 	session := offline(&sink{})
 	a := newAcker(session, &broker, 10, 0, 0)
-	var running, working sync.WaitGroup
-	running.Go(a.run)
+	var working sync.WaitGroup
 	for w := range workers {
 		working.Go(func() {
 			for i := range each {
@@ -186,7 +185,6 @@ func TestEveryObserverIsToldOnce(t *testing.T) {
 		t.Errorf("%d written, %d lost", told.written.Load(), told.lost.Load())
 	}
 	a.stop()
-	running.Wait()
 	a.ack(1, &told)
 	a.ack(2, nil)
 	if told.lost.Load() != 1 || broker.precondition != nil {
@@ -207,8 +205,6 @@ func TestNothingIsToldAfterTheChannelOrSessionEnded(t *testing.T) {
 			broker.deliver(3)
 			session := offline(&sink{})
 			a := newAcker(session, &broker, 10, 0, 0)
-			go a.run()
-			synctest.Wait()
 			end(session, &broker)
 			synctest.Wait()
 			for tag := range uint64(3) {
@@ -238,7 +234,6 @@ func TestFewAcknowledgementsWaitForMore(t *testing.T) {
 			var broker ledger
 			broker.deliver(test.acks)
 			a := newAcker(offline(&sink{}), &broker, 10, delay, enough)
-			go a.run()
 			began := time.Now()
 			for tag := range test.acks {
 				a.take()
@@ -263,7 +258,6 @@ func TestStopTellsWhatIsGathered(t *testing.T) {
 		var told observers
 		broker.deliver(1)
 		a := newAcker(offline(&sink{}), &broker, 10, time.Hour, 64)
-		go a.run()
 		a.ack(1, &told)
 		synctest.Wait() // it gathers now
 		began := time.Now()
@@ -286,7 +280,6 @@ func TestAbandonedDeliveriesAreNeitherToldNorWaitedFor(t *testing.T) {
 		t.Fatalf("%d are outstanding", n)
 	}
 	a.ack(2, nil)
-	a.flush()
 	<-a.idle
 	if got := broker.left(); a.outstanding() != 0 || !slices.Equal(got, []uint64{1}) || broker.precondition != nil {
 		t.Fatalf("%d are outstanding, the broker waits for %v; %v", a.outstanding(), got, broker.precondition)
@@ -302,8 +295,6 @@ func TestObserversOfWhatIsSettledAreToldOnceTheBrokerHasTakenIt(t *testing.T) {
 		var told observers
 		broker.deliver(3)
 		a := newAcker(offline(&sink{}), &broker, 10, time.Hour, 64)
-		running := make(chan struct{})
-		go func() { a.run(); close(running) }()
 		a.settle(1, &told)
 		synctest.Wait()
 		if told.written.Load() != 1 || broker.questions != 1 {
@@ -316,7 +307,6 @@ func TestObserversOfWhatIsSettledAreToldOnceTheBrokerHasTakenIt(t *testing.T) {
 		}
 		a.ack(2, &told)
 		a.stop()
-		<-running
 		if told.written.Load() != 2 || broker.questions != 2 {
 			t.Errorf("%d told after %d questions", told.written.Load(), broker.questions)
 		}

@@ -37,10 +37,13 @@ func isVerdict(err error) bool {
 	return errors.As(err, &e) && e.Server && e.Code != amqp.ConnectionForced && errors.Is(err, ErrSessionEnded)
 }
 
-// tryAside declares on a connection of its own what the last session may have ended
-// over, and then opens on the one that it shares. They take turns: what is permitted
+// openSuspect opens a stream. What the last session may have ended over is first
+// declared on a connection of its own. Consumers take turns with that: what is permitted
 // to each may be denied to all.
-func (c *Consumer) tryAside(ctx context.Context, s *Session, in intake) (*stream, error) {
+func (c *Consumer) openSuspect(ctx context.Context, s *Session, flow flow) (*stream, error) {
+	if !c.suspect {
+		return c.open(s, flow)
+	}
 	select {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
@@ -62,5 +65,5 @@ func (c *Consumer) tryAside(ctx context.Context, s *Session, in intake) (*stream
 		}
 	}
 	// Any other failure shows again here, and harms nobody.
-	return c.open(s, in)
+	return c.open(s, flow)
 }
