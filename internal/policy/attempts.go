@@ -156,6 +156,12 @@ func (a *Attempts) Deadline() time.Time { return a.deadline }
 // Idempotent reports whether the call may be executed more than once.
 func (a *Attempts) Idempotent() bool { return a.idempotent }
 
+// Repeatable reports whether an error of this kind, but for how often it came and for
+// the time that is left, may be followed by another attempt of the call.
+func (a *Attempts) Repeatable(err *warren.Error) bool {
+	return err.RetryAfter >= 0 && a.forbidden(err) == WhyBackoff
+}
+
 // forbidden returns why an error of this kind is not repeated in this call,
 // however much time, attempts and budget there are, or WhyBackoff if it may be.
 // The reason comes first because it tells most.

@@ -1,0 +1,146 @@
+package callstate
+
+import (
+	"time"
+
+	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/policy"
+)
+
+// Call is the state of one call. Begin makes it; it must not be copied afterwards.
+// It is not safe for concurrent use.
+type Call struct {
+	cfg      Config
+	waiters  int             // callers who wait for its end
+	tries    policy.Attempts // what the policy says of the next attempt
+	attempts []attempt       // in the order in which they are made: all are written, but perhaps the last
+	first    [1]attempt
+	written  int           // attempts that were handed to a connection
+	unproven int           // of these, not proven not to have been executed
+	executed *warren.Error // what came of the last one that is known to have been executed, nil if none is
+	hint     string        // the reason of the last attempt whose fate is unknown
+
+	// next says that another attempt is on its way: it waits for retryAt, for the
+	// breaker, or in line. Whatever else fails, it is enough.
+	next    bool
+	retryAt time.Time // when the breaker is asked for it; zero if it does not wait for that
+	hedgeAt time.Time // when a second attempt is made beside the first; zero if none is
+
+	ended bool
+	reply *warren.Reply
+	err   *warren.Error
+}
+
+// Config says what call it is.
+type Config struct {
+	// Policy is the method's. It must not change while the call lasts.
+	Policy *policy.Policy
+	// Tries are of Policy, for this call: [policy.Policy.Begin].
+	Tries policy.Attempts
+	// Budget is asked before a hedge.
+	Budget *policy.Budget
+	// Hedge is how long the first attempt is waited for before a second is made
+	// beside it; 0 is no hedge.
+	Hedge time.Duration
+	// OneWay ends the call when the broker has taken it on: no reply is awaited.
+	OneWay bool
+}
+
+// Begin makes c a call that begins, with one caller who waits for it. The driver
+// asks the breaker for its first attempt.
+func (c *Call) Begin(cfg Config) {
+	*c = Call{cfg: cfg, waiters: 1, tries: cfg.Tries}
+	c.attempts = c.first[:0]
+}
+
+// Join adds a caller who waits for its end. It reports false if the last one has
+// left.
+func (c *Call) Join() bool {
+	if c.waiters > 0 {
+		c.waiters++
+		return true
+	}
+	return false
+}
+
+// Handle takes an event, and returns effects with what the driver has to do appended,
+// in this order.
+func (c *Call) Handle(at Moment, e Event, effects []Effect) []Effect {
+	s := step{Call: c, Moment: at, effects: effects}
+	switch {
+	case e.Kind == Admitted && c.ended:
+		s.do(Effect{Do: Judge, Ticket: e.Ticket, Result: policy.Ignored})
+	case !c.ended:
+		s.handle(&e)
+	}
+	return s.effects
+}
+
+// Writing says how an attempt is written.
+type Writing struct {
+	Again  bool // it was written before, and the broker did not look at it
+	Beside bool // another one is still waited for: it is a hedge
+}
+
+// Write says that an attempt is about to be handed to a connection, and that its reply
+// is to come to that queue. It reports whether to do so.
+func (c *Call) Write(now time.Time, number int, replyQueue string) (w Writing, ok bool) {
+	deadline := c.tries.Deadline()
+	if c.ended || !now.Before(deadline) {
+		return w, false
+	}
+	a := &c.attempts[number-1]
+	a.replyQueue = replyQueue
+	w = Writing{Again: a.isWritten(), Beside: a.beside}
+	if w.Again {
+		return w, true
+	}
+	c.written++
+	c.unproven++
+	c.next = false
+	a.written = now
+	a.ticket.Begin(now)
+	_, until := c.tries.Next(now)
+	if c.cfg.OneWay {
+		return w, true
+	}
+	if until.Before(deadline) {
+		a.until = until
+	}
+	if number == 1 && c.cfg.Hedge > 0 && c.tries.Idempotent() && c.tries.Left() > 0 {
+		if at := now.Add(c.cfg.Hedge); at.Before(deadline) {
+			c.hedgeAt = at
+		}
+	}
+	return w, true
+}
+
+// Wake returns when [Timer] is to be told, zero if never. The driver looks after each
+// event and each Write.
+func (c *Call) Wake() time.Time {
+	if c.ended {
+		return time.Time{}
+	}
+	wake := earlier(c.retryAt, c.hedgeAt)
+	for i := range c.attempts {
+		wake = earlier(wake, c.attempts[i].until)
+	}
+	return wake
+}
+
+// earlier returns the earlier of two times, of which zero is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// Written is how many attempts have been handed to a connection.
+func (c *Call) Written() int { return c.written }
+
+// Ended reports whether the call has ended. What ended stays as it is.
+func (c *Call) Ended() bool { return c.ended }
+
+// Result is how the call has ended: by the one or the other.
+func (c *Call) Result() (*warren.Reply, *warren.Error) { return c.reply, c.err }

@@ -1,0 +1,220 @@
+package callstate
+
+import (
+	"time"
+
+	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/policy"
+)
+
+// step is a call while it takes one event.
+type step struct {
+	*Call
+	Moment
+	effects []Effect
+}
+
+func (s *step) do(e Effect) { s.effects = append(s.effects, e) }
+
+func (s *step) handle(e *Event) {
+	switch e.Kind {
+	case Admitted:
+		s.admitted(e.Ticket)
+	case Refused:
+		s.refused(e.Err)
+	case Confirmed:
+		if s.cfg.OneWay {
+			s.succeed(&s.attempts[e.Attempt-1], &warren.Reply{})
+		}
+	case Returned:
+		s.prove(&s.attempts[e.Attempt-1])
+		s.finish(nil, e.Err)
+	case Nacked:
+		s.nacked(&s.attempts[e.Attempt-1])
+	case Lost:
+		s.lost(&s.attempts[e.Attempt-1])
+	case Unsent:
+		s.unsent(&s.attempts[e.Attempt-1], e.Err)
+	case Answered:
+		if a := s.numbered(e.Attempt); e.Err == nil {
+			s.succeed(a, e.Reply)
+		} else if a != nil {
+			s.answeredBy(a, e.Err)
+		}
+	case Timer:
+		s.timer()
+	case ReplyQueueLost:
+		s.replyQueueLost(e.Queue)
+	case Left:
+		s.left(e.Err)
+	case Unreachable:
+		if s.written == 0 {
+			s.finish(nil, e.Err)
+		}
+	case Stopped:
+		s.finish(nil, e.Err)
+	}
+}
+
+// admitted makes the next attempt.
+func (s *step) admitted(ticket policy.Ticket) {
+	number := len(s.attempts) + 1
+	s.attempts = append(s.attempts, attempt{number: number, ticket: ticket, beside: s.open()})
+	s.do(Effect{Do: Publish, Attempt: number})
+}
+
+// refused ends a call whose next attempt the breaker does not let out; not one that
+// an earlier attempt is still waited for, beside which it was to go.
+func (s *step) refused(err *warren.Error) {
+	if s.open() {
+		s.next = false
+		return
+	}
+	s.finish(nil, err)
+}
+
+// nacked follows a publish that the broker refused. Its breaker is not told of what is
+// no more than an election.
+func (s *step) nacked(a *attempt) {
+	err := unconfirmed(warren.ReasonNacked)
+	d := s.again(a, err)
+	result := policy.Failure
+	if d.Ignored {
+		result = policy.Ignored
+	}
+	s.judge(a, result)
+	if !d.Retry && (s.cfg.OneWay || s.cfg.Policy.Retry.FailNacked) {
+		s.finish(nil, err)
+	}
+}
+
+// lost follows a publish of which it is not known whether it arrived. A notification has
+// nothing to wait for.
+func (s *step) lost(a *attempt) {
+	err := unconfirmed(warren.ReasonConnectionLost)
+	s.judge(a, policy.Ignored)
+	if d := s.again(a, err); !d.Retry && s.cfg.OneWay {
+		s.finish(nil, err)
+	}
+}
+
+func unconfirmed(reason string) *warren.Error {
+	return &warren.Error{
+		Code: warren.CodeUnavailable, Reason: reason, Outcome: warren.Unknown,
+		Message: "the broker did not confirm the request",
+	}
+}
+
+// unsent follows a publish that the broker has not looked at. A call that its block
+// kept from going out ends; one of which another attempt has gone out waits on, as if
+// this one had never been: the other may be answered.
+func (s *step) unsent(a *attempt, err *warren.Error) {
+	s.prove(a)
+	switch {
+	case err == nil: // Write said no: the call ends by its deadline
+	case err.Reason == warren.ReasonBlocked && s.unproven > 0:
+		s.judge(a, policy.Ignored)
+		s.drop(a)
+		s.hint = warren.ReasonBlocked
+	default:
+		s.finish(nil, err)
+	}
+}
+
+// timer does what is due.
+func (s *step) timer() {
+	for i := range s.attempts {
+		if a := &s.attempts[i]; s.due(a.until) {
+			s.timedOut(a)
+		}
+	}
+	if s.due(s.hedgeAt) {
+		s.hedge()
+	}
+	if s.due(s.retryAt) {
+		s.retryAt = time.Time{}
+		s.do(Effect{Do: Ask})
+	}
+}
+
+func (s *step) due(at time.Time) bool { return !at.IsZero() && !s.Now.Before(at) }
+
+// timedOut gives up waiting for an attempt alone. A reply that comes for it is taken
+// all the same.
+func (s *step) timedOut(a *attempt) {
+	err := &warren.Error{
+		Code: warren.CodeDeadlineExceeded, Outcome: warren.Unknown, Message: "the attempt was not answered in time",
+	}
+	s.judge(a, s.classify(a, err))
+	s.again(a, err)
+}
+
+// hedge makes a second attempt beside the first, if the budget has room for it.
+func (s *step) hedge() {
+	s.hedgeAt = time.Time{}
+	if s.cfg.Budget.Allow() && s.cfg.Budget.Failure() {
+		s.next = true
+		s.do(Effect{Do: Ask})
+	}
+}
+
+// replyQueueLost makes another attempt, or ends the call, if the reply to one of those
+// that were written was to come to that queue. One that is still in line gets the new
+// name when it is written.
+func (s *step) replyQueueLost(queue string) {
+	lost := false
+	for i := range s.attempts {
+		if a := &s.attempts[i]; a.isWritten() && a.replyQueue == queue {
+			s.fail(a)
+			lost = true
+		}
+	}
+	if !lost {
+		return
+	}
+	err := &warren.Error{
+		Code: warren.CodeUnavailable, Reason: warren.ReasonReplyQueueLost, Outcome: warren.Unknown,
+		Message: "the queue that the reply was to come to is gone",
+	}
+	s.hint = err.Reason
+	if !s.follow(err).Retry {
+		s.finish(nil, err)
+	}
+}
+
+// again makes another attempt after one that ended in err, if the policy has it, and
+// returns what was decided: to retry if there is another attempt already. If not, a
+// call waits on: the request may have arrived, and then a reply comes.
+func (s *step) again(a *attempt, err *warren.Error) policy.Decision {
+	if err.Reason != "" {
+		s.hint = err.Reason
+	}
+	if a.failed {
+		return policy.Decision{Retry: true} // what follows from it has been decided
+	}
+	s.fail(a)
+	return s.follow(err)
+}
+
+// follow decides what follows an attempt that ended in err.
+func (s *step) follow(err *warren.Error) policy.Decision {
+	if s.next || s.open() {
+		return policy.Decision{Retry: true}
+	}
+	ended := s.tries.Failed
+	if err.Reason == warren.ReasonNacked {
+		ended = s.tries.Refused
+	}
+	d := ended(s.Now, err)
+	if d.Retry {
+		s.repeat(d)
+	} else if d.Why == policy.WhyBudget && s.hint == "" {
+		s.hint = warren.ReasonBudgetExhausted
+	}
+	return d
+}
+
+// repeat has another attempt made after a pause.
+func (s *step) repeat(d policy.Decision) {
+	s.next, s.retryAt = true, s.Now.Add(d.Wait)
+}
