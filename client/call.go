@@ -5,40 +5,34 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/callstate"
 	"github.com/warren-rpc/warren/internal/crashpoint"
 	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/internal/wire"
 )
 
-// call is one call in flight, shared by the goroutines that joined it.
+// call is one call in flight, shared by the goroutines that joined it. What follows
+// from an event is decided by its state; the call tells it the events and carries out
+// their effects.
 type call struct {
 	c        *Client
 	req      wire.Request
 	asks     *wire.Resolve // what a control request asks; nil for calls and notifications
 	settings callSettings
+	method   *policy.Method
 	deadline time.Time     // of the first caller; what the server is told
 	done     chan struct{} // closed when the call has ended
 	first    attempt
+	last     atomic.Pointer[attempt] // nil before the first is published
 
-	method *policy.Method
-	policy *policy.Policy
-
-	mu       sync.Mutex
-	waiters  int
-	ended    bool
-	reply    *warren.Reply
-	err      *warren.Error
-	tries    policy.Attempts
-	current  *attempt      // the last that was made; each knows the one before
-	attempts int           // handed to a connection
-	proven   int           // of these, proven not to have been executed
-	executed *warren.Error // what came of the last one that is known to have been, nil if none is
-	hint     string        // the reason of the last attempt whose fate is unknown
-	retry    *time.Timer   // the next one, while it waits
-	onItsWay bool          // a repetition waits, or is in line: whatever else is lost, it is enough
+	mu    sync.Mutex // is never held while anything else is waited for
+	state callstate.Call
+	timer *time.Timer
+	wakes time.Time // when timer fires; zero if it is stopped
 }
 
 // newCall returns a call that is not under way.
@@ -67,79 +61,50 @@ func (cl *call) roundTrip(ctx context.Context) (*warren.Reply, error) {
 	now := time.Now()
 	cl.req.Issued, cl.req.Nonce = now, c.nonces.Next()
 	cl.method = c.policies.Method(cl.queue())
-	cl.policy = cl.method.Policy()
+	rules := cl.method.Policy()
 	if cl.asks != nil {
-		cl.policy = c.policies.Table().Policy(cl.req.Method)
+		rules = c.policies.Table().Policy(cl.req.Method)
 	}
 	var expired <-chan time.Time
-	timeout, own := cl.settings.timeout, true
-	if d, ok := ctx.Deadline(); ok && (timeout <= 0 || d.Before(now.Add(timeout))) {
-		cl.deadline, own = d, false
-	}
-	if own {
-		if timeout <= 0 {
-			timeout = cl.policy.Timeout
-		}
-		cl.deadline = now.Add(timeout)
-		timer, _ := c.timers.Get().(*time.Timer)
-		timer.Reset(timeout)
-		defer func() {
-			timer.Stop()
-			c.timers.Put(timer)
-		}()
+	if timer := cl.setDeadline(ctx, now, rules.Timeout); timer != nil {
 		expired = timer.C
+		defer c.putTimer(timer)
 	}
 	if err := cl.admit(ctx, expired); err != nil {
-		if err.Reason == "" {
-			c.explain(err)
-		}
-		return nil, c.fail(&cl.req.Request, err)
+		return nil, cl.fail(err)
 	}
 	if err := cl.method.Bulkhead.Acquire(); err != nil {
-		return nil, c.fail(&cl.req.Request, err)
+		return nil, cl.fail(err)
 	}
 	defer cl.method.Bulkhead.Release()
-	cl, joined, err := cl.begin(now)
+	cl, joined, err := cl.begin(now, rules)
 	if err != nil {
-		return nil, c.fail(&cl.req.Request, err)
+		return nil, cl.fail(err)
 	}
 	if joined {
 		c.counters.joined.Add(1)
 	} else {
 		crashpoint.Reached(crashpoint.BeforePublish, cl.req.Method, cl.req.CallID)
-		cl.publish()
+		cl.ask()
 	}
-	select {
-	case <-cl.done:
-	case <-ctx.Done():
-		if cl.keepOn(ctx) {
-			break
-		}
-		// To give up executes nothing: the outcome is that of the attempts.
-		cl.leave(c.ended(ctx, warren.NotExecuted))
-	case <-expired:
-		cl.leave(errDeadline(warren.NotExecuted))
-	}
-	return cl.result(ctx)
+	return cl.wait(ctx, expired)
 }
 
-// keepOn waits, for a caller who has gone, until a call that has gone out has ended,
-// or until its deadline, and reports whether there was one to wait for.
-func (cl *call) keepOn(ctx context.Context) bool {
-	cl.mu.Lock()
-	out := cl.settings.keepsOn && cl.attempts > 0
-	cl.mu.Unlock()
-	if !out || !errors.Is(ctx.Err(), context.Canceled) {
-		return false
+// setDeadline sets the call's deadline: the context's, or that of the call's own
+// timeout if it is earlier, for which it returns a timer.
+func (cl *call) setDeadline(ctx context.Context, now time.Time, usual time.Duration) *time.Timer {
+	timeout := cl.settings.timeout
+	if d, ok := ctx.Deadline(); ok && (timeout <= 0 || d.Before(now.Add(timeout))) {
+		cl.deadline = d
+		return nil
 	}
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), cl.deadline)
-	defer cancel()
-	select {
-	case <-cl.done:
-	case <-ctx.Done():
-		cl.leave(errDeadline(warren.NotExecuted))
+	if timeout <= 0 {
+		timeout = usual
 	}
-	return true
+	cl.deadline = now.Add(timeout)
+	timer, _ := cl.c.timers.Get().(*time.Timer)
+	timer.Reset(timeout)
+	return timer
 }
 
 // admit refuses what must not be published.
@@ -160,15 +125,12 @@ func (cl *call) admit(ctx context.Context, expired <-chan time.Time) *warren.Err
 	if cl.settings.noServer == Wait {
 		return nil
 	}
-	return c.presence.check(ctx, cl, expired)
+	return c.serverCheck.allow(ctx, cl, expired)
 }
 
 // begin enters the call into the table of pending calls, or joins the one that
 // is there. The call that it returns is never nil.
-func (cl *call) begin(now time.Time) (*call, bool, *warren.Error) {
-	cl.done, cl.waiters = make(chan struct{}), 1
-	cl.tries = cl.policy.Begin(now, cl.deadline, cl.method.Budget, cl.settings.attempts, cl.settings.idempotent,
-		policy.OfTimeout(cl.settings.timeout))
+func (cl *call) begin(now time.Time, rules *policy.Policy) (*call, bool, *warren.Error) {
 	if !cl.settings.oneWay {
 		cl.req.Deadline = cl.deadline
 	}
@@ -177,6 +139,15 @@ func (cl *call) begin(now time.Time) (*call, bool, *warren.Error) {
 		return cl, false, err
 	}
 	cl.first.publish.Msg = msg
+	cl.done = make(chan struct{})
+	hedge, _ := policy.HedgeDelay(rules.Hedge, cl.method.Latency)
+	cl.state.Begin(
+		callstate.Config{
+			Budget: cl.method.Budget, Hedge: hedge, OneWay: cl.settings.oneWay, FailNacked: rules.Retry.FailNacked,
+		},
+		rules.Begin(now, cl.deadline, cl.method.Budget, cl.settings.attempts, cl.settings.idempotent,
+			policy.OfTimeout(cl.settings.timeout)),
+	)
 	return cl.c.pending.add(cl)
 }
 
@@ -216,90 +187,146 @@ func (cl *call) kind() wire.Kind {
 	return wire.KindCall
 }
 
-// finish ends the call, once, for all who wait. What it is told of the outcome
-// holds for the last attempt; others of unknown fate make it Unknown.
-func (cl *call) finish(reply *warren.Reply, err *warren.Error) {
+// join adds a caller who waits for the call's end, unless the last one is leaving.
+func (cl *call) join() bool {
+	cl.lock()
+	defer cl.mu.Unlock()
+	return cl.state.Join()
+}
+
+// effectRooms are where the effects of an event stand while they are carried out.
+var effectRooms = sync.Pool{New: func() any { return new([4]callstate.Effect) }}
+
+// on takes an event: what follows from it is decided under the lock, and done outside
+// of it. It reports whether the call has ended, by this event or before.
+func (cl *call) on(e callstate.Event) (ended bool) {
+	room, _ := effectRooms.Get().(*[4]callstate.Effect)
+	at := callstate.Moment{Now: time.Now(), Replies: cl.c.replies.arrivals()}
+	cl.lock()
+	effects := cl.state.Handle(at, e, room[:0])
+	cl.setTimer(at.Now)
+	ended = cl.state.Ended()
+	cl.mu.Unlock()
+	for i := range effects {
+		cl.do(&effects[i], at.Now)
+	}
+	clear(room[:])
+	effectRooms.Put(room)
+	return ended
+}
+
+// lock locks mu. Tests count how often.
+func (cl *call) lock() {
+	if cl.c.locking != nil {
+		cl.c.locking()
+	}
 	cl.mu.Lock()
-	if cl.ended {
-		cl.mu.Unlock()
+}
+
+// setTimer has the state woken when it wants to be. The caller holds mu, so that no
+// stop overtakes its start.
+func (cl *call) setTimer(now time.Time) {
+	wakes := cl.state.Wake()
+	if wakes.Equal(cl.wakes) {
 		return
 	}
-	cl.ended = true
-	current := cl.current
-	if cl.retry != nil {
-		cl.retry.Stop()
-	}
-	if reply != nil {
-		reply.CallID, reply.Attempts = cl.req.CallID, max(cl.attempts, 1)
-	}
-	if err != nil {
-		cl.err = cl.c.fail(&cl.req.Request, cl.joined(err))
-	}
-	cl.reply = reply
-	cl.mu.Unlock()
-	cl.c.pending.remove(cl)
-	if current != nil {
-		cl.c.publisher.Withdraw(&current.publish)
-	}
-	close(cl.done)
-	for a := current; a != nil; a = a.before {
-		a.end(err)
-	}
-}
-
-// joined returns what the call ends with: err, with what is known of the other
-// attempts. That one of them could not be made says nothing where another one was
-// executed: what came of that is told. The caller holds mu.
-func (cl *call) joined(err *warren.Error) *warren.Error {
+	cl.wakes = wakes
 	switch {
-	case cl.executed != nil && err.Outcome == warren.NotExecuted:
-		err = cl.executed
-	case cl.executed != nil && err.Outcome == warren.Unknown:
-		err.Outcome = warren.Executed
-		err.Message += "; an attempt before was executed, and ended as " + cl.executed.Code.String()
-	case err.Outcome == warren.NotExecuted && cl.attempts > cl.proven:
-		err.Outcome = warren.Unknown
-		err.Message += "; an attempt before may have been executed"
-	}
-	err.Attempts = cl.attempts
-	return err
-}
-
-// leave gives up waiting: for the whole call if nobody else waits for it, and
-// otherwise for one caller alone, which result then sees by its own context.
-func (cl *call) leave(err *warren.Error) {
-	cl.mu.Lock()
-	cl.waiters--
-	last := cl.waiters == 0
-	// A publish that can be taken back was not made: settle that before the
-	// outcome is told.
-	if last && cl.current != nil {
-		cl.c.publisher.Withdraw(&cl.current.publish)
-	}
-	if cl.attempts == 0 {
-		cl.c.explain(err)
-	} else {
-		err.Reason = cl.hint
-	}
-	cl.mu.Unlock()
-	if last {
-		cl.finish(nil, err)
-	}
-}
-
-// result returns how the call ended; if it has not, its caller has left it.
-func (cl *call) result(ctx context.Context) (*warren.Reply, error) {
-	cl.mu.Lock()
-	defer cl.mu.Unlock()
-	switch {
-	case !cl.ended:
-		err := cl.c.ended(ctx, warren.Unknown)
-		err.Attempts = cl.attempts
-		return nil, cl.c.fail(&cl.req.Request, err)
-	case cl.err != nil:
-		e := *cl.err // each caller has an error of its own
-		return nil, &e
+	case wakes.IsZero():
+		cl.timer.Stop()
+	case cl.timer == nil:
+		cl.timer = time.AfterFunc(wakes.Sub(now), func() { cl.on(callstate.Event{Kind: callstate.Timer}) })
 	default:
-		return cl.reply, nil
+		cl.timer.Reset(wakes.Sub(now))
 	}
+}
+
+// do carries out an effect.
+func (cl *call) do(e *callstate.Effect, now time.Time) {
+	switch e.Do {
+	case callstate.Ask:
+		cl.ask()
+	case callstate.Publish:
+		cl.publish(e.Attempt)
+	case callstate.Judge:
+		cl.method.Breaker.Done(e.Ticket, now, e.Result)
+	case callstate.Observe:
+		cl.method.Latency.Observe(e.Latency)
+	case callstate.Finish:
+		cl.c.pending.remove(cl)
+		if last := cl.last.Load(); last != nil {
+			cl.c.publisher.Withdraw(&last.publish)
+		}
+		close(cl.done)
+	}
+}
+
+// ask asks the breaker for another attempt.
+func (cl *call) ask() {
+	ticket, refusal := cl.method.Breaker.Allow(time.Now())
+	if refusal != nil {
+		cl.on(callstate.Event{Kind: callstate.Refused, Err: refusal})
+		return
+	}
+	cl.on(callstate.Event{Kind: callstate.Admitted, Ticket: ticket})
+}
+
+// wait waits for the end of the call, and leaves it when the caller's own time is up.
+func (cl *call) wait(ctx context.Context, expired <-chan time.Time) (*warren.Reply, error) {
+	select {
+	case <-cl.done:
+		return cl.result()
+	case <-expired:
+		return cl.leave(errDeadline(warren.NotExecuted))
+	case <-ctx.Done():
+	}
+	if !cl.keepsOn(ctx) {
+		return cl.leave(cl.c.ended(ctx, warren.NotExecuted))
+	}
+	until := time.NewTimer(time.Until(cl.deadline))
+	defer until.Stop()
+	select {
+	case <-cl.done:
+		return cl.result()
+	case <-until.C:
+		return cl.leave(errDeadline(warren.NotExecuted))
+	}
+}
+
+// keepsOn reports whether a caller whose context has ended waits on for a call that has
+// gone out.
+func (cl *call) keepsOn(ctx context.Context) bool {
+	if !cl.settings.keepsOn || !errors.Is(ctx.Err(), context.Canceled) {
+		return false
+	}
+	cl.lock()
+	defer cl.mu.Unlock()
+	return cl.state.Written() > 0
+}
+
+// leave gives up waiting, with err: it executes nothing, so the outcome is that of the
+// attempts.
+func (cl *call) leave(err *warren.Error) (*warren.Reply, error) {
+	if cl.on(callstate.Event{Kind: callstate.Left, Err: err}) {
+		return cl.result()
+	}
+	return nil, cl.fail(err) // others wait on
+}
+
+// result returns how a call has ended.
+func (cl *call) result() (*warren.Reply, error) {
+	reply, err := cl.state.Result()
+	if err == nil {
+		return reply, nil
+	}
+	e := *err // each caller has an error of its own
+	return nil, cl.fail(&e)
+}
+
+// fail completes an error that leaves the call.
+func (cl *call) fail(e *warren.Error) *warren.Error {
+	if e.Attempts == 0 && e.Reason == "" {
+		cl.c.explain(e)
+	}
+	return cl.c.fail(&cl.req.Request, e)
 }

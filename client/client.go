@@ -10,6 +10,7 @@ import (
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/broker"
+	"github.com/warren-rpc/warren/internal/callstate"
 	"github.com/warren-rpc/warren/internal/crashpoint"
 	"github.com/warren-rpc/warren/internal/lifecycle"
 	"github.com/warren-rpc/warren/internal/policy"
@@ -25,23 +26,24 @@ type Client struct {
 	limits wire.Limits // of requests
 	invoke warren.Handler
 
-	publishing *broker.Link
-	consuming  *broker.Link
-	publisher  *broker.Publisher
-	replies    *replyQueue
-	prober     *broker.Prober
-	presence   *presence
-	pending    *pending
-	refusal    atomic.Pointer[refusal]
-	policies   *policy.Set
-	nonces     *wire.Nonces
-	counters   counters
+	publishing  *broker.Link
+	consuming   *broker.Link
+	publisher   *broker.Publisher
+	replies     *replyQueue
+	prober      *broker.Prober
+	serverCheck *serverCheck
+	pending     *pending
+	refusal     atomic.Pointer[refusal]
+	policies    *policy.Set
+	nonces      *wire.Nonces
+	counters    counters
 
 	// timers are reused: a call needs one unless its context brings its own. The
 	// pool is the client's, because a timer that was made in a testing/synctest
 	// bubble must not be used outside of it.
 	timers     sync.Pool
 	background lifecycle.Runner
+	locking    func() // a test's: called when a call's lock is about to be taken
 	closing    chan struct{}
 	closeOnce  sync.Once
 }
@@ -60,7 +62,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("warren: client.Config.Policies: %w", err)
 	}
 	c := &Client{
-		cfg: cfg, limits: wire.DefaultLimits(), prober: broker.NewProber(), presence: newPresence(),
+		cfg: cfg, limits: wire.DefaultLimits(), prober: broker.NewProber(), serverCheck: newServerCheck(),
 		pending: newPending(cfg.MaxPending, cfg.MaxPendingBytes), closing: make(chan struct{}),
 		policies: policy.NewSet(policies, cfg.breakerChanged()), nonces: wire.NewNonces(),
 	}
@@ -97,6 +99,11 @@ func stoppedTimer() any {
 	t := time.NewTimer(time.Hour)
 	t.Stop()
 	return t
+}
+
+func (c *Client) putTimer(t *time.Timer) {
+	t.Stop()
+	c.timers.Put(t)
 }
 
 // Ready waits until the client is connected and its reply queue is consumed.
@@ -273,7 +280,7 @@ func (c *Client) Close() error {
 	c.closeOnce.Do(func() {
 		close(c.closing)
 		for _, call := range c.pending.close() {
-			call.finish(nil, errClosed())
+			call.on(callstate.Event{Kind: callstate.Stopped, Err: errClosed()})
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), closePatience)
 		defer cancel()

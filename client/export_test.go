@@ -1,6 +1,17 @@
 package client
 
-import "github.com/warren-rpc/warren/internal/policy"
+import (
+	"sync/atomic"
+
+	"github.com/warren-rpc/warren/internal/policy"
+)
 
 // Method is what the client knows of a method.
 func (c *Client) Method(name string) *policy.Method { return c.policies.Method(name) }
+
+// CountLocks counts how often the locks of c's calls are taken. c must not have made any.
+func CountLocks(c *Client) *atomic.Int64 {
+	n := &atomic.Int64{}
+	c.locking = func() { n.Add(1) }
+	return n
+}

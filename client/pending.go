@@ -59,10 +59,7 @@ func (p *pending) join(first, second *call) (*call, bool, *warren.Error) {
 			Message: "a call with this ID and another request is in flight",
 		}
 	}
-	first.mu.Lock()
-	defer first.mu.Unlock()
-	if first.waiters > 0 {
-		first.waiters++
+	if first.join() {
 		return first, true, nil
 	}
 	// Its last caller is leaving it at this moment.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/broker"
+	"github.com/warren-rpc/warren/internal/callstate"
 )
 
 // refusal is why the brokers refuse this client until somebody changes that. It is
@@ -34,7 +35,7 @@ func (c *Client) watchRefusals(ctx context.Context) {
 		}
 		if refused != nil {
 			for _, cl := range c.pending.all() {
-				cl.refuseUnwritten(refused)
+				cl.on(callstate.Event{Kind: callstate.Unreachable, Err: errRefused(refused)})
 			}
 		}
 		select {
@@ -53,14 +54,4 @@ func (c *Client) refused() *warren.Error {
 		return errRefused(r.err)
 	}
 	return nil
-}
-
-// refuseUnwritten ends a call of which nothing has gone out, nor is just going.
-func (cl *call) refuseUnwritten(err error) {
-	cl.mu.Lock()
-	unwritten := cl.attempts == 0 && (cl.current == nil || cl.c.publisher.Withdraw(&cl.current.publish))
-	cl.mu.Unlock()
-	if unwritten {
-		cl.finish(nil, errRefused(err))
-	}
 }

@@ -46,7 +46,10 @@ func (c *Call) numbered(number int) *attempt {
 
 // fail notes that an attempt is waited for no longer.
 func (c *Call) fail(a *attempt) {
-	a.failed, a.until, c.hedgeAt = true, time.Time{}, time.Time{}
+	a.failed, a.until = true, time.Time{}
+	if !c.next {
+		c.nextAt = time.Time{} // no hedge of what is not waited for
+	}
 }
 
 // prove notes that an attempt is known not to have been executed.

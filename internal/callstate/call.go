@@ -20,23 +20,18 @@ type Call struct {
 	executed *warren.Error // what came of the last one that is known to have been executed, nil if none is
 	hint     string        // the reason of the last attempt whose fate is unknown
 
-	// next says that another attempt is on its way: it waits for retryAt, for the
+	// next says that another attempt is on its way: it waits for nextAt, for the
 	// breaker, or in line. Whatever else fails, it is enough.
-	next    bool
-	retryAt time.Time // when the breaker is asked for it; zero if it does not wait for that
-	hedgeAt time.Time // when a second attempt is made beside the first; zero if none is
+	next   bool
+	ended  bool
+	nextAt time.Time // when another attempt, or a hedge unless next, is to be made; zero is never
 
-	ended bool
 	reply *warren.Reply
 	err   *warren.Error
 }
 
 // Config says what call it is.
 type Config struct {
-	// Policy is the method's. It must not change while the call lasts.
-	Policy *policy.Policy
-	// Tries are of Policy, for this call: [policy.Policy.Begin].
-	Tries policy.Attempts
 	// Budget is asked before a hedge.
 	Budget *policy.Budget
 	// Hedge is how long the first attempt is waited for before a second is made
@@ -44,12 +39,14 @@ type Config struct {
 	Hedge time.Duration
 	// OneWay ends the call when the broker has taken it on: no reply is awaited.
 	OneWay bool
+	// FailNacked is [policy.RetryPolicy.FailNacked].
+	FailNacked bool
 }
 
-// Begin makes c a call that begins, with one caller who waits for it. The driver
-// asks the breaker for its first attempt.
-func (c *Call) Begin(cfg Config) {
-	*c = Call{cfg: cfg, waiters: 1, tries: cfg.Tries}
+// Begin makes c a call that begins, with one caller who waits for it. Its attempts are
+// those of [policy.Policy.Begin]. The driver asks the breaker for the first one.
+func (c *Call) Begin(cfg Config, tries policy.Attempts) {
+	*c = Call{cfg: cfg, waiters: 1, tries: tries}
 	c.attempts = c.first[:0]
 }
 
@@ -109,7 +106,7 @@ func (c *Call) Write(now time.Time, number int, replyQueue string) (w Writing, o
 	}
 	if number == 1 && c.cfg.Hedge > 0 && c.tries.Idempotent() && c.tries.Left() > 0 {
 		if at := now.Add(c.cfg.Hedge); at.Before(deadline) {
-			c.hedgeAt = at
+			c.nextAt = at
 		}
 	}
 	return w, true
@@ -121,7 +118,7 @@ func (c *Call) Wake() time.Time {
 	if c.ended {
 		return time.Time{}
 	}
-	wake := earlier(c.retryAt, c.hedgeAt)
+	wake := c.nextAt
 	for i := range c.attempts {
 		wake = earlier(wake, c.attempts[i].until)
 	}

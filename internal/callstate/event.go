@@ -38,7 +38,8 @@ const (
 	Admitted Kind = iota + 1
 	// Refused: the breaker does not, with Err.
 	Refused
-	// Confirmed: the broker has taken Attempt on.
+	// Confirmed: the broker has taken Attempt on. It ends a call that is OneWay, with
+	// Reply, and changes nothing of any other.
 	Confirmed
 	// Returned: nobody gets Attempt, and nobody would get another one: no queue has
 	// its name, or the broker takes no such message. Err says so.

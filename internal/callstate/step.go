@@ -24,7 +24,7 @@ func (s *step) handle(e *Event) {
 		s.refused(e.Err)
 	case Confirmed:
 		if s.cfg.OneWay {
-			s.succeed(&s.attempts[e.Attempt-1], &warren.Reply{})
+			s.succeed(&s.attempts[e.Attempt-1], e.Reply)
 		}
 	case Returned:
 		s.prove(&s.attempts[e.Attempt-1])
@@ -83,7 +83,7 @@ func (s *step) nacked(a *attempt) {
 		result = policy.Ignored
 	}
 	s.judge(a, result)
-	if !d.Retry && (s.cfg.OneWay || s.cfg.Policy.Retry.FailNacked) {
+	if !d.Retry && (s.cfg.OneWay || s.cfg.FailNacked) {
 		s.finish(nil, err)
 	}
 }
@@ -128,12 +128,9 @@ func (s *step) timer() {
 			s.timedOut(a)
 		}
 	}
-	if s.due(s.hedgeAt) {
-		s.hedge()
-	}
-	if s.due(s.retryAt) {
-		s.retryAt = time.Time{}
-		s.do(Effect{Do: Ask})
+	if s.due(s.nextAt) {
+		s.nextAt = time.Time{}
+		s.makeNext()
 	}
 }
 
@@ -149,10 +146,10 @@ func (s *step) timedOut(a *attempt) {
 	s.again(a, err)
 }
 
-// hedge makes a second attempt beside the first, if the budget has room for it.
-func (s *step) hedge() {
-	s.hedgeAt = time.Time{}
-	if s.cfg.Budget.Allow() && s.cfg.Budget.Failure() {
+// makeNext makes the attempt that is due. A hedge is made if the budget has room for
+// it.
+func (s *step) makeNext() {
+	if s.next || s.cfg.Budget.Allow() && s.cfg.Budget.Failure() {
 		s.next = true
 		s.do(Effect{Do: Ask})
 	}
@@ -216,5 +213,5 @@ func (s *step) follow(err *warren.Error) policy.Decision {
 
 // repeat has another attempt made after a pause.
 func (s *step) repeat(d policy.Decision) {
-	s.next, s.retryAt = true, s.Now.Add(d.Wait)
+	s.next, s.nextAt = true, s.Now.Add(d.Wait)
 }

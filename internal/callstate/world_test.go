@@ -62,16 +62,13 @@ func newWorld(t testing.TB, s scene) *world {
 	w.rules.Idempotent = s.idempotent
 	w.rules.Retry.Attempts = s.attempts
 	w.rules.Retry.Jitter = false
-	w.rules.Retry.FailNacked = s.failNacked
 	w.deadline = begun.Add(w.rules.Timeout)
 	budget := policy.NewBudget(s.budget)
-	cfg := callstate.Config{
-		Policy: &w.rules, Tries: w.rules.Begin(begun, w.deadline, budget), Budget: budget, OneWay: s.oneWay,
-	}
+	cfg := callstate.Config{Budget: budget, OneWay: s.oneWay, FailNacked: s.failNacked}
 	if s.hedge {
 		cfg.Hedge = time.Second
 	}
-	w.call.Begin(cfg)
+	w.call.Begin(cfg, w.rules.Begin(begun, w.deadline, budget))
 	return w
 }
 
@@ -152,6 +149,9 @@ func (w *world) brokers(r *request) []move {
 				r.nobody, r.proven = true, r.written
 			}
 			r.settled = true
+			if kind == callstate.Confirmed {
+				e.Reply = &warren.Reply{}
+			}
 			w.answered = w.answered || kind == callstate.Confirmed && w.oneWay
 			if kind == callstate.Nacked {
 				w.refusals++

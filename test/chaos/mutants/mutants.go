@@ -71,13 +71,8 @@ var mutants = []mutant{
 	{
 		name: "a channel that ends is taken for a refusal of all that was open on it",
 		edits: []edit{{
-			"client/attempt.go", "	case broker.Lost:\n",
-			`	case broker.Lost:
-		cl.mu.Lock()
-		cl.prove(a)
-		cl.mu.Unlock()
-		cl.finish(nil, &warren.Error{Code: warren.CodeUnavailable, Reason: warren.ReasonNacked, Outcome: warren.NotExecuted})
-`,
+			"client/attempt.go", "		e.Kind = callstate.Lost\n",
+			"		e.Kind, e.Err = callstate.Returned, errNoRoute()\n",
 		}},
 		mode: "at-least-once", faults: cutClients, duration: "20s", breaks: check.NotExecutedHasNone,
 	},

@@ -5,13 +5,14 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/warren-rpc/warren/internal/broker"
+	"github.com/warren-rpc/warren/internal/callstate"
 	"github.com/warren-rpc/warren/internal/lifecycle"
-	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/internal/wire"
 )
 
@@ -31,16 +32,18 @@ type replyQueue struct {
 	consumer *broker.Consumer
 	limits   wire.Limits
 
+	arriving atomic.Pointer[callstate.Replies]
+	consumed bool // it has been; of the consumer's goroutine alone
+
 	mu      sync.Mutex
 	queue   string
 	session *broker.Session // the last one on which the queue was declared
-	before  bool            // it has been consumed
-	back    time.Time       // when the queue was last consumed again
 }
 
 func newReplyQueue(c *Client) *replyQueue {
 	r := &replyQueue{c: c, limits: wire.DefaultLimits(), queue: replyQueueName()}
 	r.limits.Body = c.cfg.MaxReply
+	r.arriving.Store(&callstate.Replies{Cut: true})
 	r.consumer = broker.NewConsumer(broker.ConsumerConfig{
 		Name: "replies", Declare: r.declare, Workers: 1, Rising: true, AckDelay: ackDelay, AckBatch: ackBatch,
 		Handle: r.handle, Consuming: func(string) { r.consuming() }, Ended: r.ended, Logger: c.cfg.Logger,
@@ -50,33 +53,26 @@ func newReplyQueue(c *Client) *replyQueue {
 
 // consuming lets requests out.
 func (r *replyQueue) consuming() {
-	r.mu.Lock()
-	if r.before {
-		r.back = time.Now()
+	var arriving callstate.Replies
+	if r.consumed {
+		arriving.Back = time.Now()
 	}
-	r.before = true
-	r.mu.Unlock()
+	r.consumed = true
+	r.arriving.Store(&arriving)
 	r.c.publisher.Release()
-}
-
-// unsettled reports whether replies cannot come in, or could not shortly before a
-// request was written.
-func (r *replyQueue) unsettled(written time.Time) bool {
-	if up, _, _ := r.consumer.Up().Get(); !up {
-		return true
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return written.Before(r.back.Add(policy.Settling))
 }
 
 // ended holds requests back while there is no queue for their replies. A queue
 // that outlives its connection takes them meanwhile.
 func (r *replyQueue) ended() {
+	r.arriving.Store(&callstate.Replies{Cut: true})
 	if r.c.cfg.ReplyQueue.Exclusive {
 		r.c.publisher.Hold()
 	}
 }
+
+// arrivals says whether replies can come in.
+func (r *replyQueue) arrivals() callstate.Replies { return *r.arriving.Load() }
 
 func replyQueueName() string { return "warren.reply." + uuid.NewString() }
 
@@ -141,7 +137,7 @@ func (r *replyQueue) lost(queue string) {
 		r.c.cfg.Logger.Warn("the reply queue is gone; calls in flight are sent again if they may be", "calls", len(calls))
 	}
 	for _, cl := range calls {
-		cl.replyQueueLost(queue)
+		cl.on(callstate.Event{Kind: callstate.ReplyQueueLost, Queue: queue})
 	}
 }
 
@@ -173,7 +169,14 @@ func (r *replyQueue) handle(d broker.Delivery) {
 		return
 	}
 	r.c.counters.replies.Add(1)
-	cl.answered(reply, err)
+	e := callstate.Event{Kind: callstate.Answered, Reply: reply, Err: err}
+	if err != nil {
+		e.Attempt = err.Attempts
+		err.Method, err.CallID, err.Issued = cl.req.Method, cl.req.CallID, cl.req.Issued
+	} else {
+		e.Attempt = reply.Attempts
+	}
+	cl.on(e)
 	d.Ack(nil)
 }
 

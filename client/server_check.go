@@ -9,14 +9,14 @@ import (
 	"github.com/warren-rpc/warren/internal/broker"
 )
 
-// presence remembers which methods have servers, so that calls need not ask.
-type presence struct {
+// serverCheck knows which methods have servers, so that calls need not ask.
+type serverCheck struct {
 	mu      sync.Mutex
 	methods map[string]*sighting
 }
 
 // sighting is what is known of one method. All but probed is guarded by
-// presence.mu.
+// serverCheck.mu.
 type sighting struct {
 	probed chan struct{} // closed when the first probe has ended
 	verdict
@@ -46,50 +46,50 @@ const (
 	mostSightings = 4096
 )
 
-func newPresence() *presence { return &presence{methods: map[string]*sighting{}} }
+func newServerCheck() *serverCheck { return &serverCheck{methods: map[string]*sighting{}} }
 
-// check returns nil if the call may be published: a server is there as far as
+// allow returns nil if the call may be published: a server is there as far as
 // is known, or nothing can be known. It waits only if nothing fresh is known.
-func (p *presence) check(ctx context.Context, cl *call, expired <-chan time.Time) *warren.Error {
+func (k *serverCheck) allow(ctx context.Context, cl *call, expired <-chan time.Time) *warren.Error {
 	c, method, now := cl.c, cl.queue(), time.Now()
-	p.mu.Lock()
-	s, ok := p.methods[method]
+	k.mu.Lock()
+	s, ok := k.methods[method]
 	if !ok {
-		if len(p.methods) >= mostSightings {
-			clear(p.methods)
+		if len(k.methods) >= mostSightings {
+			clear(k.methods)
 		}
 		s = &sighting{probed: make(chan struct{})}
-		p.methods[method] = s
+		k.methods[method] = s
 	}
 	age := now.Sub(s.at)
 	usable := s.servers > 0 || s.unusable
 	switch {
 	case usable && age < believeAlive:
-		p.mu.Unlock()
+		k.mu.Unlock()
 		return nil
 	case usable && age < forgetAlive:
-		p.ask(c, method, s)
-		p.mu.Unlock()
+		k.ask(c, method, s)
+		k.mu.Unlock()
 		return nil
 	case !usable && !s.at.IsZero() && age < believeAbsent:
 		v := s.verdict
-		p.mu.Unlock()
+		k.mu.Unlock()
 		return v.refusal()
 	}
 	if !s.asking {
 		s.probed = make(chan struct{})
-		p.ask(c, method, s)
+		k.ask(c, method, s)
 	}
 	probed := s.probed
-	p.mu.Unlock()
+	k.mu.Unlock()
 
 	patience := time.NewTimer(min(probePatience, cl.deadline.Sub(now)))
 	defer patience.Stop()
 	select {
 	case <-probed:
-		p.mu.Lock()
+		k.mu.Lock()
 		v := s.verdict
-		p.mu.Unlock()
+		k.mu.Unlock()
 		return v.refusal()
 	case <-patience.C:
 		return nil
@@ -114,7 +114,7 @@ func (v *verdict) refusal() *warren.Error {
 }
 
 // ask probes in the background. The caller holds mu.
-func (p *presence) ask(c *Client, method string, s *sighting) {
+func (k *serverCheck) ask(c *Client, method string, s *sighting) {
 	if s.asking {
 		return
 	}
@@ -127,10 +127,10 @@ func (p *presence) ask(c *Client, method string, s *sighting) {
 		// Without an answer, or with one that only says that the queue is
 		// somebody's own, the publish itself must tell.
 		v.unusable = err != nil && !v.noRoute
-		p.mu.Lock()
+		k.mu.Lock()
 		s.verdict, s.asking = v, false
 		probed := s.probed
-		p.mu.Unlock()
+		k.mu.Unlock()
 		closeOnce(probed)
 	})
 	if !running {
@@ -148,8 +148,8 @@ func closeOnce(c chan struct{}) {
 }
 
 // forget drops what is known of a method, when a call has found it wrong.
-func (p *presence) forget(method string) {
-	p.mu.Lock()
-	delete(p.methods, method)
-	p.mu.Unlock()
+func (k *serverCheck) forget(method string) {
+	k.mu.Lock()
+	delete(k.methods, method)
+	k.mu.Unlock()
 }
