@@ -3,7 +3,7 @@ package simulate
 import (
 	"time"
 
-	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/callstate"
 	"github.com/warren-rpc/warren/internal/policy"
 )
 
@@ -12,13 +12,13 @@ type client struct {
 	*world
 	number int
 	set    *policy.Set
-	state  *policy.Method
+	target *policy.Method
 
-	down bool       // it has no connection that publishes
-	deaf bool       // it has no connection that consumes
-	back time.Time  // when it last had one again
-	line []*attempt // to be written once it publishes
-	mail []func()   // replies to be taken once it consumes
+	down bool      // it has no connection that publishes
+	deaf bool      // it has no connection that consumes
+	back time.Time // when it last had one again
+	line []request // to be written once it publishes
+	mail []func()  // replies to be taken once it consumes
 
 	pace *policy.Pacer
 	beat *event // when more of the line goes out
@@ -27,7 +27,7 @@ type client struct {
 func newClient(w *world, number int, table *policy.Table) *client {
 	c := &client{world: w, number: number, pace: policy.NewPacer(w.now)}
 	c.set = policy.NewSet(table, func(change policy.Change) { w.record.change(number, change) })
-	c.state = c.set.Method(w.method)
+	c.target = c.set.Method(w.method)
 	return c
 }
 
@@ -57,8 +57,8 @@ func (c *client) write() {
 			return
 		}
 		for n > 0 && len(c.line) > 0 {
-			a := c.line[0]
-			if c.line = c.line[1:]; a.write() {
+			r := c.line[0]
+			if c.line = c.line[1:]; r.write() {
 				n--
 			}
 		}
@@ -74,107 +74,20 @@ func (c *client) consumes() {
 	}
 }
 
-// call is a call in flight. Its methods are those of package client's call, with
-// timers in the agenda: they must ask the policy the same in the same order.
-type call struct {
-	*client
-	policy   *policy.Policy
-	begun    time.Time
-	deadline time.Time
-	tries    policy.Attempts
-	expiry   *event
-	retry    *event
-
-	made     []*attempt
-	current  *attempt
-	attempts int
-	proven   int
-	executed bool
-	ended    bool
-	onItsWay bool
-	hint     string
-}
-
 // begin makes a call.
 func (c *client) begin() {
 	cl := &call{client: c, begun: c.now}
 	c.record.begun(c.elapsed())
-	method := c.set.Method(c.method)
-	cl.policy = method.Policy()
-	cl.deadline = c.now.Add(cl.policy.Timeout)
-	if err := method.Bulkhead.Acquire(); err != nil {
-		c.record.ended(cl, err)
+	rules := c.target.Policy()
+	if full := c.target.Bulkhead.Acquire(); full != nil {
+		c.record.ended(cl, full)
 		return
 	}
-	cl.tries = cl.policy.Begin(c.now, cl.deadline, method.Budget)
-	cl.tries.DrawFrom(c.dice.waits.Float64)
-	cl.expiry = c.after(cl.policy.Timeout, cl.leave)
-	cl.publish()
-}
-
-// publish makes the next attempt, if the breaker allows it.
-func (cl *call) publish() {
-	ticket, refusal := cl.state.Breaker.Allow(cl.now)
-	if refusal != nil {
-		cl.refuse(refusal)
-		return
-	}
-	if cl.ended {
-		cl.state.Breaker.Done(ticket, cl.now, policy.Ignored)
-		return
-	}
-	a := &attempt{call: cl, ticket: ticket, beside: cl.open()}
-	cl.made, cl.current = append(cl.made, a), a
-	cl.line = append(cl.line, a)
-	cl.pace.Arrived()
-	cl.client.write()
-}
-
-// refuse ends a call whose next attempt the breaker does not let out; not one
-// that an earlier attempt is still waited for.
-func (cl *call) refuse(refusal *warren.Error) {
-	if cl.open() {
-		cl.onItsWay = false
-		return
-	}
-	cl.finish(refusal)
-}
-
-// leave ends the call at its deadline.
-func (cl *call) leave() {
-	err := &warren.Error{Code: warren.CodeDeadlineExceeded, Outcome: warren.NotExecuted, Reason: cl.hint}
-	if cl.attempts == 0 && (cl.down || cl.deaf) {
-		err.Reason = warren.ReasonNotConnected
-	}
-	cl.finish(err)
-}
-
-// finish ends the call, once; err is nil of a success.
-func (cl *call) finish(err *warren.Error) {
-	if cl.ended {
-		return
-	}
-	cl.ended = true
-	cl.retry.cancel()
-	cl.expiry.cancel()
-	if err != nil {
-		err.Outcome = cl.outcome(err)
-	}
-	for _, a := range cl.made {
-		a.end(err)
-	}
-	cl.state.Bulkhead.Release()
-	cl.record.ended(cl, err)
-}
-
-// outcome joins what err says of the last attempt with what is known of the
-// others.
-func (cl *call) outcome(err *warren.Error) warren.Outcome {
-	if cl.executed {
-		return warren.Executed
-	}
-	if err.Outcome == warren.NotExecuted && cl.attempts > cl.proven {
-		return warren.Unknown
-	}
-	return err.Outcome
+	cl.deadline = c.now.Add(rules.Timeout)
+	tries := rules.Begin(c.now, cl.deadline, c.target.Budget)
+	tries.DrawFrom(c.dice.waits.Float64)
+	hedge, _ := policy.HedgeDelay(rules.Hedge, c.target.Latency)
+	cl.state.Begin(callstate.Config{Budget: c.target.Budget, Hedge: hedge, FailNacked: rules.Retry.FailNacked}, tries)
+	cl.expiry = c.after(rules.Timeout, cl.expire)
+	cl.ask()
 }

@@ -3,9 +3,9 @@
 // counted.
 //
 // Time is virtual, so that a minute takes some milliseconds. What decides is
-// the code that decides in production, package reliability: breakers, budgets,
-// attempts, hedges and bulkheads, asked in the order in which package client asks
-// them. Broker, servers and network are a model; [Scenario] says which.
+// the code that decides in production: breakers, budgets and bulkheads, and the state
+// machine of package client's calls. Broker, servers and network are a model;
+// [Scenario] says which.
 //
 // The same scenario gives the same result, to the bit on machines of one
 // architecture.

@@ -23,7 +23,7 @@ func Run(rules reliability.Rules, method string, scenario Scenario) (*Result, er
 		return nil, err
 	}
 	w := &world{
-		agenda: agenda{now: epoch}, Scenario: scenario, method: method, dice: newDice(scenario.Seed),
+		eventQueue: eventQueue{now: epoch}, Scenario: scenario, method: method, dice: newDice(scenario.Seed),
 		record: newRecord(&scenario),
 	}
 	w.servers = servers{world: w}
@@ -37,7 +37,7 @@ func Run(rules reliability.Rules, method string, scenario Scenario) (*Result, er
 
 // world is a simulation that is under way.
 type world struct {
-	agenda
+	eventQueue
 	Scenario
 
 	method  string
@@ -109,7 +109,7 @@ func (w *world) outageEnds() {
 func (w *world) secondEnds() {
 	second := w.record.second(w.elapsed() - time.Second)
 	for _, c := range w.clients {
-		switch c.state.Breaker.State(w.now) {
+		switch c.target.Breaker.State(w.now) {
 		case policy.Open, policy.ForcedOpen:
 			second.BreakersOpen++
 		case policy.HalfOpen:

@@ -4,12 +4,13 @@ import (
 	"slices"
 
 	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/callstate"
 )
 
 // servers are all that serve the method, with the queue that they take from.
 type servers struct {
 	*world
-	queue   []*attempt
+	queue   []request
 	taken   int // of the queue's slice
 	running []*run
 	stopped bool
@@ -17,7 +18,7 @@ type servers struct {
 
 // run is a request that is being handled.
 type run struct {
-	request *attempt
+	request request
 	ends    *event
 	place   int // among those that run
 }
@@ -26,16 +27,18 @@ type run struct {
 func (s *servers) waiting() int { return len(s.queue) - s.taken }
 
 // arrive takes a request.
-func (s *servers) arrive(a *attempt) {
+func (s *servers) arrive(r request) {
 	switch {
 	case s.out(NoRoute):
-		a.returned()
+		r.on(callstate.Event{Kind: callstate.Returned, Attempt: r.attempt, Err: &warren.Error{
+			Code: warren.CodeUnavailable, Reason: warren.ReasonNoRoute, Outcome: warren.NotExecuted,
+		}})
 	case s.out(Refused):
-		a.call.answered(a, &warren.Error{Code: warren.CodeUnavailable, Outcome: warren.NotExecuted, Remote: true})
+		r.answered(&warren.Error{Code: warren.CodeUnavailable, Outcome: warren.NotExecuted, Remote: true})
 	case s.Queue > 0 && s.waiting() >= s.Queue:
-		a.nacked()
+		r.on(callstate.Event{Kind: callstate.Nacked, Attempt: r.attempt})
 	default:
-		s.queue = append(s.queue, a)
+		s.queue = append(s.queue, r)
 		s.serve()
 	}
 }
@@ -43,18 +46,18 @@ func (s *servers) arrive(a *attempt) {
 // serve begins requests while there is room for them.
 func (s *servers) serve() {
 	for !s.stopped && s.waiting() > 0 && (s.Capacity == 0 || len(s.running) < s.Capacity) {
-		a := s.queue[s.taken]
-		s.queue[s.taken] = nil
+		next := s.queue[s.taken]
+		s.queue[s.taken] = request{}
 		if s.taken++; s.taken > len(s.queue)/2 {
 			s.queue, s.taken = slices.Delete(s.queue, 0, s.taken), 0
 		}
-		left := a.call.deadline.Sub(s.now)
+		left := next.deadline.Sub(s.now)
 		if left <= 0 {
 			s.record.dropped++
 			continue
 		}
 		s.record.executions++
-		r := &run{request: a, place: len(s.running)}
+		r := &run{request: next, place: len(s.running)}
 		took := s.Latency.draw(s.dice.handlers)
 		r.ends = s.after(min(took, left), func() { s.end(r, took < left) })
 		s.running = append(s.running, r)
@@ -68,12 +71,12 @@ func (s *servers) end(r *run, inTime bool) {
 	s.running[last] = nil
 	s.running = s.running[:last]
 	failed := s.Errors.Ratio > 0 && s.dice.handlers.Float64() < s.Errors.Ratio
-	switch a := r.request; {
+	switch {
 	case !inTime:
 	case failed:
-		a.call.answered(a, &warren.Error{Code: s.Errors.Code, Outcome: s.Errors.Outcome, Remote: true})
+		r.request.answered(&warren.Error{Code: s.Errors.Code, Outcome: s.Errors.Outcome, Remote: true})
 	default:
-		a.call.answered(a, nil)
+		r.request.answered(nil)
 	}
 	s.serve()
 }
@@ -82,7 +85,7 @@ func (s *servers) end(r *run, inTime bool) {
 // its front.
 func (s *servers) stop() {
 	s.stopped = true
-	back := make([]*attempt, 0, len(s.running))
+	back := make([]request, 0, len(s.running))
 	for _, r := range s.running {
 		r.ends.cancel()
 		back = append(back, r.request)

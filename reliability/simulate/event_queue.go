@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// agenda is virtual time: what is to happen, and when. Of two events at the same
+// eventQueue is virtual time: what is to happen, and when. Of two events at the same
 // instant the one that was planned first happens first.
-type agenda struct {
+type eventQueue struct {
 	now    time.Time
 	events events
 	number uint64
@@ -24,10 +24,10 @@ type event struct {
 var epoch = time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 // after plans an event. It is a time.AfterFunc without goroutines.
-func (a *agenda) after(wait time.Duration, do func()) *event {
-	a.number++
-	e := &event{at: a.now.Add(wait), number: a.number, do: do}
-	heap.Push(&a.events, e)
+func (q *eventQueue) after(wait time.Duration, do func()) *event {
+	q.number++
+	e := &event{at: q.now.Add(wait), number: q.number, do: do}
+	heap.Push(&q.events, e)
 	return e
 }
 
@@ -39,13 +39,13 @@ func (e *event) cancel() {
 }
 
 // run lets everything happen, and what comes of it.
-func (a *agenda) run() {
-	for len(a.events) > 0 {
-		e := heap.Pop(&a.events).(*event) //nolint:errcheck // it holds nothing else
+func (q *eventQueue) run() {
+	for len(q.events) > 0 {
+		e := heap.Pop(&q.events).(*event) //nolint:errcheck // it holds nothing else
 		if e.do == nil {
 			continue
 		}
-		a.now = e.at
+		q.now = e.at
 		e.do()
 	}
 }
