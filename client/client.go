@@ -265,7 +265,9 @@ func (c *Client) SetPolicies(rules reliability.Rules) error {
 
 // Timeout returns the deadline of calls of a method whose context has none, by its
 // policy at present.
-func (c *Client) Timeout(method string) time.Duration { return c.policies.Table().Policy(method).Timeout }
+func (c *Client) Timeout(method string) time.Duration {
+	return c.policies.Table().Policy(method).Timeout
+}
 
 // Breaker returns the circuit breaker of a method, to be looked at or forced. It stays
 // the same for as long as the client lives.
