@@ -21,3 +21,10 @@ func NewBudget(p BudgetPolicy) *Budget {
 // Tokens returns how many are left: 0 to BudgetPolicy.Tokens. They are counted
 // while the budget is off as well.
 func (b *Budget) Tokens() float64 { return (*policy.Budget)(b).Tokens() }
+
+// spend takes a token for a hedge, if one may be made. There is no bound without a
+// budget.
+func (b *Budget) spend() bool {
+	inner := (*policy.Budget)(b)
+	return b == nil || inner.Allow() && inner.Failure()
+}

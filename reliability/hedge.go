@@ -78,7 +78,7 @@ func (h *Hedge[T]) race(ctx context.Context, delay time.Duration, fn func(contex
 	done := make(chan struct{})
 	timer := time.AfterFunc(delay, func() {
 		defer close(done)
-		if secondCtx.Err() != nil || h.Budget != nil && !(*policy.Budget)(h.Budget).Failure() {
+		if secondCtx.Err() != nil || !h.Budget.spend() {
 			return
 		}
 		second.begun = time.Now()

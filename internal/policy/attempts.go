@@ -1,10 +1,9 @@
 package policy
 
 import (
+	"math/rand/v2"
 	"slices"
 	"time"
-
-	"github.com/cenkalti/backoff/v4"
 
 	"github.com/warren-rpc/warren"
 )
@@ -14,11 +13,10 @@ import (
 // reads no clock and starts nothing. Whoever makes the call tells it: Next when
 // an attempt starts, then Succeeded, Failed or Refused when it has ended, and Next
 // again only after a Decision to retry. It is made by [Policy.Begin], is not safe for
-// concurrent use, and allocates nothing before the first retry.
+// concurrent use, and allocates nothing.
 type Attempts struct {
 	policy     *Policy
 	budget     *Budget
-	backoff    backoff.BackOff // nil before the first retry: a call that needs none does not pay for it
 	deadline   time.Time
 	each       time.Duration
 	fair       time.Duration // an attempt that had as long had its time
@@ -26,7 +24,8 @@ type Attempts struct {
 	number     int
 	most       int
 	refused    int            // of number, those that the broker refused and that do not count
-	random     func() float64 // nil is the process's source
+	waits      int            // that were drawn for retries, but for refusals
+	random     func() float64 // spread evenly over [0, 1)
 	idempotent bool
 }
 
@@ -69,7 +68,7 @@ func (p *Policy) Begin(now, deadline time.Time, budget *Budget, opts ...BeginOpt
 	}
 	a := Attempts{
 		policy: p, budget: budget, deadline: deadline, each: p.AttemptTime(deadline.Sub(now)),
-		most: max(p.Retry.Attempts, 1), idempotent: p.Idempotent,
+		most: max(p.Retry.Attempts, 1), idempotent: p.Idempotent, random: rand.Float64,
 	}
 	gives := p.Timeout
 	for _, opt := range opts {
@@ -143,6 +142,19 @@ func (a *Attempts) Failed(now time.Time, err *warren.Error) Decision {
 	return d
 }
 
+// Refused is [Attempts.Failed] for an attempt that the broker refused, with the
+// error that says so. If it may be repeated it is, as [RetryPolicy] has it, without
+// a token and without being counted; else it is an attempt that failed.
+func (a *Attempts) Refused(now time.Time, err *warren.Error) Decision {
+	if a.most > 1 && a.refused < mostRefusals && a.forbidden(err) == WhyBackoff {
+		if wait := a.refusedWait(); wait < a.deadline.Sub(now)-MinAttempt {
+			a.refused++
+			return Decision{Retry: true, Wait: wait, Why: WhyRefused, Ignored: a.refused < longRefused}
+		}
+	}
+	return a.Failed(now, err)
+}
+
 // Number returns how many attempts have been started.
 func (a *Attempts) Number() int { return a.number }
 
@@ -178,26 +190,4 @@ func (a *Attempts) forbidden(err *warren.Error) Why {
 	default:
 		return WhyBackoff
 	}
-}
-
-// wait draws the wait before the next attempt.
-func (a *Attempts) wait() time.Duration {
-	if a.backoff == nil {
-		a.backoff = a.policy.Retry.backOff()
-	}
-	return a.backoff.NextBackOff()
-}
-
-// backOff returns the waits between a call's attempts.
-func (r *RetryPolicy) backOff() backoff.BackOff {
-	if r.Jitter {
-		return FullJitter(r.First, r.Most)
-	}
-	return backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(min(r.First, r.Most)),
-		backoff.WithMaxInterval(r.Most),
-		backoff.WithMultiplier(2),
-		backoff.WithRandomizationFactor(0),
-		backoff.WithMaxElapsedTime(0),
-	)
 }

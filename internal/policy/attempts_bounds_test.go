@@ -112,7 +112,7 @@ func TestACallKeepsItsBounds(t *testing.T) {
 	})
 }
 
-// What a call's attempts wait is full jitter, as FullJitter alone is.
+// What a call's attempts wait is full jitter.
 func TestWaitsBetweenAttemptsAreSpreadEvenly(t *testing.T) {
 	t.Parallel()
 	const draws = 4000

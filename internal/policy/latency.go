@@ -21,18 +21,14 @@ const (
 // Latencies above 38 h count as 38 h, negative ones as 0.
 //
 // It takes 5 KiB. The zero Latency is ready; it must not be copied after first
-// use. Its methods are safe for concurrent use, take a lock for some tens of
-// nanoseconds, and do not allocate.
+// use. Its methods are safe for concurrent use, hold their lock for less than a
+// microsecond, and do not allocate once a call has been observed.
 type Latency struct {
 	mu    sync.Mutex
 	newer *[latencyLength]uint32 // nil until the first call
 	older *[latencyLength]uint32
 	full  int // calls in newer
 	all   int // calls in both
-
-	// cursor is the step that holds the percentile and below the number of calls in
-	// lower steps. A call moves them by little, so that nobody has to search.
-	cursor, below int
 }
 
 // Observe counts one call that took d.
@@ -47,26 +43,11 @@ func (l *Latency) Observe(d time.Duration) {
 		l.newer, l.older = l.older, l.newer
 		*l.newer = [latencyLength]uint32{}
 		l.all, l.full = l.full, 0
-		l.cursor, l.below = 0, 0
 	}
 	l.newer[i]++
 	l.full++
 	l.all++
-	if i < l.cursor {
-		l.below++
-	}
-	rank := (l.all*95 + 99) / 100 // counted from 1
-	for l.below >= rank {
-		l.cursor--
-		l.below -= l.at(l.cursor)
-	}
-	for l.below+l.at(l.cursor) < rank {
-		l.below += l.at(l.cursor)
-		l.cursor++
-	}
 }
-
-func (l *Latency) at(step int) int { return int(l.newer[step] + l.older[step]) }
 
 // P95 returns the estimate, and false as long as fewer than 20 calls have been
 // observed.
@@ -76,7 +57,13 @@ func (l *Latency) P95() (time.Duration, bool) {
 	if l.all < latencyFew {
 		return 0, false
 	}
-	return latencyTop(l.cursor), true
+	left := (l.all*95 + 99) / 100 // calls up to the percentile
+	step := -1
+	for left > 0 {
+		step++
+		left -= int(l.newer[step] + l.older[step])
+	}
+	return latencyTop(step), true
 }
 
 // latencyStep returns the number of the step that d falls into: steps of 1 µs

@@ -1,11 +1,13 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
+	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/setting"
 )
 
@@ -15,7 +17,7 @@ import (
 type Table struct {
 	root   *entry            // what nothing is said of
 	exact  map[string]*entry // by method
-	prefix []*entry          // by prefix, in ascending order
+	prefix map[string]*entry // by the pattern without its star
 	all    []*entry          // root first, then every pattern after those that it inherits from
 }
 
@@ -23,7 +25,6 @@ type Table struct {
 // method are nested, so the longest of them determines the policy.
 type entry struct {
 	pattern string // "default" of the root
-	prefix  string // the pattern without its star
 	parent  *entry // the next shorter pattern that matches all that this one matches
 	policy  Policy
 	from    []*entry // by field: where the value comes from
@@ -65,36 +66,29 @@ func (e *InvalidError) Error() string {
 
 // build makes the table of what is said completely, whatever the values.
 func build(methods map[string]said) *Table {
-	t := &Table{root: newEntry(fromDefault, nil, nil), exact: map[string]*entry{}}
+	t := &Table{root: newEntry(fromDefault, nil, nil), exact: map[string]*entry{}, prefix: map[string]*entry{}}
 	t.all = append(t.all, t.root)
-	// A prefix sorts before all that begin with it.
-	patterns := slices.SortedFunc(maps.Keys(methods), func(a, b string) int { return strings.Compare(prefixOf(a), prefixOf(b)) })
-	var open []*entry // the patterns that the next may inherit from, shortest first
+	// What a pattern inherits from is shorter, or the same with a star.
+	patterns := slices.SortedFunc(maps.Keys(methods), func(a, b string) int {
+		return cmp.Or(len(prefixOf(a))-len(prefixOf(b)), strings.Compare(a, b))
+	})
 	for _, pattern := range patterns {
-		if isExact(pattern) {
-			continue
+		if !isExact(pattern) {
+			t.add(pattern, t.prefix, methods[pattern])
 		}
-		parent := t.root
-		for len(open) > 0 {
-			if last := open[len(open)-1]; strings.HasPrefix(prefixOf(pattern), last.prefix) {
-				parent = last
-				break
-			}
-			open = open[:len(open)-1]
-		}
-		e := newEntry(pattern, parent, methods[pattern])
-		open = append(open, e)
-		t.prefix = append(t.prefix, e)
-		t.all = append(t.all, e)
 	}
 	for _, pattern := range patterns {
 		if isExact(pattern) {
-			e := newEntry(pattern, t.byPrefix(pattern), methods[pattern])
-			t.exact[pattern] = e
-			t.all = append(t.all, e)
+			t.add(pattern, t.exact, methods[pattern])
 		}
 	}
 	return t
+}
+
+func (t *Table) add(pattern string, to map[string]*entry, s said) {
+	e := newEntry(pattern, t.byPrefix(prefixOf(pattern)), s)
+	to[prefixOf(pattern)] = e
+	t.all = append(t.all, e)
 }
 
 func isExact(pattern string) bool { return !strings.HasSuffix(pattern, "*") }
@@ -103,7 +97,7 @@ func prefixOf(pattern string) string { return strings.TrimSuffix(pattern, "*") }
 
 func newEntry(pattern string, parent *entry, s said) *entry {
 	e := &entry{
-		pattern: pattern, prefix: prefixOf(pattern), parent: parent, policy: Default(), from: make([]*entry, len(fields)),
+		pattern: pattern, parent: parent, policy: Default(), from: make([]*entry, len(fields)),
 	}
 	if parent == nil {
 		for i := range e.from {
@@ -135,26 +129,14 @@ func (t *Table) find(method string) *entry {
 	return t.byPrefix(method)
 }
 
-// byPrefix returns the longest prefix pattern that matches the method, or the
-// root. It is the last pattern that sorts before the method or at it, or one
-// that this inherits from: all between them begin with it too.
+// byPrefix returns the longest prefix pattern that matches the method, or the root.
 func (t *Table) byPrefix(method string) *entry {
-	low, high := 0, len(t.prefix)
-	for low < high {
-		if middle := (low + high) / 2; t.prefix[middle].prefix <= method {
-			low = middle + 1
-		} else {
-			high = middle
+	for n := min(len(method), warren.MaxMethod); n >= 0; n-- {
+		if e := t.prefix[method[:n]]; e != nil {
+			return e
 		}
 	}
-	if low == 0 {
-		return t.root
-	}
-	e := t.prefix[low-1]
-	for e != t.root && !strings.HasPrefix(method, e.prefix) {
-		e = e.parent
-	}
-	return e
+	return t.root
 }
 
 // Setting is one value of a method's policy and where it comes from.

@@ -92,11 +92,3 @@ func (p *Policy) Timeline() []Span {
 	}
 	return spans
 }
-
-// longestWait is the longest that the n-th wait may be, counted from 0.
-func (r *RetryPolicy) longestWait(n int) time.Duration {
-	if r.First > r.Most>>n { // First·2ⁿ is over Most, or over what a Duration holds
-		return r.Most
-	}
-	return r.First << n
-}

@@ -1,11 +1,6 @@
 package policy
 
-import (
-	"math/rand/v2"
-	"time"
-
-	"github.com/warren-rpc/warren"
-)
+import "time"
 
 // What the broker refuses reaches no server. It refuses all there is for a queue
 // that has no leader, while one is elected: for a second or so, as calls see it.
@@ -21,17 +16,20 @@ const (
 	longRefused = 4
 )
 
-// Refused is [Attempts.Failed] for an attempt that the broker refused, with the
-// error that says so. If it may be repeated it is, as [RetryPolicy] has it, without
-// a token and without being counted; else it is an attempt that failed.
-func (a *Attempts) Refused(now time.Time, err *warren.Error) Decision {
-	if a.most > 1 && a.refused < mostRefusals && a.forbidden(err) == WhyBackoff {
-		if wait := a.refusedWait(); wait < a.deadline.Sub(now)-MinAttempt {
-			a.refused++
-			return Decision{Retry: true, Wait: wait, Why: WhyRefused, Ignored: a.refused < longRefused}
-		}
+// DrawFrom has the call's waits drawn from random, which returns numbers spread
+// evenly over [0, 1), instead of the process's source, which cannot be seeded:
+// so a simulation can be repeated. It is called before the first attempt fails.
+func (a *Attempts) DrawFrom(random func() float64) { a.random = random }
+
+// wait draws the wait before the next attempt.
+func (a *Attempts) wait() time.Duration {
+	r := &a.policy.Retry
+	longest := r.longestWait(a.waits)
+	a.waits++
+	if !r.Jitter {
+		return longest
 	}
-	return a.Failed(now, err)
+	return time.Duration(a.random() * float64(longest))
 }
 
 // refusedWait draws the wait after a refusal.
@@ -39,12 +37,16 @@ func (a *Attempts) refusedWait() time.Duration {
 	r := &a.policy.Retry
 	paced := RetryPolicy{First: max(r.First, refusalFirst), Most: max(r.Most, refusalMost)}
 	wait := paced.longestWait(a.refused)
-	switch {
-	case !r.Jitter:
+	if !r.Jitter {
 		return wait
-	case a.random != nil:
-		return wait/2 + time.Duration(a.random()*float64(wait))
-	default:
-		return wait/2 + rand.N(wait)
 	}
+	return wait/2 + time.Duration(a.random()*float64(wait))
+}
+
+// longestWait is the longest that the n-th wait may be, counted from 0.
+func (r *RetryPolicy) longestWait(n int) time.Duration {
+	if r.First > r.Most>>n { // First·2ⁿ is over Most, or over what a Duration holds
+		return r.Most
+	}
+	return r.First << n
 }
