@@ -119,7 +119,7 @@ func NewBreaker(method string, p BreakerPolicy, onChange func(Change)) *Breaker 
 func (b *Breaker) Allow(now time.Time) (Ticket, *warren.Error) {
 	for {
 		b.mu.Lock()
-		b.settle(now)
+		b.notice(now)
 		t, refusal, early := b.admit(now)
 		b.unlock()
 		if !early {
@@ -172,13 +172,69 @@ func (b *Breaker) Done(t Ticket, now time.Time, r Result) {
 	}
 	b.mu.Lock()
 	defer b.unlock()
-	b.settle(now)
+	b.notice(now)
 	if t.epoch != b.machine.epoch {
 		return
 	}
 	slow := b.policy.SlowAfter > 0 && now.Sub(t.start) > b.policy.SlowAfter
 	b.report = breakerReport{now: now, result: r, slow: slow}
 	t.done(nil)
+}
+
+// count enters the reported result into the window and says whether the state
+// may go on as it does after a success.
+func (b *Breaker) count() bool {
+	failed := b.report.result == Failure
+	b.window.add(b.report.now, failed, b.report.slow)
+	p, c := &b.policy, b.window.sum
+	slow := p.SlowAfter > 0
+	switch b.state {
+	case Closed:
+		if c.Calls < p.Volume {
+			return true
+		}
+		return !reaches(c.Failures, c.Calls, p.Failures) && !(slow && reaches(c.Slow, c.Calls, p.Slow))
+	case HalfOpen:
+		return !failed && !(slow && reaches(c.Slow, b.machine.probes, p.Slow))
+	case Open, ForcedOpen, ForcedClosed:
+		return true
+	default:
+		return true
+	}
+}
+
+// reaches reports whether part is at least that ratio of all. The quotient is
+// rounded like the ratio was when it was read, so 7 of 100 is exactly 0.07.
+func reaches(part, all int, ratio float64) bool {
+	return float64(part)/float64(max(all, 1)) >= ratio
+}
+
+// overdue reports whether the open period is over and nobody has noticed.
+func (b *Breaker) overdue(now time.Time) bool {
+	return b.state == Open && !now.Before(b.opened.Add(b.policy.Open))
+}
+
+// notice goes on to half open if the open period is over.
+func (b *Breaker) notice(now time.Time) {
+	if b.overdue(now) {
+		b.enter(HalfOpen, now)
+	}
+}
+
+// enter makes a transition and puts its Change in line.
+func (b *Breaker) enter(to State, now time.Time) {
+	if b.onChange != nil {
+		n := b.window.counts(now)
+		b.changes = append(b.changes, Change{
+			Method: b.method, From: b.state, To: to, At: now, Calls: n.Calls, Failures: n.Failures, Slow: n.Slow,
+		})
+	}
+	b.state = to
+	b.window.still = to == HalfOpen
+	b.window.reset()
+	if to == Open {
+		b.opened = now
+	}
 }
 
 // State returns the state at that time. It changes nothing: a breaker whose
@@ -198,4 +254,117 @@ func (b *Breaker) Counts(now time.Time) Counts {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.window.counts(now)
+}
+
+// Force holds the breaker in ForcedOpen or ForcedClosed until Release or
+// another Force, whatever its policy says, Off included. Results of calls that
+// are in flight are ignored, and Counts begin again. Any other state, and that
+// which it is forced into already, is ignored.
+func (b *Breaker) Force(now time.Time, s State) {
+	b.mu.Lock()
+	defer b.unlock()
+	if s != ForcedOpen && s != ForcedClosed || s == b.state {
+		return
+	}
+	b.notice(now)
+	b.enter(s, now)
+	b.machine = newBreakerMachine(b, s == ForcedOpen)
+}
+
+// Release lets go of a forced breaker. From ForcedOpen it goes on half open,
+// because nobody has tried the method meanwhile (closed, if its policy is Off);
+// from ForcedClosed it goes on closed. Results of calls that are in flight are
+// ignored, and Counts begin again. A breaker that is not forced is left alone.
+func (b *Breaker) Release(now time.Time) {
+	b.mu.Lock()
+	defer b.unlock()
+	switch b.state {
+	case ForcedOpen:
+		if !b.policy.Off {
+			b.enter(HalfOpen, now) // its machine was opened by Force
+			return
+		}
+	case ForcedClosed:
+	case Closed, HalfOpen, Open:
+		return
+	}
+	b.enter(Closed, now)
+	b.machine = newBreakerMachine(b, false)
+}
+
+// Update replaces the policy and keeps the state, with these exceptions. To
+// turn the breaker Off closes it, unless it is forced, and results of calls in
+// flight are ignored. Another Window begins empty; probes stay counted. Another
+// Open holds for the open period that is running, counted from its start. Another
+// number of Probes while the breaker is half open begins with new ones, and the
+// results of those that are out are ignored.
+func (b *Breaker) Update(now time.Time, p BreakerPolicy) {
+	b.mu.Lock()
+	defer b.unlock()
+	b.notice(now)
+	old := b.policy
+	b.policy = p
+	if p.Window != old.Window {
+		b.window.length = p.Window
+		if !b.window.still {
+			b.window.reset()
+		}
+	}
+	switch b.state {
+	case Open, HalfOpen:
+		if p.Off {
+			b.enter(Closed, now)
+			b.machine = newBreakerMachine(b, false)
+			return
+		}
+		b.replaceProbes()
+	case ForcedOpen:
+		b.replaceProbes()
+	case Closed, ForcedClosed:
+		// Another number of probes matters once it opens; see changed.
+		if p.Off && !old.Off {
+			b.machine = newBreakerMachine(b, false)
+		}
+	}
+}
+
+func (b *Breaker) replaceProbes() {
+	if b.machine.probes != b.policy.Probes {
+		b.machine = newBreakerMachine(b, true)
+		b.window.reset()
+	}
+}
+
+// unlock unlocks mu and then delivers the changes that wait, unless somebody is
+// at it: then that goroutine delivers these too, so that their order holds.
+func (b *Breaker) unlock() {
+	deliver := len(b.changes) > 0 && !b.delivering
+	if deliver {
+		b.delivering = true
+	}
+	b.mu.Unlock()
+	if deliver {
+		b.deliver()
+	}
+}
+
+func (b *Breaker) deliver() {
+	defer func() { // also if onChange panics
+		b.delivering = false
+		b.mu.Unlock()
+	}()
+	b.mu.Lock()
+	for len(b.changes) > 0 {
+		next := b.changes[0]
+		b.changes = b.changes[1:]
+		b.tell(next)
+	}
+	b.changes = nil
+}
+
+// tell calls onChange without mu, which the caller holds.
+func (b *Breaker) tell(c Change) {
+	b.mu.Unlock()
+	defer b.mu.Lock()
+	b.onChange(c)
 }
