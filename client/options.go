@@ -61,7 +61,7 @@ func WithContentEncoding(encoding string) CallOption {
 //
 // That nothing came in this time counts against the method, for its breaker. If the
 // context's deadline is much nearer than this, and than the policy's timeout, it does
-// not: see [policy.Attempts.HadItsTime].
+// not: that tells of the caller.
 func WithTimeout(d time.Duration) CallOption { return func(s *callSettings) { s.timeout = d } }
 
 // Idempotent says that the method's handler may run more than once for this
@@ -74,7 +74,7 @@ func Idempotent() CallOption {
 
 // WithAttempts bounds how often the call is published in all, 1 to 5, instead of
 // the method's policy. With 2 or more, what the broker refuses is not counted: see
-// [policy.RetryPolicy].
+// [reliability.RetryPolicy].
 func WithAttempts(n int) CallOption {
 	return func(s *callSettings) { s.attempts = policy.OfAttempts(n) }
 }

@@ -50,8 +50,16 @@ func (h *Hedge[T]) Do(ctx context.Context, fn func(context.Context) (T, error)) 
 	return h.race(ctx, delay, fn)
 }
 
+// delay is how long the first attempt is waited for, and whether there is a second.
 func (h *Hedge[T]) delay() (time.Duration, bool) {
-	return policy.HedgeDelay(policy.Of(Policy{Hedge: h.Policy}).Hedge, &h.latency)
+	var p policy.HedgePolicy
+	if h.Policy.Delay != nil { // which says that it is on
+		p.On, p.Delay = true, *h.Policy.Delay
+	}
+	if h.Policy.On != nil {
+		p.On = *h.Policy.On
+	}
+	return policy.HedgeDelay(p, &h.latency)
 }
 
 type hedged[T any] struct {

@@ -73,7 +73,7 @@ func (d *Decoder) field(s *Section, part, name, path string, at, node *yaml.Node
 		s.Custom(f, at, node)
 		return
 	}
-	value, where, wrong := Value(f, node)
+	value, where, wrong := read(f, node)
 	if wrong != "" {
 		if where == nil {
 			where = at

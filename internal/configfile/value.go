@@ -13,9 +13,9 @@ import (
 	"github.com/warren-rpc/warren/internal/setting"
 )
 
-// Value returns what a node says, of the type that the field's kind has, or what is
+// read returns what a node says, of the type that the field's kind has, or what is
 // wrong with it, and with which part of it: nil is the whole.
-func Value(f *setting.Field, node *yaml.Node) (value any, where *yaml.Node, wrong string) {
+func read(f *setting.Field, node *yaml.Node) (value any, where *yaml.Node, wrong string) {
 	node = Resolve(node)
 	if f.Kind == setting.List {
 		return list(f, node)

@@ -18,7 +18,7 @@ func read[P any](methods map[string]P) map[string]said {
 	for pattern, p := range methods {
 		s := make(said, len(fields))
 		for i := range fields {
-			s[i], _ = fields[i].Get(p)
+			s[i], _ = fields[i].Get(&p)
 			if codes, ok := s[i].([]warren.Code); ok {
 				s[i] = slices.Clone(codes) // what the caller does with its list must not reach the table
 			}

@@ -11,8 +11,8 @@
 //	    retry: {attempts: 4, first: 50ms}
 //	    hedge: off
 //
-// Names are those of [policy.Fields]. Durations have a unit. The parts
-// budget, breaker and hedge are on, off, or a mapping, which means on. Anchors
+// Names are those of [reliability.Policy], in snake_case. Durations have a unit. The
+// parts budget, breaker and hedge are on, off, or a mapping, which means on. Anchors
 // and aliases may be used, merge keys (<<) not: what patterns share belongs to a
 // shorter pattern. docs/schema/policy.schema.json in Warren's repository is the
 // JSON Schema.
@@ -104,9 +104,9 @@ func parse(name string, data []byte) (*File, error) {
 	return f, err
 }
 
-// LineOf returns the line on which a pattern says a field, a name that
-// [policy.Fields] lists, or on which the pattern stands if field is empty;
-// 0 if there is none.
+// LineOf returns the line on which a pattern says a field, such as
+// "retry.attempts", or on which the pattern stands if field is empty; 0 if there is
+// none.
 func (f *File) LineOf(pattern, field string) int {
 	return f.places[configfile.Place{Entry: pattern, Field: field}].Line
 }
