@@ -1,66 +1,66 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/warren-rpc/warren/internal/crashpoint"
+	"github.com/warren-rpc/warren/test/chaos/proc"
 )
 
 // fleet is the demo's servers: processes of this program, one in each place.
 type fleet struct {
-	executable, method string
-	environment        []string
-	effects            *effects
-	fail               context.CancelCauseFunc // ends the demo
-	held               chan *demoProcess       // asks to be killed, or let go
-
-	mu     sync.Mutex
-	places []*demoProcess
+	options proc.Options
+	effects *effects
+	fail    context.CancelCauseFunc // ends the demo
+	held    chan *fleetServer       // those that hold a request, to be killed or let go
+	servers []*fleetServer
 }
 
-// demoProcess is one server process, from its start to its end.
-type demoProcess struct {
-	place  int
-	cmd    *exec.Cmd
-	orders io.WriteCloser
-	stderr tail
-
-	ready   chan struct{}
-	done    chan struct{} // closed when it has ended and all it said is read
-	armed   chan string   // numbers of orders
-	heldFor atomic.Value  // the number of the order for which it holds a request
-	wanted  atomic.Bool   // its end is no surprise
-	err     error         // how it ended; read after done
+// fleetServer is one server: a process that is started again when it was killed.
+type fleetServer struct {
+	place   int
+	process *proc.Process
+	stderr  tail
+	wanted  atomic.Int64 // the ends of its starts up to this one are no surprise
 }
 
 func newFleet(executable, method string, urls []string, fail context.CancelCauseFunc) *fleet {
-	return &fleet{
-		executable: executable, method: method, effects: &effects{executions: map[string]int{}}, fail: fail,
+	f := &fleet{effects: &effects{executions: map[string]int{}}, fail: fail, held: make(chan *fleetServer, 1024)}
+	f.options = proc.Options{
+		Path: executable, Args: []string{"demo-server", method},
 		// In the environment, since the arguments of processes are everybody's to read.
-		environment: append(os.Environ(), "WARREN_URL="+strings.Join(urls, ",")),
-		held:        make(chan *demoProcess, 1024),
+		Env:   []string{"WARREN_URL=" + strings.Join(urls, ",")},
+		Ready: sayReady, ReadyWithin: startPatience,
+		OnLine: func(line string) {
+			if callID, ok := strings.CutPrefix(line, sayEffect+" "); ok {
+				f.effects.add(callID)
+			}
+		},
+		// What was killed is started again at once.
+		BackoffMin: time.Millisecond, BackoffMax: time.Millisecond,
 	}
+	return f
 }
 
-// start fills n places and waits until all of them serve.
+// start fills n places and waits until all of them serve. end is to be called after an error,
+// too.
 func (f *fleet) start(ctx context.Context, n int) error {
-	f.places = make([]*demoProcess, n)
-	errs := make([]error, n)
+	started, errs := make([]*fleetServer, n), make([]error, n)
 	var starting sync.WaitGroup
 	for place := range n {
-		starting.Go(func() { errs[place] = f.launch(ctx, place) })
+		starting.Go(func() { started[place], errs[place] = f.launch(ctx, place) })
 	}
 	starting.Wait()
+	for _, s := range started {
+		if s != nil {
+			f.servers = append(f.servers, s)
+		}
+	}
 	for _, err := range errs {
 		if err != nil {
 			return err
@@ -70,125 +70,84 @@ func (f *fleet) start(ctx context.Context, n int) error {
 }
 
 // launch starts a server in a place and waits until it serves.
-func (f *fleet) launch(ctx context.Context, place int) error {
-	ctx, cancel := context.WithTimeout(ctx, startPatience)
-	defer cancel()
-	p := &demoProcess{
-		place: place, ready: make(chan struct{}), done: make(chan struct{}), armed: make(chan string, 16),
+func (f *fleet) launch(ctx context.Context, place int) (*fleetServer, error) {
+	s := &fleetServer{place: place}
+	o := f.options
+	o.Stderr = &s.stderr
+	o.OnHeld = func(proc.Crash) { f.held <- s }
+	var err error
+	if s.process, err = proc.Start(ctx, o); err != nil {
+		return nil, s.startError(err)
 	}
-	p.heldFor.Store("")
-	// It lives until it is killed or stopped.
-	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), f.executable, "demo-server", f.method)
-	p.cmd.Env, p.cmd.Stderr = f.environment, &p.stderr
-	orders, err := p.cmd.StdinPipe()
-	if err != nil {
-		return exit(exitInternal, "start a server: %w", err)
+	go f.watch(s)
+	return s, nil
+}
+
+// restart starts a server that was killed, and waits until it serves.
+func (f *fleet) restart(ctx context.Context, s *fleetServer) error {
+	if err := s.process.Restart(ctx); err != nil {
+		return s.startError(err)
 	}
-	said, err := p.cmd.StdoutPipe()
-	if err != nil {
-		return exit(exitInternal, "start a server: %w", err)
-	}
-	p.orders = orders
-	if err := p.cmd.Start(); err != nil {
-		return exit(exitInternal, "start a server: %w", err)
-	}
-	f.mu.Lock()
-	f.places[place] = p
-	f.mu.Unlock()
-	go f.follow(p, said)
-	select {
-	case <-p.ready:
-		return nil
-	case <-p.done:
-		return p.ended()
-	case <-ctx.Done():
-		return exit(exitInternal, "server %d does not start: %w", place+1, ctx.Err())
+	go f.watch(s)
+	return nil
+}
+
+// watch ends the demo if the server ends by itself.
+func (f *fleet) watch(s *fleetServer) {
+	ended, _ := s.process.Wait(context.Background()) // whose end is never
+	if int64(ended.Start) > s.wanted.Load() {
+		f.fail(s.ended(ended))
 	}
 }
 
-// follow reads what a server says until it has ended.
-func (f *fleet) follow(p *demoProcess, said io.Reader) {
-	lines := bufio.NewScanner(said)
-	for lines.Scan() {
-		word, rest, _ := strings.Cut(lines.Text(), " ")
-		switch word {
-		case sayEffect:
-			f.effects.add(rest)
-		case sayReady:
-			close(p.ready)
-		case sayArmed:
-			p.armed <- rest
-		case sayHeld:
-			p.heldFor.Store(rest)
-			f.held <- p
-		}
+func (s *fleetServer) startError(err error) error {
+	if e, ok := errors.AsType[*proc.NotReadyError](err); ok {
+		return s.ended(e.Exit)
 	}
-	p.err = p.cmd.Wait()
-	close(p.done)
-	if !p.wanted.Load() {
-		f.fail(p.ended())
-	}
+	return exit(exitInternal, "server %d does not start: %w", s.place+1, err)
 }
 
-// ended is the error of a server that nobody killed. It is called after done.
-func (p *demoProcess) ended() error {
+// ended is the error of a server that nobody killed.
+func (s *fleetServer) ended(how proc.Exit) error {
 	code := exitInternal
-	var e *exec.ExitError
-	if errors.As(p.err, &e) && e.ExitCode() == exitBroker {
+	if how.Code == exitBroker {
 		code = exitBroker
 	}
-	last := strings.TrimPrefix(p.stderr.lastLine().Error(), "warren: ")
-	return exit(code, "server %d ended by itself: %s", p.place+1, last)
-}
-
-func (f *fleet) all() []*demoProcess {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return append([]*demoProcess(nil), f.places...)
+	last := strings.TrimPrefix(s.stderr.lastLine().Error(), "warren: ")
+	return exit(code, "server %d ended by itself: %s", s.place+1, last)
 }
 
 // arm makes every server hold the next request that reaches the point, and
 // returns when all of them know.
-func (f *fleet) arm(ctx context.Context, number string, point crashpoint.Point) error {
-	for _, p := range f.all() {
-		if err := p.order(orderArm, number, point); err != nil {
+func (f *fleet) arm(ctx context.Context, point crashpoint.Point) error {
+	return f.each(func(s *fleetServer) error {
+		err := s.process.Arm(ctx, proc.Plan(point)+":hold")
+		if !errors.Is(err, proc.ErrEnded) {
 			return err
 		}
-	}
-	for _, p := range f.all() {
-		for armed := ""; armed != number; {
-			select {
-			case armed = <-p.armed:
-			case <-p.done:
-				return p.ended()
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
+		how, err := s.process.Wait(ctx)
+		if err != nil {
+			return err
 		}
-	}
-	return nil
+		return s.ended(how)
+	})
 }
 
-// disarm lets requests go that servers hold.
-func (f *fleet) disarm() {
-	for _, p := range f.all() {
-		_ = p.order(orderDisarm) // one that has ended holds nothing
+// disarm lets requests go that servers hold. After it f.held is empty.
+func (f *fleet) disarm(ctx context.Context) {
+	_ = f.each(func(s *fleetServer) error { return s.process.Arm(ctx, "") }) // one that has ended holds nothing
+	for len(f.held) > 0 {
+		<-f.held
 	}
 }
 
-func (p *demoProcess) order(words ...any) error {
-	if _, err := fmt.Fprintln(p.orders, words...); err != nil {
-		return fmt.Errorf("server %d takes no orders: %w", p.place+1, err)
-	}
-	return nil
-}
+// expectEnd is called before the server that runs is ended.
+func (s *fleetServer) expectEnd() { s.wanted.Store(int64(s.process.Starts())) }
 
-// kill ends the process with SIGKILL and returns when it is gone.
-func (p *demoProcess) kill() {
-	p.wanted.Store(true)
-	_ = p.cmd.Process.Kill() // fails only if it has just ended
-	<-p.done
-	_ = p.orders.Close()
+// kill ends a server with SIGKILL and returns when it is gone.
+func (s *fleetServer) kill() {
+	s.expectEnd()
+	s.process.Kill()
 }
 
 // stopPatience is how long a server may take for what it has in hand.
@@ -196,32 +155,42 @@ const stopPatience = 10 * time.Second
 
 // stop lets the servers end in order.
 func (f *fleet) stop(ctx context.Context) error {
-	for _, p := range f.all() {
-		p.wanted.Store(true)
-		_ = p.orders.Close() // tells it to stop
-	}
 	ctx, cancel := context.WithTimeout(ctx, stopPatience)
 	defer cancel()
-	for _, p := range f.all() {
-		select {
-		case <-p.done:
-			if p.err != nil {
-				return p.ended()
-			}
-		case <-ctx.Done():
-			return exit(exitInternal, "server %d does not stop", p.place+1)
+	return f.each(func(s *fleetServer) error {
+		s.expectEnd()
+		if err := s.process.Stop(ctx); err != nil {
+			return exit(exitInternal, "server %d does not stop", s.place+1)
 		}
-	}
-	return nil
+		if how, err := s.process.Wait(ctx); err != nil || how.Code != 0 {
+			return s.ended(how)
+		}
+		return nil
+	})
 }
 
 // end kills what still runs.
 func (f *fleet) end() {
-	for _, p := range f.all() {
-		if p != nil {
-			p.kill()
+	_ = f.each(func(s *fleetServer) error {
+		s.expectEnd()
+		return s.process.Close()
+	})
+}
+
+// each calls fn with all servers at the same time, and returns their errors when all are done.
+func (f *fleet) each(fn func(*fleetServer) error) error {
+	errs := make([]error, len(f.servers))
+	var calls sync.WaitGroup
+	for i, s := range f.servers {
+		calls.Go(func() { errs[i] = fn(s) })
+	}
+	calls.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 // effects counts executions by call, from what the handlers have written.

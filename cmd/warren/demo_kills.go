@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -69,15 +68,15 @@ func (k *killer) arm(ctx context.Context) error {
 	if err := k.take(ctx); err != nil {
 		return err
 	}
-	number, point := strconv.Itoa(k.armed), k.points[k.armed]
+	point := k.points[k.armed]
 	k.armed++
-	if err := k.servers.arm(ctx, number, point); err != nil {
+	if err := k.servers.arm(ctx, point); err != nil {
 		<-k.busy
 		return err
 	}
 	go func() {
 		defer func() { <-k.busy }()
-		if err := k.strike(ctx, number, point); err != nil && ctx.Err() == nil {
+		if err := k.strike(ctx, point); err != nil && ctx.Err() == nil {
 			k.servers.fail(err)
 		}
 	}()
@@ -86,27 +85,22 @@ func (k *killer) arm(ctx context.Context) error {
 
 // strike kills the first server that holds a request. If none does in time,
 // because calls fail before they get so far, there is no kill.
-func (k *killer) strike(ctx context.Context, number string, point crashpoint.Point) error {
+func (k *killer) strike(ctx context.Context, point crashpoint.Point) error {
 	patience := time.NewTimer(k.patience)
 	defer patience.Stop()
-	for {
-		select {
-		case p := <-k.servers.held:
-			if p.heldFor.Load() != number {
-				continue // a leftover of the kill before
-			}
-			p.kill()
-			k.servers.disarm()
-			k.mu.Lock()
-			k.done = append(k.done, kill{p.place, point})
-			k.mu.Unlock()
-			return k.servers.launch(ctx, p.place)
-		case <-patience.C:
-			k.servers.disarm()
-			return nil
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+	select {
+	case s := <-k.servers.held:
+		s.kill()
+		k.servers.disarm(ctx)
+		k.mu.Lock()
+		k.done = append(k.done, kill{s.place, point})
+		k.mu.Unlock()
+		return k.servers.restart(ctx, s)
+	case <-patience.C:
+		k.servers.disarm(ctx)
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 

@@ -1,14 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"os/signal"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,20 +14,13 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/warren-rpc/warren"
-	"github.com/warren-rpc/warren/internal/crashpoint"
 	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/test/chaos/proc"
 )
 
-// What the demo and its servers tell each other, a line at a time: the demo on
-// the server's standard input, whose end is the order to stop, the server on
-// its standard output.
+// What a server of the demo says on its standard output, a line at a time.
 const (
-	orderArm    = "arm"    // arm NUMBER POINT: hold the next request that reaches the point
-	orderDisarm = "disarm" // let go what is held
-
 	sayReady  = "ready"
-	sayArmed  = "armed"  // armed NUMBER
-	sayHeld   = "held"   // held NUMBER: a request is at the point, and goes no further
 	sayEffect = "effect" // effect CALL_ID: the handler has had its effect
 )
 
@@ -47,8 +37,9 @@ func demoServerCommand() *cli.Command {
 }
 
 func demoServer(ctx context.Context, cmd *cli.Command) error {
-	// A terminal's Ctrl-C reaches the demo's servers too; the demo ends them.
-	signal.Ignore(os.Interrupt)
+	if _, err := proc.Child(); err != nil {
+		return exit(exitInternal, "%w", err)
+	}
 	settings, err := brokerSettings(cmd)
 	if err != nil {
 		return err
@@ -58,9 +49,6 @@ func demoServer(ctx context.Context, cmd *cli.Command) error {
 		return err
 	}
 	say := newSpeaker(cmd.Root().Writer)
-	traps := &trap{say: say}
-	crashpoint.Set(traps.reached)
-
 	srv, err := server.New(server.Config{
 		Broker: settings, Logger: slog.New(slog.NewTextHandler(cmd.Root().ErrWriter, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
@@ -72,12 +60,6 @@ func demoServer(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return usageError(cmd, "%v", err)
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() {
-		defer cancel()
-		obey(cmd.Root().Reader, traps)
-	}()
 	startCtx, cancelStart := context.WithTimeout(ctx, startPatience)
 	defer cancelStart()
 	if err := srv.Start(startCtx); err != nil {
@@ -118,63 +100,6 @@ func squareHandler(say func(...any)) warren.Handler {
 		say(sayEffect, req.CallID)
 		time.Sleep(work)
 		return &warren.Reply{ContentType: "text/plain", Body: strconv.AppendUint(nil, n*n, 10)}, nil
-	}
-}
-
-// obey takes orders until the input ends.
-func obey(orders io.Reader, traps *trap) {
-	defer traps.disarm()
-	lines := bufio.NewScanner(orders)
-	for lines.Scan() {
-		words := strings.Fields(lines.Text())
-		switch {
-		case len(words) == 3 && words[0] == orderArm:
-			traps.arm(words[1], crashpoint.Point(words[2]))
-		case len(words) == 1 && words[0] == orderDisarm:
-			traps.disarm()
-		}
-	}
-}
-
-// trap holds a request at a crash point, for the demo to kill the process.
-type trap struct {
-	say func(...any)
-
-	mu      sync.Mutex
-	number  string
-	point   crashpoint.Point // empty: not armed
-	release chan struct{}    // nil: nothing can be held
-}
-
-// reached is the crash points' hook.
-func (t *trap) reached(point crashpoint.Point, _, _ string) {
-	t.mu.Lock()
-	if point != t.point {
-		t.mu.Unlock()
-		return
-	}
-	t.point = ""
-	number, release := t.number, t.release
-	t.mu.Unlock()
-	t.say(sayHeld, number)
-	<-release
-}
-
-func (t *trap) arm(number string, point crashpoint.Point) {
-	t.disarm()
-	t.mu.Lock()
-	t.number, t.point, t.release = number, point, make(chan struct{})
-	t.mu.Unlock()
-	t.say(sayArmed, number)
-}
-
-func (t *trap) disarm() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.point = ""
-	if t.release != nil {
-		close(t.release)
-		t.release = nil
 	}
 }
 

@@ -89,18 +89,24 @@ func TestInterruptedDemoLeavesNothingBehind(t *testing.T) {
 	eventually(t, "no queue is left", func() bool { return len(queues(t, url)) == 0 })
 }
 
-// Its servers have nobody to stop them but the end of their standard input.
+// Its servers end with it, and so does all else that it has started.
 func TestServersOfAKilledDemoEnd(t *testing.T) {
 	t.Parallel()
 	r := command(rabbit.VHost(t), "demo", "--calls", "100000", "--kills", "0", "--servers", "3").start(t)
 	eventually(t, "calls are made", func() bool { return strings.Contains(r.stderr.String(), "answered") })
-	servers := children(t, r.cmd.Process.Pid)
-	if len(servers) != 3 {
-		t.Fatalf("the demo has %d children, want 3 servers", len(servers))
+	started := children(t, r.cmd.Process.Pid)
+	servers := 0
+	for _, pid := range started {
+		if arguments, err := os.ReadFile("/proc/" + pid + "/cmdline"); err == nil && strings.Contains(string(arguments), "demo-server") {
+			servers++
+		}
+	}
+	if servers != 3 {
+		t.Fatalf("the demo has %d servers, want 3", servers)
 	}
 	send(t, r, syscall.SIGKILL)
-	eventually(t, "the servers have ended", func() bool {
-		return !slices.ContainsFunc(servers, func(pid string) bool {
+	eventually(t, "what it has started has ended", func() bool {
+		return !slices.ContainsFunc(started, func(pid string) bool {
 			state, _ := processState(pid)
 			return state != "" && state != "Z"
 		})

@@ -118,6 +118,9 @@ func (c *Control) arm(plan Plan, seed uint64) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.trap != nil {
+		close(c.trap.released)
+	}
 	c.trap = trap
 	return nil
 }
@@ -135,12 +138,21 @@ func (c *Control) step(text string) error {
 // the call would go on; others that reach the point at that instant wait.
 func (c *Control) reached(point crashpoint.Point, method, callID string) {
 	c.mu.Lock()
-	nth, dies := c.trap.springs(point)
-	if !dies {
+	trap := c.trap
+	nth, sprung := trap.springs(point)
+	if sprung == nil {
 		c.mu.Unlock()
 		return
 	}
 	crash := Crash{string(point), nth, method, callID}
+	if sprung.hold {
+		if c.answers != nil {
+			_, _ = c.answers.Write(message{Held: &crash}.line()) // if nobody listens this process is killed soon
+		}
+		c.mu.Unlock()
+		<-trap.released
+		return
+	}
 	if c.answers != nil {
 		_, _ = c.answers.Write(message{Crash: &crash}.line()) // nobody to tell: die all the same
 	} else {

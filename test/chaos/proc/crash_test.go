@@ -11,7 +11,9 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
@@ -44,6 +46,48 @@ func TestProcessDiesExactlyAtItsCrashPoint(t *testing.T) {
 	}
 }
 
+// A call is held at the point, and no other one, until another plan is in force; what was held
+// before that is told before Arm returns.
+func TestCallIsHeldUntilAnotherPlanIsInForce(t *testing.T) {
+	t.Parallel()
+	held, lines := make(chan proc.Crash, 10), make(chan string, 5000)
+	options := roleOptions("points")
+	options.Crash = "claimed:hold"
+	options.OnHeld = func(at proc.Crash) { held <- at }
+	options.OnLine = func(line string) { lines <- line }
+	p := start(t, options)
+	for _, want := range []struct {
+		at   proc.Crash
+		next proc.Plan
+	}{
+		{proc.Crash{Point: "claimed", Nth: 1, Method: "m", CallID: "call-1"}, "acked:hold"},
+		{proc.Crash{Point: "acked", Nth: 1, Method: "m", CallID: "call-1"}, "acked:2,in-handler:hold"},
+		{proc.Crash{Point: "in-handler", Nth: 1, Method: "m", CallID: "call-2"}, "in-handler:3"},
+	} {
+		select {
+		case at := <-held:
+			if at != want.at {
+				t.Fatalf("held is %+v; want %+v", at, want.at)
+			}
+		case <-time.After(patience.Soon):
+			t.Fatalf("nothing is held at %s", want.at.Point)
+		}
+		if err := p.Arm(t.Context(), want.next); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if exit := wait(t, p); exit.Crash.Point != "in-handler" || exit.Crash.CallID != "call-5" {
+		t.Errorf("exit %+v", exit)
+	}
+	last := ""
+	for len(lines) > 0 {
+		last = <-lines
+	}
+	if last != "passed claimed 5" {
+		t.Errorf("the last line is %q", last)
+	}
+}
+
 func TestChancesOfACrashComeFromTheSeed(t *testing.T) {
 	t.Parallel()
 	crashes := func(seed uint64) (found []proc.Crash) {
@@ -66,12 +110,12 @@ func TestChancesOfACrashComeFromTheSeed(t *testing.T) {
 
 func TestPlanIsCheckedByParentAndChild(t *testing.T) {
 	t.Parallel()
-	for _, plan := range []proc.Plan{"nowhere", "acked:0", "acked:-1", "acked:x", "acked:2/1", "acked:1/0", "acked:", ",", "acked:1/2/3"} {
+	for _, plan := range []proc.Plan{"nowhere", "acked:0", "acked:-1", "acked:x", "acked:2/1", "acked:1/0", "acked:", ",", "acked:1/2/3", "acked:hold:2", "acked:held"} {
 		if plan.Check() == nil {
 			t.Errorf("plan %q is accepted", plan)
 		}
 	}
-	for _, plan := range []proc.Plan{"", "acked", " acked:3 , claimed:1/50"} {
+	for _, plan := range []proc.Plan{"", "acked", " acked:3 , claimed:1/50", "acked:hold"} {
 		if err := plan.Check(); err != nil {
 			t.Errorf("plan %q: %v", plan, err)
 		}
@@ -111,7 +155,14 @@ func TestWithoutChaosChildDoesNothing(t *testing.T) {
 func TestCallIsAnsweredThoughItsServerDiesAtAnyPoint(t *testing.T) {
 	t.Parallel()
 	url, folder := rabbit.VHost(t), t.TempDir()
-	p := start(t, roleOptions("server", envURL+"="+url, envFile+"="+folder))
+	options := roleOptions("server", envURL+"="+url, envFile+"="+folder)
+	var ready atomic.Int64
+	options.OnLine = func(line string) {
+		if line == options.Ready {
+			ready.Add(1)
+		}
+	}
+	p := start(t, options)
 	ctx, cancel := context.WithCancel(t.Context())
 	died := make(chan proc.Exit, 100)
 	var supervisor sync.WaitGroup
@@ -125,7 +176,9 @@ func TestCallIsAnsweredThoughItsServerDiesAtAnyPoint(t *testing.T) {
 	t.Cleanup(func() { _ = c.Close() })
 
 	for _, point := range proc.Points()[3:] { // those of a server
-		patience.Eventually(t, "it is armed with "+point, func() bool { return p.Arm(t.Context(), proc.Plan(point)) == nil })
+		patience.Eventually(t, "it is armed with "+point, func() bool {
+			return int(ready.Load()) == p.Starts() && p.Arm(t.Context(), proc.Plan(point)) == nil
+		})
 		reply, err := c.Call(t.Context(), "append", []byte(point),
 			client.WithCallID("call-"+point), client.Idempotent(), client.WithTimeout(patience.Soon))
 		if err != nil || string(reply.Body) != point {

@@ -32,6 +32,7 @@
 // left the group. A grandchild that clears its environment and leaves the group
 // escapes.
 //
-// Processes run on Linux only; elsewhere the package compiles, Start says so, and
-// Child obeys crash points from the environment.
+// All this is so on Linux. On other Unix systems children that have called Child end
+// with the test, and others may not; Freeze does not wait, and Sample cannot tell.
+// Elsewhere the package compiles, and Start says that it cannot.
 package proc

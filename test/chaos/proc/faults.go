@@ -13,20 +13,20 @@ import (
 // Kill ends the process and its group with SIGKILL, frozen or not, and returns
 // when it is gone. It does nothing if the process has ended.
 func (p *Process) Kill() {
-	l := p.running()
-	if l == nil {
+	in := p.running()
+	if in == nil {
 		return
 	}
-	l.kill()
-	<-l.done
+	in.kill()
+	<-in.done
 }
 
 // KillWithin kills the process at a random time between low and high from now,
-// drawn from random, or returns the context's error when that ends. If the life
+// drawn from random, or returns the context's error when that ends. If the incarnation
 // that runs now ends by itself meanwhile, the next one is spared.
 func (p *Process) KillWithin(ctx context.Context, low, high time.Duration, random *rand.Rand) error {
-	l := p.running()
-	if l == nil {
+	in := p.running()
+	if in == nil {
 		return ErrEnded
 	}
 	wait := low
@@ -37,9 +37,9 @@ func (p *Process) KillWithin(ctx context.Context, low, high time.Duration, rando
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		l.kill()
-		<-l.done
-	case <-l.done:
+		in.kill()
+		<-in.done
+	case <-in.done:
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -49,16 +49,16 @@ func (p *Process) KillWithin(ctx context.Context, low, high time.Duration, rando
 // Freeze stops the process and its group with SIGSTOP: its connections stay open
 // and say nothing. When it returns no thread of the process runs.
 func (p *Process) Freeze(ctx context.Context) error {
-	l := p.running()
-	if l == nil {
+	in := p.running()
+	if in == nil {
 		return ErrEnded
 	}
-	if err := l.signal(stop); err != nil {
+	if err := in.signal(stop); err != nil {
 		return fmt.Errorf("proc: freeze: %w", err)
 	}
 	// The signal reaches the threads one by one.
-	for !isFrozen(l.pid) {
-		if l.ended() {
+	for !isFrozen(in.pid) {
+		if in.ended() {
 			return ErrEnded
 		}
 		if err := sleep(ctx, time.Millisecond); err != nil {
@@ -70,11 +70,11 @@ func (p *Process) Freeze(ctx context.Context) error {
 
 // Thaw lets a frozen process go on, and does nothing to one that is not frozen.
 func (p *Process) Thaw() error {
-	l := p.running()
-	if l == nil {
+	in := p.running()
+	if in == nil {
 		return ErrEnded
 	}
-	return l.signal(resume)
+	return in.signal(resume)
 }
 
 // Stop asks the process to end with SIGTERM, thawing it first, and waits until it
@@ -83,23 +83,23 @@ func (p *Process) Thaw() error {
 func (p *Process) Stop(ctx context.Context) error {
 	p.turn.Lock()
 	defer p.turn.Unlock()
-	l := p.running()
-	if l == nil {
+	in := p.running()
+	if in == nil {
 		return nil
 	}
-	err := errors.Join(l.signal(resume), l.signal(syscall.SIGTERM))
+	err := errors.Join(in.signal(resume), in.signal(syscall.SIGTERM))
 	if err != nil && !errors.Is(err, ErrEnded) {
 		return fmt.Errorf("proc: stop: %w", err)
 	}
 	select {
-	case <-l.done:
+	case <-in.done:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("proc: stop: %w", context.Cause(ctx))
 	}
 }
 
-// SetCrash sets the plan of the starts to come. The life that runs keeps its own.
+// SetCrash sets the plan of the starts to come. The incarnation that runs keeps its own.
 func (p *Process) SetCrash(plan Plan) error {
 	if err := plan.Check(); err != nil {
 		return err
@@ -133,50 +133,51 @@ func (p *Process) SetClock(ctx context.Context, offset time.Duration) error {
 // Sample tells what the process uses. One that has called Child collects garbage
 // first, and if it is frozen does not answer before the context ends.
 func (p *Process) Sample(ctx context.Context) (Sample, error) {
-	l := p.running()
-	if l == nil {
+	in := p.running()
+	if in == nil {
 		return Sample{}, ErrEnded
 	}
-	answer, err := l.order(ctx, message{Verb: verbSample})
+	answer, err := in.order(ctx, message{Verb: verbSample})
 	if err != nil && !errors.Is(err, ErrNotControlled) {
 		return Sample{}, err
 	}
-	sample := Sample{PID: l.pid, Goroutines: -1}
+	sample := Sample{PID: in.pid, Goroutines: -1}
 	if answer.Sample != nil {
 		sample.Goroutines, sample.Heap = answer.Sample.Goroutines, answer.Sample.Heap
 	}
-	if sample.Descriptors, sample.RSS, err = usage(l.pid); err != nil && l.ended() {
+	if sample.Descriptors, sample.RSS, err = usage(in.pid); err != nil && in.ended() {
 		err = ErrEnded
 	}
 	return sample, err
 }
 
 func (p *Process) order(ctx context.Context, order message) (message, error) {
-	l := p.running()
-	if l == nil {
+	in := p.running()
+	if in == nil {
 		return message{}, ErrEnded
 	}
-	return l.order(ctx, order)
+	return in.order(ctx, order)
 }
 
 // order tells the child something and waits for its answer.
-func (l *life) order(ctx context.Context, order message) (message, error) {
+func (in *incarnation) order(ctx context.Context, order message) (message, error) {
+	controlled := in.isControlled(ctx)
 	answer := make(chan message, 1)
-	l.mu.Lock()
+	in.mu.Lock()
 	switch {
-	case l.dumb:
-		l.mu.Unlock()
+	case in.dumb:
+		in.mu.Unlock()
 		return message{}, ErrEnded
-	case !l.controlled:
-		l.mu.Unlock()
+	case !controlled:
+		in.mu.Unlock()
 		return message{}, ErrNotControlled
 	}
-	l.ids++
-	order.ID = l.ids
-	l.pending[order.ID] = answer
-	_ = l.orders.SetWriteDeadline(time.Now().Add(time.Second)) // of a frozen child the pipe may be full
-	_, err := l.orders.Write(order.line())
-	l.mu.Unlock()
+	in.ids++
+	order.ID = in.ids
+	in.pending[order.ID] = answer
+	_ = in.orders.SetWriteDeadline(time.Now().Add(time.Second)) // of a frozen child the pipe may be full
+	_, err := in.orders.Write(order.line())
+	in.mu.Unlock()
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return message{}, fmt.Errorf("proc: %s: the process takes no orders: %w", order.Verb, err)
 	}
@@ -190,9 +191,9 @@ func (l *life) order(ctx context.Context, order message) (message, error) {
 		}
 		return reply, nil
 	case <-ctx.Done():
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		delete(l.pending, order.ID)
+		in.mu.Lock()
+		defer in.mu.Unlock()
+		delete(in.pending, order.ID)
 		return message{}, fmt.Errorf("proc: %s: %w", order.Verb, context.Cause(ctx))
 	}
 }

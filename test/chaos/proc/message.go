@@ -33,6 +33,7 @@ type message struct {
 	Error  string  `json:"error,omitempty"`
 	Sample *inside `json:"sample,omitempty"`
 	Crash  *Crash  `json:"crash,omitempty"` // the child's last words
+	Held   *Crash  `json:"held,omitempty"`  // the child holds a call there
 }
 
 // inside is what a child knows of itself.
@@ -41,7 +42,7 @@ type inside struct {
 	Heap       uint64 `json:"heap"`
 }
 
-// Crash says where a process killed itself.
+// Crash says where a process killed itself, or holds a call.
 type Crash struct {
 	Point  string `json:"point"`  // empty: at none
 	Nth    int    `json:"nth"`    // how often the process had reached the point

@@ -2,6 +2,7 @@ package proc
 
 import (
 	"errors"
+	"io"
 	"time"
 )
 
@@ -18,6 +19,9 @@ type Options struct {
 	// Log is a file that standard output and standard error are appended to, of all
 	// starts. Default: standard output is dropped, standard error is this process's.
 	Log string
+	// Stderr, if it is not nil, gets standard error instead, of all starts. Something that
+	// the process has started, and that has left its group, can keep it open.
+	Stderr io.Writer
 
 	// Ready is the beginning of the line on standard output by which the process
 	// says that it is ready. Start and Restart wait for it. Default: they do not wait.
@@ -34,6 +38,11 @@ type Options struct {
 	// output is not read blocks. Default: nobody is told.
 	OnLine func(line string)
 
+	// OnHeld is called when the process holds a call at a point, as by the plan
+	// "in-handler:hold", on one goroutine for each start. What was held before an Arm is
+	// told before that returns. It must not wait for the process. Default: nobody is told.
+	OnHeld func(at Crash)
+
 	// Enter, if it is not nil, is called to start the process, on the thread that will
 	// be its parent: (*netns.Namespace).Do has the process live in a namespace.
 	Enter func(start func() error) error
@@ -47,9 +56,9 @@ type Options struct {
 	// ClockOffset is how far the child's Control.Now is off at each start. Default: 0.
 	ClockOffset time.Duration
 
-	// BackoffMin and BackoffMax bound how long Restart waits after a life that was
+	// BackoffMin and BackoffMax bound how long Restart waits after an incarnation that was
 	// shorter than BackoffMax or never ready: the first time BackoffMin, then twice as
-	// long each time. Defaults: 10 ms and 1 s. A longer life starts again at once.
+	// long each time. Defaults: 10 ms and 1 s. A longer incarnation starts again at once.
 	BackoffMin, BackoffMax time.Duration
 }
 
@@ -75,9 +84,9 @@ func (o Options) complete() (Options, error) {
 	return o, nil
 }
 
-// Exit says how one life of a process ended.
+// Exit says how one incarnation of a process ended.
 type Exit struct {
-	Start  int // which life, from 1
+	Start  int // which incarnation, from 1
 	Code   int // the exit code, or -1 if a signal ended it
 	Signal string
 	// Crash is where the process killed itself; its Point is empty if it did not.

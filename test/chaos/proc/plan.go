@@ -16,6 +16,8 @@ import (
 //	effect-done       the first time that the point is reached
 //	effect-done:3     the third time
 //	effect-done:1/50  each time with a probability of 1 in 50
+//	effect-done:hold  the first time, but it holds the call there, until it is killed
+//	                  or armed with another plan
 //
 // An empty plan kills nothing.
 type Plan string
@@ -41,6 +43,7 @@ type trigger struct {
 	nth   int // 0: by chance
 	one   int // a chance of one in so many
 	in    int
+	hold  bool // the call, and do not die
 }
 
 func (p Plan) parse() ([]trigger, error) {
@@ -57,7 +60,7 @@ func (p Plan) parse() ([]trigger, error) {
 		if given {
 			var ok bool
 			if t, ok = t.when(when); !ok {
-				return nil, fmt.Errorf("proc: crash plan %q: %q is neither a positive number nor a chance like 1/50", string(p), when)
+				return nil, fmt.Errorf("proc: crash plan %q: %q is neither a positive number, nor a chance like 1/50, nor hold", string(p), when)
 			}
 		}
 		triggers = append(triggers, t)
@@ -66,6 +69,10 @@ func (p Plan) parse() ([]trigger, error) {
 }
 
 func (t trigger) when(text string) (trigger, bool) {
+	if text == "hold" {
+		t.hold = true
+		return t, true
+	}
 	numerator, denominator, chance := strings.Cut(text, "/")
 	n, err := strconv.Atoi(numerator)
 	if err != nil || n < 1 {
@@ -86,6 +93,7 @@ type trap struct {
 	triggers []trigger
 	reached  map[crashpoint.Point]int
 	random   *rand.Rand
+	released chan struct{} // closed when another plan is in force
 }
 
 func newTrap(p Plan, seed uint64) (*trap, error) {
@@ -93,20 +101,23 @@ func newTrap(p Plan, seed uint64) (*trap, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &trap{triggers, map[crashpoint.Point]int{}, rand.New(rand.NewPCG(seed, 1))}, nil
+	return &trap{
+		triggers: triggers, reached: map[crashpoint.Point]int{}, random: rand.New(rand.NewPCG(seed, 1)),
+		released: make(chan struct{}),
+	}, nil
 }
 
-// springs counts and reports whether the process is to die here.
-func (t *trap) springs(point crashpoint.Point) (nth int, dies bool) {
+// springs counts, and returns the trigger that comes true here, or nil.
+func (t *trap) springs(point crashpoint.Point) (nth int, sprung *trigger) {
 	t.reached[point]++
 	nth = t.reached[point]
-	for _, trigger := range t.triggers {
+	for i, trigger := range t.triggers {
 		if trigger.point != point {
 			continue
 		}
 		if trigger.nth == nth || trigger.nth == 0 && t.random.IntN(trigger.in) < trigger.one {
-			return nth, true
+			return nth, &t.triggers[i]
 		}
 	}
-	return nth, false
+	return nth, nil
 }

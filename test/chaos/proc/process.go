@@ -23,6 +23,17 @@ var (
 	errClosed = errors.New("proc: the process is closed")
 )
 
+// NotReadyError says that a process has ended before it was ready. It wraps ErrEnded.
+type NotReadyError struct{ Exit Exit }
+
+// Error implements error.
+func (e *NotReadyError) Error() string {
+	return fmt.Sprintf("%v before it was ready: %+v", ErrEnded, e.Exit)
+}
+
+// Unwrap returns ErrEnded.
+func (*NotReadyError) Unwrap() error { return ErrEnded }
+
 // Process is a subprocess that can be started again. All methods are safe for
 // concurrent use. Restart, Stop and Close take turns; Kill interrupts them.
 type Process struct {
@@ -30,13 +41,13 @@ type Process struct {
 	mark    string // in the environment of all that it starts
 	guard   *guard.Guard
 
-	// turn is held by what starts a life, or ends all.
+	// turn is held by what starts an incarnation, or ends all.
 	turn   sync.Mutex
 	closed bool
-	failed int // lives in a row that were short or never ready
+	failed int // incarnations in a row that were short or never ready
 
 	mu     sync.Mutex
-	life   *life // the last one, ended or not
+	last   *incarnation // ended or not
 	exits  []Exit
 	plan   Plan
 	offset time.Duration
@@ -58,7 +69,7 @@ exit 0
 // only, not the life of the process: Close ends it. After an error nothing runs.
 func Start(ctx context.Context, options Options) (*Process, error) {
 	if !supported {
-		return nil, fmt.Errorf("proc: processes need Linux: %w", errors.ErrUnsupported)
+		return nil, fmt.Errorf("proc: processes need a Unix system: %w", errors.ErrUnsupported)
 	}
 	options, err := options.complete()
 	if err != nil {
@@ -87,10 +98,10 @@ func (p *Process) Restart(ctx context.Context) error {
 	if p.closed {
 		return errClosed
 	}
-	if l := p.current(); l != nil {
-		l.kill()
-		<-l.done
-		p.judge(l)
+	if in := p.current(); in != nil {
+		in.kill()
+		<-in.done
+		p.judge(in)
 	}
 	if err := sleep(ctx, p.backoff()); err != nil {
 		return fmt.Errorf("proc: restart: %w", err)
@@ -98,9 +109,9 @@ func (p *Process) Restart(ctx context.Context) error {
 	return p.begin(ctx)
 }
 
-// judge counts lives that failed.
-func (p *Process) judge(l *life) {
-	if l.isReady() && l.exit.Lived >= p.options.BackoffMax {
+// judge counts incarnations that failed.
+func (p *Process) judge(in *incarnation) {
+	if in.isReady() && in.exit.Lived >= p.options.BackoffMax {
 		p.failed = 0
 		return
 	}
@@ -114,20 +125,20 @@ func (p *Process) backoff() time.Duration {
 	return min(p.options.BackoffMax, p.options.BackoffMin<<min(p.failed-1, 20))
 }
 
-// begin starts a life and waits until it is ready. The caller holds turn.
+// begin starts an incarnation and waits until it is ready. The caller holds turn.
 func (p *Process) begin(ctx context.Context) error {
 	p.mu.Lock()
 	number, plan, offset := 1, p.plan, p.offset
-	if p.life != nil {
-		number = p.life.number + 1
+	if p.last != nil {
+		number = p.last.number + 1
 	}
 	p.mu.Unlock()
-	l, err := p.startLife(number, plan, offset)
+	in, err := p.startIncarnation(number, plan, offset)
 	if err != nil {
 		return err
 	}
 	p.mu.Lock()
-	p.life = l
+	p.last = in
 	p.mu.Unlock()
 	if p.options.ReadyWithin > 0 {
 		var cancel context.CancelFunc
@@ -136,54 +147,54 @@ func (p *Process) begin(ctx context.Context) error {
 		defer cancel()
 	}
 	select {
-	case <-l.ready:
+	case <-in.ready:
 		return nil
 	case <-ctx.Done():
-		l.kill()
-		<-l.done
+		in.kill()
+		<-in.done
 		return fmt.Errorf("proc: start: %w", context.Cause(ctx))
-	case <-l.done:
-		if l.isReady() {
+	case <-in.done:
+		if in.isReady() {
 			return nil // it was, and has ended since
 		}
-		return fmt.Errorf("%w before it was ready: %+v", ErrEnded, l.exit)
+		return &NotReadyError{in.exit}
 	}
 }
 
 // PID is the process ID, or 0 if the process has ended.
 func (p *Process) PID() int {
-	if l := p.running(); l != nil {
-		return l.pid
+	if in := p.running(); in != nil {
+		return in.pid
 	}
 	return 0
 }
 
 // Starts is how often the process has been started.
 func (p *Process) Starts() int {
-	if l := p.current(); l != nil {
-		return l.number
+	if in := p.current(); in != nil {
+		return in.number
 	}
 	return 0
 }
 
-// Wait waits for the end of the life that runs, or returns the last one's exit at
+// Wait waits for the end of the incarnation that runs, or returns the last one's exit at
 // once. Its error is the context's.
 func (p *Process) Wait(ctx context.Context) (Exit, error) {
-	l := p.current()
+	in := p.current()
 	select {
-	case <-l.done:
-		return l.exit, nil
+	case <-in.done:
+		return in.exit, nil
 	default:
 	}
 	select {
-	case <-l.done:
-		return l.exit, nil
+	case <-in.done:
+		return in.exit, nil
 	case <-ctx.Done():
 		return Exit{}, context.Cause(ctx)
 	}
 }
 
-// Exits returns how all lives so far have ended, the oldest first.
+// Exits returns how all incarnations so far have ended, the oldest first.
 func (p *Process) Exits() []Exit {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -225,26 +236,26 @@ func (p *Process) Close() error {
 		return nil
 	}
 	p.closed = true
-	if l := p.current(); l != nil {
-		l.kill()
-		<-l.done
+	if in := p.current(); in != nil {
+		in.kill()
+		<-in.done
 	}
 	return p.guard.Run()
 }
 
-func (p *Process) current() *life {
+func (p *Process) current() *incarnation {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.life
+	return p.last
 }
 
-// running is the life that has not ended, or nil.
-func (p *Process) running() *life {
-	l := p.current()
-	if l == nil || l.ended() {
+// running is the incarnation that has not ended, or nil.
+func (p *Process) running() *incarnation {
+	in := p.current()
+	if in == nil || in.ended() {
 		return nil
 	}
-	return l
+	return in
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -11,32 +11,25 @@ import (
 	"unsafe"
 )
 
-const supported = true
-
-const (
-	stop   = syscall.SIGSTOP
-	resume = syscall.SIGCONT
-)
-
 // attributes make a child the leader of a group, and have the kernel kill it when
 // the thread that started it ends.
 func attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-func signalGroup(pid int, s os.Signal) error {
-	number, ok := s.(syscall.Signal)
-	if !ok {
-		return errors.ErrUnsupported
-	}
-	return syscall.Kill(-pid, number)
+// awaitEnd waits until the process has ended, ends what is left of its group, whose number is
+// the process's own as long as that is not reaped, and reaps the process.
+func (in *incarnation) awaitEnd() {
+	awaitZombie(in.pid)
+	in.reaping.Lock()
+	defer in.reaping.Unlock()
+	_ = signalGroup(in.pid, os.Kill)
+	_ = in.cmd.Wait() // how it ended is in its state
+	in.reaped = true
 }
 
-// keepFromChildren closes a descriptor in programs that this process starts.
-func keepFromChildren(descriptor int) { syscall.CloseOnExec(descriptor) }
-
-// awaitEnd waits until a child has ended, and leaves it to be reaped.
-func awaitEnd(pid int) {
+// awaitZombie waits until a child has ended, and leaves it to be reaped.
+func awaitZombie(pid int) {
 	const (
 		byPID     = 1          // P_PID
 		exited    = 0x4        // WEXITED

@@ -1,4 +1,4 @@
-//go:build !linux
+//go:build !unix
 
 package proc
 
@@ -21,7 +21,7 @@ func signalGroup(int, os.Signal) error { return errors.ErrUnsupported }
 
 func keepFromChildren(int) {}
 
-func awaitEnd(int) {}
+func (in *incarnation) awaitEnd() {}
 
 func isFrozen(int) bool { return false }
 

@@ -2,6 +2,7 @@ package proc
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,8 +16,8 @@ import (
 	"time"
 )
 
-// life is one run of a process, from its start to its end.
-type life struct {
+// incarnation is one run of a process, from its start to its end.
+type incarnation struct {
 	number  int
 	cmd     *exec.Cmd
 	pid     int
@@ -31,18 +32,19 @@ type life struct {
 
 	orders *os.File // the end that this process writes
 
-	mu         sync.Mutex
-	controlled bool // it has called Child
-	crash      Crash
-	ids        int
-	pending    map[int]chan message
-	dumb       bool // no answer will come any more
+	controlled chan struct{} // closed when it is known to have called Child
+
+	mu      sync.Mutex
+	crash   Crash
+	ids     int
+	pending map[int]chan message
+	dumb    bool // no answer will come any more
 }
 
-// startLife starts the program once.
-func (p *Process) startLife(number int, plan Plan, offset time.Duration) (*life, error) {
-	l := &life{
-		number: number, ready: make(chan struct{}), done: make(chan struct{}), pending: map[int]chan message{},
+// startIncarnation starts the program once.
+func (p *Process) startIncarnation(number int, plan Plan, offset time.Duration) (*incarnation, error) {
+	in := &incarnation{
+		number: number, ready: make(chan struct{}), done: make(chan struct{}), controlled: make(chan struct{}), pending: map[int]chan message{},
 	}
 	o := &p.options
 	cmd := exec.Command(o.Path, o.Args...)
@@ -62,10 +64,16 @@ func (p *Process) startLife(number int, plan Plan, offset time.Duration) (*life,
 	answersR, answersW := files.pipe()
 	cmd.ExtraFiles = []*os.File{ordersR, answersW}
 	cmd.Stderr = os.Stderr
+	if o.Stderr != nil {
+		cmd.Stderr = o.Stderr
+	}
 	var log *os.File
 	if o.Log != "" {
 		log = files.log(o.Log)
-		cmd.Stdout, cmd.Stderr = log, log
+		cmd.Stdout = log
+		if o.Stderr == nil {
+			cmd.Stderr = log
+		}
 	}
 	var said *os.File
 	if o.Ready != "" || o.ReadyWhen != nil || o.OnLine != nil {
@@ -74,30 +82,30 @@ func (p *Process) startLife(number int, plan Plan, offset time.Duration) (*life,
 		cmd.Stdout = w
 	}
 	if o.Ready == "" && o.ReadyWhen == nil {
-		close(l.ready)
-		l.readied.Do(func() {})
+		close(in.ready)
+		in.readied.Do(func() {})
 	}
 	if files.err != nil {
 		return nil, fmt.Errorf("proc: start: %w", files.err)
 	}
 
-	l.cmd, l.orders = cmd, ordersW
+	in.cmd, in.orders = cmd, ordersW
 	started := make(chan error)
 	files.keep(ordersW, answersR, said, log)
-	go l.run(p, started, answersR, said, log)
+	go in.run(p, started, answersR, said, log)
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("proc: start: %w", err)
 	}
-	return l, nil
+	return in, nil
 }
 
-// run is the life's keeper. The kernel kills a child when the thread that started
+// run is the incarnation's keeper. The kernel kills a child when the thread that started
 // it ends (see attributes), so that thread is this goroutine's until then.
-func (l *life) run(p *Process, started chan<- error, answers, said, log *os.File) {
+func (in *incarnation) run(p *Process, started chan<- error, answers, said, log *os.File) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	defer func() {
-		for _, f := range []*os.File{l.orders, answers, said, log} {
+		for _, f := range []*os.File{in.orders, answers, said, log} {
 			if f != nil {
 				_ = f.Close()
 			}
@@ -108,21 +116,20 @@ func (l *life) run(p *Process, started chan<- error, answers, said, log *os.File
 	if enter == nil {
 		enter = func(start func() error) error { return start() }
 	}
-	l.began = time.Now()
-	if err := enter(l.cmd.Start); err != nil {
+	in.began = time.Now()
+	if err := enter(in.cmd.Start); err != nil {
 		started <- err
 		return
 	}
-	l.pid = l.cmd.Process.Pid
+	in.pid = in.cmd.Process.Pid
 	started <- nil
 
 	var readers sync.WaitGroup
-	readers.Go(func() { l.hear(answers) })
+	readers.Go(func() { in.hear(answers, o.OnHeld) })
 	if said != nil {
-		readers.Go(func() { l.listen(o, said, log) })
+		readers.Go(func() { in.listen(o, said, log) })
 	}
-	awaitEnd(l.pid)
-	l.reap()
+	in.awaitEnd()
 	// What it wrote is in the pipes. A process that left the group may hold them open.
 	soon := time.Now().Add(time.Second)
 	for _, f := range []*os.File{answers, said} {
@@ -131,35 +138,25 @@ func (l *life) run(p *Process, started chan<- error, answers, said, log *os.File
 		}
 	}
 	readers.Wait()
-	l.finish(p)
+	in.finish(p)
 }
 
-// reap ends what is left of the group, whose number is the process's own as long
-// as that is not reaped, and reaps the process.
-func (l *life) reap() {
-	l.reaping.Lock()
-	defer l.reaping.Unlock()
-	_ = signalGroup(l.pid, os.Kill)
-	_ = l.cmd.Wait() // how it ended is in its state
-	l.reaped = true
-}
-
-func (l *life) finish(p *Process) {
-	l.mu.Lock()
-	state := l.cmd.ProcessState
-	l.exit = Exit{Start: l.number, Code: state.ExitCode(), Crash: l.crash, Lived: time.Since(l.began)}
+func (in *incarnation) finish(p *Process) {
+	in.mu.Lock()
+	state := in.cmd.ProcessState
+	in.exit = Exit{Start: in.number, Code: state.ExitCode(), Crash: in.crash, Lived: time.Since(in.began)}
 	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-		l.exit.Signal = status.Signal().String()
+		in.exit.Signal = status.Signal().String()
 	}
-	l.mu.Unlock()
+	in.mu.Unlock()
 	p.mu.Lock()
-	p.exits = append(p.exits, l.exit)
+	p.exits = append(p.exits, in.exit)
 	p.mu.Unlock()
-	close(l.done)
+	close(in.done)
 }
 
 // listen reads the process's standard output to its end.
-func (l *life) listen(o *Options, said io.Reader, log io.Writer) {
+func (in *incarnation) listen(o *Options, said io.Reader, log io.Writer) {
 	ready := o.ReadyWhen
 	if ready == nil {
 		ready = func(line string) bool { return o.Ready != "" && strings.HasPrefix(line, o.Ready) }
@@ -172,8 +169,8 @@ func (l *life) listen(o *Options, said io.Reader, log io.Writer) {
 				_, _ = io.WriteString(log, line) // a full disk must not stop the process
 			}
 			line = strings.TrimSuffix(line, "\n")
-			if !l.isReady() && ready(line) {
-				l.readied.Do(func() { close(l.ready) })
+			if !in.isReady() && ready(line) {
+				in.readied.Do(func() { close(in.ready) })
 			}
 			if o.OnLine != nil {
 				o.OnLine(line)
@@ -186,7 +183,7 @@ func (l *life) listen(o *Options, said io.Reader, log io.Writer) {
 }
 
 // hear reads what the child says to this package, to its end.
-func (l *life) hear(answers io.Reader) {
+func (in *incarnation) hear(answers io.Reader, onHeld func(Crash)) {
 	lines := bufio.NewReader(answers)
 	for {
 		line, err := lines.ReadBytes('\n')
@@ -194,42 +191,65 @@ func (l *life) hear(answers io.Reader) {
 		if err != nil || json.Unmarshal(line, &m) != nil {
 			break
 		}
-		l.mu.Lock()
+		if m.Held != nil && onHeld != nil {
+			onHeld(*m.Held)
+		}
+		in.mu.Lock()
 		switch {
 		case m.Verb == verbHello:
-			l.controlled = true
+			close(in.controlled)
 		case m.Crash != nil:
-			l.crash = *m.Crash
-		case l.pending[m.ID] != nil:
-			l.pending[m.ID] <- m // has room for it
-			delete(l.pending, m.ID)
+			in.crash = *m.Crash
+		case in.pending[m.ID] != nil:
+			in.pending[m.ID] <- m // has room for it
+			delete(in.pending, m.ID)
 		}
-		l.mu.Unlock()
+		in.mu.Unlock()
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.dumb = true
-	for id, answer := range l.pending {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.dumb = true
+	for id, answer := range in.pending {
 		close(answer)
-		delete(l.pending, id)
+		delete(in.pending, id)
 	}
 }
 
 // signal sends a signal to the group.
-func (l *life) signal(s os.Signal) error {
-	l.reaping.Lock()
-	defer l.reaping.Unlock()
-	if l.reaped {
+func (in *incarnation) signal(s os.Signal) error {
+	in.reaping.Lock()
+	defer in.reaping.Unlock()
+	if in.reaped {
 		return ErrEnded
 	}
-	return signalGroup(l.pid, s)
+	return signalGroup(in.pid, s)
 }
 
-func (l *life) kill() { _ = l.signal(os.Kill) } // fails only if it has ended
+func (in *incarnation) kill() { _ = in.signal(os.Kill) } // fails only if it has ended
 
-func (l *life) ended() bool { return isClosed(l.done) }
+func (in *incarnation) ended() bool { return isClosed(in.done) }
 
-func (l *life) isReady() bool { return isClosed(l.ready) }
+func (in *incarnation) isReady() bool { return isClosed(in.ready) }
+
+// helloWithin is how long the word of a process that it has called Child may take to be read.
+const helloWithin = time.Second
+
+// isControlled reports whether the process has called Child. One that is ready has done that
+// before, or never will.
+func (in *incarnation) isControlled(ctx context.Context) bool {
+	if !in.isReady() {
+		return isClosed(in.controlled)
+	}
+	late := time.NewTimer(helloWithin)
+	defer late.Stop()
+	select {
+	case <-in.controlled:
+	case <-in.done:
+	case <-late.C:
+	case <-ctx.Done():
+	}
+	return isClosed(in.controlled)
+}
 
 func isClosed(c <-chan struct{}) bool {
 	select {
