@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/crashpoint"
@@ -16,6 +15,7 @@ type attempt struct {
 	claim
 
 	call    *flight
+	last    bool // before the call is parked: it must run alone
 	locked  bool // it holds the method's lock
 	placed  bool // it has one of the places for handlers
 	running bool // the application has been called, and has not returned
@@ -31,13 +31,11 @@ func (g *gate) attempt(ctx context.Context, ex *exchange, call *flight, b body, 
 	if unseen {
 		rec = &store.Record{}
 	}
-	last := d.Park > 0 && rec.State == store.Interrupted && rec.Attempts == d.Park-1
-	if at.locked = g.lock.lock(ctx, last); !at.locked {
-		return g.late(ctx, ex)
-	}
+	at.last = d.Park > 0 && rec.State == store.Interrupted && rec.Attempts == d.Park-1
+	at.locked = g.lock.lock(ctx, at.last)
 	// What is claimed at most once and not begun, when the server dies, is never begun:
 	// hence a place first.
-	if d.Mode == AtMostOnce && !at.takePlace(ctx) {
+	if !at.locked || d.Mode == AtMostOnce && !at.takePlace(ctx) {
 		return g.late(ctx, ex)
 	}
 	if why := g.retention.forbids(ex); why != nil {
@@ -68,7 +66,7 @@ func (g *gate) attempt(ctx context.Context, ex *exchange, call *flight, b body, 
 	case d.Park > 0 && claimed.Attempts > d.Park:
 		at.unlock() // the queue of parked calls may be long in coming
 		return at.parkPoisoned(claimed.Attempts - 1)
-	case d.Park > 0 && claimed.Attempts == d.Park && !last:
+	case d.Park > 0 && claimed.Attempts == d.Park && !at.last:
 		// Others have begun it since it was looked at: this attempt must run alone.
 		at.abandon(store.Undone)
 		return decision{kind: lookAgain}
@@ -104,14 +102,7 @@ func (at *attempt) othersNow() decision {
 // takePlace waits for one of the method's places for handlers, and reports whether
 // the attempt has one. There is none if ctx ends first.
 func (at *attempt) takePlace(ctx context.Context) bool {
-	if at.placed {
-		return true
-	}
-	select {
-	case at.places <- struct{}{}:
-		at.placed = true
-	case <-ctx.Done():
-	}
+	at.placed = at.placed || take(ctx, at.places, 1)
 	return at.placed
 }
 
@@ -125,7 +116,7 @@ func (at *attempt) freePlace() {
 func (at *attempt) unlock() {
 	if at.locked {
 		at.locked = false
-		at.lock.unlock()
+		at.lock.unlock(at.last)
 	}
 }
 
@@ -315,16 +306,4 @@ func (at *attempt) park(why *warren.Error, attempts int) decision {
 	parked := make(chan decision, 1)
 	parkRequest(at.ex, why, note, func(dec decision) { parked <- dec })
 	return <-parked
-}
-
-// poisonedBy is what is told of a call that is parked after so many attempts.
-func poisonedBy(attempts int) *warren.Error {
-	return poisoned(fmt.Sprintf("%d attempts were begun and did not end; the call is parked", attempts))
-}
-
-// poisoned is what is told of a call that is parked.
-func poisoned(message string) *warren.Error {
-	return &warren.Error{
-		Code: warren.CodeInternal, Reason: warren.ReasonPoisoned, Outcome: warren.Unknown, Incident: newIncident(), Message: message,
-	}
 }

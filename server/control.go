@@ -56,17 +56,17 @@ func (c *control) answer(d broker.Delivery) {
 
 func (c *control) decide(ex *exchange, asked *wire.Resolve, unfit error) decision {
 	if unfit = cmp.Or(unfit, unreadable(&ex.d)); unfit != nil {
-		return failed(ex.refusal(unfit))
+		return ex.refuse(unfit)
 	}
 	if ex.late() {
-		return failed(ex.expired())
+		return ex.expired()
 	}
 	scope, refusal := c.keys.scope(&ex.req.Request, asked.CallID)
 	if refusal == nil && asked.Proof == (warren.Proof{}) {
 		refusal = notProven("the question does not prove that its sender knows the call")
 	}
 	if refusal != nil {
-		return failed(ex.refusal(refusal))
+		return ex.refuse(refusal)
 	}
 	ctx := newRequestContext(ex.s.handlers, &ex.req.Request)
 	defer ctx.release()
@@ -79,19 +79,19 @@ func (c *control) decide(ex *exchange, asked *wire.Resolve, unfit error) decisio
 		return left(leave)
 	case ctx.Err() != nil:
 		ex.begun = true // what it asked for may be done
-		err = &warren.Error{Code: warren.CodeDeadlineExceeded, Message: "the question's deadline passed before the store had answered"}
+		err = warren.Errorf(warren.CodeDeadlineExceeded, "the question's deadline passed before the store had answered")
 	case errors.Is(err, store.ErrKeyReused):
 		err = notProven("the call ID was used for a call that the question does not prove to know")
 	default:
 		err = c.unanswered(asked.CallID, err)
 	}
-	return failed(ex.refusal(err))
+	return ex.refuse(err)
 }
 
 // notProven refuses who asks about a call. It is told without a look at the record, or
 // of one that is another request's, of which it says no more.
 func notProven(message string) *warren.Error {
-	return &warren.Error{Code: warren.CodePermissionDenied, Reason: warren.ReasonNotProven, Message: message}
+	return warren.Errorf(warren.CodePermissionDenied, "%s", message).WithReason(warren.ReasonNotProven)
 }
 
 // resolve tells what became of the call, and keeps it from running if it has not.

@@ -68,12 +68,12 @@ func (ex *exchange) check(unfit error) decision {
 		}
 	}
 	if unfit = cmp.Or(unfit, unreadable(&ex.d)); unfit != nil {
-		return failed(ex.refusal(unfit))
+		return ex.refuse(unfit)
 	}
 	if m.gate != nil {
 		id, refusal := m.gate.keys.identify(&ex.req.Request, ex.d.ReplyTo)
 		if refusal != nil {
-			return failed(ex.refusal(refusal))
+			return ex.refuse(refusal)
 		}
 		ex.id = id
 	}
@@ -81,7 +81,7 @@ func (ex *exchange) check(unfit error) decision {
 		return decision{kind: park, err: poisonedBy(n), attempts: n}
 	}
 	if ex.late() {
-		return failed(ex.expired())
+		return ex.expired()
 	}
 	return decision{}
 }
@@ -91,23 +91,21 @@ func (ex *exchange) late() bool {
 	return !ex.req.Deadline.IsZero() && !time.Now().Before(ex.req.Deadline)
 }
 
-// expired is what is told of a request that came too late for a handler.
-func (ex *exchange) expired() *warren.Error {
-	return &warren.Error{
-		Code: warren.CodeDeadlineExceeded, Reason: warren.ReasonExpired, Outcome: ex.notExecuted(),
-		Message: "the request outlived its deadline before a handler saw it",
-	}
+// expired is the end of a request that came too late for a handler.
+func (ex *exchange) expired() decision {
+	return ex.refuse(warren.Errorf(warren.CodeDeadlineExceeded, "the request outlived its deadline before a handler saw it").
+		WithReason(warren.ReasonExpired))
 }
 
-// refusal is what is told of an error for which no handler sees the request.
-func (ex *exchange) refusal(err error) *warren.Error {
+// refuse tells an error for which no handler sees the request.
+func (ex *exchange) refuse(err error) decision {
 	e, ok := warren.AsError(err)
 	if !ok {
 		e = warren.Errorf(warren.CodeInternal, "%w", err)
 	}
 	told := *e
 	told.Outcome = ex.notExecuted()
-	return &told
+	return failed(&told)
 }
 
 // notExecuted is the outcome of a request that no handler will see. One may have
@@ -126,10 +124,8 @@ func (ex *exchange) admit() decision {
 	if m.shedder != nil && !ex.req.OneWay {
 		if retryAfter, admitted := m.shedder.Admit(now); !admitted {
 			ex.s.counters.shed.Add(1)
-			return failed(&warren.Error{
-				Code: warren.CodeResourceExhausted, Reason: warren.ReasonOverloaded, RetryAfter: retryAfter, Outcome: ex.notExecuted(),
-				Message: "too many requests wait for this method",
-			})
+			return ex.refuse(warren.Errorf(warren.CodeResourceExhausted, "too many requests wait for this method").
+				WithReason(warren.ReasonOverloaded).WithRetryAfter(retryAfter))
 		}
 	}
 	if m.kill != nil {
@@ -145,27 +141,22 @@ func (ex *exchange) admit() decision {
 // handle calls the handler within its interceptors, and concludes the request by what
 // they return. A handler that panics, or ends its goroutine, is answered for.
 func (ex *exchange) handle(ctx context.Context) {
-	returned := false
+	var dec decision
 	defer func() {
-		if returned {
-			return
-		}
-		// nil if the handler called runtime.Goexit, which recover cannot stop.
-		value := recover()
-		told := ex.panicError(ctx)
-		logPanic(ex.s, "the handler panicked", &ex.req.Request, told, value)
-		dec := failed(told)
-		if ex.inner.final() {
-			dec = ex.inner
+		if dec.kind == undecided {
+			// nil if the handler called runtime.Goexit, which recover cannot stop.
+			value := recover()
+			told := ex.panicError(ctx)
+			logPanic(ex.s, "the handler panicked", &ex.req.Request, told, value)
+			if dec = failed(told); ex.inner.final() {
+				dec = ex.inner
+			}
 		}
 		ex.judged(dec)
 		ex.conclude(dec)
 	}()
 	reply, err := ex.m.chain.handle(ctx, ex)
-	dec := ex.decide(ctx, reply, err)
-	returned = true
-	ex.judged(dec)
-	ex.conclude(dec)
+	dec = ex.decide(ctx, reply, err)
 }
 
 // innermost is what the interceptors of a method wrap. Its errors are what the caller
@@ -178,7 +169,7 @@ func (ex *exchange) innermost(ctx context.Context, r *warren.Request) (*warren.R
 	ex.inner = decision{}
 	b, err := ex.m.prepare(r)
 	if err != nil {
-		ex.inner = failed(ex.refusal(err))
+		ex.inner = ex.refuse(err)
 		return nil, ex.inner.err
 	}
 	ex.stage = max(ex.stage, decoded)
@@ -263,13 +254,12 @@ func (ex *exchange) outcome(ctx context.Context) warren.Outcome {
 // same for both. If it was not called yet, an interceptor has panicked.
 func (ex *exchange) panicError(ctx context.Context) *warren.Error {
 	if ex.panicked == nil {
-		ex.panicked = &warren.Error{
-			Code: warren.CodeInternal, Reason: warren.ReasonPanic, Outcome: ex.outcome(ctx), Incident: newIncident(),
-			Message: "the handler panicked; the server's log has the rest",
-		}
+		message := "the handler panicked; the server's log has the rest"
 		if ex.stage < decoded {
-			ex.panicked.Message = "the server panicked before the handler was called; its log has the rest"
+			message = "the server panicked before the handler was called; its log has the rest"
 		}
+		ex.panicked = panicError(message)
+		ex.panicked.Outcome = ex.outcome(ctx)
 	}
 	return ex.panicked
 }

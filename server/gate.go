@@ -42,7 +42,7 @@ type transactor func(ctx context.Context, key store.Key, token uint64, retention
 func newGate(m *method, t transactor) *gate {
 	g := &gate{
 		records: records{m: m, store: m.s.cfg.Store, retention: retention{Dedupe: &m.Dedupe, logger: m.log}},
-		keys:    newKeys(m), transact: t, places: make(chan struct{}, m.Concurrency), inFlight: newInFlight(), writes: m.s.writes,
+		keys:    newKeys(m), transact: t, places: make(chan struct{}, m.Concurrency), lock: newSharedLock(m.Prefetch), inFlight: newInFlight(), writes: m.s.writes,
 	}
 	g.vouchers = vouchers{&g.keys, g.store}
 	return g
@@ -83,22 +83,15 @@ func (g *gate) own(ctx context.Context, ex *exchange, call *flight, b body) deci
 		}
 	}
 	for pause := foreignFirst; ; pause = min(2*pause, foreignMost) {
-		rec, err := g.store.Get(ctx, ex.id.key)
-		if err == nil && rec.State != store.Absent && !rec.Fingerprint.Matches(ex.id.fingerprint) {
-			return g.reused(ex)
-		}
-		if err == nil && g.inFlight.doubted(&rec, g.store.Owner()) {
-			if err = g.undo(ctx, &rec); err == nil {
-				continue
-			}
-			return g.broken(ctx, ex, err)
-		}
+		rec, err := g.look(ctx, ex.id.key)
 		switch {
 		case err != nil:
 			if g.wait(ctx, ex, err, pause) {
 				continue
 			}
 			return g.broken(ctx, ex, err)
+		case rec.State != store.Absent && !rec.Fingerprint.Matches(ex.id.fingerprint):
+			return g.reused(ex)
 		case rec.State.Ended() && (rec.State != store.Parked || !ex.unpark):
 			return g.replay(&rec)
 		case rec.State == store.Tombstone:
@@ -113,10 +106,8 @@ func (g *gate) own(ctx context.Context, ex *exchange, call *flight, b body) deci
 			continue
 		case rec.State == store.Interrupted && g.m.Dedupe.Mode == AtMostOnce:
 			g.m.s.counters.interrupted.Add(1)
-			return failed(&warren.Error{
-				Code: warren.CodeAborted, Reason: warren.ReasonInterrupted, Outcome: warren.Unknown,
-				Message: "an attempt of the call was begun and did not end, and it must not be begun twice",
-			})
+			return failed(warren.Errorf(warren.CodeAborted, "an attempt of the call was begun and did not end, and it must not be begun twice").
+				WithReason(warren.ReasonInterrupted))
 		case rec.State != store.Absent && g.m.Dedupe.Mode == AtLeastOnce:
 			ex.begun = true
 		}
@@ -132,25 +123,24 @@ const (
 	foreignMost  = time.Second
 )
 
-// undo gives up a claim of which the store said that it had failed.
-func (g *gate) undo(ctx context.Context, rec *store.Record) error {
-	err := g.store.Abandon(ctx, rec.Key, rec.Token, store.Undone)
-	if errors.Is(err, store.ErrStale) {
-		return nil
+// look returns the record of a call. A claim of which the store said that it had failed
+// is given up.
+func (g *gate) look(ctx context.Context, key store.Key) (store.Record, error) {
+	rec, err := g.store.Get(ctx, key)
+	if err != nil || !g.inFlight.doubted(&rec, g.store.Owner()) {
+		return rec, err
 	}
-	if err != nil {
-		g.inFlight.doubt(rec.Key, rec.Token-1)
+	if err := g.store.Abandon(ctx, key, rec.Token, store.Undone); err != nil && !errors.Is(err, store.ErrStale) {
+		g.inFlight.doubt(key, rec.Token-1)
+		return rec, err
 	}
-	return err
+	return g.store.Get(ctx, key)
 }
 
 // reused is the end of a request whose ID was used for another.
 func (g *gate) reused(ex *exchange) decision {
 	g.m.s.counters.conflicts.Add(1)
-	return failed(&warren.Error{
-		Code: warren.CodeAlreadyExists, Reason: warren.ReasonKeyReused, Outcome: ex.notExecuted(),
-		Message: "the call ID was used for another request",
-	})
+	return ex.refuse(warren.Errorf(warren.CodeAlreadyExists, "the call ID was used for another request").WithReason(warren.ReasonKeyReused))
 }
 
 // unfinished is the end of a request that waited for a call under way elsewhere.
@@ -158,9 +148,7 @@ func (g *gate) unfinished(ctx context.Context) decision {
 	if isStopping(ctx) {
 		return left(leave)
 	}
-	return failed(&warren.Error{
-		Code: warren.CodeDeadlineExceeded, Outcome: warren.Unknown, Message: "the call was still being handled elsewhere",
-	})
+	return failed(warren.Errorf(warren.CodeDeadlineExceeded, "the call was still being handled elsewhere"))
 }
 
 // late is the end of a request whose context ended before it was begun.
@@ -168,7 +156,7 @@ func (g *gate) late(ctx context.Context, ex *exchange) decision {
 	if isStopping(ctx) {
 		return left(leave)
 	}
-	return failed(ex.expired())
+	return ex.expired()
 }
 
 // wait pauses if the store has failed in a way that may pass, and the request can
@@ -192,7 +180,6 @@ func (g *gate) broken(ctx context.Context, ex *exchange, err error) decision {
 		return g.late(ctx, ex)
 	}
 	told := g.storeError(err)
-	told.Outcome = ex.notExecuted()
 	log := g.m.log.With("call_id", clip(ex.req.CallID), "error", err)
 	if ex.req.OneWay {
 		// Nobody would hear of a refusal: it stays in the queue.
@@ -203,7 +190,7 @@ func (g *gate) broken(ctx context.Context, ex *exchange, err error) decision {
 		told.Incident = newIncident()
 	}
 	log.Error("the idempotency store has failed; the call was not begun", "incident", told.Incident)
-	return failed(told)
+	return ex.refuse(told)
 }
 
 // sleep pauses for about d, and reports whether ctx is alive after that.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/warren-rpc/warren"
@@ -132,6 +133,7 @@ func TestResolvedCallNeverRuns(t *testing.T) {
 		}, nil)
 		var runs atomic.Int32
 		serve(r, st, in(mode), counting(&runs))
+		synctest.Wait() // the control queue is consumed too
 		call := asking(r, "k", "x")
 		<-looked // there was no record
 		want(r, "resolved", resolved(r, "k", client.IssuedAt(time.Now())), "canceled, not_executed")

@@ -34,10 +34,8 @@ func (k *keys) identify(req *warren.Request, replyTo string) (*identity, *warren
 		return nil, nil
 	}
 	if req.CallID == "" {
-		return nil, &warren.Error{
-			Code: warren.CodeInvalidArgument, Reason: warren.ReasonMissingIdentifier,
-			Message: "the method demands a correlation ID",
-		}
+		return nil, warren.Errorf(warren.CodeInvalidArgument, "the method demands a correlation ID").
+			WithReason(warren.ReasonMissingIdentifier)
 	}
 	scope, refusal := k.scope(req, req.CallID)
 	if refusal != nil {
@@ -54,10 +52,8 @@ func (k *keys) scope(req *warren.Request, callID string) (store.Scope, *warren.E
 	scope := store.Scope{Namespace: k.m.s.cfg.Namespace, Method: k.m.Name, CallID: callID}
 	if k.m.Dedupe.ByCaller {
 		if req.UserID == "" {
-			return scope, &warren.Error{
-				Code: warren.CodeUnauthenticated, Reason: warren.ReasonMissingIdentifier,
-				Message: "the method demands a user ID that the broker has validated",
-			}
+			return scope, warren.Errorf(warren.CodeUnauthenticated, "the method demands a user ID that the broker has validated").
+				WithReason(warren.ReasonMissingIdentifier)
 		}
 		scope.Caller = req.UserID
 	}
@@ -75,10 +71,7 @@ func (k *keys) scope(req *warren.Request, callID string) (store.Scope, *warren.E
 func (k *keys) tenant(req *warren.Request) (tenant string, refusal *warren.Error) {
 	defer func() {
 		if p := recover(); p != nil {
-			refusal = &warren.Error{
-				Code: warren.CodeInternal, Reason: warren.ReasonPanic, Incident: newIncident(),
-				Message: "the tenant of the request cannot be told; the server's log has the rest",
-			}
+			refusal = panicError("the tenant of the request cannot be told; the server's log has the rest")
 			logPanic(k.m.s, "the function Tenant panicked", req, refusal, p)
 		}
 	}()

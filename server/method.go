@@ -49,7 +49,7 @@ func newMethod(s *Server, cfg Method, t transactor, p prepare) *method {
 		// Each request that the broker may hand out can have a worker, as it may wait for a
 		// record to be written, or for another server; handlers have places of their own.
 		workers = m.Prefetch
-		m.gate, m.owner = newGate(m, t), s.newOwner(&m.Method)
+		m.gate, m.owner = newGate(m, t), newOwner(&m.Method, s.cfg.Store, s.cfg.Logger)
 		m.control = newControl(m.gate)
 	}
 	own := &broker.Declarer{Queue: m.queue(), Logger: s.cfg.Logger}

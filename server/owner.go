@@ -11,6 +11,7 @@ import (
 
 	"github.com/warren-rpc/warren/internal/broker"
 	"github.com/warren-rpc/warren/internal/wire"
+	"github.com/warren-rpc/warren/store"
 )
 
 // owner makes this server one that may serve a method: it has the store that
@@ -26,11 +27,11 @@ type owner struct {
 	checking atomic.Bool
 }
 
-func (s *Server) newOwner(m *Method) *owner {
-	traits := s.cfg.Store.Traits()
-	o := &owner{method: m.Name, alone: !traits.Shared, logger: s.cfg.Logger}
+func newOwner(m *Method, st store.Store, logger *slog.Logger) *owner {
+	traits := st.Traits()
+	o := &owner{method: m.Name, alone: !traits.Shared, logger: logger}
 	if traits.Durable {
-		o.memory = &memory{method: m.Name, store: s.cfg.Store.Identity(), replaces: m.Dedupe.Replaces, logger: s.cfg.Logger}
+		o.memory = &memory{method: m.Name, store: st.Identity(), replaces: m.Dedupe.Replaces, logger: logger}
 	}
 	return o
 }

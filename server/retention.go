@@ -41,16 +41,12 @@ func (r *retention) forbids(ex *exchange) *warren.Error {
 	}
 	switch age := time.Since(ex.req.Issued); {
 	case age >= r.Retention-clockAllowance:
-		return &warren.Error{
-			Code: warren.CodeAborted, Reason: warren.ReasonTooOld, Outcome: warren.Unknown,
-			Message: "the call was made longer ago than the server remembers, and it must not be begun twice",
-		}
+		return warren.Errorf(warren.CodeAborted, "the call was made longer ago than the server remembers, and it must not be begun twice").
+			WithReason(warren.ReasonTooOld)
 	case age < -r.Retention:
 		// Its record would have to be kept for ever.
-		return &warren.Error{
-			Code: warren.CodeInvalidArgument, Reason: warren.ReasonBadRequest, Outcome: ex.notExecuted(),
-			Message: "by the server's clock the call has not been made yet",
-		}
+		return ex.refuse(warren.Errorf(warren.CodeInvalidArgument, "by the server's clock the call has not been made yet").
+			WithReason(warren.ReasonBadRequest)).err
 	}
 	return nil
 }

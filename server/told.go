@@ -61,6 +61,25 @@ func unmarked(logger *slog.Logger, req *warren.Request, err error, ofCall bool) 
 	return told
 }
 
+// panicError is what is told, but for the outcome, of a panic of the application's code.
+func panicError(message string) *warren.Error {
+	told := warren.Errorf(warren.CodeInternal, "%s", message).WithReason(warren.ReasonPanic)
+	told.Incident = newIncident()
+	return told
+}
+
+// poisoned is what is told of a request that is parked.
+func poisoned(message string) *warren.Error {
+	told := warren.Errorf(warren.CodeInternal, "%s", message).WithReason(warren.ReasonPoisoned)
+	told.Incident = newIncident()
+	return told
+}
+
+// poisonedBy is poisoned after so many attempts.
+func poisonedBy(attempts int) *warren.Error {
+	return poisoned(fmt.Sprintf("%d attempts were begun and did not end; the call is parked", attempts))
+}
+
 // logPanic counts and writes down a panic of the application's code, while its stack is
 // there. value is nil if the code has ended its goroutine.
 func logPanic(s *Server, what string, req *warren.Request, told *warren.Error, value any) {
@@ -76,7 +95,7 @@ func unreadable(d *broker.Delivery) error {
 	if why == "" {
 		return nil
 	}
-	return &warren.Error{Code: warren.CodeInvalidArgument, Reason: warren.ReasonBadRequest, Message: why}
+	return warren.Errorf(warren.CodeInvalidArgument, "%s", why).WithReason(warren.ReasonBadRequest)
 }
 
 // newIncident returns an identifier that nobody can guess.
