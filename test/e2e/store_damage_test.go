@@ -87,11 +87,12 @@ func TestDamagedFileRunsNothingAgain(t *testing.T) {
 		return true
 	}
 
-	write(content[:len(content)/2])
+	// Up to half of a file may be room to grow.
+	write(content[:len(content)/3])
 	if !fails("truncated") {
 		t.Error("half a file was opened")
 	}
-	if left, err := os.ReadFile(path); err != nil || !bytes.Equal(left, content[:len(content)/2]) {
+	if left, err := os.ReadFile(path); err != nil || !bytes.Equal(left, content[:len(content)/3]) {
 		t.Errorf("a damaged file was changed: %v", err)
 	}
 
