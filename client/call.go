@@ -145,8 +145,9 @@ func (cl *call) begin(now time.Time, rules *policy.Policy) (*call, bool, *warren
 		callstate.Config{
 			Budget: cl.method.Budget, Hedge: hedge, OneWay: cl.settings.oneWay, FailNacked: rules.Retry.FailNacked,
 		},
-		rules.Begin(now, cl.deadline, cl.method.Budget, cl.settings.attempts, cl.settings.idempotent,
-			policy.OfTimeout(cl.settings.timeout)),
+		rules.Begin(now, cl.deadline, cl.method.Budget, policy.Overrides{
+			Attempts: cl.settings.attempts, Idempotent: cl.settings.idempotent, Timeout: cl.settings.timeout,
+		}),
 	)
 	return cl.c.pending.add(cl)
 }

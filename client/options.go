@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren"
-	"github.com/warren-rpc/warren/internal/policy"
 )
 
 // CallOption changes one call.
@@ -17,8 +16,8 @@ type callSettings struct {
 	contentType string
 	encoding    string
 	timeout     time.Duration
-	attempts    policy.BeginOption
-	idempotent  policy.BeginOption
+	attempts    int // 0: the policy's
+	idempotent  bool
 	noServer    NoServer
 	persistent  bool
 	oneWay      bool
@@ -69,14 +68,14 @@ func WithTimeout(d time.Duration) CallOption { return func(s *callSettings) { s.
 // after an attempt that may have been executed: one that was not answered in
 // time, or whose publish was lost or refused by the broker.
 func Idempotent() CallOption {
-	return func(s *callSettings) { s.idempotent = policy.AsIdempotent(true) }
+	return func(s *callSettings) { s.idempotent = true }
 }
 
 // WithAttempts bounds how often the call is published in all, 1 to 5, instead of
 // the method's policy. With 2 or more, what the broker refuses is not counted: see
 // [reliability.RetryPolicy].
 func WithAttempts(n int) CallOption {
-	return func(s *callSettings) { s.attempts = policy.OfAttempts(n) }
+	return func(s *callSettings) { s.attempts = max(n, 1) }
 }
 
 // WaitForServer lets the call wait for a server; see [Wait].

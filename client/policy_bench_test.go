@@ -15,7 +15,7 @@ func policyPath(set *policy.Set, now time.Time) bool {
 	if m.Bulkhead.Acquire() != nil {
 		return false
 	}
-	tries := p.Begin(now, now.Add(p.Timeout), m.Budget, policy.BeginOption{}, policy.BeginOption{})
+	tries := p.Begin(now, now.Add(p.Timeout), m.Budget, policy.Overrides{})
 	ticket, refusal := m.Breaker.Allow(now)
 	if refusal != nil {
 		return false

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren"
-	"github.com/warren-rpc/warren/internal/policy"
 	"github.com/warren-rpc/warren/internal/wire"
 )
 
@@ -130,7 +129,7 @@ func (c *Client) Resolve(ctx context.Context, method, callID string, opts ...Res
 	cl := c.newCall(method, nil, nil)
 	cl.req.Header = s.header
 	cl.asks = &wire.Resolve{CallID: callID, Issued: s.issued, Proof: s.proof}
-	cl.settings.timeout, cl.settings.idempotent = s.timeout, policy.AsIdempotent(true)
+	cl.settings.timeout, cl.settings.idempotent = s.timeout, true
 	reply, err := cl.roundTrip(ctx)
 	if err != nil {
 		e, ok := warren.AsError(err)

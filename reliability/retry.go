@@ -32,7 +32,7 @@ import (
 func Retry(ctx context.Context, p Policy, budget *Budget, fn func(ctx context.Context) error) error {
 	deadline, _ := ctx.Deadline()
 	resolved := policy.Of(p)
-	attempts := resolved.Begin(time.Now(), deadline, (*policy.Budget)(budget))
+	attempts := resolved.Begin(time.Now(), deadline, (*policy.Budget)(budget), policy.Overrides{})
 	var last *warren.Error
 	for {
 		if ctx.Err() != nil {

@@ -68,7 +68,7 @@ func newWorld(t testing.TB, s scene) *world {
 	if s.hedge {
 		cfg.Hedge = time.Second
 	}
-	w.call.Begin(cfg, w.rules.Begin(begun, w.deadline, budget))
+	w.call.Begin(cfg, w.rules.Begin(begun, w.deadline, budget, policy.Overrides{}))
 	return w
 }
 

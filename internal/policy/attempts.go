@@ -29,58 +29,41 @@ type Attempts struct {
 	idempotent bool
 }
 
-// BeginOption changes one call. The zero value changes nothing.
-type BeginOption struct {
-	attempts   int
-	idempotent int8          // 1 is yes, -1 is no
-	timeout    time.Duration // 0 is the policy's
+// Overrides is what a call has of its own. The zero Overrides changes nothing.
+type Overrides struct {
+	// Attempts is how many attempts the call has in all, instead of the policy's: 1
+	// to 5, or the nearest of them. 0 is the policy's.
+	Attempts int
+	// Idempotent says that the call may be executed more than once without harm, also
+	// if the policy does not.
+	Idempotent bool
+	// Timeout is what the call's program, such as the route that it comes by, gives
+	// it, which may be less than the policy does. It changes no deadline: see
+	// [Attempts.HadItsTime]. 0 or less is none.
+	Timeout time.Duration
 }
 
-// Attempt counts are bounded whoever asks for more: what a retry does not mend
-// in that many, it does not mend.
+// mostAttempts bounds attempts whoever asks for more: what a retry does not mend in
+// that many, it does not mend.
 const mostAttempts = 5
 
-// OfAttempts sets how many attempts the call has in all, 1 to 5, instead of the
-// policy's. Values out of bounds are taken for the nearest within.
-func OfAttempts(n int) BeginOption { return BeginOption{attempts: min(max(n, 1), mostAttempts)} }
-
-// AsIdempotent says whether the call may be executed more than once without
-// harm, instead of the policy.
-func AsIdempotent(yes bool) BeginOption {
-	if yes {
-		return BeginOption{idempotent: 1}
-	}
-	return BeginOption{idempotent: -1}
-}
-
-// OfTimeout says that the call's program, such as the route that it comes by, gives
-// it that long, which may be less than the policy does. It changes no deadline:
-// see [Attempts.HadItsTime]. A value of 0 or less changes nothing.
-func OfTimeout(d time.Duration) BeginOption { return BeginOption{timeout: max(d, 0)} }
-
 // Begin returns the attempts of a call that begins now and must end by deadline,
-// or by now plus p.Timeout if deadline is zero. Of two options of a kind the
-// later counts. The budget may be nil, which is none. The policy must not change
-// while the call lasts. Begin does not allocate.
-func (p *Policy) Begin(now, deadline time.Time, budget *Budget, opts ...BeginOption) Attempts {
+// or by now plus p.Timeout if deadline is zero. The budget may be nil, which is
+// none. The policy must not change while the call lasts. Begin does not allocate.
+func (p *Policy) Begin(now, deadline time.Time, budget *Budget, own Overrides) Attempts {
 	if deadline.IsZero() {
 		deadline = now.Add(p.Timeout)
 	}
 	a := Attempts{
 		policy: p, budget: budget, deadline: deadline, each: p.AttemptTime(deadline.Sub(now)),
-		most: max(p.Retry.Attempts, 1), idempotent: p.Idempotent, random: rand.Float64,
+		most: max(p.Retry.Attempts, 1), idempotent: p.Idempotent || own.Idempotent, random: rand.Float64,
+	}
+	if own.Attempts != 0 {
+		a.most = min(max(own.Attempts, 1), mostAttempts)
 	}
 	gives := p.Timeout
-	for _, opt := range opts {
-		if opt.attempts > 0 {
-			a.most = opt.attempts
-		}
-		if opt.idempotent != 0 {
-			a.idempotent = opt.idempotent > 0
-		}
-		if opt.timeout > 0 {
-			gives = min(opt.timeout, p.Timeout)
-		}
+	if own.Timeout > 0 {
+		gives = min(own.Timeout, gives)
 	}
 	a.fair, a.lasts = mostOf(p.AttemptTime(gives)), now.Add(mostOf(gives))
 	return a
@@ -90,7 +73,7 @@ func (p *Policy) Begin(now, deadline time.Time, budget *Budget, opts ...BeginOpt
 func mostOf(d time.Duration) time.Duration { return d - d/10 }
 
 // HadItsTime reports whether an attempt that was begun then and waited for until
-// then had, but for a tenth, the time that the policy, or [OfTimeout], gives one: if
+// then had, but for a tenth, the time that the policy, or [Overrides], gives one: if
 // nothing came in less, because the caller's own deadline was near, that tells of the
 // caller and not of the method.
 func (a *Attempts) HadItsTime(begun, until time.Time) bool {

@@ -50,7 +50,7 @@ func TestACallKeepsItsBounds(t *testing.T) {
 			}
 		}
 		now, deadline := epoch, epoch.Add(p.Timeout)
-		a := p.Begin(now, time.Time{}, budget)
+		a := p.Begin(now, time.Time{}, budget, policy.Overrides{})
 		refused := 0 // attempts that do not count
 		for n := 1; ; n++ {
 			number, until := a.Next(now)
@@ -121,7 +121,7 @@ func TestWaitsBetweenAttemptsAreSpreadEvenly(t *testing.T) {
 	p.Retry.Most = 300 * time.Millisecond // reached by the third wait
 	var tenths [4][10]int
 	for range draws {
-		a := p.Begin(epoch, time.Time{}, nil, policy.OfAttempts(5))
+		a := p.Begin(epoch, time.Time{}, nil, policy.Overrides{Attempts: 5})
 		for n := range tenths {
 			a.Next(epoch)
 			d := a.Failed(epoch, failure(warren.CodeUnavailable, warren.Unknown))

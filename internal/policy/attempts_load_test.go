@@ -66,7 +66,7 @@ func (l *load) run(seed uint64) {
 				if h.at > l.span {
 					continue
 				}
-				a := l.policy.Begin(now, time.Time{}, budget)
+				a := l.policy.Begin(now, time.Time{}, budget, policy.Overrides{})
 				h.attempt = &a
 				l.begun++
 			}

@@ -16,7 +16,7 @@ func TestRefusalsCostNeitherAttemptsNorTokens(t *testing.T) {
 	nacked := failure(warren.CodeUnavailable, warren.Unknown).WithReason(warren.ReasonNacked)
 	lost := failure(warren.CodeUnavailable, warren.Unknown).WithReason(warren.ReasonConnectionLost)
 	budget := policy.NewBudget(p.Budget)
-	a := p.Begin(epoch, epoch.Add(time.Minute), budget)
+	a := p.Begin(epoch, epoch.Add(time.Minute), budget, policy.Overrides{})
 	var waited time.Duration
 	for n := 1; n <= 10; n++ {
 		a.Next(epoch)
@@ -50,30 +50,30 @@ func TestRefusalsCountWhereTheyCannotBeWaitedOut(t *testing.T) {
 	nacked := failure(warren.CodeUnavailable, warren.Unknown).WithReason(warren.ReasonNacked)
 	p := policy.Default()
 	p.Idempotent, p.Retry.Jitter = true, false
-	begin := func(left time.Duration, opts ...policy.BeginOption) policy.Decision {
-		a := p.Begin(epoch, epoch.Add(left), nil, opts...)
+	begin := func(left time.Duration, own policy.Overrides) policy.Decision {
+		a := p.Begin(epoch, epoch.Add(left), nil, own)
 		a.Next(epoch)
 		return a.Refused(epoch, nacked)
 	}
-	if d := begin(time.Minute, policy.OfAttempts(1)); d.Retry || d.Why != policy.WhyAttempts {
+	if d := begin(time.Minute, policy.Overrides{Attempts: 1}); d.Retry || d.Why != policy.WhyAttempts {
 		t.Errorf("a call that is not to be repeated: %+v", d)
 	}
-	if d := begin(251 * time.Millisecond); !d.Retry || d.Why != policy.WhyBackoff || d.Wait != p.Retry.First || d.Ignored {
+	if d := begin(251*time.Millisecond, policy.Overrides{}); !d.Retry || d.Why != policy.WhyBackoff || d.Wait != p.Retry.First || d.Ignored {
 		t.Errorf("no room for the wait: %+v", d)
 	}
-	if d := begin(252 * time.Millisecond); d.Why != policy.WhyRefused {
+	if d := begin(252*time.Millisecond, policy.Overrides{}); d.Why != policy.WhyRefused {
 		t.Errorf("room for the wait: %+v", d)
 	}
 	p.Idempotent = false
-	if d := begin(time.Minute); d.Retry || d.Why != policy.WhyNotIdempotent {
+	if d := begin(time.Minute, policy.Overrides{}); d.Retry || d.Why != policy.WhyNotIdempotent {
 		t.Errorf("once is too often: %+v", d)
 	}
-	if d := begin(time.Minute, policy.AsIdempotent(true)); d.Why != policy.WhyRefused {
+	if d := begin(time.Minute, policy.Overrides{Idempotent: true}); d.Why != policy.WhyRefused {
 		t.Errorf("this call is idempotent: %+v", d)
 	}
 	p.Idempotent = true
 	p.Retry.First, p.Retry.Most = 3*time.Second, 10*time.Second
-	if d := begin(time.Minute); d.Wait != 3*time.Second || d.Why != policy.WhyRefused {
+	if d := begin(time.Minute, policy.Overrides{}); d.Wait != 3*time.Second || d.Why != policy.WhyRefused {
 		t.Errorf("a policy that waits longer: %+v", d)
 	}
 }

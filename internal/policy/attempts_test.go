@@ -51,7 +51,7 @@ func TestWhatFollowsAFailedAttempt(t *testing.T) {
 	} {
 		p := policy.Default()
 		p.Idempotent = c.idempotent
-		a := p.Begin(epoch, epoch.Add(10*time.Second), nil)
+		a := p.Begin(epoch, epoch.Add(10*time.Second), nil, policy.Overrides{})
 		a.Next(epoch)
 		d := a.Failed(epoch, c.err)
 		if d.Why != c.want || d.Retry != c.retry {
@@ -76,7 +76,7 @@ func TestPushbackReplacesAShorterBackoffOnly(t *testing.T) {
 		{p.Retry.First, policy.Decision{Retry: true, Wait: p.Retry.First, Why: policy.WhyBackoff}},
 		{101 * time.Millisecond, policy.Decision{Retry: true, Wait: 101 * time.Millisecond, Why: policy.WhyPushback}},
 	} {
-		a := p.Begin(epoch, time.Time{}, nil)
+		a := p.Begin(epoch, time.Time{}, nil, policy.Overrides{})
 		a.Next(epoch)
 		if d := a.Failed(epoch, failure(warren.CodeUnavailable, warren.NotExecuted).WithRetryAfter(c.told)); d != c.want {
 			t.Errorf("told %v: %+v; want %+v", c.told, d, c.want)
@@ -105,7 +105,7 @@ func TestARetryThatCannotFinishIsNotStarted(t *testing.T) {
 		{policy.MinAttempt + 1, spent, policy.WhyBudget},
 		{-math.MaxInt64, spent, policy.WhyDeadline},
 	} {
-		a := p.Begin(epoch, time.Time{}, c.budget)
+		a := p.Begin(epoch, time.Time{}, c.budget, policy.Overrides{})
 		a.Next(epoch)
 		if d := a.Failed(a.Deadline().Add(-c.left), err); d.Why != c.why || d.Retry != (c.why == policy.WhyBackoff) {
 			t.Errorf("with %v left: %+v; want %v", c.left, d, c.why)
@@ -134,7 +134,7 @@ func TestReasonsThatARepetitionCannotMend(t *testing.T) {
 	for _, reason := range want {
 		for code := warren.CodeCanceled; code.Valid(); code++ {
 			budget := policy.NewBudget(p.Budget)
-			a := p.Begin(epoch, time.Time{}, budget)
+			a := p.Begin(epoch, time.Time{}, budget, policy.Overrides{})
 			a.Next(epoch)
 			d := a.Failed(epoch, failure(code, warren.NotExecuted).WithReason(reason))
 			if d.Retry || d.Why != policy.WhyReason || budget.Tokens() != p.Budget.Tokens {
@@ -149,21 +149,21 @@ func TestAFailureThatCouldBeRepeatedTakesAToken(t *testing.T) {
 	p := policy.Default()
 	for _, c := range []struct {
 		name  string
-		opt   policy.BeginOption
+		opt   policy.Overrides
 		now   time.Time
 		err   *warren.Error
 		taken float64
 		why   policy.Why
 	}{
-		{"repeated", policy.BeginOption{}, epoch, failure(warren.CodeUnavailable, warren.NotExecuted), 1, policy.WhyBackoff},
-		{"the last", policy.OfAttempts(1), epoch, failure(warren.CodeUnavailable, warren.NotExecuted), 1, policy.WhyAttempts},
-		{"too late", policy.BeginOption{}, epoch.Add(p.Timeout - policy.MinAttempt),
+		{"repeated", policy.Overrides{}, epoch, failure(warren.CodeUnavailable, warren.NotExecuted), 1, policy.WhyBackoff},
+		{"the last", policy.Overrides{Attempts: 1}, epoch, failure(warren.CodeUnavailable, warren.NotExecuted), 1, policy.WhyAttempts},
+		{"too late", policy.Overrides{}, epoch.Add(p.Timeout - policy.MinAttempt),
 			failure(warren.CodeUnavailable, warren.NotExecuted), 1, policy.WhyDeadline},
-		{"told never", policy.BeginOption{}, epoch,
+		{"told never", policy.Overrides{}, epoch,
 			failure(warren.CodeUnavailable, warren.NotExecuted).WithRetryAfter(-1), 1, policy.WhyPushback},
-		{"final", policy.BeginOption{}, epoch, failure(warren.CodeNotFound, warren.Executed), 0, policy.WhyCode},
-		{"not idempotent", policy.BeginOption{}, epoch, failure(warren.CodeUnavailable, warren.Unknown), 0, policy.WhyNotIdempotent},
-		{"idempotent by option", policy.AsIdempotent(true), epoch, failure(warren.CodeUnavailable, warren.Unknown), 1, policy.WhyBackoff},
+		{"final", policy.Overrides{}, epoch, failure(warren.CodeNotFound, warren.Executed), 0, policy.WhyCode},
+		{"not idempotent", policy.Overrides{}, epoch, failure(warren.CodeUnavailable, warren.Unknown), 0, policy.WhyNotIdempotent},
+		{"idempotent by option", policy.Overrides{Idempotent: true}, epoch, failure(warren.CodeUnavailable, warren.Unknown), 1, policy.WhyBackoff},
 	} {
 		budget := policy.NewBudget(p.Budget)
 		a := p.Begin(epoch, time.Time{}, budget, c.opt)
@@ -186,7 +186,7 @@ func TestASpentBudgetEndsTheCall(t *testing.T) {
 	for budget.Allow() {
 		budget.Failure()
 	}
-	a := p.Begin(epoch, time.Time{}, budget)
+	a := p.Begin(epoch, time.Time{}, budget, policy.Overrides{})
 	a.Next(epoch)
 	if d := a.Failed(epoch, failure(warren.CodeUnavailable, warren.NotExecuted)); d != (policy.Decision{Why: policy.WhyBudget}) {
 		t.Fatalf("%+v; want no retry because of the budget", d)
@@ -206,31 +206,31 @@ func TestASpentBudgetEndsTheCall(t *testing.T) {
 	}
 }
 
-func TestOptionsOfACall(t *testing.T) {
+func TestACallMayDifferFromItsPolicy(t *testing.T) {
 	t.Parallel()
 	p := policy.Default()
 	for _, c := range []struct {
-		opts       []policy.BeginOption
+		own        policy.Overrides
 		left       int
 		idempotent bool
 	}{
-		{nil, 3, false},
-		{[]policy.BeginOption{policy.OfAttempts(5)}, 5, false},
-		{[]policy.BeginOption{policy.OfAttempts(99)}, 5, false},
-		{[]policy.BeginOption{policy.OfAttempts(-1)}, 1, false},
-		{[]policy.BeginOption{policy.AsIdempotent(true), {}}, 3, true},
-		{[]policy.BeginOption{policy.AsIdempotent(true), policy.OfAttempts(2), policy.AsIdempotent(false)}, 2, false},
+		{policy.Overrides{}, 3, false},
+		{policy.Overrides{Attempts: 5}, 5, false},
+		{policy.Overrides{Attempts: 99}, 5, false},
+		{policy.Overrides{Attempts: -1}, 1, false},
+		{policy.Overrides{Idempotent: true}, 3, true},
+		{policy.Overrides{Attempts: 2, Idempotent: true}, 2, true},
 	} {
-		a := p.Begin(epoch, time.Time{}, nil, c.opts...)
+		a := p.Begin(epoch, time.Time{}, nil, c.own)
 		if a.Left() != c.left || a.Idempotent() != c.idempotent || a.Number() != 0 {
-			t.Errorf("%v: %d left, idempotent %v", c.opts, a.Left(), a.Idempotent())
+			t.Errorf("%v: %d left, idempotent %v", c.own, a.Left(), a.Idempotent())
 		}
 		if !a.Deadline().Equal(epoch.Add(p.Timeout)) {
 			t.Errorf("a call without a deadline has %v", a.Deadline())
 		}
 	}
 	zero := policy.Policy{}
-	if a := zero.Begin(epoch, time.Time{}, nil); a.Left() != 1 {
+	if a := zero.Begin(epoch, time.Time{}, nil, policy.Overrides{}); a.Left() != 1 {
 		t.Errorf("the zero policy allows %d attempts", a.Left())
 	}
 }
@@ -254,10 +254,10 @@ func TestACallWithoutRetryAllocatesNothing(t *testing.T) {
 	budget := policy.NewBudget(p.Budget)
 	final := failure(warren.CodeNotFound, warren.Executed)
 	if n := testing.AllocsPerRun(100, func() {
-		a := p.Begin(epoch, time.Time{}, budget, policy.OfAttempts(2), policy.AsIdempotent(true))
+		a := p.Begin(epoch, time.Time{}, budget, policy.Overrides{Attempts: 2, Idempotent: true})
 		a.Next(epoch)
 		a.Succeeded()
-		b := p.Begin(epoch, time.Time{}, budget)
+		b := p.Begin(epoch, time.Time{}, budget, policy.Overrides{})
 		b.Next(epoch)
 		b.Failed(epoch, final)
 	}); n != 0 {
@@ -272,7 +272,7 @@ func BenchmarkSuccessfulCall(b *testing.B) {
 	deadline := now.Add(time.Second)
 	b.ReportAllocs()
 	for b.Loop() {
-		a := p.Begin(now, deadline, budget, policy.AsIdempotent(true))
+		a := p.Begin(now, deadline, budget, policy.Overrides{Idempotent: true})
 		a.Next(now)
 		a.Succeeded()
 	}
@@ -284,7 +284,7 @@ func BenchmarkCallWithARetry(b *testing.B) {
 	err := failure(warren.CodeUnavailable, warren.NotExecuted)
 	b.ReportAllocs()
 	for b.Loop() {
-		a := p.Begin(now, time.Time{}, nil)
+		a := p.Begin(now, time.Time{}, nil, policy.Overrides{})
 		a.Next(now)
 		a.Failed(now, err)
 		a.Next(now)

@@ -31,7 +31,7 @@ func TestTimelineIsKept(t *testing.T) {
 		spans := p.Timeline()
 		begin := time.Unix(1000, 0)
 		now := begin
-		attempts := p.Begin(now, time.Time{}, nil)
+		attempts := p.Begin(now, time.Time{}, nil, policy.Overrides{})
 		made := 0
 		for {
 			number, deadline := attempts.Next(now)

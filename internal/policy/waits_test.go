@@ -13,7 +13,7 @@ import (
 
 // waitsOf are the waits of a call all of whose attempts fail at once.
 func waitsOf(p *policy.Policy, random func() float64) []time.Duration {
-	a := p.Begin(epoch, epoch.Add(time.Hour), nil)
+	a := p.Begin(epoch, epoch.Add(time.Hour), nil, policy.Overrides{})
 	if random != nil {
 		a.DrawFrom(random)
 	}

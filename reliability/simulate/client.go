@@ -84,7 +84,7 @@ func (c *client) begin() {
 		return
 	}
 	cl.deadline = c.now.Add(rules.Timeout)
-	tries := rules.Begin(c.now, cl.deadline, c.target.Budget)
+	tries := rules.Begin(c.now, cl.deadline, c.target.Budget, policy.Overrides{})
 	tries.DrawFrom(c.dice.waits.Float64)
 	hedge, _ := policy.HedgeDelay(rules.Hedge, c.target.Latency)
 	cl.state.Begin(callstate.Config{Budget: c.target.Budget, Hedge: hedge, FailNacked: rules.Retry.FailNacked}, tries)
