@@ -32,10 +32,11 @@ func (c *Call) open() bool {
 	return false
 }
 
-// numbered returns the written attempt of that number, the last if there is none, and
-// nil if nothing was written.
-func (c *Call) numbered(number int) *attempt {
-	if number < 1 || number > c.written {
+// attempt returns the attempt that the event is about, nil if it is about none. A
+// server that does not know it has answered the last one that was written.
+func (c *Call) attempt(e *Event) *attempt {
+	number := e.Attempt
+	if e.Kind == Answered && (number < 1 || number > c.written) {
 		number = c.written
 	}
 	if number == 0 {

@@ -18,8 +18,8 @@ func (s *step) succeed(a *attempt, reply *warren.Reply) {
 	s.finishBy(a, reply, nil)
 }
 
-// answeredBy takes the error that a server has answered to an attempt.
-func (s *step) answeredBy(a *attempt, err *warren.Error) {
+// failed takes the error that a server has answered to an attempt.
+func (s *step) failed(a *attempt, err *warren.Error) {
 	// The broker, or a server that was not sure, may deliver an answer twice.
 	if a.proven && err.Outcome == warren.NotExecuted {
 		return

@@ -17,6 +17,7 @@ type step struct {
 func (s *step) do(e Effect) { s.effects = append(s.effects, e) }
 
 func (s *step) handle(e *Event) {
+	a := s.attempt(e)
 	switch e.Kind {
 	case Admitted:
 		s.admitted(e.Ticket)
@@ -24,22 +25,23 @@ func (s *step) handle(e *Event) {
 		s.refused(e.Err)
 	case Confirmed:
 		if s.cfg.OneWay {
-			s.succeed(&s.attempts[e.Attempt-1], e.Reply)
+			s.succeed(a, e.Reply)
 		}
 	case Returned:
-		s.prove(&s.attempts[e.Attempt-1])
+		s.prove(a)
 		s.finish(nil, e.Err)
 	case Nacked:
-		s.nacked(&s.attempts[e.Attempt-1])
+		s.unconfirmed(a, warren.ReasonNacked)
 	case Lost:
-		s.lost(&s.attempts[e.Attempt-1])
+		s.unconfirmed(a, warren.ReasonConnectionLost)
 	case Unsent:
-		s.unsent(&s.attempts[e.Attempt-1], e.Err)
+		s.unsent(a, e.Err)
 	case Answered:
-		if a := s.numbered(e.Attempt); e.Err == nil {
+		switch {
+		case e.Err == nil:
 			s.succeed(a, e.Reply)
-		} else if a != nil {
-			s.answeredBy(a, e.Err)
+		case a != nil:
+			s.failed(a, e.Err)
 		}
 	case Timer:
 		s.timer()
@@ -73,35 +75,22 @@ func (s *step) refused(err *warren.Error) {
 	s.finish(nil, err)
 }
 
-// nacked follows a publish that the broker refused. Its breaker is not told of what is
-// no more than an election.
-func (s *step) nacked(a *attempt) {
-	err := unconfirmed(warren.ReasonNacked)
-	d := s.again(a, err)
-	result := policy.Failure
-	if d.Ignored {
-		result = policy.Ignored
-	}
-	s.judge(a, result)
-	if !d.Retry && (s.cfg.OneWay || s.cfg.FailNacked) {
-		s.finish(nil, err)
-	}
-}
-
-// lost follows a publish of which it is not known whether it arrived. A notification has
-// nothing to wait for.
-func (s *step) lost(a *attempt) {
-	err := unconfirmed(warren.ReasonConnectionLost)
-	s.judge(a, policy.Ignored)
-	if d := s.again(a, err); !d.Retry && s.cfg.OneWay {
-		s.finish(nil, err)
-	}
-}
-
-func unconfirmed(reason string) *warren.Error {
-	return &warren.Error{
+// unconfirmed follows a publish that may or may not have arrived. The breaker is told
+// of refusals only, and not of those that are no more than an election. A notification
+// has nothing to wait for, and a call that was refused need not, by its policy.
+func (s *step) unconfirmed(a *attempt, reason string) {
+	nacked, result := reason == warren.ReasonNacked, policy.Ignored
+	err := &warren.Error{
 		Code: warren.CodeUnavailable, Reason: reason, Outcome: warren.Unknown,
 		Message: "the broker did not confirm the request",
+	}
+	d := s.again(a, err)
+	if nacked && !d.Ignored {
+		result = policy.Failure
+	}
+	s.judge(a, result)
+	if !d.Retry && (s.cfg.OneWay || nacked && s.cfg.FailNacked) {
+		s.finish(nil, err)
 	}
 }
 

@@ -33,6 +33,8 @@ type world struct {
 	answered bool // by a reply
 	observed int
 	finished int
+	denied   bool     // what happens says by itself that nothing was executed
+	did      []string // the effects so far
 }
 
 // request is one attempt, as broker and servers see it.
@@ -43,6 +45,7 @@ type request struct {
 	nobody   bool // it reached no server
 	proven   bool
 	executed bool // a server has said so
+	refused  bool // its last answer said that it was not
 	queue    string
 }
 
@@ -53,7 +56,6 @@ type scene struct {
 	oneWay     bool
 	failNacked bool
 	hedge      bool
-	joins      bool
 	budget     policy.BudgetPolicy
 }
 
@@ -79,7 +81,12 @@ type move struct {
 	make   func()
 }
 
-func (m move) String() string { return fmt.Sprintf("%s %d", m.name, m.number) }
+func (m move) String() string {
+	if m.number == 0 {
+		return m.name
+	}
+	return fmt.Sprintf("%s %d", m.name, m.number)
+}
 
 // moves are what may happen now, in an order that depends on nothing else.
 func (w *world) moves() []move {
@@ -121,14 +128,21 @@ func (w *world) moves() []move {
 	})
 	may("canceled", func() { w.leave(warren.CodeCanceled) })
 	may("reply queue lost", func() { w.handle(callstate.Event{Kind: callstate.ReplyQueueLost, Queue: "a"}) })
-	may("unreachable", func() { w.end(callstate.Unreachable, warren.ReasonNotPermitted) })
+	may("unreachable", func() {
+		w.end(callstate.Unreachable, warren.ReasonNotPermitted)
+		if w.call.Ended() != (w.call.Written() == 0) {
+			w.fail("%d are written; ended is %v", w.call.Written(), w.call.Ended())
+		}
+	})
 	may("stopped", func() { w.end(callstate.Stopped, warren.ReasonClientClosed) })
 	return moves
 }
 
 // end tells of what ends a call that has done nothing.
 func (w *world) end(kind callstate.Kind, reason string) {
+	w.denied = true
 	w.handle(callstate.Event{Kind: kind, Err: notExecuted(reason)})
+	w.denied = false
 }
 
 func notExecuted(reason string) *warren.Error {
@@ -143,9 +157,9 @@ func (w *world) brokers(r *request) []move {
 	moves := []move{{"write", r.number, func() { w.write(r) }}}
 	settle := func(name string, kind callstate.Kind, reason string) {
 		moves = append(moves, move{name, r.number, func() {
-			e := callstate.Event{Kind: kind, Attempt: r.number}
+			e, ended := callstate.Event{Kind: kind, Attempt: r.number}, w.call.Ended()
 			if reason != "" {
-				e.Err = notExecuted(reason)
+				e.Err, w.denied = notExecuted(reason), true
 				r.nobody, r.proven = true, r.written
 			}
 			r.settled = true
@@ -157,6 +171,13 @@ func (w *world) brokers(r *request) []move {
 				w.refusals++
 			}
 			w.handle(e)
+			w.denied = false
+			if kind == callstate.Unsent && w.call.Ended() == (w.unproven() > 0) && !ended {
+				w.fail("%d may have been executed; ended is %v", w.unproven(), w.call.Ended())
+			}
+			if kind == callstate.Confirmed && !ended && w.call.Ended() != w.oneWay {
+				w.fail("confirmed; ended is %v", w.call.Ended())
+			}
 		}})
 	}
 	settle("blocked", callstate.Unsent, warren.ReasonBlocked)
@@ -223,6 +244,7 @@ func later(a, b time.Time) time.Time {
 func (w *world) leave(code warren.Code) {
 	err := &warren.Error{Code: code, Outcome: warren.NotExecuted}
 	w.waiters--
+	w.denied = true
 	w.handle(callstate.Event{Kind: callstate.Left, Err: err})
 	switch {
 	case w.call.Ended() != (w.waiters == 0):
@@ -255,7 +277,15 @@ func (w *world) write(r *request) {
 
 func (w *world) handle(e callstate.Event) {
 	ended := w.call.Ended()
+	again := e.Kind == callstate.Answered && e.Err != nil && e.Err.Outcome == warren.NotExecuted && w.sent[e.Attempt-1].refused
+	if e.Kind == callstate.Answered {
+		w.sent[e.Attempt-1].refused = e.Err != nil && e.Err.Outcome == warren.NotExecuted
+	}
 	for _, effect := range w.call.Handle(callstate.Moment{Now: w.now, Replies: w.at}, e, nil) {
+		w.did = append(w.did, w.tell(effect))
+		if again {
+			w.fail("effect %+v of an answer that came twice", effect)
+		}
 		if w.finished > 0 || ended && effect.Do != callstate.Judge {
 			w.fail("effect %+v after the end", effect)
 		}
@@ -330,11 +360,8 @@ func (w *world) check() {
 // ended is what holds when the call has ended.
 func (w *world) ended() {
 	reply, err := w.call.Result()
-	unproven := 0
+	unproven := w.unproven()
 	for _, r := range w.sent {
-		if r.written && !r.proven {
-			unproven++
-		}
 		if w.judged[r.number] != 1 && !(r.settled && !r.written) {
 			w.fail("attempt %d was judged %d times", r.number, w.judged[r.number])
 		}
@@ -355,6 +382,39 @@ func (w *world) ended() {
 		w.fail("executed is %v; the error says %v", w.executed, err.Outcome)
 	case err.Outcome == warren.NotExecuted && unproven > 0:
 		w.fail("not executed, it says; %d attempts may have been", unproven)
+	case w.denied && err.Outcome == warren.Unknown && unproven == 0:
+		w.fail("unknown, it says; all attempts are proven not to have been executed")
+	}
+}
+
+// unproven is how many attempts may have been executed, for all that is known.
+func (w *world) unproven() int {
+	n := 0
+	for _, r := range w.sent {
+		if r.written && !r.proven {
+			n++
+		}
+	}
+	return n
+}
+
+// tell says an effect in words.
+func (w *world) tell(e callstate.Effect) string {
+	switch e.Do {
+	case callstate.Ask:
+		return "ask"
+	case callstate.Publish:
+		return fmt.Sprintf("publish %d", e.Attempt)
+	case callstate.Judge:
+		return fmt.Sprintf("judge %d %s", e.Attempt, e.Result)
+	case callstate.Observe:
+		return "observe " + e.Latency.String()
+	default:
+		_, err := w.call.Result()
+		if err == nil {
+			return "finish"
+		}
+		return fmt.Sprintf("finish %s/%s %s", err.Code, err.Reason, err.Outcome)
 	}
 }
 
