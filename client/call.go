@@ -54,7 +54,7 @@ func (c *Client) newCall(method string, body []byte, opts []CallOption) *call {
 	return cl
 }
 
-// roundTrip makes the call: the innermost part of it.
+// roundTrip makes the call: the innermost part of it. Its error is an [*warren.Error].
 func (cl *call) roundTrip(ctx context.Context) (*warren.Reply, error) {
 	c := cl.c
 	c.counters.calls.Add(1)
@@ -114,7 +114,7 @@ func (cl *call) admit(ctx context.Context, expired <-chan time.Time) *warren.Err
 		return err
 	}
 	if ctx.Err() != nil {
-		return c.ended(ctx, warren.NotExecuted)
+		return ended(ctx, warren.NotExecuted)
 	}
 	if refused := c.refused(); refused != nil {
 		return refused
@@ -164,112 +164,11 @@ func (cl *call) encode() (wire.Message, *warren.Error) {
 	return wire.EncodeRequest(&cl.req, mode, cl.limits())
 }
 
-// limits are those of its request.
-func (cl *call) limits() wire.Limits {
-	limits := cl.c.limits
-	limits.Body = cmp.Or(cl.settings.maxRequest, limits.Body)
-	return limits
-}
-
-// queue is where the call goes. Breaker, budget, bulkhead and latency are those of
-// the queue.
-func (cl *call) queue() string {
-	if cl.asks != nil {
-		return wire.ControlQueue(cl.req.Method)
-	}
-	return cl.req.Method
-}
-
-// kind is what its messages are.
-func (cl *call) kind() wire.Kind {
-	if cl.asks != nil {
-		return wire.KindResolve
-	}
-	return wire.KindCall
-}
-
 // join adds a caller who waits for the call's end, unless the last one is leaving.
 func (cl *call) join() bool {
 	cl.lock()
 	defer cl.mu.Unlock()
 	return cl.state.Join()
-}
-
-// effectRooms are where the effects of an event stand while they are carried out.
-var effectRooms = sync.Pool{New: func() any { return new([4]callstate.Effect) }}
-
-// on takes an event: what follows from it is decided under the lock, and done outside
-// of it. It reports whether the call has ended, by this event or before.
-func (cl *call) on(e callstate.Event) (ended bool) {
-	room, _ := effectRooms.Get().(*[4]callstate.Effect)
-	at := callstate.Moment{Now: time.Now(), Replies: cl.c.replies.arrivals()}
-	cl.lock()
-	effects := cl.state.Handle(at, e, room[:0])
-	cl.setTimer(at.Now)
-	ended = cl.state.Ended()
-	cl.mu.Unlock()
-	for i := range effects {
-		cl.do(&effects[i], at.Now)
-	}
-	clear(room[:])
-	effectRooms.Put(room)
-	return ended
-}
-
-// lock locks mu. Tests count how often.
-func (cl *call) lock() {
-	if cl.c.locking != nil {
-		cl.c.locking()
-	}
-	cl.mu.Lock()
-}
-
-// setTimer has the state woken when it wants to be. The caller holds mu, so that no
-// stop overtakes its start.
-func (cl *call) setTimer(now time.Time) {
-	wakes := cl.state.Wake()
-	if wakes.Equal(cl.wakes) {
-		return
-	}
-	cl.wakes = wakes
-	switch {
-	case wakes.IsZero():
-		cl.timer.Stop()
-	case cl.timer == nil:
-		cl.timer = time.AfterFunc(wakes.Sub(now), func() { cl.on(callstate.Event{Kind: callstate.Timer}) })
-	default:
-		cl.timer.Reset(wakes.Sub(now))
-	}
-}
-
-// do carries out an effect.
-func (cl *call) do(e *callstate.Effect, now time.Time) {
-	switch e.Do {
-	case callstate.Ask:
-		cl.ask()
-	case callstate.Publish:
-		cl.publish(e.Attempt)
-	case callstate.Judge:
-		cl.method.Breaker.Done(e.Ticket, now, e.Result)
-	case callstate.Observe:
-		cl.method.Latency.Observe(e.Latency)
-	case callstate.Finish:
-		cl.c.pending.remove(cl)
-		if last := cl.last.Load(); last != nil {
-			cl.c.publisher.Withdraw(&last.publish)
-		}
-		close(cl.done)
-	}
-}
-
-// ask asks the breaker for another attempt.
-func (cl *call) ask() {
-	ticket, refusal := cl.method.Breaker.Allow(time.Now())
-	if refusal != nil {
-		cl.on(callstate.Event{Kind: callstate.Refused, Err: refusal})
-		return
-	}
-	cl.on(callstate.Event{Kind: callstate.Admitted, Ticket: ticket})
 }
 
 // wait waits for the end of the call, and leaves it when the caller's own time is up.
@@ -282,7 +181,7 @@ func (cl *call) wait(ctx context.Context, expired <-chan time.Time) (*warren.Rep
 	case <-ctx.Done():
 	}
 	if !cl.keepsOn(ctx) {
-		return cl.leave(cl.c.ended(ctx, warren.NotExecuted))
+		return cl.leave(ended(ctx, warren.NotExecuted))
 	}
 	until := time.NewTimer(time.Until(cl.deadline))
 	defer until.Stop()
@@ -329,5 +228,29 @@ func (cl *call) fail(e *warren.Error) *warren.Error {
 	if e.Attempts == 0 && e.Reason == "" {
 		cl.c.explain(e)
 	}
-	return cl.c.fail(&cl.req.Request, e)
+	return complete(&cl.req.Request, e)
+}
+
+// limits are those of its request.
+func (cl *call) limits() wire.Limits {
+	limits := cl.c.limits
+	limits.Body = cmp.Or(cl.settings.maxRequest, limits.Body)
+	return limits
+}
+
+// queue is where the call goes. Breaker, budget, bulkhead and latency are those of
+// the queue.
+func (cl *call) queue() string {
+	if cl.asks != nil {
+		return wire.ControlQueue(cl.req.Method)
+	}
+	return cl.req.Method
+}
+
+// kind is what its messages are.
+func (cl *call) kind() wire.Kind {
+	if cl.asks != nil {
+		return wire.KindResolve
+	}
+	return wire.KindCall
 }

@@ -193,7 +193,7 @@ func (c *Client) do(ctx context.Context, cl *call) (*warren.Reply, error) {
 	if e, ok := err.(*warren.Error); ok { //nolint:errorlint // a wrapped one is made bare below
 		return nil, e
 	}
-	return nil, c.fail(&cl.req.Request, c.foreign(err))
+	return nil, complete(&cl.req.Request, foreign(err))
 }
 
 // innermost ends the chain of interceptors. An interceptor may come here more
@@ -201,52 +201,11 @@ func (c *Client) do(ctx context.Context, cl *call) (*warren.Reply, error) {
 func (c *Client) innermost(ctx context.Context, req *warren.Request) (*warren.Reply, error) {
 	cl, ok := ctx.Value(callKey{}).(*call)
 	if !ok {
-		return nil, c.fail(req, &warren.Error{
+		return nil, complete(req, &warren.Error{
 			Code: warren.CodeInternal, Outcome: warren.NotExecuted, Message: "an interceptor replaced the context of the call",
 		})
 	}
 	return (&call{c: c, req: wire.Request{Request: *req}, settings: cl.settings}).roundTrip(ctx)
-}
-
-// Ping returns how many consumers the method's queue has. It fails as
-// unavailable/no_route if there is no such queue. A server may consume with
-// several consumers, and one that was cut off is counted until the broker
-// notices.
-func (c *Client) Ping(ctx context.Context, method string) (servers int, err error) {
-	req := &warren.Request{Method: method}
-	if err := warren.CheckMethod(method); err != nil {
-		return 0, c.fail(req, &warren.Error{
-			Code: warren.CodeInvalidArgument, Reason: warren.ReasonBadRequest, Outcome: warren.NotExecuted,
-			Message: trim(err), Cause: err,
-		})
-	}
-	if refused := c.refused(); refused != nil {
-		return 0, c.fail(req, refused)
-	}
-	ctx, cancel := context.WithTimeout(ctx, c.Timeout(method))
-	defer cancel()
-	go func() {
-		select {
-		case <-c.closing:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	n, err := c.prober.Consumers(ctx, method)
-	switch {
-	case err == nil:
-		return n, nil
-	case broker.IsNotFound(err):
-		return 0, c.fail(req, errNoRoute())
-	case c.isClosing():
-		return 0, c.fail(req, errClosed())
-	case ctx.Err() != nil:
-		return 0, c.fail(req, c.ended(ctx, warren.NotExecuted))
-	default:
-		return 0, c.fail(req, &warren.Error{
-			Code: warren.CodeUnavailable, Outcome: warren.NotExecuted, Message: trim(err), Cause: err,
-		})
-	}
 }
 
 // SetPolicies replaces the policies while calls are made, as when their file has
@@ -326,40 +285,4 @@ func (c *Client) writtenHook() func(*broker.Publishing) {
 		return nil
 	}
 	return func(p *broker.Publishing) { crashpoint.Reached(crashpoint.Published, p.Key, p.Msg.CorrelationId) }
-}
-
-// Stats are counters since the client was made.
-type Stats struct {
-	Calls        uint64 // calls, notifications and resolves begun
-	Attempts     uint64 // requests handed to a connection, of all of these
-	Replies      uint64 // replies that ended a call
-	LateReplies  uint64 // replies that no call waited for: late, double or foreign
-	Unreadable   uint64 // replies that were dropped because their headers cannot be read
-	Returned     uint64 // publishes that no queue took
-	Nacked       uint64 // publishes that the broker refused
-	Lost         uint64 // publishes whose fate is unknown
-	Republished  uint64 // attempts after the first
-	Hedged       uint64 // of these, those that were made beside the first
-	Joined       uint64 // calls that joined one in flight with the same ID
-	Reconnects   int    // times either connection was made again
-	Pending      int    // calls in flight now
-	PendingBytes int    // bytes of their bodies
-}
-
-type counters struct {
-	calls, attempts, replies, late, unreadable, returned, nacked, lost, republished, hedged, joined atomic.Uint64
-}
-
-// Stats returns the counters.
-func (c *Client) Stats() Stats {
-	s := Stats{
-		Calls: c.counters.calls.Load(), Attempts: c.counters.attempts.Load(),
-		Replies: c.counters.replies.Load(), LateReplies: c.counters.late.Load(),
-		Unreadable: c.counters.unreadable.Load(),
-		Returned:   c.counters.returned.Load(), Nacked: c.counters.nacked.Load(), Lost: c.counters.lost.Load(),
-		Republished: c.counters.republished.Load(), Hedged: c.counters.hedged.Load(), Joined: c.counters.joined.Load(),
-		Reconnects: max(c.publishing.Sessions()-1, 0) + max(c.consuming.Sessions()-1, 0),
-	}
-	s.Pending, s.PendingBytes = c.pending.size()
-	return s
 }

@@ -6,8 +6,8 @@
 // A call passes, in this order:
 //
 //   - the interceptors of Config.Interceptors, once per call and not per attempt
-//   - the checks: of its bounds, of the broker's block, and with [FailFast] of the
-//     presence of a server; what they refuse costs nothing of what follows
+//   - the checks: of its bounds, of the broker's block, and with [FailFast] whether
+//     there is a server; what they refuse costs nothing of what follows
 //   - the method's bulkhead, where it has a place until it ends
 //   - the retries, within the method's budget, and within them for each attempt
 //   - the method's breaker, which is told how the attempt ended

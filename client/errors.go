@@ -10,9 +10,9 @@ import (
 	"github.com/warren-rpc/warren/internal/broker"
 )
 
-// fail completes an error that leaves the client: whose call it is about, and when
+// complete completes an error that leaves the client: whose call it is about, and when
 // that was made, if it was.
-func (c *Client) fail(req *warren.Request, e *warren.Error) *warren.Error {
+func complete(req *warren.Request, e *warren.Error) *warren.Error {
 	e.Method, e.CallID = req.Method, req.CallID
 	if !req.Issued.IsZero() {
 		e.Issued = req.Issued
@@ -78,7 +78,7 @@ func errNotPermitted(err error) *warren.Error {
 }
 
 // ended returns the error of a call whose context has ended.
-func (c *Client) ended(ctx context.Context, outcome warren.Outcome) *warren.Error {
+func ended(ctx context.Context, outcome warren.Outcome) *warren.Error {
 	if ctx.Err() == context.Canceled {
 		return &warren.Error{
 			Code: warren.CodeCanceled, Outcome: outcome, Message: "the caller has given up", Cause: context.Cause(ctx),
@@ -95,13 +95,12 @@ func errDeadline(outcome warren.Outcome) *warren.Error {
 }
 
 // foreign returns the error that an interceptor made, or wrapped, as an Error.
-func (c *Client) foreign(err error) *warren.Error {
-	e := &warren.Error{Code: warren.CodeOf(err), Message: trim(err), Cause: err}
+func foreign(err error) *warren.Error {
+	e := &warren.Error{}
 	if inner, ok := warren.AsError(err); ok {
-		e.Reason, e.Outcome, e.Attempts, e.RetryAfter = inner.Reason, inner.Outcome, inner.Attempts, inner.RetryAfter
-		e.Remote, e.Incident, e.Details = inner.Remote, inner.Incident, inner.Details
-		e.Replayed, e.Issued, e.Proof = inner.Replayed, inner.Issued, inner.Proof
+		*e = *inner
 	}
+	e.Code, e.Message, e.Cause = warren.CodeOf(err), trim(err), err
 	return e
 }
 

@@ -32,8 +32,9 @@ type replyQueue struct {
 	consumer *broker.Consumer
 	limits   wire.Limits
 
-	arriving atomic.Pointer[callstate.Replies]
-	consumed bool // it has been; of the consumer's goroutine alone
+	arriving   atomic.Pointer[callstate.Replies]
+	consumed   bool            // it has been; of the consumer's goroutine alone
+	unreadable broker.Throttle // of handle alone, which runs once at a time
 
 	mu      sync.Mutex
 	queue   string
@@ -147,7 +148,10 @@ func (r *replyQueue) lost(queue string) {
 func (r *replyQueue) handle(d broker.Delivery) {
 	if why := d.Unreadable(); why != "" {
 		r.c.counters.unreadable.Add(1)
-		r.c.cfg.Logger.Warn("a reply was dropped", "why", why, "call_id", d.CorrelationId[:min(len(d.CorrelationId), 128)])
+		if silent, ok := r.unreadable.Allow(errors.New(why)); ok {
+			r.c.cfg.Logger.Warn("a reply was dropped", "why", why,
+				"call_id", d.CorrelationId[:min(len(d.CorrelationId), 128)], "not_logged", silent)
+		}
 		d.Ack(nil)
 		return
 	}

@@ -132,10 +132,7 @@ func (c *Client) Resolve(ctx context.Context, method, callID string, opts ...Res
 	cl.settings.timeout, cl.settings.idempotent = s.timeout, true
 	reply, err := cl.roundTrip(ctx)
 	if err != nil {
-		e, ok := warren.AsError(err)
-		if !ok {
-			e = c.foreign(err)
-		}
+		e, _ := warren.AsError(err) // it always is one
 		return nil, cl.unresolved(e)
 	}
 	r, err := wire.DecodeResolution(reply.Body)

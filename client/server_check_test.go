@@ -74,7 +74,7 @@ func TestCallOfAMethodThatNobodyServesFailsFastOrWaits(t *testing.T) {
 	})
 }
 
-func TestPresenceIsAskedBeforeTheFirstCallAndThenInTheBackground(t *testing.T) {
+func TestServersAreAskedForBeforeTheFirstCallAndThenInTheBackground(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
 		r.Serve(rig.Named("echo"), rig.Echo)
 		c := r.Client()

@@ -21,7 +21,7 @@ func Call[Rep any](ctx context.Context, c *Client, method string, req any, opts 
 	} else {
 		body, err := c.cfg.Codec.Marshal(req)
 		if err != nil {
-			return rep, c.fail(&cl.req.Request, &warren.Error{
+			return rep, complete(&cl.req.Request, &warren.Error{
 				Code: warren.CodeInvalidArgument, Reason: warren.ReasonMalformedBody, Outcome: warren.NotExecuted,
 				Message: "the request cannot be encoded: " + err.Error(), Cause: err,
 			})
@@ -40,37 +40,10 @@ func Call[Rep any](ctx context.Context, c *Client, method string, req any, opts 
 		return rep, nil
 	}
 	if err := c.cfg.Codec.Unmarshal(reply.Body, &rep); err != nil {
-		return rep, c.fail(&cl.req.Request, &warren.Error{
+		return rep, complete(&cl.req.Request, &warren.Error{
 			Code: warren.CodeInternal, Reason: warren.ReasonBadReply, Outcome: warren.Executed,
 			Message: "the reply cannot be decoded: " + err.Error(), Attempts: reply.Attempts, Cause: err,
 		})
 	}
 	return rep, nil
-}
-
-// Future is a call that runs in the background.
-type Future struct {
-	done  chan struct{}
-	reply *warren.Reply
-	err   error
-}
-
-// Go begins a call as [Client.Call] does and returns at once. The call ends by
-// its deadline whether or not anybody waits for it.
-func (c *Client) Go(ctx context.Context, method string, body []byte, opts ...CallOption) *Future {
-	f := &Future{done: make(chan struct{})}
-	go func() {
-		defer close(f.done)
-		f.reply, f.err = c.Call(ctx, method, body, opts...)
-	}()
-	return f
-}
-
-// Done is closed when the call has ended.
-func (f *Future) Done() <-chan struct{} { return f.done }
-
-// Result waits for the end of the call and returns what Call would have.
-func (f *Future) Result() (*warren.Reply, error) {
-	<-f.done
-	return f.reply, f.err
 }

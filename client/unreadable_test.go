@@ -1,9 +1,11 @@
 package client_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/internal/amqp/codec"
 	"github.com/warren-rpc/warren/test/rig"
 )
@@ -12,7 +14,8 @@ func TestUnreadableRepliesAreDroppedAndCounted(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
 		p := r.Peer()
 		requests := p.Consume(p.Declare("plain", nil))
-		c := r.Client()
+		log := &rig.Log{}
+		c := r.Client(func(cfg *client.Config) { cfg.Logger = log.Logger() })
 		unreadable := uint64(0)
 		for _, table := range rig.HostileTables() {
 			call := c.Go(r.T.Context(), "plain", nil)
@@ -47,6 +50,9 @@ func TestUnreadableRepliesAreDroppedAndCounted(t *testing.T) {
 		}
 		if st := c.Stats(); st.Unreadable != unreadable || unreadable == 0 || st.Reconnects != 0 {
 			r.T.Errorf("%d were unreadable: %+v", unreadable, st)
+		}
+		if n := uint64(strings.Count(log.String(), "a reply was dropped")); n != min(unreadable, 3) || n == unreadable {
+			r.T.Errorf("%d were unreadable, and %d lines say so", unreadable, n)
 		}
 	})
 }

@@ -53,7 +53,7 @@ type Consumer struct {
 	up    *Signal
 
 	suspect bool     // of having ended a session; of Serve alone
-	log     throttle // of Serve alone
+	log     Throttle // of Serve alone
 
 	waited int // slots that Wait holds
 
@@ -202,7 +202,7 @@ func (c *Consumer) Serve(ctx context.Context, s *Session) {
 		if errors.Is(err, errCanceledByBroker) || errors.Is(err, errFlowChanged) {
 			continue
 		}
-		if silent, ok := c.log.allow(err); ok {
+		if silent, ok := c.log.Allow(err); ok {
 			c.cfg.Logger.Warn("the queue is not consumed; trying again", "consumer", c.cfg.Name, "error", err, "not_logged", silent)
 		}
 		pause := wait.NextBackOff()

@@ -39,7 +39,7 @@ type Link struct {
 	components []Component
 	runner     lifecycle.Runner
 	fatal      frames.Fatal // what sessions have ended on
-	log        throttle     // of run alone
+	log        Throttle     // of run alone
 
 	blockMu      sync.Mutex
 	blockSession int // the last session that said something of blocking
@@ -157,7 +157,7 @@ func (l *Link) run(ctx context.Context) {
 				l.lastErr = err
 				l.refused = !slices.ContainsFunc(l.settings.URLs, func(url string) bool { return !refusals[url] })
 			})
-			if silent, ok := l.log.allow(err); ok {
+			if silent, ok := l.log.Allow(err); ok {
 				l.logger.Warn("cannot connect to the broker", "purpose", l.purpose, "error", err, "not_logged", silent)
 			}
 		}
@@ -195,7 +195,7 @@ func (l *Link) serve(ctx context.Context, s *Session) {
 	select {
 	case <-s.Done():
 		l.set(func() { l.lastErr = s.Err() })
-		if silent, ok := l.log.allow(s.Err()); ok {
+		if silent, ok := l.log.Allow(s.Err()); ok {
 			l.logger.Warn("the connection to the broker has ended", "purpose", l.purpose, "session", s.Number, "error", s.Err(),
 				"not_logged", silent)
 		}

@@ -107,7 +107,7 @@ type Publisher struct {
 	holdWhenBlocked bool
 	single          bool
 	written         func(*Publishing)
-	log             throttle // of Serve alone
+	log             Throttle // of Serve alone
 
 	mu      sync.Mutex
 	line    []*Publishing
@@ -288,7 +288,7 @@ func (p *Publisher) Serve(ctx context.Context, s *Session) {
 		if e == nil || s.conn.IsClosed() {
 			continue
 		}
-		if silent, ok := p.log.allow(e); ok {
+		if silent, ok := p.log.Allow(e); ok {
 			p.logger.Warn("the broker has closed the channel that publishes; opening another", "error", e, "not_logged", silent)
 		}
 		// What closed this channel may close the next one as well, unless it is found.

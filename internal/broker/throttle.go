@@ -7,10 +7,10 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// throttle keeps what goes wrong again and again from filling the log: three lines,
+// Throttle keeps what goes wrong again and again from filling the log: three lines,
 // then one a minute, and again three when the broker says something else or nothing
 // went wrong for a minute. It serves one goroutine.
-type throttle struct {
+type Throttle struct {
 	words  string    // the broker's, of the last line
 	said   int       // lines in a row
 	at     time.Time // of the last one
@@ -23,8 +23,8 @@ const (
 	saidEvery  = time.Minute
 )
 
-// allow reports whether to log err, and how many were not logged before it.
-func (t *throttle) allow(err error) (silent int, ok bool) {
+// Allow reports whether to log err, and how many were not logged before it.
+func (t *Throttle) Allow(err error) (silent int, ok bool) {
 	now, words := time.Now(), ""
 	var e *amqp.Error
 	if errors.As(err, &e) && e.Server {

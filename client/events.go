@@ -1,0 +1,85 @@
+package client
+
+import (
+	"sync"
+	"time"
+
+	"github.com/warren-rpc/warren/internal/callstate"
+)
+
+// effectRooms are where the effects of an event stand while they are carried out.
+var effectRooms = sync.Pool{New: func() any { return new([4]callstate.Effect) }}
+
+// on takes an event: what follows from it is decided under the lock, and done outside
+// of it. It reports whether the call has ended, by this event or before.
+func (cl *call) on(e callstate.Event) (ended bool) {
+	room, _ := effectRooms.Get().(*[4]callstate.Effect)
+	at := callstate.Moment{Now: time.Now(), Replies: cl.c.replies.arrivals()}
+	cl.lock()
+	effects := cl.state.Handle(at, e, room[:0])
+	cl.setTimer(at.Now)
+	ended = cl.state.Ended()
+	cl.mu.Unlock()
+	for i := range effects {
+		cl.do(&effects[i], at.Now)
+	}
+	clear(room[:])
+	effectRooms.Put(room)
+	return ended
+}
+
+// lock locks mu. Tests count how often.
+func (cl *call) lock() {
+	if cl.c.locking != nil {
+		cl.c.locking()
+	}
+	cl.mu.Lock()
+}
+
+// setTimer has the state woken when it wants to be. The caller holds mu, so that no
+// stop overtakes its start.
+func (cl *call) setTimer(now time.Time) {
+	wakes := cl.state.Wake()
+	if wakes.Equal(cl.wakes) {
+		return
+	}
+	cl.wakes = wakes
+	switch {
+	case wakes.IsZero():
+		cl.timer.Stop()
+	case cl.timer == nil:
+		cl.timer = time.AfterFunc(wakes.Sub(now), func() { cl.on(callstate.Event{Kind: callstate.Timer}) })
+	default:
+		cl.timer.Reset(wakes.Sub(now))
+	}
+}
+
+// do carries out an effect.
+func (cl *call) do(e *callstate.Effect, now time.Time) {
+	switch e.Do {
+	case callstate.Ask:
+		cl.ask()
+	case callstate.Publish:
+		cl.publish(e.Attempt)
+	case callstate.Judge:
+		cl.method.Breaker.Done(e.Ticket, now, e.Result)
+	case callstate.Observe:
+		cl.method.Latency.Observe(e.Latency)
+	case callstate.Finish:
+		cl.c.pending.remove(cl)
+		if last := cl.last.Load(); last != nil {
+			cl.c.publisher.Withdraw(&last.publish)
+		}
+		close(cl.done)
+	}
+}
+
+// ask asks the breaker for another attempt.
+func (cl *call) ask() {
+	ticket, refusal := cl.method.Breaker.Allow(time.Now())
+	if refusal != nil {
+		cl.on(callstate.Event{Kind: callstate.Refused, Err: refusal})
+		return
+	}
+	cl.on(callstate.Event{Kind: callstate.Admitted, Ticket: ticket})
+}
