@@ -17,6 +17,7 @@ import (
 	"github.com/warren-rpc/warren/store"
 	"github.com/warren-rpc/warren/store/memstore"
 	"github.com/warren-rpc/warren/test/amqptest"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rig"
 )
 
@@ -93,20 +94,20 @@ func TestNotificationIsNotRunAgainAfterAnOutageLongerThanTheRetention(t *testing
 				if err := r.Client().Notify(r.T.Context(), "m", []byte("x"), client.WithCallID("k")); err != nil {
 					r.T.Fatal(err)
 				}
-				rig.Eventually(r.T, "it has run", func() bool { return recordOf(r, st, "k").State == store.Completed })
+				patience.Eventually(r.T, "it has run", func() bool { return recordOf(r, st, "k").State == store.Completed })
 				kill(s, st)
 				lost.Remove()
 				time.Sleep(3 * 24 * time.Hour)
 				var runs atomic.Int32
 				serve(r, moved(r, &data), in(mode), counting(&runs))
-				rig.Eventually(r.T, "it is parked, or runs", func() bool { return r.Queue("m.dead").Ready > 0 || runs.Load() > 0 })
+				patience.Eventually(r.T, "it is parked, or runs", func() bool { return r.Queue("m.dead").Ready > 0 || runs.Load() > 0 })
 				if runs.Load() != 0 {
 					r.T.Errorf("it ran %d times more", runs.Load())
 				}
 				if got := strings.Join(parkedFor(r), " "); got != "too_old" {
 					r.T.Errorf("parked for %q", got)
 				}
-				rig.Eventually(r.T, "it is acknowledged", func() bool {
+				patience.Eventually(r.T, "it is acknowledged", func() bool {
 					q := r.Queue("m")
 					return q.Ready+q.Unacked == 0
 				})
@@ -124,20 +125,20 @@ func TestNotificationThatWasTooOldRunsWhenItIsReplayed(t *testing.T) {
 				serve(r, alone(r, memstore.Options{}), in(mode), counting(&runs))
 				peer := r.Peer()
 				peer.Publish("m", dated("k", "", time.Now().Add(-48*time.Hour)))
-				rig.Eventually(r.T, "it is parked", func() bool { return r.Queue("m.dead").Ready == 1 })
+				patience.Eventually(r.T, "it is parked", func() bool { return r.Queue("m.dead").Ready == 1 })
 				d, _, err := peer.Channel.Get("m.dead", true)
 				if err != nil {
 					r.T.Fatal(err)
 				}
 				again := dated("k", "", time.Now().Add(-48*time.Hour))
 				peer.Publish("m", again) // which is no replay
-				rig.Eventually(r.T, "it is parked again", func() bool { return r.Queue("m.dead").Ready == 1 })
+				patience.Eventually(r.T, "it is parked again", func() bool { return r.Queue("m.dead").Ready == 1 })
 				if runs.Load() != 0 {
 					r.T.Errorf("%d runs before the replay", runs.Load())
 				}
 				again.Type, again.Headers = d.Type, amqp.Table{wire.ReplayMark: noted(&d).Mark()}
 				peer.Publish("m", again)
-				rig.Eventually(r.T, "it runs", func() bool { return runs.Load() == 1 })
+				patience.Eventually(r.T, "it runs", func() bool { return runs.Load() == 1 })
 			})
 		})
 	}
@@ -180,7 +181,7 @@ func TestResolvedNotificationIsNotBegunWhenItsTombstoneHasGone(t *testing.T) {
 				want(r, "resolved", resolved(r, "k", client.IssuedAt(issued)), "canceled, not_executed")
 				time.Sleep(80 * time.Second)
 				close(g.Release)
-				rig.Eventually(r.T, "the queue is empty", func() bool {
+				patience.Eventually(r.T, "the queue is empty", func() bool {
 					q := r.Queue("m")
 					return q.Ready+q.Unacked == 0
 				})
@@ -282,7 +283,7 @@ func TestReplayIsBegunOnceForAsLongAsItIsBelieved(t *testing.T) {
 				peer := r.Peer()
 				first := dated("k", "", time.Now().Add(-48*time.Hour))
 				peer.Publish("m", first)
-				rig.Eventually(r.T, "it is parked", func() bool { return r.Queue("m.dead").Ready == 1 })
+				patience.Eventually(r.T, "it is parked", func() bool { return r.Queue("m.dead").Ready == 1 })
 				d, _, err := peer.Channel.Get("m.dead", true)
 				if err != nil {
 					r.T.Fatal(err)
@@ -290,7 +291,7 @@ func TestReplayIsBegunOnceForAsLongAsItIsBelieved(t *testing.T) {
 				replay := first
 				replay.Type, replay.Headers = d.Type, amqp.Table{wire.ReplayMark: noted(&d).Mark()}
 				peer.Publish("m", replay)
-				rig.Eventually(r.T, "it runs", func() bool { return runs.Load() == 1 })
+				patience.Eventually(r.T, "it runs", func() bool { return runs.Load() == 1 })
 				for _, later := range []time.Duration{time.Second, 25 * time.Hour} {
 					time.Sleep(later)
 					peer.Publish("m", replay)

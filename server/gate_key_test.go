@@ -12,6 +12,7 @@ import (
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/store/memstore"
 	"github.com/warren-rpc/warren/test/amqptest"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rig"
 )
 
@@ -127,7 +128,7 @@ func TestPlainCallersMeetNeitherOthersNorThemselves(t *testing.T) {
 			for _, body := range []string{"x", "x", "y"} {
 				ann.Publish("m", amqp.Publishing{CorrelationId: "1", Body: []byte(body)})
 			}
-			rig.Eventually(r.T, "all have run", func() bool { return runs.Load() == 7 })
+			patience.Eventually(r.T, "all have run", func() bool { return runs.Load() == 7 })
 			return
 		}
 		want(r, "without an ID", d.Type, "warren/1;k=reply;n=1;c=invalid_argument;r=missing_identifier;o=not_executed")

@@ -16,6 +16,7 @@ import (
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/store"
 	"github.com/warren-rpc/warren/store/memstore"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rig"
 )
 
@@ -168,7 +169,7 @@ func TestNotificationsAreRunOnceToo(t *testing.T) {
 			msg.ReplyTo = ""
 			p.Publish("m", msg)
 		}
-		rig.Eventually(r.T, "all are acknowledged", func() bool { return s.Stats().Requests == 3 && r.Queue("m").Unacked == 0 })
+		patience.Eventually(r.T, "all are acknowledged", func() bool { return s.Stats().Requests == 3 && r.Queue("m").Unacked == 0 })
 		if runs.Load() != 1 {
 			r.T.Errorf("%d runs", runs.Load())
 		}
@@ -186,7 +187,7 @@ func TestNotificationIsNotLostWhileTheStoreIsAway(t *testing.T) {
 				if err := r.Client().Notify(r.T.Context(), "m", []byte("x")); err != nil {
 					r.T.Fatal(err)
 				}
-				rig.Eventually(r.T, "it is at work", func() bool { return s.Stats().StoreErrors > 2 })
+				patience.Eventually(r.T, "it is at work", func() bool { return s.Stats().StoreErrors > 2 })
 				if q := r.Queue("m"); q.Unacked != 1 || runs.Load() != 0 {
 					r.T.Errorf("%d runs, %+v", runs.Load(), q)
 				}

@@ -17,6 +17,7 @@ import (
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/store"
 	"github.com/warren-rpc/warren/store/memstore"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rig"
 )
 
@@ -273,7 +274,7 @@ func TestLastAttemptIsAlone(t *testing.T) {
 		var calls []<-chan string
 		for i, body := range []string{"before", "last", "after"} {
 			calls = append(calls, asking(r, body, body))
-			rig.Eventually(r.T, "the request of "+body, func() bool { return s.Stats().Requests == uint64(i+1) })
+			patience.Eventually(r.T, "the request of "+body, func() bool { return s.Stats().Requests == uint64(i+1) })
 			synctest.Wait()
 		}
 		for i, body := range []string{"before", "last", "after"} {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/test/amqptest"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rig"
 )
 
@@ -48,7 +49,7 @@ func TestIdleMethodsCostLittle(t *testing.T) {
 		t.Logf("%d goroutines and %d KiB more than before", g, b>>10)
 	}
 
-	ctx, cancel := context.WithTimeout(t.Context(), rig.Within)
+	ctx, cancel := context.WithTimeout(t.Context(), patience.Soon)
 	defer cancel()
 	var calling sync.WaitGroup
 	for i := range methods * calls {

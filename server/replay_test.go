@@ -17,6 +17,7 @@ import (
 	"github.com/warren-rpc/warren/store"
 	"github.com/warren-rpc/warren/store/memstore"
 	"github.com/warren-rpc/warren/test/amqptest"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rig"
 )
 
@@ -87,7 +88,7 @@ func (g *morgue) park() amqp.Delivery {
 
 // dead takes the call that is parked.
 func (g *morgue) dead() (d amqp.Delivery) {
-	rig.Eventually(g.r.T, "the call is parked", func() bool {
+	patience.Eventually(g.r.T, "the call is parked", func() bool {
 		var ok bool
 		var err error
 		d, ok, err = g.bob.Channel.Get("m.dead", true)

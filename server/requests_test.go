@@ -15,6 +15,7 @@ import (
 	"github.com/warren-rpc/warren/internal/wire"
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/test/amqptest"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rig"
 )
 
@@ -63,7 +64,7 @@ func TestRequestThatComesBackIsNotRunBesideItself(t *testing.T) {
 				select {
 				case id := <-g.Entered:
 					want(r, "the other", id, "other")
-				case <-time.After(rig.Within):
+				case <-time.After(patience.Soon):
 					r.T.Fatal("the other has no place")
 				}
 				close(g.Release)
@@ -226,7 +227,7 @@ func TestRequestThatAnotherServerHasHadIsNotToldAsNotExecuted(t *testing.T) {
 		p.Publish("m", kinds["call with a nonce"](p, "id"))
 		<-g.Entered
 		severed(r)
-		rig.Eventually(r.T, "the other server has it", func() bool {
+		patience.Eventually(r.T, "the other server has it", func() bool {
 			_, has, err := other.Channel.Get("m", false)
 			if err != nil {
 				r.T.Fatal(err)

@@ -13,12 +13,13 @@ import (
 	"github.com/warren-rpc/warren/internal/lifecycle"
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/test/amqptest"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rig"
 )
 
 func TestServerKeepsTheStartStopContract(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
-		lifecycle.Stress(r.T, rig.Within, func() lifecycle.Service {
+		lifecycle.Stress(r.T, patience.Soon, func() lifecycle.Service {
 			s := r.NewServer()
 			if err := s.HandleRaw(rig.Named("echo"), rig.Echo); err != nil {
 				r.T.Fatal(err)

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren/client/gateway"
-	"github.com/warren-rpc/warren/test/rig"
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 // As a proxy does: nginx speaks HTTP/1.0 unless told otherwise, writes the whole body,
@@ -65,7 +65,7 @@ func TestRefusalsArriveWholeAtWhoWritesTheBodyFirst(t *testing.T) {
 // for what will not come.
 func TestRefusalIsNotHeldUpByABodyThatWaitsToBeAskedFor(t *testing.T) {
 	t.Parallel()
-	s := run(t, gateway.ServerConfig{}, func(cfg *gateway.Config) { cfg.BodyTimeout = rig.Within })
+	s := run(t, gateway.ServerConfig{}, func(cfg *gateway.Config) { cfg.BodyTimeout = patience.Soon })
 	conn := s.dial(t)
 	began := time.Now()
 	if _, err := io.WriteString(conn, "POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000\r\nExpect: 100-continue\r\n\r\n"); err != nil {
@@ -74,7 +74,7 @@ func TestRefusalIsNotHeldUpByABodyThatWaitsToBeAskedFor(t *testing.T) {
 	if answer, err := io.ReadAll(conn); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 404 ") {
 		t.Errorf("%q, %v", answer, err)
 	}
-	if took := time.Since(began); took > rig.Within/2 {
+	if took := time.Since(began); took > patience.Soon/2 {
 		t.Errorf("the connection was held for %v", took)
 	}
 }
@@ -93,7 +93,7 @@ func TestBodyThatIsRefusedIsReadNoLongerThanABodyMayTake(t *testing.T) {
 		time.Sleep(5 * time.Millisecond)
 		_, err = io.WriteString(conn, "x")
 	}
-	if took := time.Since(began); took > rig.Within/2 {
+	if took := time.Since(began); took > patience.Soon/2 {
 		t.Errorf("the body was read for %v", took)
 	}
 }

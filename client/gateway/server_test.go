@@ -86,7 +86,7 @@ func (s *running) dial(t *testing.T) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(rig.Within))
+	_ = conn.SetDeadline(time.Now().Add(patience.Soon))
 	return conn
 }
 
@@ -167,7 +167,7 @@ func TestBodiesThatArriveSlowlyHaveOneBound(t *testing.T) {
 		"gone": func(conn net.Conn) { _ = conn.Close() },
 	} {
 		var slow net.Conn
-		rig.Eventually(t, "there is no room", func() bool {
+		patience.Eventually(t, "there is no room", func() bool {
 			slow = s.dial(t)
 			if _, err := io.WriteString(slow, "POST /m HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 8\r\n\r\n123456"); err != nil {
 				t.Fatal(err)
@@ -182,7 +182,7 @@ func TestBodiesThatArriveSlowlyHaveOneBound(t *testing.T) {
 			return false
 		})
 		end(slow)
-		rig.Eventually(t, "there is room after one is "+name, func() bool { return strings.HasPrefix(whole(), "HTTP/1.1 200 ") })
+		patience.Eventually(t, "there is room after one is "+name, func() bool { return strings.HasPrefix(whole(), "HTTP/1.1 200 ") })
 	}
 }
 
@@ -241,7 +241,7 @@ func TestStopDrainsWhatIsAtWork(t *testing.T) {
 	go func() { answered <- s.raw(t, "GET /gate HTTP/1.1\r\nHost: x\r\n\r\n") }()
 	<-s.gate.Entered
 	s.stop()
-	rig.Eventually(t, "no connection is accepted", func() bool {
+	patience.Eventually(t, "no connection is accepted", func() bool {
 		conn, err := net.Dial("tcp", s.addr)
 		if err == nil {
 			_ = conn.Close()
@@ -275,7 +275,7 @@ func TestStopCutsOffWhatDoesNotEnd(t *testing.T) {
 		t.Error(err)
 	}
 	close(s.gate.Release)
-	rig.Eventually(t, "the call has ended", func() bool { return s.g.Stats().AtWork == 0 })
+	patience.Eventually(t, "the call has ended", func() bool { return s.g.Stats().AtWork == 0 })
 }
 
 func TestHTTP2IsSpokenOverTLSAndByOptionWithout(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
@@ -171,7 +172,7 @@ func TestCallOfAMethodWithoutServersFailsAtOnceOrWaits(t *testing.T) {
 		t.Errorf("the error is %v", object)
 	}
 	waiting := command(url, "call", "--wait", "--timeout", "1m", "rpc_queue", "10").start(t)
-	eventually(t, "the request waits in the queue", func() bool { return queue(t, url, "rpc_queue").Ready == 1 })
+	patience.Eventually(t, "the request waits in the queue", func() bool { return queue(t, url, "rpc_queue").Ready == 1 })
 	serveSamples(t, url)
 	if out := waiting.wait(t).want(t, 0).stdout.String(); out != "55" {
 		t.Errorf("the reply is %q", out)
@@ -182,7 +183,7 @@ func TestConnectingCountsAgainstTheTimeout(t *testing.T) {
 	t.Parallel()
 	began := time.Now()
 	r := invoke(t, silentBroker(t), "call", "--timeout", "1200ms", "x").want(t, exitBroker)
-	if took := time.Since(began); took < 1200*time.Millisecond || took > patience/2 {
+	if took := time.Since(began); took < 1200*time.Millisecond || took > patience.Soon/2 {
 		t.Errorf("it took %v", took)
 	}
 	lines := strings.Split(strings.TrimSpace(r.stderr.String()), "\n")
@@ -201,7 +202,7 @@ func TestInterruptedCallEndsWith130(t *testing.T) {
 		t.Errorf("the error is %v", object)
 	}
 	connecting := command(silentBroker(t), "call", "x").start(t)
-	eventually(t, "it connects", func() bool { return strings.Contains(connecting.stderr.String(), "still connecting") })
+	patience.Eventually(t, "it connects", func() bool { return strings.Contains(connecting.stderr.String(), "still connecting") })
 	send(t, connecting, syscall.SIGINT)
 	connecting.wait(t).want(t, exitInterrupted)
 }

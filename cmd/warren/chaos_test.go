@@ -8,12 +8,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/warren-rpc/warren/test/rig"
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 // runPatience is how long a run of a minute may take on a machine that has more to
 // do: a poisonous call is parked only after a minute, too.
-var runPatience = 7 * rig.Within
+var runPatience = 7 * patience.Soon
 
 func TestChaosBreaksThingsAndFindsPromisesKept(t *testing.T) {
 	t.Parallel()
@@ -28,7 +28,7 @@ func TestChaosBreaksThingsAndFindsPromisesKept(t *testing.T) {
 			t.Parallel()
 			folder := filepath.Join(t.TempDir(), "run")
 			r := command("", "chaos", "--duration", c.duration, "--mode", c.mode, "--faults", c.faults, "--seed", "7", "--json", "--folder", folder,
-				"--grace", (rig.Within / 30).String(), "--recovery", (rig.Within / 2).String()).start(t) // tests of other packages run beside it
+				"--grace", (patience.Soon / 30).String(), "--recovery", (patience.Soon / 2).String()).start(t) // tests of other packages run beside it
 			select {
 			case <-r.done:
 			case <-time.After(runPatience):

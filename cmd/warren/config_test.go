@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren/test/amqptest"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
@@ -164,7 +165,7 @@ func TestFileOfSettingsIsEnoughToReachABrokerOverTLS(t *testing.T) {
 		return r.start(t)
 	}
 	server := run("serve", "--json", "--method", "rpc_queue")
-	eventually(t, "the server is ready", func() bool { return strings.Contains(server.stdout.String(), "\n") })
+	patience.Eventually(t, "the server is ready", func() bool { return strings.Contains(server.stdout.String(), "\n") })
 	if out := run("call", "rpc_queue", "30").wait(t).want(t, 0).stdout.String(); out != "832040" {
 		t.Errorf("it answers %q", out)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/warren-rpc/warren/store"
 	"github.com/warren-rpc/warren/store/boltstore"
 	"github.com/warren-rpc/warren/test/amqptest"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
@@ -111,7 +112,7 @@ func TestDeadReplayRunsForTheCallerOfTheParkedCall(t *testing.T) {
 	if got := <-ran; got != alice+" order" {
 		t.Errorf("it ran for %q", got)
 	}
-	eventually(t, "what was refused is parked again, and says why", func() bool {
+	patience.Eventually(t, "what was refused is parked again, and says why", func() bool {
 		r := command(operatorURL, "dead", "list", deadMethod).start(t).wait(t)
 		return r.code == 0 && strings.Contains(r.stdout.String(), "the replay was refused: unauthenticated/missing_identifier")
 	})

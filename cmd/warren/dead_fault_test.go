@@ -11,6 +11,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/warren-rpc/warren/test/amqptest"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
@@ -56,7 +57,7 @@ func TestDeadReplayRemovesNothingThatTheBrokerHasNotTaken(t *testing.T) {
 			if object := r.stdout.String(); c.dead != "call-1 call-2 call-3" && !strings.Contains(object, `"replayed":1,"skipped":0,"left":2`) {
 				t.Errorf("replay says %s", object)
 			}
-			eventually(t, "the calls are back", func() bool {
+			patience.Eventually(t, "the calls are back", func() bool {
 				q, _ := b.Queue("/", deadQueueName)
 				return q.Unacked == 0
 			})
@@ -105,7 +106,7 @@ func TestDeadCommandsAreKilledWithoutLoss(t *testing.T) {
 				if killed = hit.Load(); !killed {
 					r.want(t, 0)
 				}
-				eventually(t, "the broker knows that it has gone", func() bool { return len(b.Connections()) == 1 })
+				patience.Eventually(t, "the broker knows that it has gone", func() bool { return len(b.Connections()) == 1 })
 				dead, sent := callIDs(s.drain(t, deadQueueName)), callIDs(s.drain(t, deadMethod))
 				for i := range calls {
 					id := fmt.Sprintf("call-%d", i+1)
@@ -236,7 +237,7 @@ func TestDeadCommandsTryAllBrokersAndTellNoPassword(t *testing.T) {
 	b.Inject(amqptest.Rule{When: amqptest.When{Method: "connection.start"}, Do: amqptest.Drop()})
 	began := time.Now()
 	invoke(t, b.URL(), "dead", "list", "--timeout", "300ms", deadMethod).want(t, exitBroker).wantLine(t)
-	if took := time.Since(began); took > patience/2 {
+	if took := time.Since(began); took > patience.Soon/2 {
 		t.Errorf("it took %v", took)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"github.com/warren-rpc/warren/test/amqptest"
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 // terminal returns the two ends of a new terminal: a person's and a program's.
@@ -52,7 +53,7 @@ func TestDeadDropDoesWhatThePersonAnswers(t *testing.T) {
 		r := command(b.URL(), args...)
 		r.stdin = program
 		r.start(t)
-		eventually(t, "it asks", func() bool { return strings.Contains(r.stderr.String(), "? [y/N] ") })
+		patience.Eventually(t, "it asks", func() bool { return strings.Contains(r.stderr.String(), "? [y/N] ") })
 		if _, err := person.WriteString(c.answer); err != nil {
 			t.Fatal(err)
 		}
@@ -70,7 +71,7 @@ func TestDeadDropDoesWhatThePersonAnswers(t *testing.T) {
 	r := command(b.URL(), "dead", "drop", "--all", deadMethod)
 	r.stdin = program
 	r.start(t)
-	eventually(t, "it asks", func() bool { return strings.Contains(r.stderr.String(), "? [y/N] ") })
+	patience.Eventually(t, "it asks", func() bool { return strings.Contains(r.stderr.String(), "? [y/N] ") })
 	send(t, r, syscall.SIGINT)
 	r.wait(t).want(t, exitInterrupted)
 	if got := callIDs(s.drain(t, deadQueueName)); got != "call-1" {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/crashpoint"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
@@ -45,7 +46,7 @@ func TestDemoLosesNoCallWhileServersAreKilled(t *testing.T) {
 	if progress := r.stderr.String(); !strings.Contains(progress, "300/300 answered") || !strings.Contains(progress, "kills 5/5") {
 		t.Errorf("progress: %s", progress)
 	}
-	eventually(t, "no queue is left", func() bool { return len(queues(t, url)) == 0 })
+	patience.Eventually(t, "no queue is left", func() bool { return len(queues(t, url)) == 0 })
 }
 
 func TestDemoKillsTheOnlyServerAsOftenAsItIsCalled(t *testing.T) {
@@ -80,20 +81,20 @@ func TestInterruptedDemoLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	url := rabbit.VHost(t)
 	r := command(url, "demo", "--calls", "100000", "--kills", "1000").start(t)
-	eventually(t, "servers have been killed", func() bool { return strings.Contains(r.stderr.String(), "(server ") })
+	patience.Eventually(t, "servers have been killed", func() bool { return strings.Contains(r.stderr.String(), "(server ") })
 	send(t, r, syscall.SIGINT)
 	r.wait(t).want(t, exitInterrupted)
 	if r.stdout.String() != "" {
 		t.Errorf("standard output: %q", r.stdout.String())
 	}
-	eventually(t, "no queue is left", func() bool { return len(queues(t, url)) == 0 })
+	patience.Eventually(t, "no queue is left", func() bool { return len(queues(t, url)) == 0 })
 }
 
 // Its servers end with it, and so does all else that it has started.
 func TestServersOfAKilledDemoEnd(t *testing.T) {
 	t.Parallel()
 	r := command(rabbit.VHost(t), "demo", "--calls", "100000", "--kills", "0", "--servers", "3").start(t)
-	eventually(t, "calls are made", func() bool { return strings.Contains(r.stderr.String(), "answered") })
+	patience.Eventually(t, "calls are made", func() bool { return strings.Contains(r.stderr.String(), "answered") })
 	started := children(t, r.cmd.Process.Pid)
 	servers := 0
 	for _, pid := range started {
@@ -105,7 +106,7 @@ func TestServersOfAKilledDemoEnd(t *testing.T) {
 		t.Fatalf("the demo has %d servers, want 3", servers)
 	}
 	send(t, r, syscall.SIGKILL)
-	eventually(t, "what it has started has ended", func() bool {
+	patience.Eventually(t, "what it has started has ended", func() bool {
 		return !slices.ContainsFunc(started, func(pid string) bool {
 			state, _ := processState(pid)
 			return state != "" && state != "Z"

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
@@ -37,7 +38,7 @@ func startGatewayIn(t *testing.T, env []string, url string, args ...string) (*to
 	r := command(url, append([]string{"gateway", "--json", "--listen", "127.0.0.1:0"}, args...)...)
 	r.cmd.Env = append(r.cmd.Env, env...)
 	r.start(t)
-	eventually(t, "the gateway is ready", func() bool {
+	patience.Eventually(t, "the gateway is ready", func() bool {
 		select {
 		case <-r.done:
 			t.Fatalf("the gateway has ended with %d: %s", r.code, r.stderr.String())
@@ -63,7 +64,7 @@ func web(t *testing.T, transport *http.Transport, method, url string, header htt
 	if header != nil {
 		req.Header = header
 	}
-	resp, err := (&http.Client{Transport: transport, Timeout: patience}).Do(req)
+	resp, err := (&http.Client{Transport: transport, Timeout: patience.Soon}).Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +108,7 @@ func TestGatewayServesTheExampleAndDrainsOnSIGTERM(t *testing.T) {
 		text, _ := io.ReadAll(conn)
 		answered <- string(text)
 	}()
-	eventually(t, "the call is under way", func() bool { return queue(t, url, "sample.sleep").Unacked > 0 })
+	patience.Eventually(t, "the call is under way", func() bool { return queue(t, url, "sample.sleep").Unacked > 0 })
 	if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +127,7 @@ func listening(t *testing.T, url string, args ...string) (*tool, string) {
 	r := command(url, append([]string{"gateway", "--json", "--listen", "127.0.0.1:0"}, args...)...).start(t)
 	var address string
 	var found bool
-	eventually(t, "the port is open", func() bool {
+	patience.Eventually(t, "the port is open", func() bool {
 		_, address, found = strings.Cut(r.stderr.String(), "listening at ")
 		return found && strings.Contains(address, "\n")
 	})
@@ -154,7 +155,7 @@ func TestGatewayAnswersBeforeItsBrokerIsThere(t *testing.T) {
 		t.Errorf("it is ready without a broker: %s", text)
 	}
 	command("", "broker", "--listen", broker).start(t)
-	eventually(t, "it is ready", func() bool { return strings.Contains(r.stdout.String(), "\n") })
+	patience.Eventually(t, "it is ready", func() bool { return strings.Contains(r.stdout.String(), "\n") })
 	if ready := wantKeys(t, r.object(t), "ready", "listen"); ready["listen"] != strings.TrimPrefix(address, "http://") {
 		t.Errorf("%v; it listens at %s", ready, address)
 	}
@@ -246,7 +247,7 @@ func TestGatewayFollowsItsFileOfPolicies(t *testing.T) {
 		t.Errorf("%d, %s", status, body)
 	}
 	write(t, policies, "methods: {sample.*: {timeout: 30s, breaker: off}}\n")
-	eventually(t, "the new policies count", func() bool {
+	patience.Eventually(t, "the new policies count", func() bool {
 		status, _ := get(t, "http://"+addr+"/sleep/1000")
 		return status == 200
 	})

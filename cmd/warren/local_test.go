@@ -6,6 +6,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 // started starts the tool without a URL and returns what it says once it is
@@ -13,7 +15,7 @@ import (
 func started(t *testing.T, args ...string) (*tool, map[string]any) {
 	t.Helper()
 	r := command("", append(args, "--json")...).start(t)
-	eventually(t, "it is ready", func() bool {
+	patience.Eventually(t, "it is ready", func() bool {
 		select {
 		case <-r.done:
 			t.Fatalf("it has ended with %d: %s", r.code, r.stderr.String())
@@ -32,7 +34,7 @@ func TestBrokerServesOtherProcesses(t *testing.T) {
 	if u, err := url.Parse(at); err != nil || u.Scheme != "amqp" || u.Hostname() != "127.0.0.1" || u.Port() == "0" {
 		t.Fatalf("the URL is %q", at)
 	}
-	eventually(t, "it says what it is for, and what else there is", func() bool {
+	patience.Eventually(t, "it says what it is for, and what else there is", func() bool {
 		told := b.stderr.String()
 		return strings.Contains(told, "for development and tests") && strings.Contains(told, "WARREN_URL=amqp://")
 	})
@@ -54,7 +56,7 @@ func TestServeWithoutAURLBringsABroker(t *testing.T) {
 	t.Parallel()
 	s, object := started(t, "serve")
 	wantKeys(t, object, "ready", "methods", "url")
-	eventually(t, "it says that the broker is its own, and what else there is", func() bool {
+	patience.Eventually(t, "it says that the broker is its own, and what else there is", func() bool {
 		told := s.stderr.String()
 		return strings.Contains(told, "no broker given") && strings.Contains(told, "WARREN_URL=amqp://")
 	})
@@ -84,7 +86,7 @@ func TestBrokerFailsOnPurposeAndShowsIt(t *testing.T) {
 		t.Errorf("the call ended with %v", object)
 	}
 	for _, want := range []string{"connection.open", "basic.consume", "basic.publish", "basic.nack", "basic.return"} {
-		eventually(t, want+" is in the trace", func() bool { return strings.Contains(b.stderr.String(), want) })
+		patience.Eventually(t, want+" is in the trace", func() bool { return strings.Contains(b.stderr.String(), want) })
 	}
 	line := invoke(t, "", "broker", "--fault", "basic.publish: explode").want(t, exitUsage).wantLine(t)
 	if !strings.Contains(line, "--fault") || !strings.Contains(line, "explode") {

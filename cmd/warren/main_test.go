@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
-	"github.com/warren-rpc/warren/test/rig"
 )
 
 // binaryVariable tells the tests where the tool is that TestMain has built.
@@ -70,10 +70,6 @@ func raceEnabled() bool {
 	return false
 }
 
-// patience is how long anything may take that should happen soon, on a machine
-// that is busy with other tests.
-var patience = rig.Within
-
 // tool is one run of the tool.
 type tool struct {
 	cmd            *exec.Cmd
@@ -117,7 +113,7 @@ func (r *tool) wait(t testing.TB) *tool {
 	select {
 	case <-r.done:
 		return r
-	case <-time.After(patience):
+	case <-time.After(patience.Soon):
 		_ = r.cmd.Process.Kill()
 		t.Fatalf("%v does not end; stdout %q, stderr %q", r.cmd.Args[1:], r.stdout.String(), r.stderr.String())
 		return nil
@@ -189,7 +185,7 @@ func wantKeys(t testing.TB, object map[string]any, keys ...string) map[string]an
 func serveSamples(t testing.TB, url string, args ...string) *tool {
 	t.Helper()
 	r := command(url, append([]string{"serve", "--json", "--queue-type", "classic"}, args...)...).start(t)
-	eventually(t, "the server is ready", func() bool {
+	patience.Eventually(t, "the server is ready", func() bool {
 		select {
 		case <-r.done:
 			t.Fatalf("the server has ended with %d: %s", r.code, r.stderr.String())
@@ -198,15 +194,6 @@ func serveSamples(t testing.TB, url string, args ...string) *tool {
 		return strings.Contains(r.stdout.String(), "\n")
 	})
 	return r
-}
-
-func eventually(t testing.TB, what string, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !condition(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", patience, what)
-		}
-	}
 }
 
 // queue looks a queue up on the shared node; the zero Queue if it is not there.
@@ -222,7 +209,7 @@ func queue(t testing.TB, url, name string) rabbit.Queue {
 
 func queues(t testing.TB, url string) []rabbit.Queue {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), patience.Soon)
 	defer cancel()
 	list, err := rabbit.Shared(t).Queues(ctx, url[strings.LastIndexByte(url, '/')+1:])
 	if err != nil {

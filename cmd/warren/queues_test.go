@@ -14,6 +14,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/warren-rpc/warren/test/amqptest"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
@@ -170,12 +171,12 @@ func TestQueuesWatchesUntilItIsInterrupted(t *testing.T) {
 	b := amqptest.New(t, amqptest.Options{})
 	enqueue(t, b.URL(), "orders.place", 1)
 	r := command(b.URL(), "queues", "--json", "--watch", "100ms", "orders.place").start(t)
-	eventually(t, "it has looked twice", func() bool { return strings.Count(r.stdout.String(), "\n") >= 2 })
+	patience.Eventually(t, "it has looked twice", func() bool { return strings.Count(r.stdout.String(), "\n") >= 2 })
 	enqueue(t, b.URL(), "orders.place", 1)
-	eventually(t, "it sees the second message", func() bool { return strings.Contains(r.stdout.String(), `"ready":2`) })
+	patience.Eventually(t, "it sees the second message", func() bool { return strings.Contains(r.stdout.String(), `"ready":2`) })
 	b.CloseConnections("for the test")
 	seen := strings.Count(r.stdout.String(), "\n")
-	eventually(t, "it looks again after its connection was lost", func() bool { return strings.Count(r.stdout.String(), "\n") > seen+1 })
+	patience.Eventually(t, "it looks again after its connection was lost", func() bool { return strings.Count(r.stdout.String(), "\n") > seen+1 })
 	send(t, r, syscall.SIGINT)
 	r.wait(t).want(t, 0)
 	for line := range strings.Lines(r.stdout.String()) {
@@ -205,7 +206,7 @@ func TestQueuesListsAVirtualHostByTheManagementAPI(t *testing.T) {
 	stop := keepPublishing(t, url, "users.email")
 	// Figures come to the API every five seconds.
 	var list map[string]any
-	eventually(t, "the API has all figures", func() bool {
+	patience.Eventually(t, "the API has all figures", func() bool {
 		list = look()
 		found := rows(t, list)
 		return found["orders.place"]["ready"] == 3.0 && found["orders.place"]["dead"] == 2.0 &&

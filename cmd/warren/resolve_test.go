@@ -14,6 +14,7 @@ import (
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/store/memstore"
 	"github.com/warren-rpc/warren/test/amqptest"
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 // answerResolves answers the questions about a method's calls: each with the
@@ -208,7 +209,7 @@ func TestResolveMakesAnOutcomeCertain(t *testing.T) {
 		}
 		_ = st.Close()
 	})
-	eventually(t, "questions are answered", func() bool {
+	patience.Eventually(t, "questions are answered", func() bool {
 		q, _ := b.Queue("/", wire.ControlQueue(deadMethod))
 		return q.Consumers > 0
 	})

@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 )
 
@@ -25,7 +26,7 @@ func TestServeSaysWhatItServesOnceItConsumes(t *testing.T) {
 	// A second server, of quorum queues, says so to a person; the queue that is
 	// there is used as it is.
 	second := command(url, "serve", "--method", "rpc_queue", "--method", "users.email", "--concurrency", "2", "--prefetch", "3").start(t)
-	eventually(t, "the second server is ready", func() bool { return strings.Contains(second.stdout.String(), "\n") })
+	patience.Eventually(t, "the second server is ready", func() bool { return strings.Contains(second.stdout.String(), "\n") })
 	if out := second.stdout.String(); out != "serving rpc_queue, users.email on quorum queues\n" {
 		t.Errorf("it says %q", out)
 	}
@@ -50,7 +51,7 @@ func TestServeOfQueuesThatDoNotExistIsAWrongConfiguration(t *testing.T) {
 func sleeping(t *testing.T, url, ms string) *tool {
 	t.Helper()
 	c := command(url, "call", "--json", "--timeout", "1m", "sample.sleep", ms).start(t)
-	eventually(t, "the request is with the server", func() bool { return queue(t, url, "sample.sleep").Unacked == 1 })
+	patience.Eventually(t, "the request is with the server", func() bool { return queue(t, url, "sample.sleep").Unacked == 1 })
 	return c
 }
 
@@ -79,7 +80,7 @@ func TestServeGivesBackWhatItCannotFinish(t *testing.T) {
 	if text := server.wait(t).want(t, exitInternal).wantLine(t); !strings.Contains(text, "given back") {
 		t.Errorf("standard error: %s", text)
 	}
-	eventually(t, "the request is in its queue again", func() bool {
+	patience.Eventually(t, "the request is in its queue again", func() bool {
 		q := queue(t, url, "sample.sleep")
 		return q.Ready == 1 && q.Unacked == 0
 	})
@@ -91,7 +92,7 @@ func TestServeEndsAtOnceOnTheSecondSignal(t *testing.T) {
 	server := serveSamples(t, url)
 	sleeping(t, url, "60000")
 	send(t, server, syscall.SIGTERM)
-	eventually(t, "the server is stopping", func() bool { return strings.Contains(server.stderr.String(), "stopping") })
+	patience.Eventually(t, "the server is stopping", func() bool { return strings.Contains(server.stderr.String(), "stopping") })
 	send(t, server, syscall.SIGTERM)
 	server.wait(t).want(t, exitInterrupted)
 }

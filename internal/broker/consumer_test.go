@@ -11,6 +11,7 @@ import (
 
 	"github.com/warren-rpc/warren/internal/broker"
 	"github.com/warren-rpc/warren/test/amqptest"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rig"
 )
 
@@ -44,7 +45,7 @@ func consume(t *testing.T, test func(c *consumed), rules ...amqptest.Rule) {
 		defer func() {
 			c.Drain()
 			close(c.release)
-			ctx, cancel := context.WithTimeout(context.Background(), rig.Within)
+			ctx, cancel := context.WithTimeout(context.Background(), patience.Soon)
 			defer cancel()
 			if err := link.Stop(ctx); err != nil {
 				r.T.Error(err)

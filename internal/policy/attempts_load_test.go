@@ -27,22 +27,22 @@ type load struct {
 	worst                      float64
 }
 
-// happening is a client's next step: a call begins, or the next attempt of one
+// event is a client's next step: a call begins, or the next attempt of one
 // starts or ends.
-type happening struct {
+type event struct {
 	at      time.Duration
 	client  int
 	ends    bool
 	attempt *policy.Attempts
 }
 
-type agenda []happening
+type eventQueue []event
 
-func (a agenda) Len() int           { return len(a) }
-func (a agenda) Less(i, j int) bool { return a[i].at < a[j].at }
-func (a agenda) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
-func (a *agenda) Push(x any)        { *a = append(*a, x.(happening)) } //nolint:errcheck // it holds nothing else
-func (a *agenda) Pop() any {
+func (a eventQueue) Len() int           { return len(a) }
+func (a eventQueue) Less(i, j int) bool { return a[i].at < a[j].at }
+func (a eventQueue) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
+func (a *eventQueue) Push(x any)        { *a = append(*a, x.(event)) } //nolint:errcheck // it holds nothing else
+func (a *eventQueue) Pop() any {
 	last := (*a)[len(*a)-1]
 	*a = (*a)[:len(*a)-1]
 	return last
@@ -52,13 +52,13 @@ func (l *load) run(seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	budget := policy.NewBudget(l.policy.Budget)
 	pause := func() time.Duration { return time.Duration(rng.Int64N(2 * int64(l.gap))) }
-	var next agenda
+	var next eventQueue
 	for c := range l.clients {
-		next = append(next, happening{at: pause(), client: c})
+		next = append(next, event{at: pause(), client: c})
 	}
 	heap.Init(&next)
 	for len(next) > 0 {
-		h := heap.Pop(&next).(happening) //nolint:errcheck // it holds nothing else
+		h := heap.Pop(&next).(event) //nolint:errcheck // it holds nothing else
 		now := epoch.Add(h.at)
 		switch {
 		case !h.ends:
@@ -84,7 +84,7 @@ func (l *load) run(seed uint64) {
 				if l.spent {
 					l.sparse++
 				}
-				heap.Push(&next, happening{at: h.at + d.Wait, client: h.client, attempt: h.attempt})
+				heap.Push(&next, event{at: h.at + d.Wait, client: h.client, attempt: h.attempt})
 				l.check()
 				continue
 			}
@@ -98,7 +98,7 @@ func (l *load) run(seed uint64) {
 		if l.spent {
 			l.ended++
 		}
-		heap.Push(&next, happening{at: h.at + pause(), client: h.client})
+		heap.Push(&next, event{at: h.at + pause(), client: h.client})
 	}
 }
 

@@ -192,54 +192,54 @@ var methodsWithQueue = []string{
 }
 
 // apply adds the action to what was decided before. Where two decisions exclude each other the first one stays.
-func (a Action) apply(v *verdict, b *Broker, ev *Event) {
+func (a Action) apply(dec *decision, b *Broker, ev *Event) {
 	switch a.kind {
 	case actionDrop:
-		v.drop = true
+		dec.drop = true
 	case actionDelay:
-		v.delay += a.wait
+		dec.delay += a.wait
 	case actionDuplicate:
-		v.copies += a.count
+		dec.copies += a.count
 	case actionReorder:
-		v.hold = max(v.hold, a.wait)
+		dec.hold = max(dec.hold, a.wait)
 	case actionSeverBefore:
-		v.severBefore = true
+		dec.severBefore = true
 	case actionSeverAfter:
-		v.severAfter = true
+		dec.severAfter = true
 	case actionNeverConfirm:
-		v.fate(confirmNever)
+		dec.fate(confirmNever)
 	case actionNack:
-		v.fate(confirmNack)
+		dec.fate(confirmNack)
 	case actionReturn:
-		v.unroutable = true
+		dec.unroutable = true
 	case actionStall:
 		switch {
-		case v.stall < 0:
+		case dec.stall < 0:
 		case a.wait == 0:
-			v.stall = -1
+			dec.stall = -1
 		default:
-			v.stall = max(v.stall, a.wait)
+			dec.stall = max(dec.stall, a.wait)
 		}
 	case actionHalfOpen:
-		v.halfOpen = true
+		dec.halfOpen = true
 	case actionCorrupt:
-		v.corrupt = true
+		dec.corrupt = true
 	case actionCloseChannel:
-		if v.closeChannel == nil {
-			v.closeChannel = &closeReason{a.code, a.text}
+		if dec.closeChannel == nil {
+			dec.closeChannel = &closeReason{a.code, a.text}
 		}
 	case actionCloseConnection:
-		if v.closeConnection == nil {
-			v.closeConnection = &closeReason{a.code, a.text}
+		if dec.closeConnection == nil {
+			dec.closeConnection = &closeReason{a.code, a.text}
 		}
 	case actionCancelConsumer, actionBlock, actionRestart:
-		v.after = append(v.after, func() { a.affect(b, ev) })
+		dec.after = append(dec.after, func() { a.affect(b, ev) })
 	case actionDo, actionNone:
 	}
 }
 
-func (v *verdict) fate(f confirmFate) {
-	if v.confirm == confirmNormally {
-		v.confirm = f
+func (dec *decision) fate(f confirmFate) {
+	if dec.confirm == confirmNormally {
+		dec.confirm = f
 	}
 }

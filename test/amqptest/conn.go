@@ -38,7 +38,7 @@ type conn struct {
 	frameLimit atomic.Uint32 // what the client takes
 
 	paused  atomic.Int32 // more than 0: what the client sends is not read, so missing heartbeats say nothing
-	frozen  atomic.Bool  // half open, see verdict
+	frozen  atomic.Bool  // half open, see decision
 	stalled stall
 
 	// Those below belong to the holder of exec.

@@ -2,8 +2,8 @@ package amqptest
 
 import "github.com/warren-rpc/warren/internal/amqp/codec"
 
-// execute does what a method asks for. The verdict may be nil.
-func (c *conn) execute(in *inbound, v *verdict) {
+// execute does what a method asks for. The decision may be nil.
+func (c *conn) execute(in *inbound, dec *decision) {
 	switch {
 	case c.done || c.state == stateEnded:
 	case in.channel == 0:
@@ -14,7 +14,7 @@ func (c *conn) execute(in *inbound, v *verdict) {
 			c.openChannel(in.channel, m)
 		}
 	case c.channels[in.channel] == in.ch: // unless a fault has closed it meanwhile
-		in.ch.execute(in, v)
+		in.ch.execute(in, dec)
 	}
 }
 
@@ -82,7 +82,7 @@ func (c *conn) closedByClient() {
 }
 
 // execute does what a method on the channel asks for.
-func (ch *channel) execute(in *inbound, v *verdict) {
+func (ch *channel) execute(in *inbound, dec *decision) {
 	if ch.closing {
 		switch in.method.(type) {
 		case *codec.ChannelClose:
@@ -93,7 +93,7 @@ func (ch *channel) execute(in *inbound, v *verdict) {
 		return
 	}
 	if m, ok := in.method.(*codec.BasicPublish); ok {
-		ch.takePublish(in, m, v)
+		ch.takePublish(in, m, dec)
 		return
 	}
 	answer, err := ch.answer(in.method)

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// passes says whether a verdict changes nothing.
-func (v *verdict) passes() bool {
-	return !v.drop && v.delay == 0 && v.copies == 0 && v.hold == 0 && !v.severBefore && !v.severAfter &&
-		v.confirm == confirmNormally && !v.unroutable && !v.corrupt && v.stall == 0 && !v.halfOpen &&
-		v.closeChannel == nil && v.closeConnection == nil && len(v.after) == 0
+// passes says whether a decision changes nothing.
+func (dec *decision) passes() bool {
+	return !dec.drop && dec.delay == 0 && dec.copies == 0 && dec.hold == 0 && !dec.severBefore && !dec.severAfter &&
+		dec.confirm == confirmNormally && !dec.unroutable && !dec.corrupt && dec.stall == 0 && !dec.halfOpen &&
+		dec.closeChannel == nil && dec.closeConnection == nil && len(dec.after) == 0
 }
 
 // runEffects runs what a fault does besides, and waits for it unless it ends this connection.

@@ -198,32 +198,32 @@ func (f *Fault) meets() bool {
 // watch numbers and records an event and asks the rules about it. It is called for every method with its content and
 // every heartbeat: FromClient before it is executed, FromBroker before it is written. It may sleep in a user's
 // function, so no lock of the broker's state is held. Events are made by the connection's source.
-func (b *Broker) watch(ev *Event) verdict {
+func (b *Broker) watch(ev *Event) decision {
 	rules := b.faults.rules.Load()
 	if rules == nil || len(*rules) == 0 {
 		b.faults.mu.Lock()
 		b.faults.add(ev)
 		b.faults.mu.Unlock()
-		return verdict{}
+		return decision{}
 	}
 	return b.judge(ev, *rules, false)
 }
 
-// watchesFrames says whether a rule asks about single frames; watchFrame is called for them only then. Of its verdict,
+// watchesFrames says whether a rule asks about single frames; watchFrame is called for them only then. Of its decision,
 // drop, delay, copies, corrupt and severing count.
 func (b *Broker) watchesFrames() bool { return b.faults.frames.Load() > 0 }
 
-func (b *Broker) watchFrame(ev *Event) verdict {
+func (b *Broker) watchFrame(ev *Event) decision {
 	rules := b.faults.rules.Load()
 	if rules == nil {
-		return verdict{}
+		return decision{}
 	}
 	return b.judge(ev, *rules, true)
 }
 
 // judge asks the rules about an event. Users' functions are called without the lock, and before it is taken: so the
 // numbers of events and the counts of rules have one order.
-func (b *Broker) judge(ev *Event, rules []*Fault, frame bool) verdict {
+func (b *Broker) judge(ev *Event, rules []*Fault, frame bool) decision {
 	var few [8]*Fault
 	matching := few[:0]
 	var shown *Event
@@ -256,14 +256,14 @@ func (b *Broker) judge(ev *Event, rules []*Fault, frame bool) verdict {
 	}
 	fs.mu.Unlock()
 
-	var v verdict
+	var dec decision
 	for _, f := range meeting {
 		for _, a := range f.rule.actions() {
-			a.apply(&v, b, ev)
+			a.apply(&dec, b, ev)
 			if a.do != nil {
 				a.do(ev.public())
 			}
 		}
 	}
-	return v
+	return dec
 }

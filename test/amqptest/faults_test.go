@@ -18,15 +18,15 @@ func TestRulesCountForThemselvesWhateverOthersDo(t *testing.T) {
 	second := b.Inject(Rule{When: publishes, Nth: 2, Do: Delay(time.Second)})
 	third := b.Inject(Rule{When: When{RoutingKey: "b"}, Do: Nack()})
 	s := newSource(1)
-	if v := b.watch(publish(s, "a", "")); !v.passes() {
-		t.Errorf("the first is not let pass: %+v", v)
+	if dec := b.watch(publish(s, "a", "")); !dec.passes() {
+		t.Errorf("the first is not let pass: %+v", dec)
 	}
-	v := b.watch(publish(s, "b", ""))
-	if !v.drop || v.delay != time.Second || v.confirm != confirmNack {
-		t.Errorf("not all rules met the second: %+v", v)
+	dec := b.watch(publish(s, "b", ""))
+	if !dec.drop || dec.delay != time.Second || dec.confirm != confirmNack {
+		t.Errorf("not all rules met the second: %+v", dec)
 	}
-	if v := b.watch(publish(s, "b", "")); !v.passes() {
-		t.Errorf("the third is not let pass: %+v", v)
+	if dec := b.watch(publish(s, "b", "")); !dec.passes() {
+		t.Errorf("the third is not let pass: %+v", dec)
 	}
 	for _, f := range []*Fault{first, second, third} {
 		if f.Fired() != 1 {
@@ -41,30 +41,30 @@ func TestActionsOnTheSameEventCombine(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		rules string
-		want  func(v *verdict) bool
+		want  func(dec *decision) bool
 	}{
-		{"basic.publish: delay 1s, delay 2s\nany: delay 3s", func(v *verdict) bool { return v.delay == 6*time.Second }},
-		{"any: duplicate 1\nany: duplicate 2", func(v *verdict) bool { return v.copies == 3 }},
-		{"any: reorder 1s\nany: reorder 3s\nany: reorder 2s", func(v *verdict) bool { return v.hold == 3*time.Second }},
-		{"any: nack\nany: never-confirm", func(v *verdict) bool { return v.confirm == confirmNack }},
-		{"any: never-confirm\nany: nack", func(v *verdict) bool { return v.confirm == confirmNever }},
-		{"any: return, never-confirm", func(v *verdict) bool { return v.unroutable && v.confirm == confirmNever }},
-		{"any: stall 1s\nany: stall 2s", func(v *verdict) bool { return v.stall == 2*time.Second }},
-		{"any: stall 1s\nany: stall\nany: stall 2s", func(v *verdict) bool { return v.stall < 0 }},
-		{"any: close-channel 404 x\nany: close-channel 406 y", func(v *verdict) bool {
-			return v.closeChannel.code == 404 && v.closeChannel.text == "x" && v.closeConnection == nil
+		{"basic.publish: delay 1s, delay 2s\nany: delay 3s", func(dec *decision) bool { return dec.delay == 6*time.Second }},
+		{"any: duplicate 1\nany: duplicate 2", func(dec *decision) bool { return dec.copies == 3 }},
+		{"any: reorder 1s\nany: reorder 3s\nany: reorder 2s", func(dec *decision) bool { return dec.hold == 3*time.Second }},
+		{"any: nack\nany: never-confirm", func(dec *decision) bool { return dec.confirm == confirmNack }},
+		{"any: never-confirm\nany: nack", func(dec *decision) bool { return dec.confirm == confirmNever }},
+		{"any: return, never-confirm", func(dec *decision) bool { return dec.unroutable && dec.confirm == confirmNever }},
+		{"any: stall 1s\nany: stall 2s", func(dec *decision) bool { return dec.stall == 2*time.Second }},
+		{"any: stall 1s\nany: stall\nany: stall 2s", func(dec *decision) bool { return dec.stall < 0 }},
+		{"any: close-channel 404 x\nany: close-channel 406 y", func(dec *decision) bool {
+			return dec.closeChannel.code == 404 && dec.closeChannel.text == "x" && dec.closeConnection == nil
 		}},
-		{"any: close-connection 320 x\nany: close-connection 541 y", func(v *verdict) bool { return v.closeConnection.code == 320 }},
-		{"any: sever-before, sever-after, half-open", func(v *verdict) bool { return v.severBefore && v.severAfter && v.halfOpen }},
-		{"any: block, restart lose-all", func(v *verdict) bool { return len(v.after) == 2 }},
+		{"any: close-connection 320 x\nany: close-connection 541 y", func(dec *decision) bool { return dec.closeConnection.code == 320 }},
+		{"any: sever-before, sever-after, half-open", func(dec *decision) bool { return dec.severBefore && dec.severAfter && dec.halfOpen }},
+		{"any: block, restart lose-all", func(dec *decision) bool { return len(dec.after) == 2 }},
 	} {
 		rules, err := ParseRules(test.rules)
 		if err != nil {
 			t.Fatal(err)
 		}
 		b := newRecorder(t, Options{Faults: rules})
-		if v := b.watch(publish(newSource(1), "a", "")); !test.want(&v) {
-			t.Errorf("%s: %+v", test.rules, v)
+		if dec := b.watch(publish(newSource(1), "a", "")); !test.want(&dec) {
+			t.Errorf("%s: %+v", test.rules, dec)
 		}
 	}
 }
@@ -115,7 +115,7 @@ func TestRemovedRuleMeetsNothingMore(t *testing.T) {
 	f := b.Inject(Rule{When: publishes, Times: Always, Do: Drop()})
 	frames := b.Inject(Rule{When: When{Method: "frame.body"}, Do: Drop()})
 	s := newSource(1)
-	if v := b.watch(publish(s, "a", "")); !v.drop {
+	if dec := b.watch(publish(s, "a", "")); !dec.drop {
 		t.Error("it does not meet the first")
 	}
 	if err := f.Wait(t.Context()); err != nil {
@@ -133,8 +133,8 @@ func TestRemovedRuleMeetsNothingMore(t *testing.T) {
 	if err := <-waiting; err == nil || !strings.Contains(err.Error(), "removed") {
 		t.Errorf("error is %v", err)
 	}
-	if v := b.watch(publish(s, "a", "")); !v.passes() || f.Matches() != 1 {
-		t.Errorf("it meets the second: %+v", v)
+	if dec := b.watch(publish(s, "a", "")); !dec.passes() || f.Matches() != 1 {
+		t.Errorf("it meets the second: %+v", dec)
 	}
 	if b.watchesFrames() {
 		t.Error("frames are still watched")
@@ -146,9 +146,9 @@ func TestFramesAreRecordedOnlyIfAFaultMetThem(t *testing.T) {
 	b := newRecorder(t, Options{Faults: []Rule{{When: When{Method: "frame.*"}, Nth: 2, Do: Drop()}}})
 	s := newSource(1)
 	for i := range 3 {
-		v := b.watchFrame(s.frame(FromBroker, codec.Frame{Type: codec.FrameBody, Channel: uint16(i), Payload: []byte("abc")}))
-		if v.drop != (i == 1) {
-			t.Errorf("frame %d: %+v", i, v)
+		dec := b.watchFrame(s.frame(FromBroker, codec.Frame{Type: codec.FrameBody, Channel: uint16(i), Payload: []byte("abc")}))
+		if dec.drop != (i == 1) {
+			t.Errorf("frame %d: %+v", i, dec)
 		}
 	}
 	b.watch(s.heartbeat(FromClient))
@@ -208,12 +208,12 @@ func TestSameRunMeetsTheSameEvents(t *testing.T) {
 				for n := range 20 {
 					s.publish(fmt.Sprint(n))
 				}
-				var story strings.Builder
+				var trace strings.Builder
 				for _, ev := range b.Events(When{}) {
 					ev.At = time.Time{}
-					fmt.Fprintln(&story, ev)
+					fmt.Fprintln(&trace, ev)
 				}
-				runs[i] = story.String()
+				runs[i] = trace.String()
 			})
 		})
 	}

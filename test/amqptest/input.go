@@ -20,8 +20,8 @@ type inbound struct {
 // heldInbound is one that a fault keeps back.
 type heldInbound struct {
 	inbound
-	verdict verdict
-	timer   *time.Timer
+	decision decision
+	timer    *time.Timer
 }
 
 // arriveFrame lets the faults of single frames look at a frame, and takes it.
@@ -30,21 +30,21 @@ func (c *conn) arriveFrame(f codec.Frame) {
 		c.takeFrame(f)
 		return
 	}
-	v := c.b.watchFrame(c.source.frame(FromClient, f))
-	if v.delay > 0 {
-		c.sleep(v.delay)
+	dec := c.b.watchFrame(c.source.frame(FromClient, f))
+	if dec.delay > 0 {
+		c.sleep(dec.delay)
 	}
-	if v.severBefore {
+	if dec.severBefore {
 		c.cut()
 		return
 	}
-	if !v.drop {
-		for range 1 + v.copies {
+	if !dec.drop {
+		for range 1 + dec.copies {
 			c.takeFrame(f)
 		}
 	}
-	c.runEffects(v.after)
-	if v.severAfter {
+	c.runEffects(dec.after)
+	if dec.severAfter {
 		c.cut()
 	}
 }
@@ -88,9 +88,9 @@ func (c *conn) takeWhileClosing(f codec.Frame) {
 }
 
 func (c *conn) takeHeartbeat() {
-	v := c.b.watch(c.source.heartbeat(FromClient))
-	if !v.passes() {
-		c.carryOut(inbound{}, &v)
+	dec := c.b.watch(c.source.heartbeat(FromClient))
+	if !dec.passes() {
+		c.carryOut(inbound{}, &dec)
 	}
 }
 
@@ -119,19 +119,19 @@ func (c *conn) decode(payload []byte) codec.Method {
 
 // arrive lets the faults look at a method, and executes it.
 func (c *conn) arrive(in inbound) {
-	v := c.b.watch(c.source.event(FromClient, in.channel, in.method, in.props, in.body))
-	if v.passes() {
+	dec := c.b.watch(c.source.event(FromClient, in.channel, in.method, in.props, in.body))
+	if dec.passes() {
 		c.execute(&in, nil)
 	} else {
-		if v.delay > 0 && !c.sleep(v.delay) && c.state < stateClosing {
+		if dec.delay > 0 && !c.sleep(dec.delay) && c.state < stateClosing {
 			c.done = true // it is as if the connection had ended before
 			return
 		}
-		if v.hold > 0 {
-			c.hold(in, v)
+		if dec.hold > 0 {
+			c.hold(in, dec)
 			return
 		}
-		c.carryOut(in, &v)
+		c.carryOut(in, &dec)
 	}
 	if len(c.held) > 0 {
 		name := in.method.Name()
@@ -139,37 +139,37 @@ func (c *conn) arrive(in inbound) {
 	}
 }
 
-// carryOut executes a method as a verdict wants it. A heartbeat is an inbound without a method.
-func (c *conn) carryOut(in inbound, v *verdict) {
-	if v.severBefore {
+// carryOut executes a method as a decision wants it. A heartbeat is an inbound without a method.
+func (c *conn) carryOut(in inbound, dec *decision) {
+	if dec.severBefore {
 		c.cut()
 	}
 	switch {
-	case v.severBefore, in.method == nil:
-	case v.closeConnection != nil || v.closeChannel != nil:
-		c.closeOver(in.channel, in.method, v)
-	case v.drop:
+	case dec.severBefore, in.method == nil:
+	case dec.closeConnection != nil || dec.closeChannel != nil:
+		c.closeOver(in.channel, in.method, dec)
+	case dec.drop:
 		c.dropped(&in)
 	default:
-		if v.severAfter || v.halfOpen {
+		if dec.severAfter || dec.halfOpen {
 			// The client shall not hear of the effect, and of all before it.
 			c.tellConfirms()
 			c.awaitWritten()
 			c.out.mute()
 		}
-		for range 1 + v.copies {
-			c.execute(&in, v)
+		for range 1 + dec.copies {
+			c.execute(&in, dec)
 			in.tag = 0 // it is confirmed once
 		}
 	}
-	c.runEffects(v.after)
-	if v.severAfter {
+	c.runEffects(dec.after)
+	if dec.severAfter {
 		c.cut()
 	}
-	if v.stall != 0 {
-		c.stalled.begin(v.stall)
+	if dec.stall != 0 {
+		c.stalled.begin(dec.stall)
 	}
-	if v.halfOpen {
+	if dec.halfOpen {
 		c.freeze()
 		c.done = true
 	}
@@ -183,13 +183,13 @@ func (c *conn) dropped(in *inbound) {
 }
 
 // hold keeps a method back.
-func (c *conn) hold(in inbound, v verdict) {
-	h := &heldInbound{inbound: in, verdict: v}
+func (c *conn) hold(in inbound, dec decision) {
+	h := &heldInbound{inbound: in, decision: dec}
 	if in.tag > 0 {
 		in.ch.confirms.await(in.tag)
 	}
 	c.held = append(c.held, h)
-	h.timer = time.AfterFunc(v.hold, func() {
+	h.timer = time.AfterFunc(dec.hold, func() {
 		c.acquire()
 		defer c.release()
 		c.releaseIf(func(o *heldInbound) bool { return o == h })
@@ -207,17 +207,17 @@ func (c *conn) releaseIf(due func(*heldInbound) bool) {
 		}
 		h.timer.Stop()
 		if c.state == stateRunning {
-			c.carryOut(h.inbound, &h.verdict)
+			c.carryOut(h.inbound, &h.decision)
 		}
 	}
 }
 
-// closeOver closes what a verdict wants closed, over a method.
-func (c *conn) closeOver(channel uint16, m codec.Method, v *verdict) {
-	if r := v.closeConnection; r != nil {
+// closeOver closes what a decision wants closed, over a method.
+func (c *conn) closeOver(channel uint16, m codec.Method, dec *decision) {
+	if r := dec.closeConnection; r != nil {
 		c.shut(reasonAt(m, r))
 	}
-	if r := v.closeChannel; r != nil {
+	if r := dec.closeChannel; r != nil {
 		if ch := c.channels[channel]; ch != nil && !ch.closing {
 			ch.shut(reasonAt(m, r))
 		}
@@ -225,10 +225,10 @@ func (c *conn) closeOver(channel uint16, m codec.Method, v *verdict) {
 }
 
 // closeByFault is closeOver for the writer.
-func (c *conn) closeByFault(channel uint16, m codec.Method, v *verdict) {
+func (c *conn) closeByFault(channel uint16, m codec.Method, dec *decision) {
 	c.acquire()
 	defer c.release()
 	if c.state == stateRunning {
-		c.closeOver(channel, m, v)
+		c.closeOver(channel, m, dec)
 	}
 }

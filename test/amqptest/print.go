@@ -108,9 +108,9 @@ func cut(s string) string {
 	return s[:n] + "…"
 }
 
-// story is what a failed test wants to know: the rules, the seed that they were drawn from and how to draw them again,
+// failureReport is what a failed test wants to know: the rules, the seed that they were drawn from and how to draw them again,
 // and the last events.
-func (b *Broker) story(test string) string {
+func (b *Broker) failureReport(test string) string {
 	var w, counts strings.Builder
 	fs := &b.faults
 	fs.mu.Lock()

@@ -65,10 +65,10 @@ func TestStoryTellsSeedRulesAndLastEvents(t *testing.T) {
 		b.watch(publish(s, "a", "x"))
 	}
 	b.watch(s.heartbeat(FromClient))
-	story := b.story("TestX/case 1")
-	lines := strings.Split(strings.TrimSpace(story), "\n")
+	failureReport := b.failureReport("TestX/case 1")
+	lines := strings.Split(strings.TrimSpace(failureReport), "\n")
 	if len(lines) != 1+1+4+1+50 {
-		t.Fatalf("%d lines:\n%s", len(lines), story)
+		t.Fatalf("%d lines:\n%s", len(lines), failureReport)
 	}
 	for i, want := range map[int]string{
 		0:  "3 faults were drawn from seed 77; to draw them again: AMQPTEST_SEED=77 go test -count=1 -run '^TestX$/^case 1$'",

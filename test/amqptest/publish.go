@@ -5,22 +5,22 @@ import (
 	"github.com/warren-rpc/warren/test/amqptest/internal/vhost"
 )
 
-// takePublish routes a message, returns it if it must be, and settles its confirm. The verdict may be nil.
-func (ch *channel) takePublish(in *inbound, m *codec.BasicPublish, v *verdict) {
+// takePublish routes a message, returns it if it must be, and settles its confirm. The decision may be nil.
+func (ch *channel) takePublish(in *inbound, m *codec.BasicPublish, dec *decision) {
 	if m.Immediate {
 		ch.fail(m, errorAt(nil, codec.NotImplemented, "immediate=true"))
 		return
 	}
 	fate := confirmNormally
-	if v != nil {
-		fate = v.confirm
+	if dec != nil {
+		fate = dec.confirm
 	}
 	if fate == confirmNack {
 		ch.settle(in.tag, false)
 		return
 	}
 	var result vhost.Result
-	if v == nil || !v.unroutable {
+	if dec == nil || !dec.unroutable {
 		var err error
 		if result, err = ch.queues.Publish(m, *in.props, in.body); err != nil {
 			ch.fail(m, err)

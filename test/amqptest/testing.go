@@ -25,7 +25,7 @@ func New(t testing.TB, options Options) *Broker {
 		_ = b.Close()
 		if t.Failed() {
 			log.show(t)
-			t.Logf("amqptest: %s", b.story(t.Name()))
+			t.Logf("amqptest: %s", b.failureReport(t.Name()))
 		}
 	})
 	return b

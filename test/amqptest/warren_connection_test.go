@@ -15,7 +15,7 @@ import (
 
 func TestSeveredPublishIsUnknownOrSentAgainIfIdempotent(t *testing.T) {
 	t.Run("before, once only", func(t *testing.T) {
-		inWorld(t, func(w *world) {
+		inFixture(t, func(w *fixture) {
 			w.meets(requests, amqptest.SeverBefore())
 			w.fails(warren.CodeDeadlineExceeded, warren.ReasonConnectionLost, warren.Unknown)
 			w.ran(0, 0)
@@ -23,7 +23,7 @@ func TestSeveredPublishIsUnknownOrSentAgainIfIdempotent(t *testing.T) {
 		})
 	})
 	t.Run("before, idempotent", func(t *testing.T) {
-		inWorld(t, func(w *world) {
+		inFixture(t, func(w *fixture) {
 			w.meets(requests, amqptest.SeverBefore())
 			w.answered("a", client.Idempotent())
 			w.ran(1, 1)
@@ -31,7 +31,7 @@ func TestSeveredPublishIsUnknownOrSentAgainIfIdempotent(t *testing.T) {
 		})
 	})
 	t.Run("after, once only", func(t *testing.T) {
-		inWorld(t, func(w *world) {
+		inFixture(t, func(w *fixture) {
 			w.meets(requests, amqptest.SeverAfter())
 			w.answered("a")
 			w.ran(1, 1)
@@ -39,7 +39,7 @@ func TestSeveredPublishIsUnknownOrSentAgainIfIdempotent(t *testing.T) {
 		})
 	})
 	t.Run("after, idempotent", func(t *testing.T) {
-		inWorld(t, func(w *world) {
+		inFixture(t, func(w *fixture) {
 			w.meets(requests, amqptest.SeverAfter())
 			w.answered("a", client.Idempotent())
 			w.ran(1, 2)
@@ -62,7 +62,7 @@ func TestSeveredDeliveryAndReplyAreAnswered(t *testing.T) {
 		"its delivery after":  {replied, amqptest.SeverAfter(), 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
+			inFixture(t, func(w *fixture) {
 				w.meets(test.when, test.do)
 				w.answered("a")
 				w.settles()
@@ -79,7 +79,7 @@ func TestCorruptFramesOnlyCostTheConnection(t *testing.T) {
 		"confirm": {Method: "basic.ack", Direction: amqptest.FromBroker, ConnName: "client*"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
+			inFixture(t, func(w *fixture) {
 				w.meets(when, amqptest.Corrupt())
 				w.answered("a")
 				w.settles()
@@ -102,7 +102,7 @@ func TestHalfOpenConnectionIsReplacedAfterItsHeartbeats(t *testing.T) {
 		"server that publishes": {replies, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
+			inFixture(t, func(w *fixture) {
 				w.meets(test.when, amqptest.HalfOpen())
 				began := time.Now()
 				reply, err := w.c.Call(w.t.Context(), "echo", []byte("a"), client.WithTimeout(10*timeout))
@@ -118,7 +118,7 @@ func TestHalfOpenConnectionIsReplacedAfterItsHeartbeats(t *testing.T) {
 		})
 	}
 	t.Run("deadline first", func(t *testing.T) {
-		inWorld(t, func(w *world) {
+		inFixture(t, func(w *fixture) {
 			w.meets(replied, amqptest.Drop(), amqptest.HalfOpen())
 			began := time.Now()
 			w.fails(warren.CodeDeadlineExceeded, "", warren.Unknown, client.WithTimeout(time.Second))
@@ -131,7 +131,7 @@ func TestHalfOpenConnectionIsReplacedAfterItsHeartbeats(t *testing.T) {
 }
 
 func TestBlockedBrokerRefusesCallsOnceTheClientKnows(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inFixture(t, func(w *fixture) {
 		w.hold = make(chan struct{})
 		first := w.c.Go(context.Background(), "echo", []byte("body"))
 		synctest.Wait() // the handler runs
@@ -153,7 +153,7 @@ func TestBlockedBrokerRefusesCallsOnceTheClientKnows(t *testing.T) {
 }
 
 func TestStalledBrokerHoldsUpNoCallBeyondItsDeadline(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inFixture(t, func(w *fixture) {
 		w.meets(requests, amqptest.StallReading(0))
 		w.answered("a")
 		began := time.Now()
@@ -169,7 +169,7 @@ func TestStalledBrokerHoldsUpNoCallBeyondItsDeadline(t *testing.T) {
 
 func TestRestartedBrokerAnswersWhatItKept(t *testing.T) {
 	t.Run("keeping messages", func(t *testing.T) {
-		inWorld(t, func(w *world) {
+		inFixture(t, func(w *fixture) {
 			w.meets(requests, amqptest.Restart(amqptest.KeepMessages, 3*time.Second))
 			w.answered("a")
 			w.ran(1, 2) // the server may have had it already
@@ -178,7 +178,7 @@ func TestRestartedBrokerAnswersWhatItKept(t *testing.T) {
 	})
 	// The request is lost with its delivery.
 	t.Run("losing messages", func(t *testing.T) {
-		inWorld(t, func(w *world) {
+		inFixture(t, func(w *fixture) {
 			w.meets(requested, amqptest.Drop(), amqptest.Restart(amqptest.LoseMessages, 3*time.Second))
 			// The confirm may have come before the end.
 			_, err := w.call("a")
@@ -190,7 +190,7 @@ func TestRestartedBrokerAnswersWhatItKept(t *testing.T) {
 		})
 	})
 	t.Run("losing messages before the confirm", func(t *testing.T) {
-		inWorld(t, func(w *world) {
+		inFixture(t, func(w *fixture) {
 			w.meets(requests, amqptest.SeverBefore(), amqptest.Restart(amqptest.LoseMessages, 3*time.Second))
 			w.answered("a", client.Idempotent())
 			w.ran(1, 1)
@@ -198,7 +198,7 @@ func TestRestartedBrokerAnswersWhatItKept(t *testing.T) {
 		})
 	})
 	t.Run("losing all", func(t *testing.T) {
-		inWorld(t, func(w *world) {
+		inFixture(t, func(w *fixture) {
 			w.meets(requested, amqptest.Drop(), amqptest.Restart(amqptest.LoseAll, 3*time.Second))
 			w.fails(warren.CodeUnavailable, warren.ReasonReplyQueueLost, warren.Unknown)
 			w.ran(0, 0)
@@ -206,7 +206,7 @@ func TestRestartedBrokerAnswersWhatItKept(t *testing.T) {
 		})
 	})
 	t.Run("while the handler runs", func(t *testing.T) {
-		inWorld(t, func(w *world) {
+		inFixture(t, func(w *fixture) {
 			w.hold = make(chan struct{})
 			call := w.c.Go(w.t.Context(), "echo", []byte("a"))
 			synctest.Wait()
@@ -232,7 +232,7 @@ func TestClosedChannelIsReplaced(t *testing.T) {
 		"publish of the reply": {replies, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
+			inFixture(t, func(w *fixture) {
 				w.meets(test.when, amqptest.CloseChannel(406, byFault))
 				w.answered("a")
 				w.settles()
@@ -241,7 +241,7 @@ func TestClosedChannelIsReplaced(t *testing.T) {
 		})
 	}
 	t.Run("publish of the request", func(t *testing.T) {
-		inWorld(t, func(w *world) {
+		inFixture(t, func(w *fixture) {
 			w.meets(requests, amqptest.CloseChannel(406, byFault))
 			w.fails(warren.CodeDeadlineExceeded, warren.ReasonConnectionLost, warren.Unknown)
 			w.answered("a")
@@ -252,7 +252,7 @@ func TestClosedChannelIsReplaced(t *testing.T) {
 		})
 	})
 	t.Run("access refused", func(t *testing.T) {
-		inWorld(t, func(w *world) {
+		inFixture(t, func(w *fixture) {
 			w.meets(requests, amqptest.CloseChannel(403, byFault))
 			w.fails(warren.CodePermissionDenied, warren.ReasonNotPermitted, warren.NotExecuted)
 			w.ran(0, 0)
@@ -264,7 +264,7 @@ func TestClosedChannelIsReplaced(t *testing.T) {
 func TestClosedConnectionIsReplaced(t *testing.T) {
 	for name, when := range map[string]amqptest.When{"request": requested, "reply": replied, "publish of the reply": replies} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
+			inFixture(t, func(w *fixture) {
 				w.meets(when, amqptest.CloseConnection(320, byFault))
 				w.answered("a")
 				w.settles()
@@ -273,7 +273,7 @@ func TestClosedConnectionIsReplaced(t *testing.T) {
 		})
 	}
 	t.Run("publish of the request", func(t *testing.T) {
-		inWorld(t, func(w *world) {
+		inFixture(t, func(w *fixture) {
 			w.meets(requests, amqptest.CloseConnection(320, byFault))
 			w.fails(warren.CodeDeadlineExceeded, warren.ReasonConnectionLost, warren.Unknown)
 			w.meets(requests, amqptest.CloseConnection(320, byFault))

@@ -13,7 +13,7 @@ import (
 // What happens to deliveries, of requests to the server and of replies to the client, and to their acknowledgements.
 
 func TestLostRequestDeliveryComesBackWithTheConnection(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inFixture(t, func(w *fixture) {
 		lost := w.meets(requested, amqptest.Drop())
 		call := w.c.Go(w.t.Context(), "echo", []byte("a"))
 		if err := lost.Wait(w.t.Context()); err != nil {
@@ -30,7 +30,7 @@ func TestLostRequestDeliveryComesBackWithTheConnection(t *testing.T) {
 
 func TestLostReplyDeliveryIsUnknownAtTheDeadlineOrComesBack(t *testing.T) {
 	t.Run("lost", func(t *testing.T) {
-		inWorld(t, func(w *world) {
+		inFixture(t, func(w *fixture) {
 			w.meets(replied, amqptest.Drop())
 			w.fails(warren.CodeDeadlineExceeded, "", warren.Unknown)
 			w.ran(1, 1)
@@ -40,7 +40,7 @@ func TestLostReplyDeliveryIsUnknownAtTheDeadlineOrComesBack(t *testing.T) {
 		})
 	})
 	t.Run("brought back", func(t *testing.T) {
-		inWorld(t, func(w *world) {
+		inFixture(t, func(w *fixture) {
 			w.meets(replied, amqptest.Drop())
 			call := w.c.Go(w.t.Context(), "echo", []byte("a"))
 			synctest.Wait() // the server has acknowledged
@@ -57,7 +57,7 @@ func TestLostReplyDeliveryIsUnknownAtTheDeadlineOrComesBack(t *testing.T) {
 func TestDelayedDeliveryIsAnsweredInTime(t *testing.T) {
 	for name, when := range map[string]amqptest.When{"request": requested, "reply": replied} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
+			inFixture(t, func(w *fixture) {
 				w.meets(when, amqptest.Delay(8*time.Second))
 				w.answered("a")
 				w.ran(1, 1)
@@ -76,7 +76,7 @@ func TestDuplicateDeliveryDoesNotUpsetAcknowledgements(t *testing.T) {
 		"reply":   {replied, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
+			inFixture(t, func(w *fixture) {
 				w.meets(test.when, amqptest.Duplicate(1))
 				w.answered("a")
 				w.settles()
@@ -93,7 +93,7 @@ func TestDuplicateDeliveryDoesNotUpsetAcknowledgements(t *testing.T) {
 }
 
 func TestReorderedRequestDeliveriesAreAnswered(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inFixture(t, func(w *fixture) {
 		w.meets(requested, amqptest.Reorder(time.Second))
 		first := w.c.Go(w.t.Context(), "echo", []byte("first"))
 		w.answered("second")
@@ -107,7 +107,7 @@ func TestReorderedRequestDeliveriesAreAnswered(t *testing.T) {
 
 func TestCancelledConsumersConsumeAgain(t *testing.T) {
 	t.Run("server", func(t *testing.T) {
-		inWorld(t, func(w *world) {
+		inFixture(t, func(w *fixture) {
 			w.meets(requested, amqptest.CancelConsumer(""))
 			w.answered("a")
 			w.answered("b", client.WaitForServer())
@@ -115,7 +115,7 @@ func TestCancelledConsumersConsumeAgain(t *testing.T) {
 		})
 	})
 	t.Run("client", func(t *testing.T) {
-		inWorld(t, func(w *world) {
+		inFixture(t, func(w *fixture) {
 			w.meets(replied, amqptest.CancelConsumer(""))
 			w.answered("a")
 			w.answered("b")
@@ -127,7 +127,7 @@ func TestCancelledConsumersConsumeAgain(t *testing.T) {
 
 func TestLostAcknowledgementRepeatsNeitherTheHandlerNorTheReply(t *testing.T) {
 	t.Run("dropped", func(t *testing.T) {
-		inWorld(t, func(w *world) {
+		inFixture(t, func(w *fixture) {
 			w.meets(serverAcks, amqptest.Drop())
 			w.answered("a")
 			time.Sleep(time.Second)
@@ -141,7 +141,7 @@ func TestLostAcknowledgementRepeatsNeitherTheHandlerNorTheReply(t *testing.T) {
 		})
 	})
 	t.Run("severed", func(t *testing.T) {
-		inWorld(t, func(w *world) {
+		inFixture(t, func(w *fixture) {
 			w.meets(serverAcks, amqptest.SeverBefore())
 			w.answered("a")
 			time.Sleep(timeout / 2)
@@ -150,7 +150,7 @@ func TestLostAcknowledgementRepeatsNeitherTheHandlerNorTheReply(t *testing.T) {
 		})
 	})
 	t.Run("severed after", func(t *testing.T) {
-		inWorld(t, func(w *world) {
+		inFixture(t, func(w *fixture) {
 			w.meets(serverAcks, amqptest.SeverAfter())
 			w.answered("a")
 			time.Sleep(timeout / 2)
@@ -159,7 +159,7 @@ func TestLostAcknowledgementRepeatsNeitherTheHandlerNorTheReply(t *testing.T) {
 		})
 	})
 	t.Run("the client's", func(t *testing.T) {
-		inWorld(t, func(w *world) {
+		inFixture(t, func(w *fixture) {
 			w.meets(clientAcks, amqptest.SeverBefore())
 			w.answered("a")
 			time.Sleep(timeout / 2)

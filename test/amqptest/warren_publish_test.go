@@ -12,7 +12,7 @@ import (
 // What happens to publishes: of requests by the client, and of replies by the server.
 
 func TestCallWhoseRequestIsDroppedIsUnknownAtItsDeadline(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inFixture(t, func(w *fixture) {
 		w.meets(requests, amqptest.Drop())
 		began := time.Now()
 		w.fails(warren.CodeDeadlineExceeded, "", warren.Unknown)
@@ -25,7 +25,7 @@ func TestCallWhoseRequestIsDroppedIsUnknownAtItsDeadline(t *testing.T) {
 }
 
 func TestRequestThatIsNeverConfirmedIsAnswered(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inFixture(t, func(w *fixture) {
 		w.meets(requests, amqptest.NeverConfirm())
 		w.answered("a")
 		w.answered("b")
@@ -36,7 +36,7 @@ func TestRequestThatIsNeverConfirmedIsAnswered(t *testing.T) {
 
 func TestNackedRequestIsUnknownOrSentAgainIfIdempotent(t *testing.T) {
 	t.Run("once only", func(t *testing.T) {
-		inWorld(t, func(w *world) {
+		inFixture(t, func(w *fixture) {
 			w.meets(requests, amqptest.Nack())
 			w.fails(warren.CodeDeadlineExceeded, warren.ReasonNacked, warren.Unknown)
 			w.ran(0, 0)
@@ -44,7 +44,7 @@ func TestNackedRequestIsUnknownOrSentAgainIfIdempotent(t *testing.T) {
 		})
 	})
 	t.Run("idempotent", func(t *testing.T) {
-		inWorld(t, func(w *world) {
+		inFixture(t, func(w *fixture) {
 			w.meets(requests, amqptest.Nack())
 			w.answered("a", client.Idempotent())
 			w.ran(1, 1)
@@ -54,7 +54,7 @@ func TestNackedRequestIsUnknownOrSentAgainIfIdempotent(t *testing.T) {
 }
 
 func TestReturnedRequestIsNoRouteAtOnce(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inFixture(t, func(w *fixture) {
 		w.meets(requests, amqptest.Return())
 		began := time.Now()
 		w.fails(warren.CodeUnavailable, warren.ReasonNoRoute, warren.NotExecuted)
@@ -68,7 +68,7 @@ func TestReturnedRequestIsNoRouteAtOnce(t *testing.T) {
 
 func TestDelayedRequestIsAnsweredUnlessItsDeadlinePasses(t *testing.T) {
 	t.Run("within", func(t *testing.T) {
-		inWorld(t, func(w *world) {
+		inFixture(t, func(w *fixture) {
 			w.meets(requests, amqptest.Delay(8*time.Second))
 			w.answered("a")
 			w.ran(1, 1)
@@ -76,7 +76,7 @@ func TestDelayedRequestIsAnsweredUnlessItsDeadlinePasses(t *testing.T) {
 		})
 	})
 	t.Run("beyond", func(t *testing.T) {
-		inWorld(t, func(w *world) {
+		inFixture(t, func(w *fixture) {
 			w.meets(requests, amqptest.Delay(8*time.Second))
 			w.fails(warren.CodeDeadlineExceeded, "", warren.Unknown, client.WithTimeout(3*time.Second))
 			w.settles()
@@ -86,7 +86,7 @@ func TestDelayedRequestIsAnsweredUnlessItsDeadlinePasses(t *testing.T) {
 }
 
 func TestDuplicateRequestIsAnsweredOnce(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inFixture(t, func(w *fixture) {
 		w.meets(requests, amqptest.Duplicate(1))
 		w.answered("a")
 		w.settles()
@@ -99,7 +99,7 @@ func TestDuplicateRequestIsAnsweredOnce(t *testing.T) {
 }
 
 func TestReorderedRequestsGetTheirOwnReplies(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inFixture(t, func(w *fixture) {
 		w.meets(requests, amqptest.Reorder(time.Second))
 		first := w.c.Go(w.t.Context(), "echo", []byte("first"))
 		w.answered("second")
@@ -112,7 +112,7 @@ func TestReorderedRequestsGetTheirOwnReplies(t *testing.T) {
 }
 
 func TestDroppedReplyIsUnknownAndTheServerGoesOn(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inFixture(t, func(w *fixture) {
 		w.meets(replies, amqptest.Drop())
 		w.fails(warren.CodeDeadlineExceeded, "", warren.Unknown)
 		w.answered("next")
@@ -122,7 +122,7 @@ func TestDroppedReplyIsUnknownAndTheServerGoesOn(t *testing.T) {
 }
 
 func TestNackedReplyIsPublishedAgain(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inFixture(t, func(w *fixture) {
 		w.meets(replies, amqptest.Nack())
 		w.answered("a")
 		w.ran(1, 1)
@@ -131,7 +131,7 @@ func TestNackedReplyIsPublishedAgain(t *testing.T) {
 }
 
 func TestReplyThatIsNeverConfirmedArrives(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inFixture(t, func(w *fixture) {
 		w.meets(replies, amqptest.NeverConfirm())
 		w.answered("a")
 		w.answered("b")
@@ -145,7 +145,7 @@ func TestReplyThatIsNeverConfirmedArrives(t *testing.T) {
 }
 
 func TestReturnedReplyLetsTheRequestGo(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inFixture(t, func(w *fixture) {
 		w.meets(replies, amqptest.Return())
 		w.fails(warren.CodeDeadlineExceeded, "", warren.Unknown)
 		w.ran(1, 1)
@@ -157,7 +157,7 @@ func TestReturnedReplyLetsTheRequestGo(t *testing.T) {
 }
 
 func TestDuplicateReplyIsDropped(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inFixture(t, func(w *fixture) {
 		w.meets(replies, amqptest.Duplicate(3))
 		w.answered("a")
 		w.settles()
@@ -170,7 +170,7 @@ func TestDuplicateReplyIsDropped(t *testing.T) {
 func TestReorderedRepliesReachTheirCalls(t *testing.T) {
 	for _, when := range []amqptest.When{replies, replied} {
 		t.Run(when.Method, func(t *testing.T) {
-			inWorld(t, func(w *world) {
+			inFixture(t, func(w *fixture) {
 				w.meets(when, amqptest.Reorder(time.Second))
 				first := w.c.Go(w.t.Context(), "echo", []byte("first"))
 				w.answered("second")

@@ -17,7 +17,7 @@ func TestDrawnFaultsLeaveEveryCallAReplyOrAnHonestError(t *testing.T) {
 	plan := amqptest.Plan{Kinds: amqptest.Kinds(), Count: 4, Within: calls, MaxWait: 5 * time.Second}
 	for seed := range uint64(seeds) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			inWorld(t, func(w *world) {
+			inFixture(t, func(w *fixture) {
 				w.lawless = true // acknowledgements that swap places close their channel
 				for _, rule := range amqptest.Draw(seed, plan) {
 					w.b.Inject(rule)
@@ -35,7 +35,7 @@ func TestDrawnFaultsLeaveEveryCallAReplyOrAnHonestError(t *testing.T) {
 }
 
 // honest makes a call, and demands that how it ended is true.
-func (w *world) honest(body string, idempotent bool) {
+func (w *fixture) honest(body string, idempotent bool) {
 	w.t.Helper()
 	opts := []client.CallOption{client.WaitForServer()}
 	if idempotent {

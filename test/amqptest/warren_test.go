@@ -22,8 +22,8 @@ import (
 // which time passes only when there is nothing else to do. So deadlines are exact, and a call that ends by its deadline
 // has waited for it and for nothing else.
 
-// world is a broker with a server of the method echo and a client that calls it.
-type world struct {
+// fixture is a broker with a server of the method echo and a client that calls it.
+type fixture struct {
 	t *testing.T
 	b *amqptest.Broker
 	c *client.Client
@@ -53,12 +53,12 @@ var (
 	serverAcks = amqptest.When{Method: "basic.ack", Direction: amqptest.FromClient, ConnName: "server*"}
 )
 
-// inWorld runs a test in which the first call has been answered, so that everything is connected and declared.
-func inWorld(t *testing.T, test func(w *world)) {
+// inFixture runs a test in which the first call has been answered, so that everything is connected and declared.
+func inFixture(t *testing.T, test func(w *fixture)) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, b: amqptest.New(t, amqptest.Options{Listen: "none"})}
+		w := &fixture{t: t, b: amqptest.New(t, amqptest.Options{Listen: "none"})}
 		t.Cleanup(w.wasCorrect)
 		w.start()
 		if reply, err := w.call("warm up"); err != nil || string(reply.Body) != "warm up" {
@@ -74,7 +74,7 @@ func inWorld(t *testing.T, test func(w *world)) {
 
 // wasCorrect demands that the broker has closed nothing but by order of a fault, or because something was asked for that
 // does not exist: to ask is allowed.
-func (w *world) wasCorrect() {
+func (w *fixture) wasCorrect() {
 	if w.lawless {
 		return
 	}
@@ -89,7 +89,7 @@ func (w *world) wasCorrect() {
 const byFault = "fault"
 
 // broker is how either side, by its name, reaches the broker: over pipes.
-func (w *world) broker(name string) warren.Broker {
+func (w *fixture) broker(name string) warren.Broker {
 	return warren.Broker{
 		URLs: []string{w.b.URL()}, Name: name, Heartbeat: heartbeat, DialTimeout: 5 * time.Second,
 		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -98,7 +98,7 @@ func (w *world) broker(name string) warren.Broker {
 	}
 }
 
-func (w *world) start() {
+func (w *fixture) start() {
 	w.t.Helper()
 	logger := slog.New(slog.DiscardHandler)
 	var err error
@@ -127,7 +127,7 @@ func (w *world) start() {
 	w.t.Cleanup(func() { _ = w.c.Close() })
 }
 
-func (w *world) echo(ctx context.Context, req *warren.Request) (*warren.Reply, error) {
+func (w *fixture) echo(ctx context.Context, req *warren.Request) (*warren.Reply, error) {
 	w.runs.Add(1)
 	w.runsOf(string(req.Body)).Add(1)
 	if w.hold != nil {
@@ -141,14 +141,14 @@ func (w *world) echo(ctx context.Context, req *warren.Request) (*warren.Reply, e
 }
 
 // runsOf counts the runs for requests with this body.
-func (w *world) runsOf(body string) *atomic.Int32 {
+func (w *fixture) runsOf(body string) *atomic.Int32 {
 	n, _ := w.by.LoadOrStore(body, new(atomic.Int32))
 	count, _ := n.(*atomic.Int32)
 	return count
 }
 
 // call calls echo, and demands that it ends in time.
-func (w *world) call(body string, opts ...client.CallOption) (*warren.Reply, error) {
+func (w *fixture) call(body string, opts ...client.CallOption) (*warren.Reply, error) {
 	w.t.Helper()
 	began := time.Now()
 	reply, err := w.c.Call(context.Background(), "echo", []byte(body), opts...)
@@ -159,7 +159,7 @@ func (w *world) call(body string, opts ...client.CallOption) (*warren.Reply, err
 }
 
 // answered makes a call that must be answered, before its deadline.
-func (w *world) answered(body string, opts ...client.CallOption) {
+func (w *fixture) answered(body string, opts ...client.CallOption) {
 	w.t.Helper()
 	reply, err := w.call(body, opts...)
 	if err != nil {
@@ -170,7 +170,7 @@ func (w *world) answered(body string, opts ...client.CallOption) {
 }
 
 // fails makes a call that must fail like this.
-func (w *world) fails(code warren.Code, reason string, outcome warren.Outcome, opts ...client.CallOption) {
+func (w *fixture) fails(code warren.Code, reason string, outcome warren.Outcome, opts ...client.CallOption) {
 	w.t.Helper()
 	_, err := w.call("body", opts...)
 	isError(w.t, err, code, reason, outcome)
@@ -185,7 +185,7 @@ func isError(t *testing.T, err error, code warren.Code, reason string, outcome w
 }
 
 // ran demands that the handler has run so often since the first call, or that often at most.
-func (w *world) ran(least, most int) {
+func (w *fixture) ran(least, most int) {
 	w.t.Helper()
 	if n := int(w.runs.Load()); n < least || n > most {
 		w.t.Errorf("the handler ran %d times; want %d to %d", n, least, most)
@@ -193,7 +193,7 @@ func (w *world) ran(least, most int) {
 }
 
 // meets puts a rule into force that the test is about, and demands at its end that it has met something.
-func (w *world) meets(when amqptest.When, do amqptest.Action, then ...amqptest.Action) *amqptest.Fault {
+func (w *fixture) meets(when amqptest.When, do amqptest.Action, then ...amqptest.Action) *amqptest.Fault {
 	f := w.b.Inject(amqptest.Rule{When: when, Do: do, Then: then})
 	w.t.Cleanup(func() {
 		if f.Fired() == 0 {
@@ -205,7 +205,7 @@ func (w *world) meets(when amqptest.When, do amqptest.Action, then ...amqptest.A
 
 // settles demands that nothing of the calls is left: no call pending in the client, and no message in the queue or with
 // the server.
-func (w *world) settles() {
+func (w *fixture) settles() {
 	w.t.Helper()
 	time.Sleep(2 * time.Minute) // beyond every deadline, heartbeat and pause
 	synctest.Wait()

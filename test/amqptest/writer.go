@@ -22,8 +22,8 @@ type writer struct {
 // heldOutgoing is an entry that a fault keeps back.
 type heldOutgoing struct {
 	outgoing
-	verdict verdict
-	until   time.Time
+	decision decision
+	until    time.Time
 }
 
 // write is the goroutine that writes.
@@ -50,57 +50,57 @@ func (c *conn) write() {
 // send lets the faults look at an entry, and writes it.
 func (w *writer) send(o *outgoing) {
 	c := w.c
-	v := c.b.watch(c.eventOf(o))
-	if v.passes() && len(w.held) == 0 {
+	dec := c.b.watch(c.eventOf(o))
+	if dec.passes() && len(w.held) == 0 {
 		w.append(o, false)
 		w.owed += o.size()
 		w.flushIfLong()
 		return
 	}
-	if v.delay > 0 {
+	if dec.delay > 0 {
 		w.flush()
-		c.sleep(v.delay)
+		c.sleep(dec.delay)
 	}
 	w.owed += o.size() // also what is held: heartbeats do not wait for it
-	if v.hold > 0 {
-		w.hold(o, v)
+	if dec.hold > 0 {
+		w.hold(o, dec)
 		return
 	}
-	w.carryOut(o, &v)
+	w.carryOut(o, &dec)
 	w.releaseAfter(o.name())
 }
 
-// carryOut writes an entry as a verdict wants it.
-func (w *writer) carryOut(o *outgoing, v *verdict) {
+// carryOut writes an entry as a decision wants it.
+func (w *writer) carryOut(o *outgoing, dec *decision) {
 	c := w.c
-	if v.severBefore {
+	if dec.severBefore {
 		w.flush()
 		w.sever()
 	}
 	switch {
-	case w.ended, v.drop:
-	case v.closeConnection != nil || v.closeChannel != nil:
+	case w.ended, dec.drop:
+	case dec.closeConnection != nil || dec.closeChannel != nil:
 		channel, method := o.channel, o.method // the entry is not the writer's for ever
-		c.besides(func() { c.closeByFault(channel, method, v) })
+		c.besides(func() { c.closeByFault(channel, method, dec) })
 	default:
-		w.append(o, v.corrupt)
-		for range v.copies {
+		w.append(o, dec.corrupt)
+		for range dec.copies {
 			w.flushIfLong()
 			w.append(o, false)
 		}
 	}
 	w.flushIfLong()
-	if v.severAfter || len(v.after) > 0 || v.stall != 0 || v.halfOpen {
+	if dec.severAfter || len(dec.after) > 0 || dec.stall != 0 || dec.halfOpen {
 		w.flush()
 	}
-	c.runEffects(v.after)
-	if v.severAfter {
+	c.runEffects(dec.after)
+	if dec.severAfter {
 		w.sever()
 	}
-	if v.stall != 0 {
-		c.stalled.begin(v.stall)
+	if dec.stall != 0 {
+		c.stalled.begin(dec.stall)
 	}
-	if v.halfOpen {
+	if dec.halfOpen {
 		c.freeze()
 		w.ended = true
 	}
@@ -112,11 +112,11 @@ func (w *writer) sever() {
 }
 
 // hold keeps an entry back, and sees to it that the writer looks at it when its time is over.
-func (w *writer) hold(o *outgoing, v verdict) {
-	h := &heldOutgoing{outgoing: *o, verdict: v, until: time.Now().Add(v.hold)}
+func (w *writer) hold(o *outgoing, dec decision) {
+	h := &heldOutgoing{outgoing: *o, decision: dec, until: time.Now().Add(dec.hold)}
 	w.held = append(w.held, h)
 	w.c.besides(func() {
-		if w.c.sleep(v.hold) {
+		if w.c.sleep(dec.hold) {
 			w.c.out.wakeWriter()
 		}
 	})
@@ -143,7 +143,7 @@ func (w *writer) releaseIf(due func(*heldOutgoing) bool) {
 		switch {
 		case w.ended:
 		case due(h):
-			w.carryOut(&h.outgoing, &h.verdict)
+			w.carryOut(&h.outgoing, &h.decision)
 		default:
 			w.held = append(w.held, h)
 		}

@@ -56,7 +56,7 @@ func (r *run) unreadable(ctx context.Context, rng chance) error {
 	names := slices.Sorted(maps.Keys(unreadable))
 	name := one(rng, names)
 	addr := one(rng, r.nodes).Addr()
-	return r.steal(ctx, "unreadable", "messages", rng, func(t *thief) error {
+	return r.takeRequests(ctx, "unreadable", "messages", rng, func(t *requestTaker) error {
 		p, err := dialPlain(ctx, addr)
 		if err != nil {
 			return nil // the broker is away

@@ -108,11 +108,11 @@ func (r *run) outlive(ctx context.Context, rng chance) error {
 
 // post publishes a request of memory. If the broker is away it does not come.
 func (r *run) post(ctx context.Context, rng chance, p amqp.Publishing) error {
-	conn, err := amqp.DialConfig(one(rng, r.nodes).URL(), amqp.Config{Heartbeat: workload.Heartbeat, Dial: amqp.DefaultDial(theft)})
+	conn, err := amqp.DialConfig(one(rng, r.nodes).URL(), amqp.Config{Heartbeat: workload.Heartbeat, Dial: amqp.DefaultDial(takenFor)})
 	if err != nil {
 		return nil // see above
 	}
-	defer func() { _ = conn.CloseDeadline(time.Now().Add(theft)) }()
+	defer func() { _ = conn.CloseDeadline(time.Now().Add(takenFor)) }()
 	ch, err := conn.Channel()
 	if err == nil {
 		err = ch.Confirm(false)

@@ -35,35 +35,35 @@ func (r *run) nobody(context.Context, chance) error {
 	return r.strike("unserved", "", "")
 }
 
-// theft is how long requests are kept from the server, and loot how many at most.
+// takenFor is how long requests are kept from the server, and takenAtMost how many.
 const (
-	theft = 400 * time.Millisecond
-	loot  = 8
+	takenFor    = 400 * time.Millisecond
+	takenAtMost = 8
 )
 
-// thief takes requests from the method's queue, as another consumer of it.
-type thief struct {
+// requestTaker takes requests from the method's queue, as another consumer of it.
+type requestTaker struct {
 	channel  *amqp.Channel
 	confirms chan amqp.Confirmation
 	taken    []amqp.Delivery
 	written  int
 }
 
-// steal takes some requests, does something with them, and leaves: what it has not
+// takeRequests takes some requests, does something with them, and leaves: what it has not
 // acknowledged goes back to the queue. That the broker is away, or goes, is no
 // failure: the fault has not come about then.
-func (r *run) steal(ctx context.Context, name, target string, rng chance, do func(*thief) error) error {
-	return with(&r.thief, func() error {
+func (r *run) takeRequests(ctx context.Context, name, target string, rng chance, do func(*requestTaker) error) error {
+	return with(&r.taking, func() error {
 		if err := r.strike(name, target, ""); err != nil {
 			return err
 		}
-		conn, err := amqp.DialConfig(one(rng, r.nodes).URL(), amqp.Config{Heartbeat: workload.Heartbeat, Dial: amqp.DefaultDial(theft)})
+		conn, err := amqp.DialConfig(one(rng, r.nodes).URL(), amqp.Config{Heartbeat: workload.Heartbeat, Dial: amqp.DefaultDial(takenFor)})
 		if err != nil {
 			return nil
 		}
 		// A close in good order would wait for a broker that is frozen.
-		defer func() { _ = conn.CloseDeadline(time.Now().Add(theft)) }()
-		err = r.rob(ctx, conn, do)
+		defer func() { _ = conn.CloseDeadline(time.Now().Add(takenFor)) }()
+		err = r.takeThrough(ctx, conn, do)
 		if _, broken := errors.AsType[*amqp.Error](err); broken || errors.Is(err, errUnconfirmed) {
 			return nil
 		}
@@ -74,12 +74,12 @@ func (r *run) steal(ctx context.Context, name, target string, rng chance, do fun
 	})
 }
 
-func (r *run) rob(ctx context.Context, conn *amqp.Connection, do func(*thief) error) (err error) {
-	t := &thief{confirms: make(chan amqp.Confirmation, 16*loot)}
+func (r *run) takeThrough(ctx context.Context, conn *amqp.Connection, do func(*requestTaker) error) (err error) {
+	t := &requestTaker{confirms: make(chan amqp.Confirmation, 16*takenAtMost)}
 	if t.channel, err = conn.Channel(); err != nil {
 		return err
 	}
-	if err := t.channel.Qos(loot, 0, false); err != nil {
+	if err := t.channel.Qos(takenAtMost, 0, false); err != nil {
 		return err
 	}
 	t.channel.NotifyPublish(t.confirms)
@@ -90,7 +90,7 @@ func (r *run) rob(ctx context.Context, conn *amqp.Connection, do func(*thief) er
 	if err != nil {
 		return err
 	}
-	for over := time.After(theft); len(t.taken) < loot; {
+	for over := time.After(takenFor); len(t.taken) < takenAtMost; {
 		select {
 		case d, ok := <-requests:
 			if !ok {
@@ -107,7 +107,7 @@ func (r *run) rob(ctx context.Context, conn *amqp.Connection, do func(*thief) er
 }
 
 // send publishes a message through the default exchange.
-func (t *thief) send(ctx context.Context, queue string, p amqp.Publishing) error {
+func (t *requestTaker) send(ctx context.Context, queue string, p amqp.Publishing) error {
 	t.written++
 	return t.channel.PublishWithContext(ctx, "", queue, false, false, p)
 }
@@ -115,7 +115,7 @@ func (t *thief) send(ctx context.Context, queue string, p amqp.Publishing) error
 var errUnconfirmed = errors.New("chaos: the broker has not confirmed")
 
 // confirmed waits until the broker has what was sent.
-func (t *thief) confirmed() error {
+func (t *requestTaker) confirmed() error {
 	for over := time.After(2 * time.Second); t.written > 0; t.written-- {
 		select {
 		case c, ok := <-t.confirms:
@@ -142,7 +142,7 @@ func copied(d *amqp.Delivery) amqp.Publishing {
 // duplicate sends each request that it takes again, once or twice, and gives back
 // the one that it took.
 func (r *run) duplicate(ctx context.Context, rng chance) error {
-	return r.steal(ctx, "duplicate", "messages", rng, func(t *thief) error {
+	return r.takeRequests(ctx, "duplicate", "messages", rng, func(t *requestTaker) error {
 		for i := range t.taken {
 			for range 1 + rng.IntN(2) {
 				p := copied(&t.taken[i])
@@ -161,7 +161,7 @@ func (r *run) duplicate(ctx context.Context, rng chance) error {
 
 // reorder gives requests back out of order, those that it can as new ones.
 func (r *run) reorder(ctx context.Context, rng chance) error {
-	return r.steal(ctx, "reorder", "messages", rng, func(t *thief) error {
+	return r.takeRequests(ctx, "reorder", "messages", rng, func(t *requestTaker) error {
 		rng.Shuffle(len(t.taken), func(i, j int) { t.taken[i], t.taken[j] = t.taken[j], t.taken[i] })
 		for i := range t.taken {
 			d := &t.taken[i]
@@ -190,7 +190,7 @@ func (r *run) reorder(ctx context.Context, rng chance) error {
 // forge answers requests that it has seen with what a client can tell from its
 // server's answers: those of another call, or none that can be read.
 func (r *run) forge(ctx context.Context, rng chance) error {
-	return r.steal(ctx, "forge", "messages", rng, func(t *thief) error {
+	return r.takeRequests(ctx, "forge", "messages", rng, func(t *requestTaker) error {
 		past := time.Now().Add(-time.Minute).UnixMilli()
 		for i := range t.taken {
 			d := &t.taken[i]

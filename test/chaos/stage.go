@@ -24,7 +24,7 @@ type stage struct {
 	cluster *rabbit.Cluster
 	nodes   []*rabbit.Node
 	broker  sync.Mutex // held by who does something to a node
-	thief   sync.Mutex // held by who does something to messages
+	taking  sync.Mutex // held by who does something to messages
 
 	near, far gate // the clients' way to the broker, and the server's
 	wire      *netns.Pair

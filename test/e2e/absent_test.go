@@ -39,7 +39,7 @@ func TestMissingQueueIsNoRouteAtOnce(t *testing.T) {
 	} else {
 		rig.WantError(t, err, warren.CodeUnavailable, warren.ReasonNoRoute, warren.NotExecuted)
 	}
-	rig.Eventually(t, "nothing is pending", func() bool { return c.Stats().Pending == 0 })
+	patience.Eventually(t, "nothing is pending", func() bool { return c.Stats().Pending == 0 })
 }
 
 func TestEveryReturnIsSeenAmongManyConfirms(t *testing.T) {
@@ -89,7 +89,7 @@ func TestQueueWithoutConsumerIsNoServerUnderFailFast(t *testing.T) {
 	if err != nil || string(reply.Body) != "late" {
 		t.Fatalf("%v, %v", reply, err)
 	}
-	rig.Eventually(t, "calls are served again under fail-fast", func() bool {
+	patience.Eventually(t, "calls are served again under fail-fast", func() bool {
 		_, err := c.Call(testContext(t), "echo", nil)
 		return err == nil
 	})
@@ -105,7 +105,7 @@ func TestExpiringQueueIsGoneAfterItsLastServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := newClient(t, url)
-	rig.Eventually(t, "the queue has expired", func() bool {
+	patience.Eventually(t, "the queue has expired", func() bool {
 		_, err := c.Call(testContext(t), "brief", nil)
 		e, _ := warren.AsError(err)
 		return e != nil && e.Reason == warren.ReasonNoRoute
@@ -149,5 +149,5 @@ func TestExpiredRequestIsNotHandled(t *testing.T) {
 		t.Fatalf("handled %q", seen)
 	}
 	// Its refusal came too late for the caller, and is counted.
-	rig.Eventually(t, "the late reply is dropped", func() bool { return c.Stats().LateReplies == 1 })
+	patience.Eventually(t, "the late reply is dropped", func() bool { return c.Stats().LateReplies == 1 })
 }

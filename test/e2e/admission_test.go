@@ -12,8 +12,8 @@ import (
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
-	"github.com/warren-rpc/warren/test/rig"
 )
 
 func TestOverloadedMethodRefusesWhatItDoesNotHandle(t *testing.T) {
@@ -47,7 +47,7 @@ func TestOverloadedMethodRefusesWhatItDoesNotHandle(t *testing.T) {
 	if st := s.Stats(); shed == 0 || st.Shed != uint64(shed) || st.Handled != uint64(requests-shed) {
 		t.Errorf("%d shed, %+v", shed, st)
 	}
-	rig.Eventually(t, "all is acknowledged", func() bool {
+	patience.Eventually(t, "all is acknowledged", func() bool {
 		q, err := p.Channel.QueueDeclarePassive("narrow", false, false, false, false, nil)
 		return err == nil && q.Messages == 0
 	})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 	"github.com/warren-rpc/warren/test/rig"
 )
@@ -34,7 +35,7 @@ func TestCallsDuringAnOutageLeaveNoBodiesBehind(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	rig.Eventually(t, "the bodies are freed", func() bool {
+	patience.Eventually(t, "the bodies are freed", func() bool {
 		runtime.GC()
 		return freed.Load() > calls*9/10
 	})
@@ -59,12 +60,12 @@ func TestCallIsRepublishedOnceForOneLoss(t *testing.T) {
 		lost := c.Stats().Lost
 		p.setStall(true)
 		call := c.Go(testContext(t), "gate", nil, client.Idempotent(), client.WithAttempts(2), client.WaitForServer())
-		rig.Eventually(t, "the call is pending", func() bool { return c.Stats().Pending == 1 })
+		patience.Eventually(t, "the call is pending", func() bool { return c.Stats().Pending == 1 })
 		time.Sleep(20 * time.Millisecond) // it is written, and goes nowhere
 		p.cut()
 		p.setStall(false)
-		rig.Eventually(t, "the publish is lost", func() bool { return c.Stats().Lost > lost })
-		rig.Eventually(t, "the call has ended or runs", func() bool {
+		patience.Eventually(t, "the publish is lost", func() bool { return c.Stats().Lost > lost })
+		patience.Eventually(t, "the call has ended or runs", func() bool {
 			select {
 			case <-g.Entered:
 				g.Release <- struct{}{}

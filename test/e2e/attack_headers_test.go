@@ -10,6 +10,7 @@ import (
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/internal/amqp/codec"
 	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 	"github.com/warren-rpc/warren/test/rig"
 )
@@ -59,7 +60,7 @@ func TestHostileHeadersOfRepliesAreDroppedAndCostNoConnection(t *testing.T) {
 	c := newClient(t, url)
 	dropped := uint64(0)
 	for _, table := range rig.HostileTables() {
-		call := c.Go(testContext(t), "plain", nil, client.WithTimeout(rig.Within))
+		call := c.Go(testContext(t), "plain", nil, client.WithTimeout(patience.Soon))
 		request := <-requests
 		properties := codec.Properties{Present: codec.HasCorrelationID, CorrelationID: request.CorrelationId}
 		publishRaw(t, url, request.ReplyTo, properties, table.Entries, "hostile")
@@ -96,7 +97,7 @@ func publishRaw(t *testing.T, url, queue string, p codec.Properties, entries []b
 
 func wantEmpty(t *testing.T, p *rig.Peer, queue string) {
 	t.Helper()
-	rig.Eventually(t, "everything is acknowledged", func() bool {
+	patience.Eventually(t, "everything is acknowledged", func() bool {
 		q, err := p.Channel.QueueDeclarePassive(queue, true, false, false, false, amqp.Table{})
 		return err == nil && q.Messages == 0
 	})

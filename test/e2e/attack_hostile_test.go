@@ -14,6 +14,7 @@ import (
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/internal/wire"
 	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 	"github.com/warren-rpc/warren/test/rig"
 )
@@ -54,7 +55,7 @@ func TestHostileReplyAddressesCostOthersNothing(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			rig.Eventually(t, "the hostile request is done with", func() bool {
+			patience.Eventually(t, "the hostile request is done with", func() bool {
 				q, err := p.Channel.QueueDeclarePassive("echo", false, false, false, false, nil)
 				st := s.Stats()
 				return err == nil && q.Messages == 0 && st.Handled+st.Dropped == 51
@@ -116,7 +117,7 @@ func TestDirectRepliesReachTheirCallersBesideAStranger(t *testing.T) {
 	}
 	close(stop)
 	flood.Wait()
-	rig.Eventually(t, "the stranger is done with", func() bool {
+	patience.Eventually(t, "the stranger is done with", func() bool {
 		st := s.Stats()
 		return st.Undelivered+st.Dropped == uint64(sent)
 	})
@@ -176,9 +177,9 @@ func TestUndeliverableRepliesDoNotStopTheMethod(t *testing.T) {
 	for i := range 9 {
 		p.Publish("echo", amqp.Publishing{Type: meta.Encode(), ReplyTo: "full", CorrelationId: fmt.Sprint(i)})
 	}
-	reply, err := newClient(t, url).Call(testContext(t), "echo", []byte("body"), client.WithTimeout(rig.Within))
+	reply, err := newClient(t, url).Call(testContext(t), "echo", []byte("body"), client.WithTimeout(patience.Soon))
 	if err != nil || !bytes.Equal(reply.Body, []byte("body")) {
 		t.Fatalf("%v, %v", reply, err)
 	}
-	rig.Eventually(t, "the others are given up", func() bool { st := s.Stats(); return st.Undelivered+st.Rejected > 0 })
+	patience.Eventually(t, "the others are given up", func() bool { st := s.Stats(); return st.Undelivered+st.Rejected > 0 })
 }

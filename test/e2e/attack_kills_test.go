@@ -55,14 +55,14 @@ func TestBrokerKilledRepeatedlyUnderLoad(t *testing.T) {
 	}
 	for range kills {
 		before := answered.Load()
-		rig.Eventually(t, "calls are answered", func() bool { return answered.Load() > before+100 })
+		patience.Eventually(t, "calls are answered", func() bool { return answered.Load() > before+100 })
 		node.Kill()
 		if err := node.Restart(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	before := answered.Load()
-	rig.Eventually(t, "calls are answered", func() bool { return answered.Load() > before+100 })
+	patience.Eventually(t, "calls are answered", func() bool { return answered.Load() > before+100 })
 	cancel()
 	wg.Wait()
 	if st := c.Stats(); st.Pending != 0 || st.PendingBytes != 0 {

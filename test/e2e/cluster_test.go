@@ -90,7 +90,7 @@ func (l *clusterLoad) goesOn(workers int64) time.Duration {
 	l.t.Helper()
 	began, echoes, transfers := time.Now(), l.echoes.Load(), l.transfers.Load()
 	// Each worker may have had one call answered before.
-	rig.Eventually(l.t, "calls of both methods succeed", func() bool {
+	patience.Eventually(l.t, "calls of both methods succeed", func() bool {
 		return l.echoes.Load() > echoes+workers && l.transfers.Load() > transfers+workers
 	})
 	return time.Since(began)
@@ -167,7 +167,7 @@ func TestKillingClusterNodesCostsNoCall(t *testing.T) {
 		{"has the server's connection", func() string { return "warren.owner.transfer" }},
 	} {
 		var node *rabbit.Node
-		rig.Eventually(t, "the node that "+victim.what, func() bool {
+		patience.Eventually(t, "the node that "+victim.what, func() bool {
 			node, err = cluster.Leader(t.Context(), "/", victim.queue())
 			return err == nil
 		})
@@ -178,7 +178,7 @@ func TestKillingClusterNodesCostsNoCall(t *testing.T) {
 		if err := node.Restart(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		rig.Eventually(t, "all members are back", func() bool {
+		patience.Eventually(t, "all members are back", func() bool {
 			_, echo, err := cluster.Members(t.Context(), "/", "echo")
 			_, transfer, err2 := cluster.Members(t.Context(), "/", "transfer")
 			return err == nil && err2 == nil && echo == len(nodes) && transfer == len(nodes)

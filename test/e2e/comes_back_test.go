@@ -8,6 +8,7 @@ import (
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 	"github.com/warren-rpc/warren/test/rig"
 )
@@ -51,7 +52,7 @@ func TestRequestThatComesBackToItsServerRunsOnce(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		rig.Eventually(t, "all is acknowledged", func() bool {
+		patience.Eventually(t, "all is acknowledged", func() bool {
 			queues, err := node.Queues(t.Context(), "/")
 			if err != nil {
 				t.Fatal(err)
@@ -73,7 +74,7 @@ func TestRequestThatComesBackToItsServerRunsOnce(t *testing.T) {
 				if err := node.CloseConnections(t.Context(), "a test"); err != nil {
 					t.Fatal(err)
 				}
-				rig.Eventually(t, "it comes back", func() bool { return s.Stats().Attached > i })
+				patience.Eventually(t, "it comes back", func() bool { return s.Stats().Attached > i })
 			}
 		})
 	})
@@ -82,7 +83,7 @@ func TestRequestThatComesBackToItsServerRunsOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		once(t, server.Method{Name: "timeout", Concurrency: 1, Prefetch: 3}, 3, func(_ *server.Server, log *rig.Log) {
-			rig.Eventually(t, "the timeout ends the channel twice", func() bool { return strings.Count(log.String(), "timed out") >= 2 })
+			patience.Eventually(t, "the timeout ends the channel twice", func() bool { return strings.Count(log.String(), "timed out") >= 2 })
 		})
 	})
 }

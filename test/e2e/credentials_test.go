@@ -22,6 +22,7 @@ import (
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 	"github.com/warren-rpc/warren/test/rig"
 )
@@ -118,7 +119,7 @@ func TestCredentialsAreAskedForAtEachConnection(t *testing.T) {
 	// unconnected waits until a call says why there is no connection.
 	unconnected := func(want string) {
 		t.Helper()
-		rig.Eventually(t, "a call says "+want, func() bool {
+		patience.Eventually(t, "a call says "+want, func() bool {
 			_, err := c.Call(testContext(t), "echo", nil, client.WithTimeout(300*time.Millisecond))
 			e := rig.WantError(t, err, warren.CodeDeadlineExceeded, warren.ReasonNotConnected, warren.NotExecuted)
 			return strings.Contains(e.Message, want)
@@ -141,7 +142,7 @@ func TestCredentialsAreAskedForAtEachConnection(t *testing.T) {
 	t.Cleanup(func() { stop(t, s) })
 	answered := func() {
 		t.Helper()
-		if reply, err := c.Call(testContext(t), "echo", []byte("x"), client.Idempotent(), client.WithTimeout(rig.Within)); err != nil || string(reply.Body) != "x" {
+		if reply, err := c.Call(testContext(t), "echo", []byte("x"), client.Idempotent(), client.WithTimeout(patience.Soon)); err != nil || string(reply.Body) != "x" {
 			t.Fatalf("%+v, %v", reply, err)
 		}
 	}
@@ -156,7 +157,7 @@ func TestCredentialsAreAskedForAtEachConnection(t *testing.T) {
 	if err := node.CloseConnections(ctx, "for the test"); err != nil {
 		t.Fatal(err)
 	}
-	rig.Eventually(t, "all four connections are made again", func() bool {
+	patience.Eventually(t, "all four connections are made again", func() bool {
 		return asked.Load() >= before+4 && shown.Load() >= beforeShown+4 && c.Stats().Reconnects >= 2 && s.Stats().Reconnects >= 2
 	})
 	answered()

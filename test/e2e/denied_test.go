@@ -9,6 +9,7 @@ import (
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 	"github.com/warren-rpc/warren/test/rig"
 )
@@ -25,7 +26,7 @@ func start(t *testing.T, url string) (*server.Server, error) {
 			t.Fatal(err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*rig.Within)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience.Soon)
 	t.Cleanup(cancel)
 	return s, s.Start(ctx)
 }
@@ -33,7 +34,7 @@ func start(t *testing.T, url string) (*server.Server, error) {
 // wantDenied demands that err came early and has the broker's words.
 func wantDenied(t *testing.T, began time.Time, err error, says string) {
 	t.Helper()
-	if took := time.Since(began); err == nil || !strings.Contains(err.Error(), says) || took > rig.Within {
+	if took := time.Since(began); err == nil || !strings.Contains(err.Error(), says) || took > patience.Soon {
 		t.Errorf("%v after %v; want %q at once", err, took, says)
 	}
 }
@@ -118,7 +119,7 @@ func TestMethodThatIsDeniedIsLeftOutWhileOthersAreServed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	rig.Eventually(t, "both are reported", func() bool {
+	patience.Eventually(t, "both are reported", func() bool {
 		unserved := s.Unserved()
 		return len(unserved) == 2 && strings.Contains(unserved["a"].Error(), "queue limit") && strings.Contains(unserved["b"].Error(), "queue limit")
 	})
@@ -130,7 +131,7 @@ func TestMethodThatIsDeniedIsLeftOutWhileOthersAreServed(t *testing.T) {
 	if err := node.LimitVHost(testContext(t), vhost, map[string]int{"max-queues": -1}); err != nil {
 		t.Fatal(err)
 	}
-	rig.Eventually(t, "all are served again", func() bool { return len(s.Unserved()) == 0 })
+	patience.Eventually(t, "all are served again", func() bool { return len(s.Unserved()) == 0 })
 	if st := s.Stats(); st.Reconnects > 0 {
 		t.Errorf("%+v", st)
 	}

@@ -34,7 +34,7 @@ func TestCallIsAnsweredAfterBrokerClosesTheClientsConnections(t *testing.T) {
 	call := c.Go(testContext(t), "gate", []byte("body"))
 	<-g.Entered
 	p.cut()
-	rig.Eventually(t, "the client has noticed", func() bool { return c.Stats().Reconnects > 0 })
+	patience.Eventually(t, "the client has noticed", func() bool { return c.Stats().Reconnects > 0 })
 	close(g.Release) // the reply may be sent while the client is away
 	reply, err := call.Result()
 	if err != nil || string(reply.Body) != "body" {
@@ -56,7 +56,7 @@ func TestCallIsAnsweredAfterBrokerClosesAllConnections(t *testing.T) {
 	if err := node.CloseConnections(testContext(t), "maintenance"); err != nil {
 		t.Fatal(err)
 	}
-	rig.Eventually(t, "both sides have reconnected", func() bool {
+	patience.Eventually(t, "both sides have reconnected", func() bool {
 		return c.Stats().Reconnects >= 2 && s.Stats().Reconnects >= 2
 	})
 	close(g.Release)
@@ -150,7 +150,7 @@ func TestMemoryAlarmFailsCallsInTime(t *testing.T) {
 		}
 	})
 	var blocked *warren.Error
-	rig.Eventually(t, "a call is refused because the broker blocks", func() bool {
+	patience.Eventually(t, "a call is refused because the broker blocks", func() bool {
 		_, err := c.Call(testContext(t), "echo", nil, client.WithTimeout(callTime))
 		blocked, _ = warren.AsError(err)
 		return blocked != nil && blocked.Reason == warren.ReasonBlocked
@@ -159,7 +159,7 @@ func TestMemoryAlarmFailsCallsInTime(t *testing.T) {
 	if err := node.MemoryAlarm(testContext(t), false); err != nil {
 		t.Fatal(err)
 	}
-	rig.Eventually(t, "calls go through again", func() bool {
+	patience.Eventually(t, "calls go through again", func() bool {
 		_, err := c.Call(testContext(t), "echo", nil)
 		return err == nil
 	})
@@ -188,13 +188,13 @@ func TestStalledSocketDoesNotHoldUpCalls(t *testing.T) {
 	if s := c.Stats(); s.Pending != 0 || s.PendingBytes != 0 {
 		t.Errorf("%d calls and %d bytes are pending", s.Pending, s.PendingBytes)
 	}
-	rig.Eventually(t, "the client gives the connection up", func() bool {
+	patience.Eventually(t, "the client gives the connection up", func() bool {
 		_, err := c.Call(testContext(t), "echo", nil, client.WithTimeout(callTime))
 		e, _ := warren.AsError(err)
 		return e != nil && e.Reason == warren.ReasonNotConnected
 	})
 	p.setStall(false)
-	rig.Eventually(t, "calls go through again", func() bool {
+	patience.Eventually(t, "calls go through again", func() bool {
 		_, err := c.Call(testContext(t), "echo", nil, client.WithTimeout(patience.Brief))
 		return err == nil
 	})
@@ -211,7 +211,7 @@ func TestQueueDeletedUnderAServerIsServedAgain(t *testing.T) {
 	if err := rabbit.Shared(t).DeleteQueue(testContext(t), vhostOf(t, url), "echo"); err != nil {
 		t.Fatal(err)
 	}
-	rig.Eventually(t, "the method is served again", func() bool {
+	patience.Eventually(t, "the method is served again", func() bool {
 		_, err := c.Call(testContext(t), "echo", nil)
 		if err != nil {
 			e, _ := warren.AsError(err)

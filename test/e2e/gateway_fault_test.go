@@ -18,6 +18,7 @@ import (
 	"github.com/warren-rpc/warren/client/gateway"
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/store/boltstore"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 	"github.com/warren-rpc/warren/test/rig"
 )
@@ -42,7 +43,7 @@ func TestGatewayAnswersAThousandRequestsAtOnceEachWithItsOwn(t *testing.T) {
 			return &warren.Reply{Body: []byte(req.Header["http.param.id"] + string(req.Body))}, nil
 		})
 	})
-	f := newFront(t, url, gateway.Config{Routes: []gateway.Route{{Pattern: "POST /all/{id}", Method: "all", Timeout: rig.Within}}})
+	f := newFront(t, url, gateway.Config{Routes: []gateway.Route{{Pattern: "POST /all/{id}", Method: "all", Timeout: patience.Soon}}})
 	var wg sync.WaitGroup
 	for i := range all {
 		wg.Go(func() {
@@ -62,7 +63,7 @@ func TestGatewayAnswersAlthoughItsServerIsKilled(t *testing.T) {
 	t.Parallel()
 	url := rabbit.VHost(t)
 	victim := startServer(t, url, "echo", "never")
-	f := newFront(t, url, gateway.Config{Routes: []gateway.Route{{Pattern: "POST /echo", Method: "echo", Timeout: rig.Within}}})
+	f := newFront(t, url, gateway.Config{Routes: []gateway.Route{{Pattern: "POST /echo", Method: "echo", Timeout: patience.Soon}}})
 	answered := make(chan answer, 1)
 	go func() {
 		a, err := f.try(testContext(t), "POST", "/echo", "hold")
@@ -71,7 +72,7 @@ func TestGatewayAnswersAlthoughItsServerIsKilled(t *testing.T) {
 		}
 		answered <- a
 	}()
-	rig.Eventually(t, "the handler runs", func() bool { return victim.count("ran") == 1 })
+	patience.Eventually(t, "the handler runs", func() bool { return victim.count("ran") == 1 })
 	second := startServer(t, url, "echo", "")
 	if err := victim.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -79,17 +80,17 @@ func TestGatewayAnswersAlthoughItsServerIsKilled(t *testing.T) {
 	if a := <-answered; a.status != 200 || a.body != "hold" {
 		t.Errorf("%+v", a)
 	}
-	rig.Eventually(t, "the second server has run the call", func() bool { return second.count("ran") == 1 })
+	patience.Eventually(t, "the second server has run the call", func() bool { return second.count("ran") == 1 })
 	// With nobody left the gateway says so, and is there when they come back.
 	if err := second.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	rig.Eventually(t, "the gateway knows that nobody serves", func() bool {
+	patience.Eventually(t, "the gateway knows that nobody serves", func() bool {
 		a := f.ask(t, "POST", "/echo", "x", "Request-Timeout", "500ms")
 		return a.status == 503 && a.problem(t).Reason == "no_server" && a.header.Get("Retry-After") == "1"
 	})
 	startServer(t, url, "echo", "")
-	rig.Eventually(t, "the gateway serves again", func() bool { return f.ask(t, "POST", "/echo", "x").status == 200 })
+	patience.Eventually(t, "the gateway serves again", func() bool { return f.ask(t, "POST", "/echo", "x").status == 200 })
 }
 
 func TestCallerThatDisconnectsHoldsItsPlaceUntilItsCallHasEnded(t *testing.T) {
@@ -97,7 +98,7 @@ func TestCallerThatDisconnectsHoldsItsPlaceUntilItsCallHasEnded(t *testing.T) {
 	url := rabbit.VHost(t)
 	gate := rig.NewGate()
 	newServer(t, url, func(s *server.Server) error { return s.HandleRaw(server.Method{Name: "gate"}, gate.Handle) })
-	f := newFront(t, url, gateway.Config{Routes: []gateway.Route{{Pattern: "POST /gate", Method: "gate", Concurrency: 1, Timeout: rig.Within}}})
+	f := newFront(t, url, gateway.Config{Routes: []gateway.Route{{Pattern: "POST /gate", Method: "gate", Concurrency: 1, Timeout: patience.Soon}}})
 	conn, err := net.Dial("tcp", f.addr)
 	if err != nil {
 		t.Fatal(err)
@@ -114,8 +115,8 @@ func TestCallerThatDisconnectsHoldsItsPlaceUntilItsCallHasEnded(t *testing.T) {
 		t.Errorf("%+v, %+v", a, f.c.Stats())
 	}
 	close(gate.Release)
-	rig.Eventually(t, "the place is free", func() bool { return f.g.Stats().AtWork == 0 && f.c.Stats().Pending == 0 })
-	rig.Eventually(t, "the log says so", func() bool { return strings.Contains(f.log.String(), "status=499") })
+	patience.Eventually(t, "the place is free", func() bool { return f.g.Stats().AtWork == 0 && f.c.Stats().Pending == 0 })
+	patience.Eventually(t, "the log says so", func() bool { return strings.Contains(f.log.String(), "status=499") })
 	if a := f.ask(t, "POST", "/gate", "z"); a.status != 200 || a.body != "z" {
 		t.Errorf("%+v", a)
 	}
@@ -217,8 +218,8 @@ func TestGatewayUnderLoadAnswersEveryRequest(t *testing.T) {
 		})
 	})
 	f := newFront(t, url, gateway.Config{Routes: []gateway.Route{
-		{Pattern: "POST /echo", Method: "echo", Timeout: rig.Within}, {Pattern: "POST /refuse", Method: "refuse", Timeout: rig.Within},
-		{Pattern: "POST /rated", Method: "echo", Timeout: rig.Within, Rate: gateway.Rate{PerSecond: 0.001, Burst: 100}},
+		{Pattern: "POST /echo", Method: "echo", Timeout: patience.Soon}, {Pattern: "POST /refuse", Method: "refuse", Timeout: patience.Soon},
+		{Pattern: "POST /rated", Method: "echo", Timeout: patience.Soon, Rate: gateway.Rate{PerSecond: 0.001, Burst: 100}},
 	}})
 	for path, want := range map[string]string{
 		"/echo": "[200] 4000", "/refuse": "[404] 4000", "/rated": "[200] 100 [429] 3900",
@@ -254,17 +255,17 @@ func TestGatewayOutlivesItsBroker(t *testing.T) {
 	if err := node.MemoryAlarm(testContext(t), true); err != nil {
 		t.Fatal(err)
 	}
-	rig.Eventually(t, "the broker blocks publishers", func() bool {
+	patience.Eventually(t, "the broker blocks publishers", func() bool {
 		a := ask()
 		return a.status == 503 && a.problem(t).Reason == "connection_blocked" && a.header.Get("Retry-After") == "1"
 	})
 	if err := node.MemoryAlarm(testContext(t), false); err != nil {
 		t.Fatal(err)
 	}
-	rig.Eventually(t, "the broker takes publishes again", func() bool { return ask().status == 200 })
+	patience.Eventually(t, "the broker takes publishes again", func() bool { return ask().status == 200 })
 	node.Kill()
-	rig.Eventually(t, "the gateway is not ready", func() bool { return f.ask(t, "GET", gateway.ReadyPath, "").status == 503 })
-	rig.Eventually(t, "calls say so", func() bool {
+	patience.Eventually(t, "the gateway is not ready", func() bool { return f.ask(t, "GET", gateway.ReadyPath, "").status == 503 })
+	patience.Eventually(t, "calls say so", func() bool {
 		a := ask()
 		return a.status == 504 && a.problem(t).Outcome == "not_executed" && a.problem(t).Reason == "not_connected"
 	})
@@ -274,5 +275,5 @@ func TestGatewayOutlivesItsBroker(t *testing.T) {
 	if err := node.Restart(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	rig.Eventually(t, "the gateway is ready and serves", func() bool { return f.ask(t, "GET", gateway.ReadyPath, "").status == 200 && ask().status == 200 })
+	patience.Eventually(t, "the gateway is ready and serves", func() bool { return f.ask(t, "GET", gateway.ReadyPath, "").status == 200 && ask().status == 200 })
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/client/gateway"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rig"
 )
 
@@ -121,7 +122,7 @@ func (f *front) raw(t testing.TB, text string) string {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(rig.Within))
+	_ = conn.SetDeadline(time.Now().Add(patience.Soon))
 	if _, err := io.WriteString(conn, text); err != nil {
 		t.Fatal(err)
 	}
@@ -132,23 +133,23 @@ func (f *front) raw(t testing.TB, text string) string {
 	return string(answer)
 }
 
-// told answers with what it was asked, as JSON.
-func told(_ context.Context, req *warren.Request) (*warren.Reply, error) {
+// describe answers with what it was asked, as JSON.
+func describe(_ context.Context, req *warren.Request) (*warren.Reply, error) {
 	body, err := json.Marshal(map[string]any{
 		"header": req.Header, "type": req.ContentType, "encoding": req.ContentEncoding, "body": string(req.Body), "id": req.CallID,
 	})
 	return &warren.Reply{ContentType: "application/json", Body: body}, err
 }
 
-// tale is what told answers.
-type tale struct {
+// description is what describe answers.
+type description struct {
 	Header                   map[string]string
 	Type, Encoding, Body, ID string
 }
 
-func (a answer) tale(t testing.TB) tale {
+func (a answer) description(t testing.TB) description {
 	t.Helper()
-	var m tale
+	var m description
 	if err := json.Unmarshal([]byte(a.body), &m); err != nil || a.status != http.StatusOK {
 		t.Fatalf("%v: %+v", err, a)
 	}

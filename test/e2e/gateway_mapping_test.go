@@ -26,7 +26,7 @@ import (
 func TestGatewayMapsRequestsAsDocumented(t *testing.T) {
 	t.Parallel()
 	url := rabbit.VHost(t)
-	newServer(t, url, func(s *server.Server) error { return s.HandleRaw(server.Method{Name: "told"}, told) })
+	newServer(t, url, func(s *server.Server) error { return s.HandleRaw(server.Method{Name: "told"}, describe) })
 	f := newFront(t, url, gateway.Config{
 		Routes: []gateway.Route{
 			{Pattern: "PUT /orders/{id}/{rest...}", Method: "told", Lists: []string{"tag"}, Headers: gateway.Headers{In: []string{"If-Match", "X-List"}}},
@@ -40,7 +40,7 @@ func TestGatewayMapsRequestsAsDocumented(t *testing.T) {
 	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	got := f.ask(t, "PUT", "/orders/a%2Fb%0d%0a/x/y?q=%C3%A4+b&tag=1&tag=2", "body", "Content-Type", "text/x", "Content-Encoding", "identity",
 		"If-Match", `"7"`, "X-List", "a", "X-List", "b", "X-Unlisted", "no", "X-User", "ada", "Http.subject", "eve",
-		"Traceparent", parent, "Tracestate", "a=b", "Baggage", "c=d", "Request-Timeout", "5s").tale(t)
+		"Traceparent", parent, "Tracestate", "a=b", "Baggage", "c=d", "Request-Timeout", "5s").description(t)
 	want := map[string]string{
 		"http.method": "PUT", "http.path": "/orders/a%2Fb%0d%0a/x/y", "http.route": "PUT /orders/{id}/{rest...}", "http.param.id": "a/b\r\n",
 		"http.param.rest": "x/y", "http.query.q": "ä b", "http.query.tag": `["1","2"]`, "http.header.if-match": `"7"`, "http.header.x-list": "a, b",
@@ -49,10 +49,10 @@ func TestGatewayMapsRequestsAsDocumented(t *testing.T) {
 	if !maps.Equal(got.Header, want) || got.Type != "text/x" || got.Encoding != "identity" || got.Body != "body" || len(got.ID) != 36 {
 		t.Errorf("%+v\nwant\n%q", got, want)
 	}
-	if got := f.ask(t, "GET", "/typed/7?all=true", "").tale(t); got.Body != `{"all":true,"id":7}` || got.Type != "application/json" {
+	if got := f.ask(t, "GET", "/typed/7?all=true", "").description(t); got.Body != `{"all":true,"id":7}` || got.Type != "application/json" {
 		t.Errorf("%+v", got)
 	}
-	if got := f.ask(t, "GET", "/text/7?q=1&other=2", "").tale(t); got.Body != "7" || got.Header["http.query.q"] != "1" || got.Header["http.query.other"] != "" {
+	if got := f.ask(t, "GET", "/text/7?q=1&other=2", "").description(t); got.Body != "7" || got.Header["http.query.q"] != "1" || got.Header["http.query.other"] != "" {
 		t.Errorf("%+v", got)
 	}
 	if a := f.ask(t, "HEAD", "/text/7", ""); a.status != 200 || a.body != "" || a.header.Get("Content-Length") == "0" {

@@ -5,8 +5,8 @@ import (
 
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/internal/crashpoint"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
-	"github.com/warren-rpc/warren/test/rig"
 )
 
 func TestCallIsAnsweredAfterServerIsKilledAtAnyPoint(t *testing.T) {
@@ -43,11 +43,11 @@ func TestCallIsAnsweredAfterServerIsKilledAtAnyPoint(t *testing.T) {
 				t.Error(err)
 			}
 			ran := func() int { return victim.count("ran victim") + other.count("ran victim") }
-			rig.Eventually(t, "the handler has run as often as it must", func() bool { return ran() >= runs[0] })
+			patience.Eventually(t, "the handler has run as often as it must", func() bool { return ran() >= runs[0] })
 			if n := ran(); n > runs[1] {
 				t.Errorf("the handler ran %d times; want at most %d", n, runs[1])
 			}
-			rig.Eventually(t, "nothing is pending", func() bool { return c.Stats().Pending == 0 })
+			patience.Eventually(t, "nothing is pending", func() bool { return c.Stats().Pending == 0 })
 		})
 	}
 }
@@ -58,7 +58,7 @@ func TestCallIsAnsweredAfterServerIsKilledMidHandler(t *testing.T) {
 	victim := startServer(t, url, "echo", "never")
 	c := newClient(t, url)
 	call := c.Go(testContext(t), "echo", []byte("hold"), client.WithCallID("victim"))
-	rig.Eventually(t, "the handler runs", func() bool { return victim.count("ran victim") == 1 })
+	patience.Eventually(t, "the handler runs", func() bool { return victim.count("ran victim") == 1 })
 	second := startServer(t, url, "echo", "")
 	if err := victim.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -67,7 +67,7 @@ func TestCallIsAnsweredAfterServerIsKilledMidHandler(t *testing.T) {
 		t.Fatalf("%v, %v", reply, err)
 	}
 	// What a process has printed may arrive after the reply.
-	rig.Eventually(t, "the second server has run the call", func() bool { return second.count("ran victim") >= 1 })
+	patience.Eventually(t, "the second server has run the call", func() bool { return second.count("ran victim") >= 1 })
 	if n := second.count("ran victim"); n != 1 {
 		t.Errorf("the second server ran the call %d times", n)
 	}
@@ -87,7 +87,7 @@ func TestClientKilledAtAnyPointCostsTheServerNothing(t *testing.T) {
 			caller := startProcess(t, envCallURL+"="+url, envServeName+"=echo", envKillAt+"="+string(point))
 			<-caller.done
 			c := newClient(t, url)
-			rig.Eventually(t, "the handler has run for the dead caller", func() bool { return s.count("ran victim") >= runs[0] })
+			patience.Eventually(t, "the handler has run for the dead caller", func() bool { return s.count("ran victim") >= runs[0] })
 			for range 10 {
 				if _, err := c.Call(testContext(t), "echo", nil); err != nil {
 					t.Fatal(err)

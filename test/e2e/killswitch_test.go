@@ -10,6 +10,7 @@ import (
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 	"github.com/warren-rpc/warren/test/rig"
 )
@@ -37,7 +38,7 @@ func TestServerThatFailsLeavesItsQueueToAHealthyOneAndComesBack(t *testing.T) {
 	for range calls {
 		futures = append(futures, c.Go(testContext(t), "guarded", nil, client.WaitForServer()))
 	}
-	rig.Eventually(t, "the kill switch trips", func() bool { return bad.Stats().Trips > 0 })
+	patience.Eventually(t, "the kill switch trips", func() bool { return bad.Stats().Trips > 0 })
 	// What the failing server had fetched waits for the other one.
 	healthy := newServer(t, url, serveEcho("guarded"))
 	failed := 0
@@ -53,7 +54,7 @@ func TestServerThatFailsLeavesItsQueueToAHealthyOneAndComesBack(t *testing.T) {
 	}
 	failing.Store(false)
 	before := bad.Stats().Handled
-	rig.Eventually(t, "the failing server is back", func() bool {
+	patience.Eventually(t, "the failing server is back", func() bool {
 		_, err := c.Call(testContext(t), "guarded", nil)
 		if err != nil {
 			t.Errorf("while it came back: %v", err)

@@ -39,7 +39,7 @@ func TestLateReplyDoesNotAnswerALaterCallOfTheSameID(t *testing.T) {
 	_, err := c.Call(testContext(t), "pay", []byte("first"), key, client.WithTimeout(patience.Brief))
 	rig.WantError(t, err, warren.CodeDeadlineExceeded, "", warren.Unknown)
 	again := c.Go(testContext(t), "pay", []byte("second"), key)
-	rig.Eventually(t, "the second call is on its way", func() bool { return c.Stats().Pending == 2 })
+	patience.Eventually(t, "the second call is on its way", func() bool { return c.Stats().Pending == 2 })
 	close(release)
 	// The server refuses the first as expired, which is true of the first alone.
 	reply, err := again.Result()
@@ -52,7 +52,7 @@ func TestLateReplyDoesNotAnswerALaterCallOfTheSameID(t *testing.T) {
 	if _, err := slow.Result(); err != nil {
 		t.Error(err)
 	}
-	rig.Eventually(t, "the refusal is dropped", func() bool { return c.Stats().LateReplies == 1 })
+	patience.Eventually(t, "the refusal is dropped", func() bool { return c.Stats().LateReplies == 1 })
 }
 
 func TestReplyToAnotherServersMethodIsNotRun(t *testing.T) {
@@ -67,5 +67,5 @@ func TestReplyToAnotherServersMethodIsNotRun(t *testing.T) {
 	})
 	p := newPlainPeer(t, url)
 	p.Publish("first", plainRequest("second"))
-	rig.Eventually(t, "the reply is dropped", func() bool { return other.Stats().Dropped == 1 })
+	patience.Eventually(t, "the reply is dropped", func() bool { return other.Stats().Dropped == 1 })
 }

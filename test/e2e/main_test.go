@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 var heartbeat = patience.Times(3 * time.Second)
 
 func testContext(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), rig.Within)
+	ctx, cancel := context.WithTimeout(context.Background(), patience.Soon)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -90,7 +90,7 @@ func newServer(t testing.TB, url string, register func(s *server.Server) error) 
 
 func stop(t testing.TB, s *server.Server) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), rig.Within)
+	ctx, cancel := context.WithTimeout(context.Background(), patience.Soon)
 	defer cancel()
 	if err := s.Stop(ctx); err != nil {
 		t.Errorf("stop the server: %v", err)

@@ -11,7 +11,6 @@ import (
 	"github.com/warren-rpc/warren/reliability"
 	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
-	"github.com/warren-rpc/warren/test/rig"
 )
 
 // load calls echo a hundred times a second, whatever becomes of the calls, until
@@ -58,7 +57,7 @@ func TestServersRestartIsInvisibleToCallersThatWait(t *testing.T) {
 	})
 	for range 2 {
 		since := answered.Load()
-		rig.Eventually(t, "calls are answered", func() bool { return answered.Load() > since+50 })
+		patience.Eventually(t, "calls are answered", func() bool { return answered.Load() > since+50 })
 		if err := victim.cmd.Process.Kill(); err != nil {
 			t.Error(err)
 		}
@@ -66,7 +65,7 @@ func TestServersRestartIsInvisibleToCallersThatWait(t *testing.T) {
 		victim = startServer(t, url, "echo", "")
 	}
 	since := answered.Load()
-	rig.Eventually(t, "calls are answered", func() bool { return answered.Load() > since+50 })
+	patience.Eventually(t, "calls are answered", func() bool { return answered.Load() > since+50 })
 	stop()
 	st := c.Stats()
 	t.Logf("%d were answered, %d failed; %+v", answered.Load(), failed.Load(), st)
@@ -99,20 +98,20 @@ func outageEndsWithoutAStorm(t *testing.T, timeout time.Duration) {
 			answered.Add(1)
 		}
 	})
-	rig.Eventually(t, "calls are answered", func() bool { return answered.Load() > 200 })
+	patience.Eventually(t, "calls are answered", func() bool { return answered.Load() > 200 })
 	node.Kill()
 	time.Sleep(outage)
 	if err := node.Restart(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	back, before, attempts := time.Now(), answered.Load(), c.Stats().Attempts
-	rig.Eventually(t, "a request goes out", func() bool { return c.Stats().Attempts > attempts })
+	patience.Eventually(t, "a request goes out", func() bool { return c.Stats().Attempts > attempts })
 	began := time.Now()
 	time.Sleep(time.Second)
 	perSecond := float64(c.Stats().Attempts-attempts) / time.Since(began).Seconds()
-	rig.Eventually(t, "calls are answered", func() bool { return answered.Load() > before })
+	patience.Eventually(t, "calls are answered", func() bool { return answered.Load() > before })
 	took := time.Since(back)
-	rig.Eventually(t, "calls are answered as before", func() bool { return answered.Load() > before+200 })
+	patience.Eventually(t, "calls are answered as before", func() bool { return answered.Load() > before+200 })
 	stop()
 	t.Logf("%.0f requests a second at first, answered within %v of the return; %+v", perSecond, took, c.Stats())
 	if perSecond > 2*normal {

@@ -19,6 +19,7 @@ import (
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/internal/crashpoint"
 	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rig"
 )
 
@@ -101,7 +102,7 @@ type process struct {
 func startServer(t *testing.T, url, name string, killAt crashpoint.Point) *process {
 	t.Helper()
 	p := startProcess(t, envServeURL+"="+url, envServeName+"="+name, envKillAt+"="+string(killAt))
-	rig.Eventually(t, "the server process consumes", func() bool { return p.count("ready") == 1 || p.ended() })
+	patience.Eventually(t, "the server process consumes", func() bool { return p.count("ready") == 1 || p.ended() })
 	return p
 }
 
@@ -135,7 +136,7 @@ func startProcess(t *testing.T, env ...string) *process {
 		_ = stdin.Close()
 		select {
 		case <-p.done:
-		case <-time.After(rig.Within):
+		case <-time.After(patience.Soon):
 			_ = p.cmd.Process.Kill()
 			<-p.done
 			t.Error("the process did not end by itself")

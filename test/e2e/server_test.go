@@ -15,6 +15,7 @@ import (
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/internal/lifecycle"
 	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 	"github.com/warren-rpc/warren/test/rig"
 )
@@ -77,7 +78,7 @@ func TestStopCancelsHandlersThatDoNotEndAndGivesTheirRequestsBack(t *testing.T) 
 func TestServerKeepsTheStartStopContract(t *testing.T) {
 	t.Parallel()
 	url := rabbit.VHost(t)
-	lifecycle.Stress(t, rig.Within, func() lifecycle.Service {
+	lifecycle.Stress(t, patience.Soon, func() lifecycle.Service {
 		s, err := server.New(server.Config{Broker: warren.Broker{URLs: []string{url}}, Logger: rig.Logger(t)})
 		if err != nil {
 			t.Fatal(err)
@@ -110,7 +111,7 @@ func TestDeadlineTravelsAndShrinksFromHopToHop(t *testing.T) {
 		}
 		return errors.Join(s.HandleRaw(server.Method{Name: "outer"}, outer), s.HandleRaw(server.Method{Name: "inner"}, inner))
 	})
-	ctx, cancel := context.WithTimeout(context.Background(), rig.Within)
+	ctx, cancel := context.WithTimeout(context.Background(), patience.Soon)
 	defer cancel()
 	own, _ := ctx.Deadline()
 	// The context's deadline counts, whether the client's default is shorter or
@@ -223,7 +224,7 @@ func TestHostileMessagesNeitherReachHandlersNorStopTheServer(t *testing.T) {
 	}
 	p.Publish("echo", amqp.Publishing{Body: []byte("nobody waits")})
 	p.Publish("echo", amqp.Publishing{Body: []byte("gone"), ReplyTo: "no.such.queue", CorrelationId: "x"})
-	rig.Eventually(t, "all are dealt with", func() bool {
+	patience.Eventually(t, "all are dealt with", func() bool {
 		st := s.Stats()
 		return st.Dropped == uint64(len(dropped)) && st.Rejected == uint64(len(refused)) && st.Handled == 3 && st.Unrouted == 1
 	})
@@ -260,7 +261,7 @@ func TestForeignAndDoubleRepliesAreDropped(t *testing.T) {
 	if err != nil || string(reply.Body) != "first" || !reply.Plain {
 		t.Fatalf("%+v, %v", reply, err)
 	}
-	rig.Eventually(t, "three replies are dropped", func() bool { return c.Stats().LateReplies == 3 })
+	patience.Eventually(t, "three replies are dropped", func() bool { return c.Stats().LateReplies == 3 })
 
 	call = c.Go(testContext(t), "twice", []byte("x"))
 	req = <-requests

@@ -13,8 +13,8 @@ import (
 	"github.com/warren-rpc/warren/internal/crashpoint"
 	"github.com/warren-rpc/warren/reliability"
 	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
-	"github.com/warren-rpc/warren/test/rig"
 )
 
 // envCrashes is how often the tests of this file kill the server at each point,
@@ -63,7 +63,7 @@ func crashWhileCalling(t *testing.T, mode server.Mode) {
 
 	// The first one is there to declare the queues.
 	first := startBank(t, spec)
-	rig.Eventually(t, "the first bank serves", func() bool { return first.count("ready") == 1 || first.ended() })
+	patience.Eventually(t, "the first bank serves", func() bool { return first.count("ready") == 1 || first.ended() })
 	done := make(chan struct{})
 	var workers sync.WaitGroup
 	for range 16 {
@@ -80,7 +80,7 @@ func crashWhileCalling(t *testing.T, mode server.Mode) {
 	t.Logf("%d kills, one in %v", kills, (time.Since(began) / time.Duration(max(kills, 1))).Round(time.Millisecond))
 
 	last := startBank(t, spec)
-	rig.Eventually(t, "the last bank serves", func() bool { return last.count("ready") == 1 || last.ended() })
+	patience.Eventually(t, "the last bank serves", func() bool { return last.count("ready") == 1 || last.ended() })
 	rest()
 	h.settle()
 	kill(t, last)
@@ -105,7 +105,7 @@ func crashAtEveryPoint(t *testing.T, spec bankSpec) (kills int) {
 			bank := startBank(t, spec)
 			select {
 			case <-bank.done:
-			case <-time.After(rig.Within):
+			case <-time.After(patience.Soon):
 				t.Fatalf("the bank has not reached %s %d times", spec.Point, spec.Nth)
 			}
 			wantKilled(t, bank)

@@ -32,9 +32,9 @@ func TestDamagedFileRunsNothingAgain(t *testing.T) {
 	replies := map[string]*warren.Reply{}
 	c := newClient(t, url)
 
-	// life serves from the file as it is, and returns how many calls were replayed
+	// serve serves from the file as it is, and returns how many calls were replayed
 	// and how many refused.
-	life := func(st *boltstore.Store) (replayed, refused int) {
+	serve := func(st *boltstore.Store) (replayed, refused int) {
 		s := newStoredServer(t, url, st, server.Method{Name: "m"}, b.handle)
 		defer func() {
 			stop(t, s)
@@ -61,7 +61,7 @@ func TestDamagedFileRunsNothingAgain(t *testing.T) {
 		}
 		return replayed, refused
 	}
-	life(openStore(t, path, boltstore.Options{}))
+	serve(openStore(t, path, boltstore.Options{}))
 	content, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -109,7 +109,7 @@ func TestDamagedFileRunsNothingAgain(t *testing.T) {
 			atOpen++
 			continue
 		}
-		if _, refused := life(openStore(t, path, boltstore.Options{})); refused > 0 {
+		if _, refused := serve(openStore(t, path, boltstore.Options{})); refused > 0 {
 			later++
 		}
 	}
@@ -118,7 +118,7 @@ func TestDamagedFileRunsNothingAgain(t *testing.T) {
 		t.Error("no damage was found")
 	}
 	write(content)
-	if replayed, refused := life(openStore(t, path, boltstore.Options{})); replayed != damagedCalls || refused != 0 {
+	if replayed, refused := serve(openStore(t, path, boltstore.Options{})); replayed != damagedCalls || refused != 0 {
 		t.Errorf("the sound file replays %d of %d calls, and %d are refused", replayed, damagedCalls, refused)
 	}
 }
@@ -128,7 +128,7 @@ func TestSecondProcessIsToldWhoHasTheFile(t *testing.T) {
 	t.Parallel()
 	spec := bankSpec{URL: rabbit.VHost(t), Folder: t.TempDir(), Mode: server.Transactional}
 	bank := startBank(t, spec)
-	rig.Eventually(t, "the bank serves", func() bool { return bank.count("ready") == 1 || bank.ended() })
+	patience.Eventually(t, "the bank serves", func() bool { return bank.count("ready") == 1 || bank.ended() })
 	began := time.Now()
 	_, err := boltstore.Open(filepath.Join(spec.Folder, storeFile), boltstore.Options{})
 	var held *store.HeldError

@@ -108,7 +108,7 @@ func TestFullDiskRefusesCallsAndLosesNone(t *testing.T) {
 			if body == nil && when == full {
 				continue
 			}
-			reply, err := call(id, rig.Within)
+			reply, err := call(id, patience.Soon)
 			if err != nil || body != nil && (!bytes.Equal(reply.Body, body) || !reply.Replayed) {
 				t.Errorf("%s %s is answered %v, %v; it was answered: %t", when, id, reply != nil, err, body != nil)
 			}
@@ -121,7 +121,7 @@ func TestFullDiskRefusesCallsAndLosesNone(t *testing.T) {
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := call("afterwards", rig.Within); err != nil {
+	if _, err := call("afterwards", patience.Soon); err != nil {
 		t.Errorf("with room again: %v", err)
 	}
 	compare("with room again")
@@ -183,7 +183,7 @@ func TestReadOnlyFolderIsAnErrorAtOnce(t *testing.T) {
 	url, dir := rabbit.VHost(t), mountTmpfs(t, "size=8m")
 	path := filepath.Join(dir, storeFile)
 	var n numbered
-	life := func(replayed bool) {
+	serve := func(replayed bool) {
 		st := openStore(t, path, boltstore.Options{})
 		s := newStoredServer(t, url, st, server.Method{Name: "m"}, n.handle)
 		wantReply(t, newClient(t, url), "k", "x", "1  x", replayed)
@@ -192,7 +192,7 @@ func TestReadOnlyFolderIsAnErrorAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	life(false)
+	serve(false)
 	remount := func(flags uintptr) {
 		t.Helper()
 		if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT|flags, ""); err != nil {
@@ -206,5 +206,5 @@ func TestReadOnlyFolderIsAnErrorAtOnce(t *testing.T) {
 		t.Errorf("opened in a read-only folder: %v", err)
 	}
 	remount(0)
-	life(true)
+	serve(true)
 }

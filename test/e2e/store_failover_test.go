@@ -11,8 +11,8 @@ import (
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/internal/crashpoint"
 	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
-	"github.com/warren-rpc/warren/test/rig"
 )
 
 // Two servers with a file each, as a set of two replicas with a volume each has, keep
@@ -25,7 +25,7 @@ func TestStandbyWithAFileOfItsOwnRunsNothingAgain(t *testing.T) {
 	second := bankSpec{URL: url, Folder: t.TempDir(), Mode: server.AtMostOnce}
 	first.Point, first.Nth = crashpoint.EffectDone, 25
 	serving := startBank(t, first)
-	rig.Eventually(t, "the first bank serves", func() bool { return serving.count("ready") == 1 || serving.ended() })
+	patience.Eventually(t, "the first bank serves", func() bool { return serving.count("ready") == 1 || serving.ended() })
 	standby := startBank(t, second)
 
 	c := newClient(t, url, func(cfg *client.Config) { cfg.NoServer = client.Wait })
@@ -40,9 +40,9 @@ func TestStandbyWithAFileOfItsOwnRunsNothingAgain(t *testing.T) {
 	}
 	<-serving.done
 	wantKilled(t, serving)
-	rig.Eventually(t, "the standby is refused", func() bool { return standby.ended() || standby.count("ready") > 0 })
+	patience.Eventually(t, "the standby is refused", func() bool { return standby.ended() || standby.count("ready") > 0 })
 	again := startBank(t, second) // as what keeps it running does
-	rig.Eventually(t, "the standby is refused again", func() bool { return again.ended() || again.count("ready") > 0 })
+	patience.Eventually(t, "the standby is refused again", func() bool { return again.ended() || again.count("ready") > 0 })
 	spec, last := first, (*process)(nil)
 	switch {
 	case standby.count("ready") > 0:
@@ -52,7 +52,7 @@ func TestStandbyWithAFileOfItsOwnRunsNothingAgain(t *testing.T) {
 	default: // whoever has the store goes on with the method
 		spec.Nth = 0
 		last = startBank(t, spec)
-		rig.Eventually(t, "the first bank serves again", func() bool { return last.count("ready") == 1 || last.ended() })
+		patience.Eventually(t, "the first bank serves again", func() bool { return last.count("ready") == 1 || last.ended() })
 	}
 	calls.Wait()
 	kill(t, last)

@@ -15,11 +15,11 @@ import (
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/server"
-	"github.com/warren-rpc/warren/test/rig"
+	"github.com/warren-rpc/warren/test/patience"
 )
 
-// tried is one call and all that its caller has learned of it.
-type tried struct {
+// observedCall is one call and all that its caller has learned of it.
+type observedCall struct {
 	id         string
 	body       []byte
 	forbidden  bool
@@ -35,7 +35,7 @@ type history struct {
 	mode server.Mode
 
 	mu    sync.Mutex
-	calls []*tried
+	calls []*observedCall
 }
 
 // work makes calls, one after the other, until done is closed. One in four has
@@ -58,7 +58,7 @@ func (h *history) work(done <-chan struct{}) {
 			timeout = time.Duration(20+rand.IntN(300)) * time.Millisecond
 		}
 		h.mu.Lock()
-		call := &tried{id: fmt.Sprintf("transfer-%d", len(h.calls)), body: body, forbidden: tr.forbidden()}
+		call := &observedCall{id: fmt.Sprintf("transfer-%d", len(h.calls)), body: body, forbidden: tr.forbidden()}
 		h.calls = append(h.calls, call)
 		h.mu.Unlock()
 		reply, err := h.send(call, client.WithTimeout(timeout))
@@ -73,15 +73,17 @@ func (h *history) work(done <-chan struct{}) {
 	}
 }
 
-func (h *history) send(call *tried, opts ...client.CallOption) (*warren.Reply, error) {
+func (h *history) send(call *observedCall, opts ...client.CallOption) (*warren.Reply, error) {
 	opts = append(opts, client.WithCallID(call.id), client.WithContentType("application/json"), client.Idempotent())
 	return h.c.Call(context.Background(), "transfer", call.body, opts...)
 }
 
-func (call *tried) unknown() bool { return call.err != nil && call.err.Outcome == warren.Unknown }
+func (call *observedCall) unknown() bool {
+	return call.err != nil && call.err.Outcome == warren.Unknown
+}
 
 // resolve asks what became of the call. It is settled if that is nil.
-func (h *history) resolve(call *tried) error {
+func (h *history) resolve(call *observedCall) error {
 	r, err := h.c.Resolve(context.Background(), "transfer", call.id, client.About(call.err))
 	if err != nil {
 		return err
@@ -99,7 +101,7 @@ func (h *history) settle() {
 	h.t.Helper()
 	var left atomic.Int64
 	left.Store(200)
-	line := make(chan *tried)
+	line := make(chan *observedCall)
 	var workers sync.WaitGroup
 	for range 8 {
 		workers.Go(func() {
@@ -115,10 +117,10 @@ func (h *history) settle() {
 	workers.Wait()
 }
 
-func (h *history) settleOne(call *tried, left *atomic.Int64) {
+func (h *history) settleOne(call *observedCall, left *atomic.Int64) {
 	var err error
 	for began := time.Now(); call.unknown() && call.resolution == nil; {
-		if err = h.resolve(call); err != nil && time.Since(began) > rig.Within {
+		if err = h.resolve(call); err != nil && time.Since(began) > patience.Soon {
 			h.t.Errorf("%s cannot be resolved: %v", call.id, err)
 			return
 		}
@@ -134,9 +136,9 @@ func (h *history) settleOne(call *tried, left *atomic.Int64) {
 
 // again makes a call once more that has ended, or has been resolved. What it is
 // told must not differ from what was told before.
-func (h *history) again(call *tried) {
+func (h *history) again(call *observedCall) {
 	h.t.Helper()
-	reply, err := h.send(call, client.WithTimeout(rig.Within))
+	reply, err := h.send(call, client.WithTimeout(patience.Soon))
 	told, _ := warren.AsError(err)
 	before, beforeErr := call.reply, call.err
 	if r := call.resolution; r != nil {
@@ -164,7 +166,7 @@ func (h *history) again(call *tried) {
 }
 
 // joined keeps the claim that goes furthest: that a call has not been executed.
-func (h *history) joined(call *tried, told *warren.Error) *warren.Error {
+func (h *history) joined(call *observedCall, told *warren.Error) *warren.Error {
 	if told.Outcome == warren.NotExecuted {
 		return told
 	}
@@ -213,7 +215,7 @@ func (h *history) judge(effects map[string]int) {
 }
 
 // allowed says how often the call may have had its effect, and why.
-func (h *history) allowed(call *tried) (bounds, string) {
+func (h *history) allowed(call *observedCall) (bounds, string) {
 	most := 1 // of any call
 	if h.mode == server.AtLeastOnce {
 		most = anyNumber

@@ -75,10 +75,10 @@ func TestKeyOfAnotherRequestIsRefusedAndNothingRuns(t *testing.T) {
 	url, path := rabbit.VHost(t), filepath.Join(t.TempDir(), storeFile)
 	var n numbered
 	m := server.Method{Name: "m", Dedupe: server.Dedupe{Mode: server.AtMostOnce}}
-	for life := range 2 {
+	for round := range 2 {
 		st := openStore(t, path, boltstore.Options{})
 		s := newStoredServer(t, url, st, m, n.handle)
-		wantReply(t, newClient(t, url), "k", "one", "1  one", life > 0)
+		wantReply(t, newClient(t, url), "k", "one", "1  one", round > 0)
 		for _, opts := range [][]client.CallOption{
 			{client.WithContentType("text/plain")}, {client.WithContentEncoding("gzip")}, {client.WithHeader("tenant", "b")},
 		} {

@@ -84,7 +84,7 @@ func TestCallsOverTLSAreAnsweredAndStrangersAreNotTrusted(t *testing.T) {
 	}
 	// Without the pool the broker is a stranger.
 	wary := newClient(t, url)
-	rig.Eventually(t, "the broker is not trusted", func() bool {
+	patience.Eventually(t, "the broker is not trusted", func() bool {
 		_, err = wary.Call(testContext(t), "echo", nil, client.WithTimeout(patience.Brief))
 		e, _ := warren.AsError(err)
 		return e != nil && strings.Contains(e.Message, "certificate")

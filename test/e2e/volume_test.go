@@ -71,7 +71,7 @@ func TestTenThousandCallsLeaveNothingBehind(t *testing.T) {
 	if len(queues) != 1 || queues[0].Name != "echo" || queues[0].Messages != 0 {
 		t.Errorf("queues left behind: %+v", queues)
 	}
-	rig.Eventually(t, "no connection or channel is left", func() bool {
+	patience.Eventually(t, "no connection or channel is left", func() bool {
 		connections, err1 := node.Connections(testContext(t))
 		channels, err2 := node.Channels(testContext(t))
 		return err1 == nil && err2 == nil && connections == 0 && channels == 0
@@ -153,7 +153,7 @@ func TestCallsWithOneIDJoinIfTheyAreTheSame(t *testing.T) {
 	first := c.Go(testContext(t), "gate", []byte("a"), id)
 	<-g.Entered
 	second := c.Go(testContext(t), "gate", []byte("a"), id)
-	rig.Eventually(t, "the second has joined", func() bool { return c.Stats().Joined == 1 })
+	patience.Eventually(t, "the second has joined", func() bool { return c.Stats().Joined == 1 })
 	_, err := c.Call(testContext(t), "gate", []byte("b"), id)
 	rig.WantError(t, err, warren.CodeAlreadyExists, warren.ReasonKeyReused, warren.NotExecuted)
 	_, err = c.Call(testContext(t), "gate", []byte("a"), id, client.WithHeader("k", "v"))
@@ -161,7 +161,7 @@ func TestCallsWithOneIDJoinIfTheyAreTheSame(t *testing.T) {
 	// One of those who wait may leave alone.
 	ctx, cancel := context.WithCancel(testContext(t))
 	third := c.Go(ctx, "gate", []byte("a"), id)
-	rig.Eventually(t, "the third has joined", func() bool { return c.Stats().Joined == 2 })
+	patience.Eventually(t, "the third has joined", func() bool { return c.Stats().Joined == 2 })
 	cancel()
 	_, err = third.Result()
 	rig.WantError(t, err, warren.CodeCanceled, "", warren.Unknown)
@@ -191,7 +191,7 @@ func TestNotifyReturnsWhenTheBrokerHasTakenTheRequest(t *testing.T) {
 	}
 	<-g.Entered
 	close(g.Release)
-	rig.Eventually(t, "the notification is handled", func() bool { return s.Stats().Handled == 1 })
+	patience.Eventually(t, "the notification is handled", func() bool { return s.Stats().Handled == 1 })
 	if err := s.Stop(testContext(t)); err != nil {
 		t.Fatal(err)
 	}

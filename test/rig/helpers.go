@@ -16,11 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/warren-rpc/warren"
-	"github.com/warren-rpc/warren/test/patience"
 )
-
-// Within is how long anything may take that should happen soon.
-var Within = patience.Soon
 
 // Main runs the tests of a package, then what ends what they share, and fails if
 // any goroutine is left.
@@ -109,12 +105,6 @@ func (g *Gate) Handle(ctx context.Context, req *warren.Request) (*warren.Reply, 
 		}
 		return nil, ctx.Err()
 	}
-}
-
-// Eventually waits until the condition holds.
-func Eventually(t testing.TB, what string, condition func() bool) {
-	t.Helper()
-	patience.Eventually(t, what, condition)
 }
 
 // WantError demands a bare *warren.Error of that code, reason and outcome, and

@@ -9,6 +9,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 // Peer is a program that knows AMQP and nothing of Warren.
@@ -84,7 +85,7 @@ func (p *Peer) Next() amqp.Delivery {
 			p.t.Fatal("the peer's channel has ended")
 		}
 		return d
-	case <-time.After(Within):
+	case <-time.After(patience.Soon):
 		p.t.Fatal("the peer got no reply")
 	}
 	panic("unreachable")

@@ -13,6 +13,7 @@ import (
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/amqp/codec"
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 // Raw is a publisher that writes its frames itself: content headers that no client library makes, and RabbitMQ takes.
@@ -113,7 +114,7 @@ func (r *Raw) send(m codec.Method, content ...codec.Frame) error {
 
 // await reads until a method of that kind has come. Any that ends something is the error.
 func (r *Raw) await(want codec.Method) error {
-	if err := r.conn.SetReadDeadline(time.Now().Add(Within)); err != nil {
+	if err := r.conn.SetReadDeadline(time.Now().Add(patience.Soon)); err != nil {
 		return err
 	}
 	for {

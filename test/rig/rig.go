@@ -15,6 +15,7 @@ import (
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/test/amqptest"
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 // Rig is a broker and what a test puts on it, all of which ends with the test.
@@ -93,7 +94,7 @@ func (r *Rig) Start(s *server.Server) *server.Server {
 		r.T.Fatal(err)
 	}
 	r.T.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), Within)
+		ctx, cancel := context.WithTimeout(context.Background(), patience.Soon)
 		defer cancel()
 		if err := s.Stop(ctx); err != nil {
 			r.T.Errorf("stop the server: %v", err)

@@ -14,6 +14,7 @@ import (
 	"github.com/warren-rpc/warren/reliability"
 	"github.com/warren-rpc/warren/reliability/simulate"
 	"github.com/warren-rpc/warren/server"
+	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rig"
 )
 
@@ -147,7 +148,7 @@ func latency(l simulate.Latency, rng *rand.Rand) time.Duration {
 }
 
 func stop(t *testing.T, s *server.Server) {
-	ctx, cancel := context.WithTimeout(context.Background(), rig.Within)
+	ctx, cancel := context.WithTimeout(context.Background(), patience.Soon)
 	defer cancel()
 	if err := s.Stop(ctx); err != nil {
 		t.Errorf("stop the servers: %v", err)

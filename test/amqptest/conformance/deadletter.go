@@ -8,7 +8,7 @@ import (
 )
 
 var deadLetterChecks = []check{
-	each("a rejected message is dead-lettered with the story of its death", func(t *testing.T, target Target, kind string) {
+	each("a rejected message is dead-lettered with the record of its death", func(t *testing.T, target Target, kind string) {
 		s := begin(t, target)
 		s.dying(kind)
 		s.bind("q", "key", "amq.direct", nil)

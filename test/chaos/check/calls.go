@@ -22,7 +22,7 @@ func (j *judge) calls(g *gathered) {
 			j.refused(g, c)
 			j.answered(g, c)
 			j.parked(g, c)
-			j.told(c)
+			j.resolved(c)
 		}
 		j.origin(c)
 	}
@@ -52,15 +52,15 @@ func (j *judge) ends(g *gathered, c *call) {
 	}
 }
 
-// told is what all that was told of a call, together, says of its effects.
-type told struct {
+// evidence is what all that was told of a call says of its effects.
+type evidence struct {
 	succeeded bool
 	outcome   warren.Outcome
 	noEffect  bool // it changes nothing, or did not when it was answered
 }
 
-func (c *call) told() told {
-	t := told{noEffect: c.readOnly}
+func (c *call) evidence() evidence {
+	t := evidence{noEffect: c.readOnly}
 	first := true
 	for i := range c.invocations {
 		v := &c.invocations[i]
@@ -87,7 +87,7 @@ func (c *call) told() told {
 }
 
 func (j *judge) effects(c *call) {
-	t := c.told()
+	t := c.evidence()
 	count := func() string { return fmt.Sprintf("%s: it has %d effects", c.mode, c.effects) }
 	switch {
 	case t.succeeded && t.noEffect:
@@ -117,7 +117,7 @@ func (j *judge) effects(c *call) {
 
 // agrees compares what Resolve said with what was done and told otherwise, before
 // and after.
-func (c *call) agrees(r *resolution, t told) (ok bool, what string) {
+func (c *call) agrees(r *resolution, t evidence) (ok bool, what string) {
 	what = fmt.Sprintf("it has %d effects", c.effects)
 	switch client.ResolutionState(r.state) {
 	case client.Completed:
@@ -274,8 +274,8 @@ func (g *gathered) excused(v *invocation, matters func(Span) bool) bool {
 // unsettled is for how long after a fault things may not yet be in order.
 const unsettled = 3 * time.Second
 
-// told judges calls that Resolve was asked about.
-func (j *judge) told(c *call) {
+// resolved judges calls that Resolve was asked about.
+func (j *judge) resolved(c *call) {
 	if c.untold || len(c.resolutions) > 0 {
 		j.holds(OutcomeIsTold, !c.untold, c.id, func() string { return "nobody could say what became of it" })
 	}
@@ -289,7 +289,7 @@ func (j *judge) parked(g *gathered, c *call) {
 
 // struck reports whether the run killed the server in which the call had its last
 // attempt: a server that is alone with a call and dies cannot know why. If a poison ran
-// in the same life it was that, from which the call ought to have been kept apart.
+// in the same incarnation of the server it was that, from which the call ought to have been kept apart.
 func (g *gathered) struck(c *call) bool {
 	if c.last == (last{}) || g.poisoned[c.last.process] {
 		return false

@@ -199,7 +199,7 @@ func TestEveryInvariantHasAMutant(t *testing.T) {
 
 func TestReportCounts(t *testing.T) {
 	t.Parallel()
-	s := &story{values: map[string]string{}, bank: map[string]int64{}}
+	s := &generator{values: map[string]string{}, bank: map[string]int64{}}
 	call := func(id string, e history.Event, did bool) {
 		n := s.begin(theProcess, id, appends)
 		if did {
@@ -232,7 +232,7 @@ func TestNothingIsNoGoodRun(t *testing.T) {
 	if r := judged(t, nil, Options{}); r.Verdict != Broken {
 		t.Error("a run without calls is ok")
 	}
-	s := &story{}
+	s := &generator{}
 	s.end(theProcess, "a", s.begin(theProcess, "a", appends), notExecuted)
 	if r := judged(t, s.events, Options{}); r.Verdict != OK {
 		t.Errorf("%v", complaints(r))
@@ -262,7 +262,7 @@ func TestHistoryThatCannotBeReadIsAnError(t *testing.T) {
 
 func TestExamplesAreBounded(t *testing.T) {
 	t.Parallel()
-	s := &story{}
+	s := &generator{}
 	for range 30 {
 		n := s.begin(theProcess, "one", appends)
 		for range 3 {

@@ -114,7 +114,7 @@ func (c *call) access() access {
 			answer(v.ended, v.value, v.noEffect)
 		}
 	}
-	a.notExecuted = c.told().outcome == warren.NotExecuted
+	a.notExecuted = c.evidence().outcome == warren.NotExecuted
 	for i := range c.resolutions {
 		r := &c.resolutions[i]
 		switch {

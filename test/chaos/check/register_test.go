@@ -24,7 +24,7 @@ type op struct {
 
 // registerHistory has each operation, with its effect, by a client of its own.
 func registerHistory(ops ...op) []history.Event {
-	s := &story{mode: server.Transactional}
+	s := &generator{mode: server.Transactional}
 	for i, o := range ops {
 		id := fmt.Sprintf("op-%d", i)
 		operation := history.Op{Name: o.name, Key: "k/ä", Old: o.old, New: o.arg}
@@ -123,7 +123,7 @@ func TestRegisterIsJudged(t *testing.T) {
 func TestCallsMadeAgainAreOneOperation(t *testing.T) {
 	t.Parallel()
 	write := history.Op{Name: history.OpWrite, Key: "k", New: "a"}
-	s := &story{mode: server.Transactional}
+	s := &generator{mode: server.Transactional}
 	told := func(id string, op history.Op, e history.Event) {
 		n := s.begin(theProcess, id, op)
 		s.now += ms

@@ -35,7 +35,7 @@ type Proxy struct {
 	target   string
 	options  Options
 	listener net.Listener
-	life     context.Context
+	running  context.Context
 	end      context.CancelFunc
 	wg       sync.WaitGroup
 
@@ -81,7 +81,7 @@ func New(target string, options Options) (*Proxy, error) {
 		}
 	}
 	p := &Proxy{target: target, options: options, listener: listener}
-	p.life, p.end = context.WithCancel(context.Background())
+	p.running, p.end = context.WithCancel(context.Background())
 	p.wg.Go(p.accept)
 	return p, nil
 }
@@ -182,13 +182,13 @@ func (p *Proxy) accept() {
 	for {
 		near, err := p.listener.Accept()
 		if err != nil {
-			if p.life.Err() != nil {
+			if p.running.Err() != nil {
 				return
 			}
 			// Out of descriptors, or a client that left at once: both pass.
 			select {
 			case <-time.After(5 * time.Millisecond):
-			case <-p.life.Done():
+			case <-p.running.Done():
 			}
 			continue
 		}
@@ -212,7 +212,7 @@ func (p *Proxy) refuse(near net.Conn) {
 }
 
 func (p *Proxy) serve(near net.Conn, number int) {
-	far, err := p.options.Dial(p.life, "tcp", p.target)
+	far, err := p.options.Dial(p.running, "tcp", p.target)
 	if err != nil {
 		p.refuse(near)
 		return

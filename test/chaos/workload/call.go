@@ -67,22 +67,22 @@ func Call(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	}
 	clients := NewClients(ClientsConfig{
 		Log: c.log, Clients: []*client.Client{through}, Mode: c.spec.Mode, Timeout: c.spec.Timeout, Start: c.spec.Start,
-		Seed: c.spec.Seed ^ uint64(time.Now().UnixNano()), // each life makes other calls
+		Seed: c.spec.Seed ^ uint64(time.Now().UnixNano()), // each incarnation makes other calls
 	})
-	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	watched := make(chan error, 1)
-	go func() { watched <- WatchMachine(life, c.log) }()
+	go func() { watched <- WatchMachine(running, c.log) }()
 	defer func() {
 		cancel()
 		err = errors.Join(err, <-watched)
 	}()
-	clients.Start(life, c.spec.Workers)
+	clients.Start(running, c.spec.Workers)
 	if _, err := fmt.Fprintln(stdout, Ready); err != nil {
 		return err
 	}
 	<-ctx.Done()
 	clients.Stop()
-	if left := clients.ResolveAll(life); len(left) > 0 {
+	if left := clients.ResolveAll(running); len(left) > 0 {
 		return fmt.Errorf("chaos: what became of %d calls was not told", len(left))
 	}
 	return nil

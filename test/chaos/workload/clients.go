@@ -29,12 +29,12 @@ type Clients struct {
 	nobody  atomic.Int64 // calls that nobody serves
 
 	mu      sync.Mutex
-	unknown []doubt
+	unknown []unresolvedCall
 	recent  *history.Call // one that a stranger may make, too
 }
 
-// doubt is a call whose outcome is unknown.
-type doubt struct {
+// unresolvedCall is a call whose outcome is unknown.
+type unresolvedCall struct {
 	callID string
 	issued time.Time
 	proof  warren.Proof
@@ -186,14 +186,14 @@ func (c *Clients) make(
 	c.Failed.Add(1)
 	if e, ok := warren.AsError(err); ok && e.Outcome == warren.Unknown {
 		c.mu.Lock()
-		c.unknown = append(c.unknown, doubt{e.CallID, e.Issued, e.Proof})
+		c.unknown = append(c.unknown, unresolvedCall{e.CallID, e.Issued, e.Proof})
 		c.mu.Unlock()
 	}
 	return nil, err
 }
 
 // take takes the call that ended in err out of those to be resolved at the end.
-func (c *Clients) take(err error) *doubt {
+func (c *Clients) take(err error) *unresolvedCall {
 	e, ok := warren.AsError(err)
 	if !ok {
 		return nil
@@ -211,7 +211,7 @@ func (c *Clients) take(err error) *doubt {
 
 // resolve asks what became of a call. One that is still in doubt is asked about at
 // the end.
-func (c *Clients) resolve(ctx context.Context, through *client.Client, d *doubt) {
+func (c *Clients) resolve(ctx context.Context, through *client.Client, d *unresolvedCall) {
 	if d == nil {
 		return
 	}
@@ -230,15 +230,15 @@ func (c *Clients) resolve(ctx context.Context, through *client.Client, d *doubt)
 func (c *Clients) ResolveAll(ctx context.Context) (left []string) {
 	for range 5 {
 		c.mu.Lock()
-		doubts := c.unknown
+		unresolved := c.unknown
 		c.unknown = nil
 		c.mu.Unlock()
-		if len(doubts) == 0 {
+		if len(unresolved) == 0 {
 			return nil
 		}
 		var asking sync.WaitGroup
 		limit := make(chan struct{}, 16)
-		for i, d := range doubts {
+		for i, d := range unresolved {
 			asking.Go(func() {
 				limit <- struct{}{}
 				defer func() { <-limit }()
@@ -294,7 +294,7 @@ func (c *Clients) operation(rng *rand.Rand, seen map[string]string) history.Op {
 // about by ResolveAll. A request that the user draws is not in the history, and cannot
 // be proven.
 func (c *Clients) Adopt(events history.Events) error {
-	open := map[string]doubt{}
+	open := map[string]unresolvedCall{}
 	for e, err := range events {
 		switch {
 		case err != nil:
@@ -305,7 +305,7 @@ func (c *Clients) Adopt(events history.Events) error {
 			if err != nil {
 				return err
 			}
-			open[e.CallID] = doubt{e.CallID, e.Wall, warren.ProofOf(contentType, "", body)}
+			open[e.CallID] = unresolvedCall{e.CallID, e.Wall, warren.ProofOf(contentType, "", body)}
 		case e.Kind == history.KindEnd:
 			delete(open, e.CallID)
 		}

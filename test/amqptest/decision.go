@@ -2,9 +2,9 @@ package amqptest
 
 import "time"
 
-// verdict is what the faults decided for one event: the zero value lets it pass.
+// decision is what the faults decided for one event: the zero value lets it pass.
 // The connection carries it out.
-type verdict struct {
+type decision struct {
 	// drop: as if it had never been sent. A dropped publish keeps its place in the
 	// count of confirms and is never confirmed.
 	drop bool

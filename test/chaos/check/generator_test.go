@@ -20,12 +20,12 @@ const (
 	otherClient = "client@2"
 )
 
-// start is when the runs of all stories began.
+// start is when the runs of all histories began.
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// story makes a history in which nothing is broken. What a test changes about it has
+// generator makes a history in which nothing is broken. What a test changes about it has
 // a name; around that, as much else as rapid likes.
-type story struct {
+type generator struct {
 	t      *rapid.T
 	mode   server.Mode
 	now    time.Duration
@@ -36,12 +36,12 @@ type story struct {
 	made   int
 }
 
-func (s *story) add(process string, at time.Duration, e history.Event) {
+func (s *generator) add(process string, at time.Duration, e history.Event) {
 	e.Process, e.At, e.Wall = process, at, start.Add(at)
 	s.events = append(s.events, e)
 }
 
-func (s *story) pick(name string, n int) int { return rapid.IntRange(0, n-1).Draw(s.t, name) }
+func (s *generator) pick(name string, n int) int { return rapid.IntRange(0, n-1).Draw(s.t, name) }
 
 // digestFor is that of the answer to a call.
 func digestFor(id string) string {
@@ -49,7 +49,7 @@ func digestFor(id string) string {
 }
 
 // begin makes a call and returns its number.
-func (s *story) begin(process, id string, op history.Op) uint64 {
+func (s *generator) begin(process, id string, op history.Op) uint64 {
 	s.number++
 	within := allowed
 	if id == "an-0" {
@@ -64,7 +64,7 @@ func (s *story) begin(process, id string, op history.Op) uint64 {
 }
 
 // end ends it. The event has what it ended with.
-func (s *story) end(process, id string, number uint64, e history.Event) {
+func (s *generator) end(process, id string, number uint64, e history.Event) {
 	e.Kind, e.Client, e.CallID, e.Number, e.Took = history.KindEnd, "a", id, number, 3*ms
 	if e.OK {
 		e.Echo, e.Digest = id, digestFor(id)
@@ -72,18 +72,18 @@ func (s *story) end(process, id string, number uint64, e history.Event) {
 	s.add(process, s.now, e)
 }
 
-func (s *story) effect(id string, op history.Op, digest string) {
+func (s *generator) effect(id string, op history.Op, digest string) {
 	s.add("server@3", s.now, history.Event{
 		Kind: history.KindEffect, CallID: id, Method: "work", Attempt: 1, Op: &op, Digest: digest,
 	})
 }
 
-func (s *story) pass() { s.now += time.Duration(1+s.pick("pass", 40)) * ms }
+func (s *generator) pass() { s.now += time.Duration(1+s.pick("pass", 40)) * ms }
 
 var unknown = history.Event{Code: "deadline_exceeded"}
 
 // call tells of one call from begin to end, and what it does in between.
-func (s *story) call(id string, op history.Op, ended history.Event, did bool) {
+func (s *generator) call(id string, op history.Op, ended history.Event, did bool) {
 	n := s.begin(theProcess, id, op)
 	s.pass()
 	if did {
@@ -102,14 +102,14 @@ func (s *story) call(id string, op history.Op, ended history.Event, did bool) {
 	s.pass()
 }
 
-func (s *story) again(id string, op history.Op) {
+func (s *generator) again(id string, op history.Op) {
 	n := s.begin(theProcess, id, op)
 	s.pass()
 	s.end(theProcess, id, n, history.Event{OK: true, Replayed: true})
 	s.pass()
 }
 
-func (s *story) resolve(id, state string, outcome warren.Outcome) {
+func (s *generator) resolve(id, state string, outcome warren.Outcome) {
 	e := history.Event{Kind: history.KindResolve, CallID: id, Method: "work", State: state, Outcome: outcome}
 	if state == "completed" {
 		e.Digest, e.Echo = digestFor(id), id
@@ -120,7 +120,7 @@ func (s *story) resolve(id, state string, outcome warren.Outcome) {
 
 // access is an operation on the register "r", as it goes with what the register
 // holds. If its outcome is not known, it may have been carried out.
-func (s *story) access(id string, op history.Op, known bool) {
+func (s *generator) access(id string, op history.Op, known bool) {
 	op.Key = "r"
 	held := s.values[op.Key]
 	e, does := history.Event{OK: true}, op.Name != history.OpRead
@@ -146,7 +146,7 @@ var (
 )
 
 // anyCall is one of which a test knows nothing.
-func (s *story) anyCall() {
+func (s *generator) anyCall() {
 	s.made++
 	id := "xx-" + strconv.Itoa(s.made)
 	switch s.pick("call", 9) {
@@ -192,7 +192,7 @@ func (s *story) anyCall() {
 	}
 }
 
-func (s *story) state(phase history.Phase, snapshot string) {
+func (s *generator) state(phase history.Phase, snapshot string) {
 	for _, account := range []string{"a", "b"} {
 		s.add("harness@4", s.now, history.Event{
 			Kind: history.KindState, Key: account, Value: strconv.FormatInt(s.bank[account], 10), Phase: phase, CallID: snapshot,
@@ -200,7 +200,7 @@ func (s *story) state(phase history.Phase, snapshot string) {
 	}
 }
 
-func (s *story) sample(phase history.Phase) {
+func (s *generator) sample(phase history.Phase) {
 	more := s.pick("more", 3)
 	s.add("harness@4", s.now, history.Event{Kind: history.KindSample, Phase: phase, Sample: &history.Sample{
 		Of: theProcess, Goroutines: 10 + more, Descriptors: 20 + more, Heap: int64(8+more) << 20,
@@ -208,7 +208,7 @@ func (s *story) sample(phase history.Phase) {
 }
 
 // fault happens to a target while calls are made.
-func (s *story) fault(f history.Fault, meanwhile func()) {
+func (s *generator) fault(f history.Fault, meanwhile func()) {
 	s.add("harness@4", s.now, history.Event{Kind: history.KindFault, Phase: history.PhaseBegin, Fault: &f})
 	s.pass()
 	meanwhile()
@@ -216,9 +216,9 @@ func (s *story) fault(f history.Fault, meanwhile func()) {
 	s.pass()
 }
 
-// tell returns the events of a story.
+// tell returns the events of a generator.
 func tell(t *rapid.T, mode server.Mode) []history.Event {
-	s := &story{t: t, mode: mode, values: map[string]string{}, bank: map[string]int64{"a": 1000, "b": 500}}
+	s := &generator{t: t, mode: mode, values: map[string]string{}, bank: map[string]int64{"a": 1000, "b": 500}}
 	some := func() {
 		for range s.pick("calls", 4) {
 			s.anyCall()
