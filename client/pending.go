@@ -14,15 +14,27 @@ import (
 // bytes of their bodies.
 type pending struct {
 	mu              sync.Mutex
-	calls           map[string]*call // by call ID; notifications are only counted
-	oneWay          map[*call]struct{}
+	calls           map[pendingKey]*call
 	bytes           int
 	most, mostBytes int
 	closed          bool
 }
 
+// pendingKey is a call's ID, or a notification: these do not join.
+type pendingKey struct {
+	callID       string
+	notification *call
+}
+
 func newPending(most, mostBytes int) *pending {
-	return &pending{calls: map[string]*call{}, oneWay: map[*call]struct{}{}, most: most, mostBytes: mostBytes}
+	return &pending{calls: map[pendingKey]*call{}, most: most, mostBytes: mostBytes}
+}
+
+func (cl *call) key() pendingKey {
+	if cl.settings.oneWay {
+		return pendingKey{notification: cl}
+	}
+	return pendingKey{callID: cl.req.CallID}
 }
 
 // add enters cl, or returns the call of the same ID that is in flight, joined.
@@ -32,27 +44,23 @@ func (p *pending) add(cl *call) (*call, bool, *warren.Error) {
 	if p.closed {
 		return cl, false, errClosed()
 	}
-	if !cl.settings.oneWay {
-		if first, ok := p.calls[cl.req.CallID]; ok {
-			return p.join(first, cl)
-		}
+	key := cl.key()
+	if first, ok := p.calls[key]; ok {
+		return joinCall(first, cl)
 	}
-	if len(p.calls)+len(p.oneWay) >= p.most || p.bytes+len(cl.req.Body) > p.mostBytes {
+	if len(p.calls) >= p.most || p.bytes+len(cl.req.Body) > p.mostBytes {
 		return cl, false, &warren.Error{
 			Code: warren.CodeResourceExhausted, Reason: warren.ReasonQueueFull, Outcome: warren.NotExecuted,
 			Message: "too many calls, or bytes, are in flight in this client",
 		}
 	}
 	p.bytes += len(cl.req.Body)
-	if cl.settings.oneWay {
-		p.oneWay[cl] = struct{}{}
-	} else {
-		p.calls[cl.req.CallID] = cl
-	}
+	p.calls[key] = cl
 	return cl, false, nil
 }
 
-func (p *pending) join(first, second *call) (*call, bool, *warren.Error) {
+// joinCall has the second wait for the end of the first, if it is the same.
+func joinCall(first, second *call) (*call, bool, *warren.Error) {
 	if !sameRequest(&first.req.Request, &second.req.Request) {
 		return second, false, &warren.Error{
 			Code: warren.CodeAlreadyExists, Reason: warren.ReasonKeyReused, Outcome: warren.NotExecuted,
@@ -85,24 +93,14 @@ func sameRequest(a, b *warren.Request) bool {
 func (p *pending) get(callID string) *call {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.calls[callID]
+	return p.calls[pendingKey{callID: callID}]
 }
 
-// remove takes a call that has ended out of the table.
+// remove takes a call that has ended out of the table. It is called once for each.
 func (p *pending) remove(cl *call) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if cl.settings.oneWay {
-		if _, ok := p.oneWay[cl]; !ok {
-			return
-		}
-		delete(p.oneWay, cl)
-	} else {
-		if p.calls[cl.req.CallID] != cl {
-			return
-		}
-		delete(p.calls, cl.req.CallID)
-	}
+	delete(p.calls, cl.key())
 	p.bytes -= len(cl.req.Body)
 }
 
@@ -110,7 +108,7 @@ func (p *pending) remove(cl *call) {
 func (p *pending) all() []*call {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return append(slices.Collect(maps.Values(p.calls)), slices.Collect(maps.Keys(p.oneWay))...)
+	return slices.Collect(maps.Values(p.calls))
 }
 
 // close refuses further calls and returns those in flight.
@@ -124,5 +122,5 @@ func (p *pending) close() []*call {
 func (p *pending) size() (calls, bytes int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.calls) + len(p.oneWay), p.bytes
+	return len(p.calls), p.bytes
 }
