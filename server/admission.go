@@ -36,9 +36,7 @@ type Admission struct {
 }
 
 func (a Admission) withDefaults() Admission {
-	if a.Interval == 0 {
-		a.Interval = 100 * time.Millisecond
-	}
+	a.Interval = cmp.Or(a.Interval, 100*time.Millisecond)
 	return a
 }
 

@@ -113,12 +113,7 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	if c.MaxRequest == 0 {
-		c.MaxRequest = defaultBody
-	}
-	if c.MaxReply == 0 {
-		c.MaxReply = defaultBody
-	}
+	c.MaxRequest, c.MaxReply = cmp.Or(c.MaxRequest, defaultBody), cmp.Or(c.MaxReply, defaultBody)
 	return c
 }
 
@@ -135,19 +130,13 @@ func (m *Method) stored(s store.Store) bool { return s != nil && m.Dedupe.Mode !
 
 func (m Method) withDefaults(s store.Store) Method {
 	m.Interceptors = append([]warren.Interceptor(nil), m.Interceptors...)
-	if m.Queue.Type == "" {
-		m.Queue.Type = Quorum
+	m.Queue.Type = cmp.Or(m.Queue.Type, Quorum)
+	m.Concurrency = cmp.Or(m.Concurrency, defaultConcurrency)
+	ahead := 2
+	if m.stored(s) {
+		ahead = 4
 	}
-	if m.Concurrency == 0 {
-		m.Concurrency = defaultConcurrency
-	}
-	if m.Prefetch == 0 {
-		ahead := 2
-		if m.stored(s) {
-			ahead = 4
-		}
-		m.Prefetch = min(ahead*m.Concurrency, 65535)
-	}
+	m.Prefetch = cmp.Or(m.Prefetch, min(ahead*m.Concurrency, 65535))
 	m.Dedupe = m.Dedupe.withDefaults(m.stored(s))
 	m.Admission = m.Admission.withDefaults()
 	m.KillSwitch = m.KillSwitch.withDefaults()
@@ -158,35 +147,33 @@ func (m Method) withDefaults(s store.Store) Method {
 }
 
 func (m *Method) validate() error {
-	if err := warren.CheckMethod(m.Name); err != nil {
-		return err
-	}
-	field := func(name string) string { return "server.Method." + name + " of " + m.Name }
-	switch m.Queue.Type {
-	case Quorum, Classic, Existing:
-	default:
-		return fmt.Errorf("warren: %s is %.40q; it must be quorum, classic or existing", field("Queue.Type"), m.Queue.Type)
-	}
-	if m.Queue.Transient && m.Queue.Type != Classic {
-		return fmt.Errorf("warren: %s: only classic queues can be transient", field("Queue.Transient"))
-	}
-	if m.Queue.Expires != 0 {
-		if m.Queue.Type == Existing {
-			return fmt.Errorf("warren: %s: an existing queue is used as it is", field("Queue.Expires"))
-		}
-		if err := within(field("Queue.Expires"), m.Queue.Expires, 10*time.Second, 30*24*time.Hour); err != nil {
-			return err
-		}
-	}
-	if err := within(field("Concurrency"), m.Concurrency, 1, 10_000); err != nil {
-		return err
-	}
 	return cmp.Or(
-		within(field("Prefetch"), m.Prefetch, m.Concurrency, 65535),
-		m.Dedupe.validate(field),
-		m.Admission.validate(field),
-		m.KillSwitch.validate(field, m.Queue.Expires),
+		warren.CheckMethod(m.Name),
+		m.Queue.validate(m.field),
+		within(m.field("Concurrency"), m.Concurrency, 1, 10_000),
+		within(m.field("Prefetch"), m.Prefetch, m.Concurrency, 65535),
+		m.Dedupe.validate(m.field),
+		m.Admission.validate(m.field),
+		m.KillSwitch.validate(m.field, m.Queue.Expires),
 	)
+}
+
+// field is what an error calls a field of the method.
+func (m *Method) field(name string) string { return "server.Method." + name + " of " + m.Name }
+
+func (q *Queue) validate(field func(string) string) error {
+	switch {
+	case q.Type != Quorum && q.Type != Classic && q.Type != Existing:
+		return fmt.Errorf("warren: %s is %.40q; it must be quorum, classic or existing", field("Queue.Type"), q.Type)
+	case q.Transient && q.Type != Classic:
+		return fmt.Errorf("warren: %s: only classic queues can be transient", field("Queue.Transient"))
+	case q.Expires == 0:
+		return nil
+	case q.Type == Existing:
+		return fmt.Errorf("warren: %s: an existing queue is used as it is", field("Queue.Expires"))
+	default:
+		return within(field("Queue.Expires"), q.Expires, 10*time.Second, 30*24*time.Hour)
+	}
 }
 
 func (m *Method) queue() broker.Queue {

@@ -9,17 +9,16 @@ import (
 )
 
 // requestContext is the context of one request. It starts a timer only when somebody
-// waits for its end: most handlers never do, and a timer per request is a twentieth of
+// asks for its end: most handlers never do, and a timer per request is a twentieth of
 // what a small one costs.
 type requestContext struct {
 	context.Context           // the parent, with the request
 	deadline        time.Time // zero if there is none
 
 	mu       sync.Mutex
-	inner    context.Context // made by the first Done
+	inner    context.Context // made when somebody asks for the end
 	cancel   context.CancelFunc
 	released bool
-	err      error // what Err has said
 }
 
 func newRequestContext(parent context.Context, req *warren.Request) *requestContext {
@@ -36,43 +35,32 @@ func (c *requestContext) release() {
 	}
 }
 
+// ending returns the context that ends.
+func (c *requestContext) ending() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.inner != nil {
+		return c.inner
+	}
+	if c.deadline.IsZero() {
+		c.inner, c.cancel = context.WithCancel(c.Context)
+	} else {
+		c.inner, c.cancel = context.WithDeadline(c.Context, c.deadline)
+	}
+	if c.released {
+		c.cancel()
+	}
+	return c.inner
+}
+
 // Deadline implements context.Context.
 func (c *requestContext) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
 
 // Done implements context.Context.
-func (c *requestContext) Done() <-chan struct{} {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.inner == nil {
-		if c.deadline.IsZero() {
-			c.inner, c.cancel = context.WithCancel(c.Context)
-		} else {
-			c.inner, c.cancel = context.WithDeadline(c.Context, c.deadline)
-		}
-		if c.released {
-			c.cancel()
-		}
-	}
-	return c.inner.Done()
-}
+func (c *requestContext) Done() <-chan struct{} { return c.ending().Done() }
 
 // Err implements context.Context.
-func (c *requestContext) Err() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch {
-	case c.err != nil: // once said, it stays
-	case c.inner != nil:
-		c.err = c.inner.Err()
-	case c.Context.Err() != nil:
-		c.err = c.Context.Err()
-	case !c.deadline.IsZero() && !time.Now().Before(c.deadline):
-		c.err = context.DeadlineExceeded
-	case c.released:
-		c.err = context.Canceled
-	}
-	return c.err
-}
+func (c *requestContext) Err() error { return c.ending().Err() }
 
 // Value implements context.Context. It goes through the inner context, if there
 // is one, because package context finds there what it derives children from

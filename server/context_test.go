@@ -32,6 +32,7 @@ func TestRequestContextIsAContextWithADeadline(t *testing.T) {
 		if !time.Now().Equal(deadline) {
 			t.Errorf("a child ended at %v", time.Since(deadline))
 		}
+		synctest.Wait() // each has a timer of its own
 		for _, c := range []context.Context{quiet, waited, child} {
 			if !errors.Is(c.Err(), context.DeadlineExceeded) {
 				t.Errorf("error is %v", c.Err())

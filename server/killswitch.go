@@ -168,23 +168,15 @@ func (k *killSwitch) stop() {
 	}
 }
 
-// trips tells how often kill switches have tripped, and how many have and are
-// not yet over it.
-func (s *Server) trips() (trips uint64, tripped int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, m := range s.methods {
-		if m.kill == nil {
-			continue
-		}
-		m.kill.mu.Lock()
-		trips += m.kill.trips
-		if m.kill.inRow > 0 {
-			tripped++
-		}
-		m.kill.mu.Unlock()
+// counts tells how often the switch has tripped, and whether it has and is not yet over
+// it. It may be called on nil.
+func (k *killSwitch) counts() (trips uint64, tripped bool) {
+	if k == nil {
+		return 0, false
 	}
-	return trips, tripped
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.trips, k.inRow > 0
 }
 
 // judge says what a handler's end tells of the server. told is what reaches the

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -84,15 +85,11 @@ func (s *Server) HandleRaw(m Method, h warren.Handler) error {
 // register adds a method whose defaults are filled in. t is there of transactional
 // handlers.
 func (s *Server) register(m Method, t transactor, p prepare) error {
-	if err := m.validate(); err != nil {
-		return err
-	}
-	field := func(name string) string { return "server.Method." + name + " of " + m.Name }
-	if err := m.Dedupe.demands(field, s.cfg.Store); err != nil {
+	if err := cmp.Or(m.validate(), m.Dedupe.demands(m.field, s.cfg.Store)); err != nil {
 		return err
 	}
 	if m.Dedupe.Mode == Transactional && t == nil {
-		return fmt.Errorf("warren: %s is transactional; such a handler is registered by HandleTx", field("Dedupe.Mode"))
+		return fmt.Errorf("warren: %s is transactional; such a handler is registered by HandleTx", m.field("Dedupe.Mode"))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -38,17 +38,25 @@ type counters struct {
 
 // Stats returns the counters.
 func (s *Server) Stats() Stats {
-	trips, tripped := s.trips()
-	return Stats{
+	stats := Stats{
 		Requests: s.counters.requests.Load(), Handled: s.counters.handled.Load(), Panics: s.counters.panics.Load(),
 		Rejected: s.counters.rejected.Load(), Shed: s.counters.shed.Load(), Dropped: s.counters.dropped.Load(),
 		Unrouted: s.counters.unrouted.Load(), RepliesRetried: s.counters.retried.Load(),
 		Undelivered: s.counters.undelivered.Load(),
-		Trips:       trips, Tripped: tripped,
-		Claims: s.counters.claims.Load(), Takeovers: s.counters.takeovers.Load(), Replays: s.counters.replays.Load(),
+		Claims:      s.counters.claims.Load(), Takeovers: s.counters.takeovers.Load(), Replays: s.counters.replays.Load(),
 		Attached: s.counters.attached.Load(), Conflicts: s.counters.conflicts.Load(),
 		Interrupted: s.counters.interrupted.Load(), StoreErrors: s.counters.storeErrors.Load(),
 		Parked: s.counters.parked.Load(), Resolved: s.counters.resolved.Load(),
 		Reconnects: max(s.publishing.Sessions()-1, 0) + max(s.consuming.Sessions()-1, 0) + s.direct.reconnects(),
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range s.methods {
+		trips, tripped := m.kill.counts()
+		stats.Trips += trips
+		if tripped {
+			stats.Tripped++
+		}
+	}
+	return stats
 }
