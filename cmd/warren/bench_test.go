@@ -28,7 +28,7 @@ func TestBenchPrintsAnObjectPerVariant(t *testing.T) {
 	if got := strings.Join(variants, " "); got != strings.Repeat(" warren-classic warren-quorum warren-store raw-fast", 2)[1:] {
 		t.Errorf("variants: %s", got)
 	}
-	if r.stderr.String() != "" {
+	if r.said() != "" {
 		t.Errorf("standard error: %q", r.stderr.String())
 	}
 	r = invoke(t, url, quick...).want(t, 0)

@@ -34,7 +34,7 @@ func TestCallPrintsTheBodyAsItIs(t *testing.T) {
 		{"sample.sleep", "0", "0"},
 	} {
 		r := invoke(t, url, "call", c.method, c.body).want(t, 0)
-		if r.stdout.String() != c.want || r.stderr.String() != "" {
+		if r.stdout.String() != c.want || r.said() != "" {
 			t.Errorf("%s %q: %q, standard error %q", c.method, c.body, r.stdout.String(), r.stderr.String())
 		}
 	}
@@ -130,7 +130,7 @@ func TestCallFailsAsTheExitCodesSay(t *testing.T) {
 			if id, ok := object["call_id"].(string); !ok || len(id) != 36 || object["message"] == "" {
 				t.Errorf("the error is %v", object)
 			}
-			if r.stderr.String() != "" {
+			if r.said() != "" {
 				t.Errorf("standard error: %q", r.stderr.String())
 			}
 			r = invoke(t, c.url, append([]string{"call", "--quiet"}, c.args...)...).want(t, c.code)

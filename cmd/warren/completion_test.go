@@ -62,7 +62,7 @@ func TestCompletionPrintsAScriptForEachShell(t *testing.T) {
 		"zsh":  "compdef _warren warren", "fish": "complete -c warren", "pwsh": "Register-ArgumentCompleter",
 	} {
 		r := invoke(t, "", "completion", shell).want(t, 0)
-		if !strings.Contains(r.stdout.String(), want) || r.stderr.String() != "" {
+		if !strings.Contains(r.stdout.String(), want) || r.said() != "" {
 			t.Errorf("%s: %s, standard error %q", shell, r.stdout.String(), r.stderr.String())
 		}
 	}

@@ -187,7 +187,7 @@ func TestDeadListForPeople(t *testing.T) {
 	s := parkCalls(t, b.URL(), parkedMessage("call-1"), hostile)
 	r := invoke(t, b.URL(), "dead", "list", deadMethod).want(t, 0)
 	lines := strings.Split(r.stdout.String(), "\n")
-	if len(lines) != 4 || !strings.HasPrefix(lines[0], "CALL ID  ATTEMPTS  PARKED AT") || r.stderr.String() != "" ||
+	if len(lines) != 4 || !strings.HasPrefix(lines[0], "CALL ID  ATTEMPTS  PARKED AT") || r.said() != "" ||
 		strings.Join(strings.Fields(lines[1]), " ") != "call-1 5 2026-01-02T03:04:05Z poisoned 15 panic: boom" ||
 		!strings.HasSuffix(lines[2], `two\nlines \x1b[31m`) || strings.Contains(r.stdout.String(), `"id"`) {
 		t.Errorf("%q, standard error %q", lines, r.stderr.String())

@@ -55,7 +55,7 @@ func TestDemoKillsTheOnlyServerAsOftenAsItIsCalled(t *testing.T) {
 	if object := r.object(t); object["ok"] != 5.0 || object["kills"] != 5.0 {
 		t.Errorf("the result is %v", object)
 	}
-	if r.stderr.String() != "" {
+	if r.said() != "" {
 		t.Errorf("standard error: %q", r.stderr.String())
 	}
 }

@@ -136,10 +136,22 @@ func (r *tool) want(t testing.TB, code int) *tool {
 	return r
 }
 
+// said is what standard error holds, but for the note that it takes long to connect,
+// as it may.
+func (r *tool) said() string {
+	var b strings.Builder
+	for line := range strings.Lines(r.stderr.String()) {
+		if !strings.HasPrefix(line, "warren: still connecting: ") {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
+
 // wantLine demands that standard error holds one line, and returns it.
 func (r *tool) wantLine(t testing.TB) string {
 	t.Helper()
-	text := r.stderr.String()
+	text := r.said()
 	if strings.Count(text, "\n") != 1 || !strings.HasSuffix(text, "\n") || !strings.HasPrefix(text, "warren: ") {
 		t.Fatalf("%v: standard error is not one line: %q", r.cmd.Args[1:], text)
 	}

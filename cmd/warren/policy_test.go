@@ -16,7 +16,7 @@ const (
 func TestPolicyCheckOfASoundFileSaysNothing(t *testing.T) {
 	t.Parallel()
 	r := invoke(t, "", "policy", "check", examplePolicy).want(t, 0)
-	if r.stdout.String() != "" || r.stderr.String() != "" {
+	if r.stdout.String() != "" || r.said() != "" {
 		t.Errorf("%q, standard error %q", r.stdout.String(), r.stderr.String())
 	}
 	const want = `{"ok":true,"errors":0,"warnings":0,"findings":[]}` + "\n"
@@ -36,7 +36,7 @@ func TestPolicyCheckOfBadFilesSaysWhatAndWhere(t *testing.T) {
 	for _, path := range paths {
 		r := invoke(t, "", "policy", "check", path).want(t, exitUsage)
 		found := line.FindStringSubmatch(r.stdout.String())
-		if found == nil || !strings.HasPrefix(r.stdout.String(), path+":") || r.stderr.String() != "" {
+		if found == nil || !strings.HasPrefix(r.stdout.String(), path+":") || r.said() != "" {
 			t.Errorf("%s: %q, standard error %q", path, r.stdout.String(), r.stderr.String())
 			continue
 		}

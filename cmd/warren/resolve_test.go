@@ -89,7 +89,7 @@ func TestResolvePrintsWhatBecameOfACall(t *testing.T) {
 		"gone":    {`{"state":"canceled","outcome":"not_executed","call_id":"gone","ms":`, "canceled, not_executed: it will never run from here on\n"},
 	} {
 		r := invoke(t, b.URL(), "resolve", "--json", deadMethod, id).want(t, 0)
-		if r.object(t); !strings.HasPrefix(r.stdout.String(), c.json) || r.stderr.String() != "" {
+		if r.object(t); !strings.HasPrefix(r.stdout.String(), c.json) || r.said() != "" {
 			t.Errorf("%s: %s, standard error %q", id, r.stdout.String(), r.stderr.String())
 		}
 		if q := <-asked; q.CallID != id || !q.Issued.IsZero() {

@@ -52,6 +52,8 @@ func sleeping(t *testing.T, url, ms string) *tool {
 	t.Helper()
 	c := command(url, "call", "--json", "--timeout", "1m", "sample.sleep", ms).start(t)
 	patience.Eventually(t, "the request is with the server", func() bool { return queue(t, url, "sample.sleep").Unacked == 1 })
+	// One that comes after it is answered: a handler has it.
+	invoke(t, url, "call", "sample.sleep", "0").want(t, 0)
 	return c
 }
 

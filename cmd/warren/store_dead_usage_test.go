@@ -42,7 +42,7 @@ func TestHelpOfStoreAndDeadHasExamples(t *testing.T) {
 					t.Errorf("help of %s %s has no %q", group, name, want)
 				}
 			}
-			if strings.Contains(help, "s3cr3t") || r.stderr.String() != "" || group == "dead" && !strings.Contains(help, "WARREN_URL") {
+			if strings.Contains(help, "s3cr3t") || r.said() != "" || group == "dead" && !strings.Contains(help, "WARREN_URL") {
 				t.Errorf("help of %s %s is %s, standard error %q", group, name, help, r.stderr.String())
 			}
 		}
