@@ -153,7 +153,7 @@ type Finding struct {
 // "methods.orders.*.retry.attempts: is 9; it must be from 1 to 5".
 func (f Finding) String() string { return policy.Finding(f).String() }
 
-// Level is how grave a finding is: "warning" or "error" as text.
+// Level is how grave a finding is: "warning" or "error".
 type Level = setting.Level
 
 const (

@@ -30,9 +30,9 @@ func TestEveryValueOfAPolicyHasAField(t *testing.T) {
 	t.Parallel()
 	var count func(reflect.Type) int
 	count = func(of reflect.Type) (n int) {
-		for i := range of.NumField() {
-			if f := of.Field(i).Type; f.Kind() == reflect.Struct {
-				n += count(f)
+		for f := range of.Fields() {
+			if f.Type.Kind() == reflect.Struct {
+				n += count(f.Type)
 			} else {
 				n++
 			}

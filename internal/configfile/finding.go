@@ -35,7 +35,7 @@ func (f Finding) String() string { return f.position() + f.text() }
 
 // Diagnostic returns the finding as compilers tell theirs, with its level:
 // "policy.yaml:12:5: error: …".
-func (f Finding) Diagnostic() string { return f.position() + f.Level.String() + ": " + f.text() }
+func (f Finding) Diagnostic() string { return f.position() + string(f.Level) + ": " + f.text() }
 
 func (f Finding) position() string { return fmt.Sprintf("%s:%d:%d: ", f.File, f.Line, f.Column) }
 

@@ -32,7 +32,7 @@ func scalar(f *setting.Field, node *yaml.Node) (value any, wrong string) {
 	if node.Kind != yaml.ScalarNode || IsNull(node) {
 		return nil, refused
 	}
-	switch f.Kind { //nolint:exhaustive // the others are no scalars
+	switch f.Kind {
 	case setting.Duration:
 		d, err := setting.ParseDuration(node.Value)
 		if err != nil {

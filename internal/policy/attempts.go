@@ -19,8 +19,8 @@ type Attempts struct {
 	budget     *Budget
 	deadline   time.Time
 	each       time.Duration
-	fair       time.Duration // an attempt that had as long had its time
-	lasts      time.Time     // and so had one that was waited for until then
+	enough     time.Duration // an attempt that was waited for as long had its time
+	enoughAt   time.Time     // and so had one that was waited for until then
 	number     int
 	most       int
 	refused    int            // of number, those that the broker refused and that do not count
@@ -65,7 +65,7 @@ func (p *Policy) Begin(now, deadline time.Time, budget *Budget, own Overrides) A
 	if own.Timeout > 0 {
 		gives = min(own.Timeout, gives)
 	}
-	a.fair, a.lasts = mostOf(p.AttemptTime(gives)), now.Add(mostOf(gives))
+	a.enough, a.enoughAt = mostOf(p.AttemptTime(gives)), now.Add(mostOf(gives))
 	return a
 }
 
@@ -77,7 +77,7 @@ func mostOf(d time.Duration) time.Duration { return d - d/10 }
 // nothing came in less, because the caller's own deadline was near, that tells of the
 // caller and not of the method.
 func (a *Attempts) HadItsTime(begun, until time.Time) bool {
-	return until.Sub(begun) >= a.fair || !until.Before(a.lasts)
+	return until.Sub(begun) >= a.enough || !until.Before(a.enoughAt)
 }
 
 // Next starts an attempt. It returns its number, from 1, and until when it is
@@ -126,7 +126,7 @@ func (a *Attempts) Failed(now time.Time, err *warren.Error) Decision {
 }
 
 // Refused is [Attempts.Failed] for an attempt that the broker refused, with the
-// error that says so. If it may be repeated it is, as [RetryPolicy] has it, without
+// error that says so. If it may be repeated it is, as reliability.RetryPolicy says, without
 // a token and without being counted; else it is an attempt that failed.
 func (a *Attempts) Refused(now time.Time, err *warren.Error) Decision {
 	if a.most > 1 && a.refused < mostRefusals && a.forbidden(err) == WhyBackoff {

@@ -235,20 +235,6 @@ func TestACallMayDifferFromItsPolicy(t *testing.T) {
 	}
 }
 
-func TestWhyHasAName(t *testing.T) {
-	t.Parallel()
-	seen := map[string]bool{}
-	for why := policy.WhyBackoff; why <= policy.WhyRefused; why++ {
-		if name := why.String(); name == "" || seen[name] {
-			t.Errorf("%d is called %q", why, name)
-		}
-		seen[why.String()] = true
-	}
-	if got := policy.Why(99).String(); got != "why(99)" {
-		t.Error(got)
-	}
-}
-
 func TestACallWithoutRetryAllocatesNothing(t *testing.T) {
 	p := policy.Default()
 	budget := policy.NewBudget(p.Budget)

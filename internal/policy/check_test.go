@@ -98,7 +98,7 @@ func TestCheckFindsEachMistakeOnce(t *testing.T) {
 		var got []string
 		findings := policy.Check(rules(t, c.rules))
 		for _, f := range findings {
-			got = append(got, f.Level.String()+" "+f.String())
+			got = append(got, string(f.Level)+" "+f.String())
 		}
 		if strings.Join(got, "\n") != c.want {
 			t.Errorf("%s:\n%s\nwant\n%s", c.rules, strings.Join(got, "\n"), c.want)

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/warren-rpc/warren"
@@ -22,33 +21,19 @@ type Decision struct {
 }
 
 // Why says what decided about a retry.
-type Why uint8
+type Why string
 
 const (
-	WhyBackoff       Why = iota // it is made, after the policy's backoff
-	WhyPushback                 // the server said when or, if there is no retry, never
-	WhyAttempts                 // no attempt is left
-	WhyDeadline                 // it could not end before the deadline
-	WhyBudget                   // the budget is spent
-	WhyNotIdempotent            // the attempt may have been executed, and the method is not idempotent
-	WhyCode                     // the policy does not name the error's code
-	WhyReason                   // the error's reason is one that is never repeated
-	WhyRefused                  // it is made, as the broker refused the last one, which is not counted
+	WhyBackoff       Why = "backoff"        // it is made, after the policy's backoff
+	WhyPushback      Why = "pushback"       // the server said when or, if there is no retry, never
+	WhyAttempts      Why = "attempts"       // no attempt is left
+	WhyDeadline      Why = "deadline"       // it could not end before the deadline
+	WhyBudget        Why = "budget"         // the budget is spent
+	WhyNotIdempotent Why = "not_idempotent" // the attempt may have been executed, and the method is not idempotent
+	WhyCode          Why = "code"           // the policy does not name the error's code
+	WhyReason        Why = "reason"         // the error's reason is one that is never repeated
+	WhyRefused       Why = "refused"        // it is made, as the broker refused the last one, which is not counted
 )
-
-var whyNames = [...]string{
-	WhyBackoff: "backoff", WhyPushback: "pushback", WhyAttempts: "attempts", WhyDeadline: "deadline", WhyBudget: "budget",
-	WhyNotIdempotent: "not_idempotent", WhyCode: "code", WhyReason: "reason",
-	WhyRefused: "refused",
-}
-
-// String returns one word, for example "not_idempotent".
-func (w Why) String() string {
-	if int(w) >= len(whyNames) {
-		return fmt.Sprintf("why(%d)", uint8(w))
-	}
-	return whyNames[w]
-}
 
 // neverRepeated are reasons that a repetition cannot mend, or must not.
 var neverRepeated = [...]string{

@@ -7,13 +7,12 @@ import "time"
 // called meanwhile would otherwise go out in the same moment, from every client
 // at once.
 //
-// After an interruption of a second or more, and until the line of what waits has
-// been empty once, it lets [PaceFactor] times the usual rate through; else,
-// everything: what comes in less than a second is no more than once the usual rate
-// on top of it. The usual rate is
-// what Arrived counted, a mean over some seconds in which the last one, or the
-// interruption, has half of the weight. At this pace nobody in a line that grew at
-// the usual rate waits for as long again as it had before.
+// After an interruption of a second or more it lets [PaceFactor] times the usual
+// rate through, until once nothing waits. Otherwise it lets everything through: what
+// comes in less than a second is no more than once the usual rate on top of it. The
+// usual rate is a mean over some seconds of what Arrived counted, in which the last
+// second, or the interruption, has half of the weight. At this pace what has come at
+// the usual rate waits no longer again than it has waited before.
 //
 // It reads no clock but the time that its methods are given, and is not safe for
 // concurrent use.
@@ -48,7 +47,7 @@ const (
 // when there is no connection yet.
 func NewPacer(now time.Time) *Pacer { return &Pacer{looked: now, interrupted: now} }
 
-// Arrived says that one more is in line.
+// Arrived says that one more waits.
 func (p *Pacer) Arrived() { p.arrived++ }
 
 // Interrupted says that nothing goes out until the next call of Take.
@@ -58,9 +57,9 @@ func (p *Pacer) Interrupted(now time.Time) {
 	}
 }
 
-// Take returns how many of the n that are in line may go now. If that is 0 and n
-// is not, wait says after which time to ask again. It is called whenever something
-// can go out again, also if nothing is in line.
+// Take returns how many of the n that wait may go now. If that is 0 and n is not,
+// wait says after which time to ask again. It is called whenever something can go
+// out again, also if nothing waits.
 func (p *Pacer) Take(now time.Time, n int) (take int, wait time.Duration) {
 	since := now.Sub(p.looked)
 	if !p.interrupted.IsZero() || since >= paceLook {

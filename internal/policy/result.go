@@ -9,24 +9,14 @@ import (
 )
 
 // Result is what a call's end says of the way to its method.
-type Result uint8
+type Result string
 
 const (
-	Success  Result = iota // it works
-	Failure                // it does not
-	Ignored                // nothing
-	Answered               // somebody answers, though by an error: counted only as a probe, which it then passes
+	Success  Result = "success"  // it works
+	Failure  Result = "failure"  // it does not
+	Ignored  Result = "ignored"  // nothing
+	Answered Result = "answered" // somebody answers, though by an error: counted only as a probe, which it then passes
 )
-
-var resultNames = [...]string{Success: "success", Failure: "failure", Ignored: "ignored", Answered: "answered"}
-
-// String returns "success", "failure", "ignored" or "answered".
-func (r Result) String() string {
-	if int(r) >= len(resultNames) {
-		return "result(?)"
-	}
-	return resultNames[r]
-}
 
 // Settling is how long after a connection was there again that servers may still be
 // on their way back, as they pause for 2 s at most between attempts to connect:

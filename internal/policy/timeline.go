@@ -1,44 +1,22 @@
 package policy
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
 // Condition is on what an attempt depends besides the codes and the budget.
-type Condition uint8
+type Condition string
 
 const (
 	// InVain attempts start even if all before them are waited for in vain: their
 	// times are told for that case. What fails sooner brings the next forward.
-	InVain Condition = iota + 1
+	InVain Condition = "in_vain"
 	// Early attempts start only if one before them fails before its time is up.
-	Early
+	Early Condition = "early"
 	// Proven attempts start only if all before them are proven not to have been
 	// executed: the method is not idempotent.
-	Proven
+	Proven Condition = "proven"
 	// Never is of attempts that cannot start before the deadline.
-	Never
+	Never Condition = "never"
 )
-
-// String returns "in_vain", "early", "proven" or "never".
-func (c Condition) String() string {
-	switch c {
-	case InVain:
-		return "in_vain"
-	case Early:
-		return "early"
-	case Proven:
-		return "proven"
-	case Never:
-		return "never"
-	default:
-		return fmt.Sprintf("condition(%d)", uint8(c))
-	}
-}
-
-// MarshalText returns what String does.
-func (c Condition) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
 // Span says when an attempt of a call starts and ends, counted from the call's
 // beginning.

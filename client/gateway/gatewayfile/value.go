@@ -41,10 +41,12 @@ func schemas(node *yaml.Node) (list map[string]json.RawMessage, wrong string) {
 	}
 	list = map[string]json.RawMessage{}
 	for i := 0; i+1 < len(node.Content); i += 2 {
-		name, ok := node.Content[i].Value, false
-		if list[name], ok = schema(configfile.Resolve(node.Content[i+1])); !ok {
+		name := node.Content[i].Value
+		value, ok := schema(configfile.Resolve(node.Content[i+1]))
+		if !ok {
 			return nil, "has " + configfile.Clip(name) + ", which is not " + wantedSchema
 		}
+		list[name] = value
 	}
 	return list, ""
 }
