@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -267,4 +268,35 @@ func TestTrafficDoesNotHoldUpConfirmsThatOvertook(t *testing.T) {
 		}
 	}
 	t.Fatal("a message that was confirmed at once is still open after 3 s of traffic")
+}
+
+// If the connection ended, it would not be known over which of two.
+func TestSinglePublisherHasOneMessageUnderWayHoweverLongThatTakes(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		confirm time.Duration // of the first message
+		end     Result        // of that
+		within  time.Duration // the second begins and ends
+	}{
+		"late":  {10 * time.Second, Acked, 10 * time.Second},
+		"never": {time.Hour, Lost, confirmPatience},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := connect(t, NewPublisher(PublisherConfig{Logger: silent, Single: true}), func(p *peer, m message) {
+				if m.key == "m0" {
+					time.AfterFunc(test.confirm, func() { p.ack(m) })
+				} else {
+					p.ack(m)
+				}
+			})
+			outcomes := r.publish(t, 2)
+			time.Sleep(test.within - time.Millisecond)
+			synctest.Wait()
+			if open := len(outcomes[0].ended) + len(outcomes[1].ended); open != 0 {
+				t.Errorf("%s: %d have ended while the first was under way", name, open)
+			}
+			want(t, name, 0, outcomes[0], test.end)
+			want(t, name, 1, outcomes[1], Acked)
+		})
+	}
 }

@@ -133,7 +133,8 @@ type PublisherConfig struct {
 	// Paced has what waited for a connection go out at the pace of a
 	// policy.Pacer.
 	Paced bool
-	// Single has one message under way at a time. If the broker ends the connection
+	// Single has one message under way at a time: one that is not confirmed holds up the
+	// next for confirmPatience. If the broker ends the connection
 	// over one, that one ends as Refused, and the link connects again at once.
 	Single bool
 	// Written, if set, is called after the bytes of a message went to the
@@ -283,6 +284,9 @@ func (p *Publisher) Serve(ctx context.Context, s *Session) {
 		c.retire()
 		if ended {
 			return
+		}
+		if p.single {
+			<-c.finished // before anything goes out on another channel
 		}
 		e := c.closedBy()
 		if e == nil || s.conn.IsClosed() {
