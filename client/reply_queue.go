@@ -34,7 +34,7 @@ type replyQueue struct {
 
 	arriving   atomic.Pointer[callstate.Replies]
 	consumed   bool            // it has been; of the consumer's goroutine alone
-	unreadable broker.Throttle // of handle alone, which runs once at a time
+	unreadable broker.LogLimiter // of handle alone, which runs once at a time
 
 	mu      sync.Mutex
 	queue   string
@@ -46,7 +46,7 @@ func newReplyQueue(c *Client) *replyQueue {
 	r.limits.Body = c.cfg.MaxReply
 	r.arriving.Store(&callstate.Replies{Cut: true})
 	r.consumer = broker.NewConsumer(broker.ConsumerConfig{
-		Name: "replies", Declare: r.declare, Workers: 1, Rising: true, AckDelay: ackDelay, AckBatch: ackBatch,
+		Name: "replies", Declare: r.declare, Workers: 1, RisingPriority: true, AckDelay: ackDelay, AckBatch: ackBatch,
 		Handle: r.handle, Consuming: func(string) { r.consuming() }, Ended: r.ended, Logger: c.cfg.Logger,
 	})
 	return r

@@ -106,7 +106,7 @@ func (a *ack) settle() {
 	a.acking = a.held
 	d := a.held
 	a.mu.Unlock()
-	d.Settle(a)
+	d.AckConfirmed(a)
 }
 
 // Acked implements broker.AckObserver.
@@ -185,6 +185,6 @@ func (a *ack) giveBack() {
 // putBack returns the request to its queue at once.
 func (a *ack) putBack() {
 	a.ex.m.requests.forget(a.ex)
-	a.delivery().Return()
+	a.delivery().Requeue()
 	a.ex.s.open.Done()
 }

@@ -52,8 +52,8 @@ func (a *Admission) validate(field func(string) string) error {
 
 // backlogGauge has the broker asked for the length of the method's queue while there
 // can be a backlog.
-func backlogGauge(m *method) *broker.Gauge {
-	return &broker.Gauge{
+func backlogGauge(m *method) *broker.Monitor {
+	return &broker.Monitor{
 		Queue: m.Name, Every: m.Admission.Interval,
 		Due: func() bool {
 			if m.shedder.Busy() {

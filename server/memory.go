@@ -26,7 +26,7 @@ type memory struct {
 }
 
 func (m *memory) queue() *broker.Queue {
-	return broker.LabelledQueue(wire.MemoryQueue(m.method), wire.EncodeMemory(m.store.ID, m.store.Created))
+	return broker.LabelledMarker(wire.MemoryQueue(m.method), wire.EncodeMemory(m.store.ID, m.store.Created))
 }
 
 // claim makes the store the one that remembers the method, or fails if that is

@@ -62,7 +62,7 @@ func (o *owner) hold(session *broker.Session) error {
 // take has the queue of the one server, or fails. A server that could not serve if
 // it had the queue is told so at once.
 func (o *owner) take(session *broker.Session) error {
-	queue := broker.ExclusiveQueue(wire.OwnerQueue(o.method))
+	queue := broker.ExclusiveMarker(wire.OwnerQueue(o.method))
 	err := queue.Declare(session)
 	if !broker.IsLocked(err) {
 		return err

@@ -157,13 +157,13 @@ type adoption struct {
 // meanwhile, until the connection ends.
 func (a *adoption) adopt(method string) (storeAdopted, error) {
 	done := storeAdopted{Method: method, State: unchanged}
-	if err := a.declare(broker.ExclusiveQueue(wire.OwnerQueue(method))); err != nil {
+	if err := a.declare(broker.ExclusiveMarker(wire.OwnerQueue(method))); err != nil {
 		if broker.IsLocked(err) {
 			return done, exit(exitInternal, "a server has %s, or another connection its queue: stop it first: %v", method, err)
 		}
 		return done, a.failure(method, err)
 	}
-	memory := broker.LabelledQueue(wire.MemoryQueue(method), wire.EncodeMemory(a.id.ID, a.id.Created))
+	memory := broker.LabelledMarker(wire.MemoryQueue(method), wire.EncodeMemory(a.id.ID, a.id.Created))
 	there, err := a.exists(memory.Name)
 	if err != nil {
 		return done, a.failure(method, err)

@@ -8,46 +8,39 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// AckObserver is told of the end of a delivery's acknowledgement.
-type AckObserver interface {
-	// Acked is called once, on the goroutine that writes acknowledgements: it
-	// must not block. done says whether the acknowledgement was written, which proves
-	// nothing, or after [Delivery.Settle] whether the broker has taken it.
-	Acked(done bool)
-}
-
 // acker acknowledges the deliveries of one channel. It lives and dies with the
 // channel: what is acknowledged after that goes nowhere, since the broker has
 // put the message back and its tag may name another one by now.
 //
-// Acknowledgements are gathered: one with multiple set for all that are done
-// from the oldest on, and single ones beyond a delivery that is still being
-// worked on, so that a slow handler never closes the prefetch window.
+// Acknowledgements are written in batches, by a goroutine that ends when there have been
+// none for a while: one with multiple set for all that are done from the oldest on, and single ones
+// beyond a delivery that is still being worked on, so that a slow handler never closes
+// the prefetch window.
 type acker struct {
-	s      *Session
-	ch     acknowledger
-	delay  time.Duration // how long few acknowledgements may wait for more
-	enough int           // how many are not few
-	// prefetch is that of the channel's consumer.
-	prefetch int
+	s        *Session
+	ch       acknowledger
+	prefetch int           // of the channel's consumer
+	delay    time.Duration // how long few acknowledgements may wait for more
+	batch    int           // how many are not few
 
-	mu      sync.Mutex
-	done    []uint64 // acknowledged by the handlers, not yet told to the broker
-	after   []AckObserver
-	settled []AckObserver // likewise, to be told when the broker has taken it
-	spare   []uint64      // the buffer of done that is not in use
-	running bool          // run is
-	ended   bool          // nothing is queued any more
-	taken   int           // deliveries that were handed out and are not acknowledged
-	wake    chan struct{} // one token: run must not wait for more
-	idle    chan struct{} // one token: taken fell to zero
-	runs    sync.WaitGroup
+	mu        sync.Mutex
+	done      []uint64      // acknowledged by the handlers, not yet written
+	observers []AckObserver // to be told once it is written
+	confirmed []AckObserver // to be told once the broker has taken it
+	spare     []uint64      // the buffer of done that is not in use
+	running   bool          // run is
+	ended     bool          // nothing is queued any more
+	taken     int           // deliveries that were handed out and are not acknowledged
 
-	returning sync.Mutex // held while a message is put back
+	wake chan struct{} // one token: there is something to write, or enough not to wait for more
+	idle chan struct{} // one token: taken fell to zero
+	runs sync.WaitGroup
+
+	requeuing sync.Mutex // held while a message is requeued
 	closing   bool       // none is any more
 
-	base  uint64  // every tag up to it is told; the flusher's own
-	state []uint8 // of the tags after base: pending, ready or told; the flusher's own
+	base  uint64     // every tag up to it is acknowledged; of run alone
+	state []tagState // of the tags after base; of run alone
 }
 
 // acknowledger is what an acker needs of an [amqp.Channel].
@@ -60,15 +53,27 @@ type acknowledger interface {
 
 var _ acknowledger = (*amqp.Channel)(nil)
 
+// AckObserver is told of the end of a delivery's acknowledgement.
+type AckObserver interface {
+	// Acked is called once, on the goroutine that writes acknowledgements: it
+	// must not block. done says whether the acknowledgement was written, which proves
+	// nothing, or after [Delivery.AckConfirmed] whether the broker has taken it.
+	Acked(done bool)
+}
+
+// tagState is how far a delivery tag has come.
+type tagState uint8
+
 const (
-	pending uint8 = iota
-	ready
-	told
+	pending tagState = iota // it is being worked on
+	ready                   // to be acknowledged
+	acked
 )
 
-func newAcker(s *Session, ch acknowledger, prefetch int, delay time.Duration, enough int) *acker {
+func newAcker(s *Session, ch acknowledger, prefetch int, delay time.Duration, batch int) *acker {
 	return &acker{
-		s: s, ch: ch, prefetch: prefetch, delay: delay, enough: max(enough, 1), wake: make(chan struct{}, 1), idle: make(chan struct{}, 1),
+		s: s, ch: ch, prefetch: prefetch, delay: delay, batch: max(batch, 1),
+		wake: make(chan struct{}, 1), idle: make(chan struct{}, 1),
 	}
 }
 
@@ -81,10 +86,10 @@ func (a *acker) take() {
 
 // ack queues the acknowledgement of tag. after, if not nil, is called once: when
 // it was written, or when it never will be.
-func (a *acker) ack(tag uint64, after AckObserver) { a.queue(tag, after, &a.after) }
+func (a *acker) ack(tag uint64, after AckObserver) { a.queue(tag, after, &a.observers) }
 
-// settle is ack for an observer that waits until the broker has taken it.
-func (a *acker) settle(tag uint64, after AckObserver) { a.queue(tag, after, &a.settled) }
+// ackConfirmed is ack for an observer that waits until the broker has taken it.
+func (a *acker) ackConfirmed(tag uint64, after AckObserver) { a.queue(tag, after, &a.confirmed) }
 
 func (a *acker) queue(tag uint64, after AckObserver, observers *[]AckObserver) {
 	a.mu.Lock()
@@ -99,11 +104,11 @@ func (a *acker) queue(tag uint64, after AckObserver, observers *[]AckObserver) {
 	if after != nil {
 		*observers = append(*observers, after)
 	}
-	switch {
+	switch n := len(a.done); {
 	case !a.running:
 		a.running = true
 		a.runs.Go(a.run)
-	case len(a.done) == a.enough || len(a.settled) == 1:
+	case n == 1 || n == a.batch || len(a.confirmed) == 1:
 		notify(a.wake)
 	}
 	a.mu.Unlock()
@@ -112,12 +117,12 @@ func (a *acker) queue(tag uint64, after AckObserver, observers *[]AckObserver) {
 // abandon counts a delivery as no longer worked on, without acknowledging it.
 func (a *acker) abandon() { a.finished(1) }
 
-// putBack returns a message to its queue at once, if the channel is not being
+// requeue returns a message to its queue at once, if the channel is not being
 // closed, which returns it too. Its tag stays pending, so that nothing
 // acknowledges it together with others.
-func (a *acker) putBack(tag uint64) {
-	a.returning.Lock()
-	defer a.returning.Unlock()
+func (a *acker) requeue(tag uint64) {
+	a.requeuing.Lock()
+	defer a.requeuing.Unlock()
 	if !a.closing {
 		_ = a.ch.Nack(tag, false, true) // fails with the channel, which returns all
 	}
@@ -140,24 +145,41 @@ func (a *acker) outstanding() int {
 	return a.taken
 }
 
-// run writes acknowledgements until there are none.
+// ackerLinger is how long run waits for the next acknowledgement before it ends. To
+// start it for each would cost more than all else that it does.
+const ackerLinger = time.Second
+
+// run writes acknowledgements until none has come for a while.
 func (a *acker) run() {
-	for {
-		a.gather()
+	quiet := time.NewTimer(ackerLinger)
+	defer quiet.Stop()
+	for a.proceed(quiet) {
+		a.await()
 		a.flush()
-		a.mu.Lock()
-		a.running = len(a.done) > 0
-		more := a.running
-		a.mu.Unlock()
-		if !more {
-			return
-		}
 	}
 }
 
-// gather waits for more acknowledgements to be told in one write: for those
-// that are ready in any case, and for the delay while they are few.
-func (a *acker) gather() {
+// proceed waits until there is something to write, and reports false if run has to end.
+func (a *acker) proceed(quiet *time.Timer) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.done) == 0 && !a.ended {
+		a.mu.Unlock()
+		quiet.Reset(ackerLinger)
+		select {
+		case <-a.wake:
+		case <-quiet.C:
+		case <-a.s.Done():
+		}
+		a.mu.Lock()
+	}
+	a.running = len(a.done) > 0
+	return a.running
+}
+
+// await waits for more acknowledgements to be written together: for those that are
+// ready in any case, and for the delay while they are few.
+func (a *acker) await() {
 	runtime.Gosched()
 	if a.delay == 0 || a.urgent() {
 		return
@@ -179,42 +201,26 @@ func (a *acker) gather() {
 func (a *acker) urgent() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.ended || len(a.done) >= a.enough || len(a.settled) > 0
-}
-
-// stop tells what is done. It returns when nothing will be told any more: an
-// acknowledgement that follows the channel's close ends the connection.
-func (a *acker) stop() {
-	a.mu.Lock()
-	a.ended = true
-	a.mu.Unlock()
-	notify(a.wake)
-	a.runs.Wait()
-	a.returning.Lock()
-	a.closing = true
-	a.returning.Unlock()
+	return a.ended || len(a.done) >= a.batch || len(a.confirmed) > 0
 }
 
 func (a *acker) flush() {
 	a.mu.Lock()
-	done, after, settled := a.done, a.after, a.settled
-	a.done, a.after, a.settled, a.spare = a.spare[:0], nil, nil, nil
+	done, observers, confirmed := a.done, a.observers, a.confirmed
+	a.done, a.observers, a.confirmed, a.spare = a.spare[:0], nil, nil, nil
 	a.mu.Unlock()
-	if len(done) == 0 {
-		return
-	}
 	written := a.s.Err() == nil && !a.ch.IsClosed()
 	if written {
 		a.s.sock.Cork()
-		a.tell(done)
+		a.write(done)
 		a.s.sock.Uncork()
 	}
-	for _, f := range after {
+	for _, f := range observers {
 		f.Acked(written)
 	}
-	if len(settled) > 0 {
+	if len(confirmed) > 0 {
 		taken := written && a.answered()
-		for _, f := range settled {
+		for _, f := range confirmed {
 			f.Acked(taken)
 		}
 	}
@@ -224,19 +230,12 @@ func (a *acker) flush() {
 	a.mu.Unlock()
 }
 
-// answered reports whether the broker has taken what was told to it: it works off a
-// channel in order, and has answered a question that came later. The question is for
-// the prefetch of consumers to come, of which this channel has none.
-func (a *acker) answered() bool {
-	return a.s.do("settle", func() error { return a.ch.Qos(a.prefetch, 0, false) }) == nil
-}
-
-// tell writes the acknowledgements of the tags. Errors are the channel's end,
-// after which the broker delivers again what it did not hear of.
-func (a *acker) tell(tags []uint64) {
+// write acknowledges the tags. Errors are the channel's end, after which the broker
+// delivers again what it did not hear of.
+func (a *acker) write(tags []uint64) {
 	for _, tag := range tags {
 		if tag <= a.base {
-			continue // told before, against the contract: to tell it again would end the channel
+			continue // acknowledged before, against the contract: to do it again would end the channel
 		}
 		for uint64(len(a.state)) < tag-a.base {
 			a.state = append(a.state, pending)
@@ -246,7 +245,7 @@ func (a *acker) tell(tags []uint64) {
 		}
 	}
 	// The tag of a multiple acknowledgement must itself be outstanding, so it is
-	// the last ready one of the run, not one that was told singly before.
+	// the last ready one of the run, not one that was acknowledged singly before.
 	run, last := 0, uint64(0)
 	for run < len(a.state) && a.state[run] != pending {
 		run++
@@ -262,7 +261,27 @@ func (a *acker) tell(tags []uint64) {
 	for _, tag := range tags {
 		if tag > a.base && a.state[tag-a.base-1] == ready {
 			_ = a.ch.Ack(tag, false)
-			a.state[tag-a.base-1] = told
+			a.state[tag-a.base-1] = acked
 		}
 	}
+}
+
+// answered reports whether the broker has taken what was written: it works off a
+// channel in order, and has answered a question that came later. The question is for
+// the prefetch of consumers to come, of which this channel has none.
+func (a *acker) answered() bool {
+	return a.s.do("acknowledge", func() error { return a.ch.Qos(a.prefetch, 0, false) }) == nil
+}
+
+// stop writes what is done. It returns when nothing will be written any more: an
+// acknowledgement that follows the channel's close ends the connection.
+func (a *acker) stop() {
+	a.mu.Lock()
+	a.ended = true
+	a.mu.Unlock()
+	notify(a.wake)
+	a.runs.Wait()
+	a.requeuing.Lock()
+	a.closing = true
+	a.requeuing.Unlock()
 }

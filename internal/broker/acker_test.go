@@ -77,7 +77,7 @@ func (l *ledger) left() []uint64 {
 	return tags
 }
 
-// In whatever order handlers end and the flusher comes by, the broker is told
+// In whatever order handlers end and the writer comes by, the broker is told
 // of exactly what is done: never of a delivery that is being worked on, and
 // never of a tag that it does not wait for, which would end the channel.
 func TestAcknowledgementsCoverExactlyWhatIsDone(t *testing.T) {
@@ -101,7 +101,7 @@ func TestAcknowledgementsCoverExactlyWhatIsDone(t *testing.T) {
 					working = slices.Delete(working, i, i+1)
 				}
 			case 3:
-				a.tell(batch)
+				a.write(batch)
 				batch = batch[:0]
 			}
 			want := append(slices.Clone(working), batch...)
@@ -110,7 +110,7 @@ func TestAcknowledgementsCoverExactlyWhatIsDone(t *testing.T) {
 				t.Fatalf("after %v the broker waits for %v, and should for %v; %v", broker.acks, got, want, broker.precondition)
 			}
 		}
-		a.tell(append(batch, working...))
+		a.write(append(batch, working...))
 		if left := broker.left(); len(left) > 0 || broker.precondition != nil {
 			t.Fatalf("after %v the broker waits for %v; %v", broker.acks, left, broker.precondition)
 		}
@@ -138,7 +138,7 @@ func TestAcknowledgementsAreFew(t *testing.T) {
 		broker.deliver(5)
 		a := newAcker(offline(&sink{}), &broker, 10, 0, 0)
 		for _, tags := range test.tell {
-			a.tell(tags)
+			a.write(tags)
 		}
 		if !slices.Equal(broker.acks, test.want) || broker.precondition != nil {
 			t.Errorf("%s: %q; want %q; %v", name, broker.acks, test.want, broker.precondition)
@@ -281,6 +281,7 @@ func TestAbandonedDeliveriesAreNeitherToldNorWaitedFor(t *testing.T) {
 	}
 	a.ack(2, nil)
 	<-a.idle
+	a.stop()
 	if got := broker.left(); a.outstanding() != 0 || !slices.Equal(got, []uint64{1}) || broker.precondition != nil {
 		t.Fatalf("%d are outstanding, the broker waits for %v; %v", a.outstanding(), got, broker.precondition)
 	}
@@ -288,19 +289,19 @@ func TestAbandonedDeliveriesAreNeitherToldNorWaitedFor(t *testing.T) {
 
 // Who waits for the broker to have taken an acknowledgement hears of it after an
 // answer that came later, and does not wait for others to be acknowledged.
-func TestObserversOfWhatIsSettledAreToldOnceTheBrokerHasTakenIt(t *testing.T) {
+func TestObserversOfConfirmedAcknowledgementsAreToldOnceTheBrokerHasTakenThem(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var broker ledger
 		var told observers
 		broker.deliver(3)
 		a := newAcker(offline(&sink{}), &broker, 10, time.Hour, 64)
-		a.settle(1, &told)
+		a.ackConfirmed(1, &told)
 		synctest.Wait()
 		if told.written.Load() != 1 || broker.questions != 1 {
 			t.Errorf("%d told after %d questions", told.written.Load(), broker.questions)
 		}
-		a.settle(9, &told) // a tag that the broker does not know ends the channel
+		a.ackConfirmed(9, &told) // a tag that the broker does not know ends the channel
 		synctest.Wait()
 		if told.written.Load() != 1 || told.lost.Load() != 1 {
 			t.Errorf("%d told, %d lost", told.written.Load(), told.lost.Load())

@@ -163,7 +163,7 @@ func TestReturnedDeliveryIsDeliveredAgain(t *testing.T) {
 			Handle: func(d broker.Delivery) {
 				seen = append(seen, fmt.Sprint(d.CorrelationId, d.Redelivered))
 				if !d.Redelivered {
-					d.Return()
+					d.Requeue()
 					return
 				}
 				d.Ack(nil)

@@ -7,7 +7,7 @@ import (
 )
 
 // Delivery is one message handed to a consumer. It must end in exactly one of
-// Ack, Settle, Abandon and Return.
+// Ack, AckConfirmed, Abandon and Requeue.
 type Delivery struct {
 	amqp.Delivery
 	acker *acker
@@ -18,20 +18,20 @@ type Delivery struct {
 // is told once what came of it.
 func (d *Delivery) Ack(after AckObserver) { d.acker.ack(d.DeliveryTag, after) }
 
-// Settle is Ack for who must know that the broker will not deliver the message again:
+// AckConfirmed is Ack for who must know that the broker will not deliver the message again:
 // after is told once whether it has taken the acknowledgement. If not, it may or may
 // not have. A node that dies in the same moment may forget what it has taken.
-func (d *Delivery) Settle(after AckObserver) { d.acker.settle(d.DeliveryTag, after) }
+func (d *Delivery) AckConfirmed(after AckObserver) { d.acker.ackConfirmed(d.DeliveryTag, after) }
 
 // Abandon leaves the message unacknowledged: the broker delivers it again when
 // the channel closes.
 func (d *Delivery) Abandon() { d.acker.abandon() }
 
-// Return puts the message back into its queue now: the broker delivers it again,
+// Requeue puts the message back into its queue now: the broker delivers it again,
 // to this consumer too if that still takes messages. A quorum queue counts it as
 // a delivery that failed.
-func (d *Delivery) Return() {
-	d.acker.putBack(d.DeliveryTag)
+func (d *Delivery) Requeue() {
+	d.acker.requeue(d.DeliveryTag)
 	d.acker.abandon()
 }
 

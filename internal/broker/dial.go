@@ -8,7 +8,6 @@ import (
 	"net"
 	"runtime/debug"
 	"strconv"
-	"strings"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -49,7 +48,7 @@ func dial(ctx context.Context, settings *warren.Broker, rawURL, purpose string) 
 	sock := newSocket(conn, settings.Heartbeat+settings.Heartbeat/2)
 	properties := clientProperties(settings.Name, purpose)
 	connection, err := amqp.Open(sock, amqp.Config{
-		SASL:       []amqp.Authentication{outspoken{auth, properties}},
+		SASL:       []amqp.Authentication{explainedAuth{auth, properties}},
 		Vhost:      uri.Vhost,
 		Heartbeat:  settings.Heartbeat,
 		FrameSize:  128 << 10,
@@ -63,10 +62,10 @@ func dial(ctx context.Context, settings *warren.Broker, rawURL, purpose string) 
 		_ = sock.Close()
 		cut := sock.readError()
 		switch {
-		case ctx.Err() != nil && !isServers(err):
+		case ctx.Err() != nil && !isBrokers(err):
 			// Not the library's guess, which would be a refusal for good.
 			err = fmt.Errorf("%w (%s)", ctx.Err(), err.Error())
-		case cut != nil && !isServers(err) && !errors.Is(err, amqp.ErrSASL):
+		case cut != nil && !isBrokers(err) && !errors.Is(err, amqp.ErrSASL):
 			// The library guesses at a wrong password or virtual host.
 			err = fmt.Errorf("the connection was closed during the handshake: %w", cut)
 		}
@@ -102,26 +101,20 @@ func authentication(ctx context.Context, settings *warren.Broker, uri amqp.URI) 
 	return &amqp.PlainAuth{Username: user, Password: password}, nil
 }
 
-// outspoken is an authentication that asks the broker to say why it refuses. Without
+// explainedAuth is an authentication that asks the broker to say why it refuses. Without
 // that it closes the socket without a word, as whatever cuts a connection does. The
 // library fills in the capabilities itself, before it asks for the response.
-type outspoken struct {
+type explainedAuth struct {
 	amqp.Authentication
 	properties amqp.Table
 }
 
 // Response implements amqp.Authentication.
-func (o outspoken) Response() string {
-	if capabilities, ok := o.properties["capabilities"].(amqp.Table); ok {
+func (a explainedAuth) Response() string {
+	if capabilities, ok := a.properties["capabilities"].(amqp.Table); ok {
 		capabilities["authentication_failure_close"] = true
 	}
-	return o.Authentication.Response()
-}
-
-// isServers reports whether err is what the broker has said.
-func isServers(err error) bool {
-	var e *amqp.Error
-	return errors.As(err, &e) && e.Server
+	return a.Authentication.Response()
 }
 
 func clientProperties(name, purpose string) amqp.Table {
@@ -139,35 +132,6 @@ func clientProperties(name, purpose string) amqp.Table {
 	return properties
 }
 
-// IsPermanent reports whether trying again cannot help until somebody changes
-// the broker's configuration: wrong credentials, a virtual host or an existing
-// queue that is not there, a permission that is missing, as many queues as there
-// may be. Some replies share a code with what passes by itself, and only the text
-// tells them apart: a queue or a virtual host whose node is down, an exclusive
-// consumer, a limit of connections that is reached.
-func IsPermanent(err error) bool {
-	if _, is := errors.AsType[*deniedError](err); is {
-		return true
-	}
-	var e *amqp.Error
-	if !errors.As(err, &e) || errors.Is(err, errChannelEnded) {
-		return false
-	}
-	says := func(words string) bool { return strings.Contains(e.Reason, words) }
-	switch e.Code {
-	case amqp.AccessRefused:
-		return !says("exclusive use")
-	case amqp.NotAllowed:
-		return !says("limit") && !says("is down")
-	case amqp.NotFound:
-		return says("no queue")
-	case amqp.PreconditionFailed, amqp.InvalidPath:
-		return true
-	default:
-		return false
-	}
-}
-
-// goodbye bounds how long the AMQP close of a connection may take before its
+// closeTimeout bounds how long the AMQP close of a connection may take before its
 // socket is closed underneath.
-const goodbye = 2 * time.Second
+const closeTimeout = 2 * time.Second

@@ -39,7 +39,7 @@ type Link struct {
 	components []Component
 	runner     lifecycle.Runner
 	fatal      frames.Fatal // what sessions have ended on
-	log        Throttle     // of run alone
+	log        LogLimiter   // of run alone
 
 	blockMu      sync.Mutex
 	blockSession int // the last session that said something of blocking
@@ -119,35 +119,24 @@ func (l *Link) set(change func()) {
 
 func (l *Link) run(ctx context.Context) {
 	wait := policy.FullJitter(reconnectFirst, reconnectMost)
-	order := rotation{urls: slices.Clone(l.settings.URLs), shuffled: !l.settings.InOrder}
-	refusals := map[string]bool{}
+	urls := rotation{urls: slices.Clone(l.settings.URLs), shuffled: !l.settings.InOrder}
+	refusals := map[string]bool{} // URLs that refuse this client for good
 	for {
-		url := order.next()
-		conn, sock, err := dial(ctx, &l.settings, url, l.purpose)
-		if err == nil {
+		url := urls.next()
+		s, err := l.connect(ctx, url)
+		switch {
+		case err == nil:
 			clear(refusals)
 			began := time.Now()
-			sock.frames.Refuse(&l.fatal)
-			var number int
-			l.set(func() { l.sessions++; number = l.sessions; l.lastErr = nil; l.refused = false })
-			s := newSession(number, conn, sock, func(blocked bool, reason string) { l.setBlocked(number, blocked, reason) })
-			s.turn = make(chan struct{}, 1)
-			s.another = func(ctx context.Context) (*Session, error) {
-				conn, sock, err := dial(ctx, &l.settings, url, l.purpose+", declares")
-				if err != nil {
-					return nil, err
-				}
-				return newSession(number, conn, sock, func(bool, string) {}), nil
-			}
 			l.serve(ctx, s)
 			// Without a connection nobody blocks; what this one has still to say is too late.
-			l.setBlocked(number+1, false, "")
+			l.setBlocked(s.Number+1, false, "")
 			// A broker that accepts and closes at once must not be hammered, unless it
 			// is known why it does.
 			if time.Since(began) > reconnectMost || s.explained.Load() {
 				wait.Reset()
 			}
-		} else if ctx.Err() == nil {
+		case ctx.Err() == nil:
 			if IsPermanent(err) && l.settings.Credentials == nil {
 				refusals[url] = true
 			} else {
@@ -157,8 +146,8 @@ func (l *Link) run(ctx context.Context) {
 				l.lastErr = err
 				l.refused = !slices.ContainsFunc(l.settings.URLs, func(url string) bool { return !refusals[url] })
 			})
-			if silent, ok := l.log.Allow(err); ok {
-				l.logger.Warn("cannot connect to the broker", "purpose", l.purpose, "error", err, "not_logged", silent)
+			if left, ok := l.log.Allow(err); ok {
+				l.logger.Warn("cannot connect to the broker", "purpose", l.purpose, "error", err, "not_logged", left)
 			}
 		}
 		select {
@@ -169,20 +158,25 @@ func (l *Link) run(ctx context.Context) {
 	}
 }
 
-// rotation goes through the URLs again and again: each once in a round.
-type rotation struct {
-	urls     []string
-	shuffled bool
-	at       int
-}
-
-func (r *rotation) next() string {
-	i := r.at % len(r.urls)
-	if i == 0 && r.shuffled {
-		rand.Shuffle(len(r.urls), func(i, j int) { r.urls[i], r.urls[j] = r.urls[j], r.urls[i] })
+// connect begins the next session.
+func (l *Link) connect(ctx context.Context, url string) (*Session, error) {
+	conn, sock, err := dial(ctx, &l.settings, url, l.purpose)
+	if err != nil {
+		return nil, err
 	}
-	r.at++
-	return r.urls[i]
+	sock.frames.Refuse(&l.fatal)
+	var number int
+	l.set(func() { l.sessions++; number = l.sessions; l.lastErr = nil; l.refused = false })
+	s := newSession(number, conn, sock, func(blocked bool, reason string) { l.setBlocked(number, blocked, reason) })
+	s.turn = make(chan struct{}, 1)
+	s.another = func(ctx context.Context) (*Session, error) {
+		conn, sock, err := dial(ctx, &l.settings, url, l.purpose+", declares")
+		if err != nil {
+			return nil, err
+		}
+		return newSession(number, conn, sock, func(bool, string) {}), nil
+	}
+	return s, nil
 }
 
 // serve runs the components on one session until it ends.
@@ -195,13 +189,13 @@ func (l *Link) serve(ctx context.Context, s *Session) {
 	select {
 	case <-s.Done():
 		l.set(func() { l.lastErr = s.Err() })
-		if silent, ok := l.log.Allow(s.Err()); ok {
+		if left, ok := l.log.Allow(s.Err()); ok {
 			l.logger.Warn("the connection to the broker has ended", "purpose", l.purpose, "session", s.Number, "error", s.Err(),
-				"not_logged", silent)
+				"not_logged", left)
 		}
 		l.unread(s)
 	case <-ctx.Done():
-		if !lifecycle.WaitFor(goodbye, running.Wait) {
+		if !lifecycle.WaitFor(closeTimeout, running.Wait) {
 			s.Kill(errors.New("the link is stopped"))
 		}
 	}
@@ -251,4 +245,20 @@ func (l *Link) NotConnected() error {
 		return fmt.Errorf("warren: not connected: %w", err)
 	}
 	return errors.New("warren: not connected yet")
+}
+
+// rotation goes through the URLs again and again: each once in a round.
+type rotation struct {
+	urls     []string
+	shuffled bool
+	at       int
+}
+
+func (r *rotation) next() string {
+	i := r.at % len(r.urls)
+	if i == 0 && r.shuffled {
+		rand.Shuffle(len(r.urls), func(i, j int) { r.urls[i], r.urls[j] = r.urls[j], r.urls[i] })
+	}
+	r.at++
+	return r.urls[i]
 }

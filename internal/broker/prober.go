@@ -2,16 +2,12 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"fmt"
-
-	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// Prober asks how many consumers queues have, on a channel of its own, since
-// asking for a queue that is not there closes the channel.
+// Prober asks how many consumers queues have.
 type Prober struct {
-	asks chan probe
+	probes chan probe
 }
 
 type probe struct {
@@ -20,12 +16,12 @@ type probe struct {
 }
 
 type probed struct {
-	queue amqp.Queue
-	err   error
+	consumers int
+	err       error
 }
 
 // NewProber returns a prober to be put on a link.
-func NewProber() *Prober { return &Prober{asks: make(chan probe)} }
+func NewProber() *Prober { return &Prober{probes: make(chan probe)} }
 
 // Consumers returns how many consumers the queue has. It fails with the
 // broker's 404 (see [IsNotFound]) if there is no such queue, with its 405 if
@@ -34,55 +30,30 @@ func NewProber() *Prober { return &Prober{asks: make(chan probe)} }
 func (p *Prober) Consumers(ctx context.Context, queue string) (int, error) {
 	answer := make(chan probed, 1)
 	select {
-	case p.asks <- probe{queue, answer}:
+	case p.probes <- probe{queue, answer}:
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}
 	select {
 	case a := <-answer:
-		return a.queue.Consumers, a.err
+		return a.consumers, a.err
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}
 }
 
-func lookUp(s *Session, ch *amqp.Channel, name string) (amqp.Queue, error) {
-	var q amqp.Queue
-	err := s.do("look up queue", func() (err error) {
-		q, err = ch.QueueDeclarePassive(name, false, false, false, false, nil)
-		return err
-	})
-	if err != nil {
-		return amqp.Queue{}, err
-	}
-	return q, nil
-}
-
 // Serve implements Component.
 func (p *Prober) Serve(ctx context.Context, s *Session) {
-	var ch *amqp.Channel
-	defer func() {
-		if ch != nil {
-			s.closeChannel(ch)
-		}
-	}()
+	l := lookup{s: s}
+	defer l.close()
 	for {
 		select {
-		case ask := <-p.asks:
-			var a probed
-			if ch == nil || ch.IsClosed() {
-				ch, a.err = s.channel()
+		case probe := <-p.probes:
+			q, err := l.queue(probe.queue)
+			if err != nil {
+				err = fmt.Errorf("queue %s: %w", probe.queue, withAdvice(s, probe.queue, err))
 			}
-			if a.err == nil {
-				a.queue, a.err = lookUp(s, ch, ask.queue)
-				if errors.Is(a.err, errNoAnswer) {
-					ch = nil
-				}
-			}
-			if a.err != nil {
-				a.err = fmt.Errorf("queue %s: %w", ask.queue, cure(s, ask.queue, a.err))
-			}
-			ask.answer <- a
+			probe.answer <- probed{q.Consumers, err}
 		case <-s.Done():
 			return
 		case <-ctx.Done():

@@ -36,7 +36,7 @@ func publishing(n int) (*Publishing, *fate) {
 }
 
 // lineUp publishes n messages and returns them.
-func lineUp(t *testing.T, p *Publisher, n int) ([]*Publishing, []*fate) {
+func enqueue(t *testing.T, p *Publisher, n int) ([]*Publishing, []*fate) {
 	t.Helper()
 	items, fates := make([]*Publishing, n), make([]*fate, n)
 	for i := range items {
@@ -67,16 +67,16 @@ func taken(p *Publisher, most int) []*Publishing {
 func TestMessagesAreTakenInTheirOrder(t *testing.T) {
 	t.Parallel()
 	p := NewPublisher(PublisherConfig{Logger: silent})
-	items, _ := lineUp(t, p, batch+100)
+	items, _ := enqueue(t, p, writeBatch+100)
 	if got := taken(p, 10); !slices.Equal(got, items[:10]) {
 		t.Fatalf("%d messages, or others", len(got))
 	}
 	// What was not written on one session is written first on the next.
 	p.putBack(items[4:10])
-	if got := taken(p, window); !slices.Equal(got, items[4:4+batch]) {
+	if got := taken(p, window); !slices.Equal(got, items[4:4+writeBatch]) {
 		t.Fatalf("%d messages, or others", len(got))
 	}
-	if got := taken(p, window); !slices.Equal(got, items[4+batch:]) {
+	if got := taken(p, window); !slices.Equal(got, items[4+writeBatch:]) {
 		t.Fatalf("%d messages, or others", len(got))
 	}
 	if got := taken(p, window); got != nil {
@@ -84,13 +84,13 @@ func TestMessagesAreTakenInTheirOrder(t *testing.T) {
 	}
 }
 
-// Putting back must not write over what is still in line.
+// Putting back must not write over what is still queued.
 func TestPuttingBackKeepsWhatCameMeanwhile(t *testing.T) {
 	t.Parallel()
 	p := NewPublisher(PublisherConfig{Logger: silent})
-	items, _ := lineUp(t, p, 20)
+	items, _ := enqueue(t, p, 20)
 	took := taken(p, 8)
-	later, _ := lineUp(t, p, 5)
+	later, _ := enqueue(t, p, 5)
 	p.putBack(took[3:])
 	if got := taken(p, window); !slices.Equal(got, append(slices.Clone(items[3:]), later...)) {
 		t.Fatalf("%d messages, or in another order", len(got))
@@ -100,7 +100,7 @@ func TestPuttingBackKeepsWhatCameMeanwhile(t *testing.T) {
 func TestHeldPublisherWaitsForItsRelease(t *testing.T) {
 	t.Parallel()
 	p := NewPublisher(PublisherConfig{Logger: silent, Held: true})
-	items, fates := lineUp(t, p, 3)
+	items, fates := enqueue(t, p, 3)
 	if got := taken(p, window); got != nil {
 		t.Fatalf("%d messages were let out", len(got))
 	}
@@ -118,7 +118,7 @@ func TestHeldPublisherWaitsForItsRelease(t *testing.T) {
 func TestBlockedPublisherRefusesOrHolds(t *testing.T) {
 	t.Parallel()
 	refuses := NewPublisher(PublisherConfig{Logger: silent})
-	_, fates := lineUp(t, refuses, 3)
+	_, fates := enqueue(t, refuses, 3)
 	refuses.setBlocked(true, "memory")
 	checkFates(t, "blocked", fates, Unsent, ErrBlocked)
 	item, f := publishing(9)
@@ -134,9 +134,9 @@ func TestBlockedPublisherRefusesOrHolds(t *testing.T) {
 	}
 
 	holds := NewPublisher(PublisherConfig{Logger: silent, HoldWhenBlocked: true})
-	items, fates := lineUp(t, holds, 3)
+	items, fates := enqueue(t, holds, 3)
 	holds.setBlocked(true, "disk")
-	more, _ := lineUp(t, holds, 1)
+	more, _ := enqueue(t, holds, 1)
 	if got := taken(holds, window); got != nil || fates[0].settled.Load() != 0 {
 		t.Fatalf("%d messages were let out", len(got))
 	}
@@ -146,13 +146,13 @@ func TestBlockedPublisherRefusesOrHolds(t *testing.T) {
 	}
 }
 
-func TestClosedPublisherEndsWhatIsInLine(t *testing.T) {
+func TestClosedPublisherEndsWhatIsQueued(t *testing.T) {
 	t.Parallel()
 	p := NewPublisher(PublisherConfig{Logger: silent})
-	_, fates := lineUp(t, p, 5)
+	_, fates := enqueue(t, p, 5)
 	took := taken(p, 2)
 	p.Close()
-	checkFates(t, "in line", fates[2:], Unsent, ErrClosed)
+	checkFates(t, "queued", fates[2:], Unsent, ErrClosed)
 	p.putBack(took)
 	checkFates(t, "put back", fates[:2], Unsent, ErrClosed)
 	item, f := publishing(9)
@@ -165,9 +165,9 @@ func TestClosedPublisherEndsWhatIsInLine(t *testing.T) {
 func TestWithdrawnMessageIsNeverSettled(t *testing.T) {
 	t.Parallel()
 	p := NewPublisher(PublisherConfig{Logger: silent})
-	items, fates := lineUp(t, p, 2)
+	items, fates := enqueue(t, p, 2)
 	if !items[0].Withdraw() || items[0].Withdraw() {
-		t.Fatal("a message in line can be taken back, once")
+		t.Fatal("a queued message can be taken back, once")
 	}
 	p.Close()
 	if fates[0].settled.Load() != 0 || fates[1].settled.Load() != 1 {
@@ -178,22 +178,22 @@ func TestWithdrawnMessageIsNeverSettled(t *testing.T) {
 	}
 }
 
-// While there is no connection nothing takes messages out of the line but those
+// While there is no connection nothing takes messages out of the queue but those
 // who give up.
-func TestLineDoesNotFillWithWhatWasWithdrawn(t *testing.T) {
+func TestQueueDoesNotFillWithWhatWasWithdrawn(t *testing.T) {
 	t.Parallel()
 	p := NewPublisher(PublisherConfig{Logger: silent, Held: true})
-	kept, _ := lineUp(t, p, 10)
+	kept, _ := enqueue(t, p, 10)
 	for range 1000 {
-		items, _ := lineUp(t, p, 10)
+		items, _ := enqueue(t, p, 10)
 		for _, item := range items {
 			if !p.Withdraw(item) || p.Withdraw(item) {
-				t.Fatal("a message in line can be taken back, once")
+				t.Fatal("a queued message can be taken back, once")
 			}
 		}
 	}
-	if n := len(p.line); n > 10*len(kept) {
-		t.Errorf("the line has %d messages, of which %d are wanted", n, len(kept))
+	if n := len(p.items); n > 10*len(kept) {
+		t.Errorf("the queue has %d messages, of which %d are wanted", n, len(kept))
 	}
 	p.Release()
 	var left []*Publishing
@@ -215,7 +215,7 @@ func TestMessageEndsOnceWhoeverEndsIt(t *testing.T) {
 	t.Parallel()
 	for range 300 {
 		p := NewPublisher(PublisherConfig{Logger: silent})
-		items, fates := lineUp(t, p, 4)
+		items, fates := enqueue(t, p, 4)
 		var withdrawn atomic.Int32
 		var wg sync.WaitGroup
 		begin := make(chan struct{})
@@ -303,7 +303,7 @@ func TestReturnEndsTheOldestMessageThatItCanBe(t *testing.T) {
 
 func TestWindowBoundsWhatIsInFlight(t *testing.T) {
 	t.Parallel()
-	c := &publishChannel{}
+	c := &publishChannel{p: &Publisher{}}
 	for i := range window {
 		if room := c.room(); room != window-i {
 			t.Fatalf("room for %d with %d in flight", room, i)

@@ -23,7 +23,7 @@ func (r *refusable) Settled(result Result, reason error) {
 	r.outcome.Settled(result, reason)
 }
 
-// publishThese puts messages in line at once, so that they share a channel.
+// publishThese queues messages at once, so that they share a channel.
 func (r *published) publishThese(t *testing.T, messages ...amqp.Publishing) []*refusable {
 	t.Helper()
 	r.Hold()
@@ -189,14 +189,14 @@ func TestHeaderFrameIsMeasuredAsItIsWritten(t *testing.T) {
 	}
 }
 
-func BenchmarkBoundsCheck(b *testing.B) {
+func BenchmarkLimitsCheck(b *testing.B) {
 	for name, headers := range map[string]amqp.Table{"plain": nil, "traced": {"traceparent": strings.Repeat("t", 55), "tracestate": "a=b"}} {
 		b.Run(name, func(b *testing.B) {
-			bounds := &bounds{frame: 128 << 10}
+			limits := &limits{frame: 128 << 10}
 			msg := amqp.Publishing{Headers: headers, CorrelationId: "0123", Type: "warren/1;k=call", ReplyTo: "warren.reply.x"}
 			b.ReportAllocs()
 			for b.Loop() {
-				if bounds.check(&msg) != nil {
+				if limits.check(&msg) != nil {
 					b.Fatal("refused")
 				}
 			}

@@ -13,10 +13,6 @@ import (
 	"github.com/warren-rpc/warren/internal/amqp/frames"
 )
 
-// ErrSessionEnded is the cause of everything that failed because the connection
-// did.
-var ErrSessionEnded = errors.New("warren: the connection has ended")
-
 // Session is one connection, from its opening to its end. It is never reopened.
 type Session struct {
 	// Number counts the sessions of one link from 1.
@@ -25,10 +21,10 @@ type Session struct {
 	conn *amqp.Connection
 	sock *socket
 
-	done  chan struct{}
-	mu    sync.Mutex
-	err   error
-	fatal *frames.Delivery // what the library could not read when it ended the connection
+	done       chan struct{}
+	mu         sync.Mutex
+	err        error
+	unreadable *frames.Delivery // what the library could not read when it ended the connection
 
 	unanswered atomic.Int32 // methods that got no answer
 	explained  atomic.Bool  // it ended over one message, which is not sent again
@@ -80,7 +76,7 @@ func (s *Session) Err() error {
 
 func (s *Session) setUnread(d *frames.Delivery) {
 	s.mu.Lock()
-	s.fatal = d
+	s.unreadable = d
 	s.mu.Unlock()
 }
 
@@ -89,7 +85,7 @@ func (s *Session) setUnread(d *frames.Delivery) {
 func (s *Session) unread() *frames.Delivery {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.fatal
+	return s.unreadable
 }
 
 // end marks the session as ended and closes its socket, which frees whoever is
@@ -109,9 +105,9 @@ func (s *Session) end(err error) {
 // Kill ends the session at once, without a word to the broker.
 func (s *Session) Kill(err error) { s.end(fmt.Errorf("%w: %w", ErrSessionEnded, err)) }
 
-// close says goodbye to the broker, within the bound, and ends the session.
+// close says closeTimeout to the broker, within the bound, and ends the session.
 func (s *Session) close() {
-	timer := time.AfterFunc(goodbye, func() { _ = s.sock.Close() })
+	timer := time.AfterFunc(closeTimeout, func() { _ = s.sock.Close() })
 	defer timer.Stop()
 	_ = s.conn.Close() // the session ends whatever the broker says
 	s.end(ErrSessionEnded)
@@ -126,10 +122,6 @@ const rpcTimeout = 15 * time.Second
 // Each leaves a channel and a goroutine behind until the session ends, while
 // ending it interrupts everything else that lives on it.
 const mostUnanswered = 8
-
-// errNoAnswer says that the broker did not answer a method in time. The channel
-// must not be used any more, not even to close it.
-var errNoAnswer = errors.New("warren: the broker does not answer")
 
 // do runs one or several synchronous methods of the library, which have no
 // context of their own. With an error f may still be running: what it writes

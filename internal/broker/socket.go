@@ -12,14 +12,14 @@ import (
 )
 
 const (
-	// gather is how many bytes a corked socket collects before it writes them
+	// mostCorked is how many bytes a corked socket collects before it writes them
 	// anyway.
-	gather = 64 << 10
-	// direct is the size from which a write is not copied behind others.
-	direct = 16 << 10
+	mostCorked = 64 << 10
+	// copyBelow is the size from which a write is not copied behind others.
+	copyBelow = 16 << 10
 )
 
-// socket is the byte stream under one AMQP connection. It gathers the writes
+// socket is the byte stream under one AMQP connection. It joins the writes
 // made between Cork and Uncork into one, because the library writes once per
 // frame group, it keeps from the library what that cannot read, and it puts
 // deadlines on every read and write.
@@ -97,7 +97,7 @@ func (s *socket) Write(p []byte) (int, error) {
 	if s.err != nil {
 		return 0, s.err
 	}
-	if s.corks == 0 || len(s.buf)+len(p) > gather || len(p) >= direct {
+	if s.corks == 0 || len(s.buf)+len(p) > mostCorked || len(p) >= copyBelow {
 		s.flush(p)
 		if s.err != nil {
 			return 0, s.err
@@ -108,7 +108,7 @@ func (s *socket) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// flush writes what was gathered, then p. The caller holds mu.
+// flush writes what was collected, then p. The caller holds mu.
 func (s *socket) flush(p []byte) {
 	if len(s.buf) == 0 && len(p) == 0 || s.err != nil {
 		return
@@ -129,15 +129,15 @@ func (s *socket) flush(p []byte) {
 	}
 }
 
-// Cork makes writes gather until the matching Uncork. Corks nest, so that
-// several goroutines may gather at once.
+// Cork has writes collected until the matching Uncork. Corks nest, so that
+// several goroutines may cork at once.
 func (s *socket) Cork() {
 	s.mu.Lock()
 	s.corks++
 	s.mu.Unlock()
 }
 
-// Uncork writes what has been gathered, if no other cork holds it.
+// Uncork writes what has been collected, if no other cork holds it.
 func (s *socket) Uncork() {
 	s.mu.Lock()
 	if s.corks--; s.corks == 0 {

@@ -77,7 +77,7 @@ func TestWriteToAStuckPeerEnds(t *testing.T) {
 	t.Parallel()
 	for name, write := range map[string]func(s *socket) error{
 		"small": func(s *socket) error { _, err := s.Write([]byte("x")); return err },
-		"large": func(s *socket) error { _, err := s.Write(make([]byte, 2*gather)); return err },
+		"large": func(s *socket) error { _, err := s.Write(make([]byte, 2*mostCorked)); return err },
 		"gathered": func(s *socket) error {
 			s.Cork()
 			_, err := s.Write([]byte("x"))
@@ -88,7 +88,7 @@ func TestWriteToAStuckPeerEnds(t *testing.T) {
 			s.Cork()
 			defer s.Uncork()
 			_, _ = s.Write([]byte("x"))
-			_, err := s.Write(make([]byte, 2*gather))
+			_, err := s.Write(make([]byte, 2*mostCorked))
 			return err
 		},
 	} {

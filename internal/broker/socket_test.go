@@ -98,7 +98,7 @@ func TestSocketKeepsOrderAndHoldsBackNothing(t *testing.T) {
 				}
 			default:
 				size := rapid.OneOf(
-					rapid.IntRange(0, 100), rapid.IntRange(direct-2, direct+2), rapid.IntRange(gather-2, gather+2),
+					rapid.IntRange(0, 100), rapid.IntRange(copyBelow-2, copyBelow+2), rapid.IntRange(mostCorked-2, mostCorked+2),
 				).Draw(t, "size")
 				p := make([]byte, size)
 				for i := range p {
@@ -115,7 +115,7 @@ func TestSocketKeepsOrderAndHoldsBackNothing(t *testing.T) {
 			if corks == 0 && len(got) != len(want) {
 				t.Fatalf("%d of %d bytes went out, and nothing holds the others", len(got), len(want))
 			}
-			if len(want)-len(got) > gather {
+			if len(want)-len(got) > mostCorked {
 				t.Fatalf("%d bytes are held back", len(want)-len(got))
 			}
 		}
@@ -180,7 +180,7 @@ func TestNothingGoesOutAfterAFailedWrite(t *testing.T) {
 		"large": func(s *socket) error {
 			s.Cork()
 			defer s.Uncork()
-			_, err := s.Write(make([]byte, 2*gather))
+			_, err := s.Write(make([]byte, 2*mostCorked))
 			return err
 		},
 	} {

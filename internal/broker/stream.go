@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/google/uuid"
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -20,10 +19,10 @@ type stream struct {
 	queue, tag string
 	cancels    chan string
 	closes     chan *amqp.Error
-	putsBack   bool // what is not handled goes back at once; set before the workers are stopped
+	requeues   bool // what is not handled goes back at once; set before the workers are stopped
 }
 
-func (c *Consumer) open(s *Session, flow flow) (*stream, error) {
+func newStream(c *Consumer, s *Session, flow flow) (*stream, error) {
 	queue, err := c.cfg.Declare(s)
 	if err != nil {
 		return nil, err
@@ -33,7 +32,8 @@ func (c *Consumer) open(s *Session, flow flow) (*stream, error) {
 		return nil, err
 	}
 	st := &stream{
-		c: c, s: s, ch: ch, flow: flow, acker: newAcker(s, ch, flow.prefetch, c.cfg.AckDelay, c.cfg.AckBatch), queue: queue, tag: newTag(queue),
+		c: c, s: s, ch: ch, flow: flow, acker: newAcker(s, ch, flow.prefetch, c.cfg.AckDelay, c.cfg.AckBatch),
+		queue: queue, tag: newTag(queue),
 		cancels: ch.NotifyCancel(make(chan string, 1)),
 		closes:  ch.NotifyClose(make(chan *amqp.Error, 1)),
 	}
@@ -43,7 +43,7 @@ func (c *Consumer) open(s *Session, flow flow) (*stream, error) {
 			return err
 		}
 		var args amqp.Table
-		if c.cfg.Rising {
+		if c.cfg.RisingPriority {
 			args = amqp.Table{"x-priority": int32(s.Number)}
 		}
 		var err error
@@ -55,27 +55,23 @@ func (c *Consumer) open(s *Session, flow flow) (*stream, error) {
 	}
 	if err != nil {
 		s.abandon(ch, err)
-		return nil, cure(s, queue, err)
+		return nil, withAdvice(s, queue, err)
 	}
 	st.workers = newWorkers(deliveries, c.slots, st.handle)
 	return st, nil
 }
 
-// newTag returns a consumer's tag, which names the queue to who reads the log or the
-// broker's list of consumers.
+// newTag returns a consumer's tag, which names the queue to whoever reads the log or
+// the broker's list of consumers.
 func newTag(queue string) string {
 	return "warren-" + uuid.NewString() + "-" + queue[:min(len(queue), 200)]
 }
-
-// errCanceledByBroker says that the queue was deleted, or moved to another
-// node, under the consumer.
-var errCanceledByBroker = errors.New("warren: the broker has cancelled the consumer")
 
 // run has the workers handle messages until the stream ends, and says why it did. done
 // is called later, when what was handed out has ended too.
 func (st *stream) run(ctx context.Context, done func()) error {
 	err := st.serve(ctx)
-	st.putsBack = errors.Is(err, errFlowChanged)
+	st.requeues = errors.Is(err, errFlowChanged)
 	st.workers.stop()
 	if errors.Is(err, errDraining) {
 		// Without a wait for the answer: messages on their way go back when the
@@ -84,8 +80,8 @@ func (st *stream) run(ctx context.Context, done func()) error {
 	}
 	go func() {
 		defer done()
-		if st.putsBack {
-			st.giveBack()
+		if st.requeues {
+			st.requeueRest()
 		}
 		st.retire(ctx)
 	}()
@@ -117,7 +113,7 @@ func (st *stream) serve(ctx context.Context) error {
 			w.receive()
 		case d, ok := <-w.next():
 			w.received(d, ok)
-		case <-w.asked: // it has to receive
+		case <-w.asked: // slot is to be looked at again
 		case <-w.shrink.C:
 			w.shrunk()
 		}
@@ -128,8 +124,8 @@ func (st *stream) serve(ctx context.Context) error {
 func (st *stream) handle(d amqp.Delivery) {
 	select {
 	case <-st.workers.stopped:
-		if st.putsBack {
-			st.acker.putBack(d.DeliveryTag)
+		if st.requeues {
+			st.acker.requeue(d.DeliveryTag)
 		}
 		return // not handled: else it goes back when the channel closes
 	default:
@@ -138,15 +134,16 @@ func (st *stream) handle(d amqp.Delivery) {
 	st.c.cfg.Handle(Delivery{d, st.acker})
 }
 
-// errChannelEnded says that a queue that was consumed is not any more. Whatever the
-// broker says with it, the next attempt may succeed.
-var errChannelEnded = errors.New("warren: the channel has ended")
-
-func channelEnded(e *amqp.Error) error {
-	if e == nil {
-		return errChannelEnded
+// requeueRest cancels the consumer and puts back what no worker has begun. The
+// channel lives on for those that have, and would keep the rest as long.
+func (st *stream) requeueRest() {
+	if err := st.s.do("cancel", func() error { return st.ch.Cancel(st.tag, false) }); err != nil {
+		return // what was not begun goes back when the channel closes
 	}
-	return fmt.Errorf("%w: %w", errChannelEnded, e)
+	// The cancel's answer follows the last delivery, and ends the channel of them.
+	for d := range st.workers.deliveries {
+		st.acker.requeue(d.DeliveryTag)
+	}
 }
 
 // retire closes the channel once everything that was handed out on it has been
@@ -171,16 +168,4 @@ func (st *stream) retire(ctx context.Context) {
 func (st *stream) close() {
 	st.acker.stop()
 	st.s.closeChannel(st.ch)
-}
-
-// giveBack cancels the consumer and puts back what no worker has begun. The
-// channel lives on for those that have, and would keep the rest as long.
-func (st *stream) giveBack() {
-	if err := st.s.do("cancel", func() error { return st.ch.Cancel(st.tag, false) }); err != nil {
-		return // what was not begun goes back when the channel closes
-	}
-	// The cancel's answer follows the last delivery, and ends the channel of them.
-	for d := range st.workers.deliveries {
-		st.acker.putBack(d.DeliveryTag)
-	}
 }

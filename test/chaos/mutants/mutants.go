@@ -64,7 +64,7 @@ var mutants = []mutant{
 	{
 		name: "a channel that ends counts for a confirm of all that was open on it",
 		edits: []edit{
-			{"internal/broker/confirm.go", "		item.settle(Lost, reason)\n", "		item.settle(Acked, reason)\n"},
+			{"internal/broker/publishchannel.go", "		item.settle(Lost, reason)\n", "		item.settle(Acked, reason)\n"},
 		},
 		mode: "at-least-once", faults: cutServer, duration: "30s", breaks: check.Answered,
 	},

@@ -28,7 +28,7 @@ func (o *outcome) Settled(result Result, _ error) {
 	}
 }
 
-// publish puts n messages in line, with and without a body.
+// publish puts n messages into the queue, with and without a body.
 func (r *published) publish(t *testing.T, n int) []*outcome {
 	t.Helper()
 	outcomes := make([]*outcome, n)
@@ -143,7 +143,7 @@ func TestClosedChannelLosesOnlyWhatWasInFlight(t *testing.T) {
 	}
 }
 
-func TestLostConnectionLosesWhatWasInFlightAndKeepsTheLine(t *testing.T) {
+func TestLostConnectionLosesWhatWasInFlightAndKeepsTheQueue(t *testing.T) {
 	t.Parallel()
 	p := newPublisher()
 	written := make(chan struct{}, 10)
@@ -270,6 +270,39 @@ func TestTrafficDoesNotHoldUpConfirmsThatOvertook(t *testing.T) {
 	t.Fatal("a message that was confirmed at once is still open after 3 s of traffic")
 }
 
+// A queue that swallows a message must not keep later ones from being confirmed. While
+// the broker blocks publishers it confirms nothing, which says nothing of the queue.
+func TestPublishThatIsNotConfirmedKeepsItsChannelToItself(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var channels []uint16
+		p := NewPublisher(PublisherConfig{Logger: silent, HoldWhenBlocked: true})
+		r := connect(t, p, func(p *peer, m message) {
+			channels = append(channels, m.channel)
+			if len(channels) > 1 {
+				p.ack(m)
+			}
+		})
+		first := r.publish(t, 1)
+		synctest.Wait()
+		p.setBlocked(true, "memory")
+		time.Sleep(confirmTimeout + slowConfirm)
+		p.setBlocked(false, "")
+		time.Sleep(slowConfirm - time.Second)
+		want(t, "before the doubt", 0, r.publish(t, 1)[0], Acked)
+		time.Sleep(2 * time.Second)
+		want(t, "after the doubt", 0, r.publish(t, 1)[0], Acked)
+		if len(channels) != 3 || channels[0] != channels[1] || channels[1] == channels[2] {
+			t.Errorf("published on the channels %v", channels)
+		}
+		if len(first[0].ended) != 0 {
+			t.Error("the first has ended before its time")
+		}
+		time.Sleep(confirmTimeout)
+		want(t, "after the timeout", 0, first[0], Lost)
+	})
+}
+
 // If the connection ended, it would not be known over which of two.
 func TestSinglePublisherHasOneMessageUnderWayHoweverLongThatTakes(t *testing.T) {
 	t.Parallel()
@@ -279,7 +312,7 @@ func TestSinglePublisherHasOneMessageUnderWayHoweverLongThatTakes(t *testing.T) 
 		within  time.Duration // the second begins and ends
 	}{
 		"late":  {10 * time.Second, Acked, 10 * time.Second},
-		"never": {time.Hour, Lost, confirmPatience},
+		"never": {time.Hour, Lost, confirmTimeout},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			r := connect(t, NewPublisher(PublisherConfig{Logger: silent, Single: true}), func(p *peer, m message) {

@@ -8,21 +8,14 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// window is how many publishes may be unconfirmed on one channel. The buffer of
-// returns is as large: a return that finds no room stalls the connection's
-// reader for seconds and is then dropped, and its publish would look acked.
-const window = 2048
-
 // publishChannel is one channel in confirm mode. One goroutine writes to it,
 // another reads returns and confirms together: the broker sends a message's
 // return before its confirm, and only a reader of both can keep that order.
 type publishChannel struct {
 	s       *Session
 	ch      *amqp.Channel
-	bounds  *bounds
-	single  bool                // no publish goes out beside another
-	blocked func() bool         // by the broker, which then confirms nothing
-	unseen  func([]*Publishing) // takes back what the broker never looked at
+	p       *Publisher
+	limits  *limits
 	returns chan amqp.Return
 	closes  chan *amqp.Error
 
@@ -40,13 +33,13 @@ type publishChannel struct {
 	closed   *amqp.Error   // what the broker closed the channel with
 }
 
-func (p *Publisher) openChannel(s *Session, bounds *bounds) (*publishChannel, error) {
+func newPublishChannel(p *Publisher, s *Session, limits *limits) (*publishChannel, error) {
 	ch, err := s.channel()
 	if err != nil {
 		return nil, err
 	}
 	c := &publishChannel{
-		s: s, ch: ch, bounds: bounds, single: p.single, blocked: p.isBlocked, unseen: p.putBack,
+		s: s, ch: ch, p: p, limits: limits,
 		returns:  ch.NotifyReturn(make(chan amqp.Return, window)),
 		closes:   ch.NotifyClose(make(chan *amqp.Error, 1)),
 		finished: make(chan struct{}),
@@ -63,9 +56,14 @@ func (p *Publisher) openChannel(s *Session, bounds *bounds) (*publishChannel, er
 
 func (c *publishChannel) spoil() { c.spoilOnce.Do(func() { close(c.spoiled) }) }
 
+// window is how many publishes may be unconfirmed on one channel. The buffer of
+// returns is as large: a return that finds no room stalls the connection's
+// reader for seconds and is then dropped, and its publish would look acked.
+const window = 2048
+
 // window is how many publishes may be unconfirmed.
 func (c *publishChannel) window() int {
-	if c.single {
+	if c.p.single {
 		return 1
 	}
 	return window
@@ -98,7 +96,7 @@ func (c *publishChannel) publish(items []*Publishing) int {
 			item.settle(Unsent, nil)
 			continue
 		}
-		if refusal := c.bounds.check(&item.Msg); refusal != nil {
+		if refusal := c.limits.check(&item.Msg); refusal != nil {
 			item.settle(Refused, refusal)
 			continue
 		}
@@ -129,73 +127,51 @@ func (c *publishChannel) retire() {
 	notify(c.added)
 }
 
-// outOfOrder is how long the oldest publish may hold up the settling of those
-// after it. Confirms of different queues may overtake one another.
-const outOfOrder = 20 * time.Millisecond
-
-// confirmPatience is how long a publish may stay unconfirmed, and how long a
-// channel that was replaced is kept for what it still owes. A quorum queue
-// without its majority never confirms; without an end, what waits for it would
-// fill the window, or a server's prefetch, for good.
-const confirmPatience = 30 * time.Second
-
-// confirmDoubt is how long a publish may stay unconfirmed before others go out on
-// another channel. In a cluster a quorum queue that had been deleted and made again was
-// seen to swallow what came, without a confirm and without a nack. Whatever it was,
-// calls that come later should not share its channel.
-const confirmDoubt = 5 * time.Second
+const (
+	// overtakeAfter is how long the oldest publish may hold up the settling of those
+	// after it. Confirms of different queues may overtake one another.
+	overtakeAfter = 20 * time.Millisecond
+	// slowConfirm is how long a publish may stay unconfirmed before others go out on
+	// another channel. In a cluster a quorum queue that had been deleted and made again
+	// was seen to swallow what came, without a confirm and without a nack. Whatever it
+	// was, calls that come later should not share its channel.
+	slowConfirm = 5 * time.Second
+	// confirmTimeout is how long a publish may stay unconfirmed, and how long a
+	// channel that was replaced is kept for what it still owes. A quorum queue
+	// without its majority never confirms; without an end, what waits for it would
+	// fill the window, or a server's prefetch, for good.
+	confirmTimeout = 30 * time.Second
+)
 
 // settleAll settles publishes as the broker answers, until the channel is
 // retired and owes nothing, has ended, or does not confirm what it should.
 func (c *publishChannel) settleAll() {
 	defer c.finish()
-	overtake := time.NewTimer(outOfOrder)
-	defer overtake.Stop()
-	var timed *amqp.DeferredConfirmation // the head that overtake runs for
-	doubt, stuck := time.NewTimer(confirmDoubt), time.NewTimer(confirmPatience)
-	defer doubt.Stop()
-	defer stuck.Stop()
-	var oldest *amqp.DeferredConfirmation // the head that doubt and stuck run for
-	var patience <-chan time.Time
+	var oldest *amqp.DeferredConfirmation
+	var since time.Time // of the oldest
+	var retiredAt time.Time
+	late := time.NewTimer(overtakeAfter)
+	defer late.Stop()
 	for {
 		head, retired := c.head()
 		if retired {
 			if head == nil {
 				return
 			}
-			if patience == nil {
-				patience = time.After(confirmPatience)
+			if retiredAt.IsZero() {
+				retiredAt = time.Now()
 			}
+		}
+		// Once for each head: steady traffic must not put it off for ever.
+		if head != oldest {
+			oldest, since = head, time.Now()
+			late.Reset(overtakeAfter)
 		}
 		var confirmed <-chan struct{}
 		if head != nil {
 			confirmed = head.Done()
 		}
-		// Once for each head: steady traffic must not put it off for ever.
-		if timed != head {
-			if timed = head; head != nil {
-				overtake.Reset(outOfOrder)
-			} else {
-				overtake.Stop()
-			}
-		}
-		if oldest != head {
-			oldest = head
-			doubt.Reset(confirmDoubt)
-			stuck.Reset(confirmPatience)
-		}
 		select {
-		case <-doubt.C:
-			if head != nil && !c.blocked() {
-				c.spoil() // what it still confirms counts
-			} else {
-				doubt.Reset(confirmDoubt)
-			}
-		case <-stuck.C:
-			if head != nil && !c.blocked() {
-				return
-			}
-			stuck.Reset(confirmPatience)
 		case r, ok := <-c.returns:
 			if !ok {
 				return
@@ -203,14 +179,31 @@ func (c *publishChannel) settleAll() {
 			c.returned(&r)
 		case <-confirmed:
 			c.settleConfirmed(false)
-		case <-overtake.C:
-			timed = nil
-			c.settleConfirmed(true)
 		case <-c.added:
-		case <-patience:
-			return
+		case now := <-late.C:
+			if head == nil {
+				continue
+			}
+			late.Reset(overtakeAfter)
+			c.settleConfirmed(true)
+			switch {
+			case retired && now.Sub(retiredAt) >= confirmTimeout:
+				return
+			case c.isBlocked(): // it confirms nothing then
+				since = now
+			case now.Sub(since) >= confirmTimeout:
+				return
+			case now.Sub(since) >= slowConfirm:
+				c.spoil() // what it still confirms counts
+			}
 		}
 	}
+}
+
+// isBlocked reports whether the broker blocks publishers.
+func (c *publishChannel) isBlocked() bool {
+	blocked, _ := c.p.Blocked()
+	return blocked
 }
 
 // head returns the confirmation that is due next, nil if there is none.
@@ -367,7 +360,7 @@ func (c *publishChannel) settleLost(items []*Publishing) {
 	closed := c.closedBy()
 	if closed != nil {
 		reason = closed
-		first = c.bounds.learn(closed, items, c.single)
+		first = c.limits.learn(closed, items, c.p.single)
 		c.found = first < len(items)
 		if c.found && closed.Code == amqp.InternalError {
 			c.s.explained.Store(true)
@@ -378,7 +371,7 @@ func (c *publishChannel) settleLost(items []*Publishing) {
 	}
 	var unseen []*Publishing
 	for i, item := range items[first:] {
-		switch refusal := c.bounds.check(&item.Msg); {
+		switch refusal := c.limits.check(&item.Msg); {
 		case i == 0 && refusal == nil:
 			item.settle(Refused, refused(closed))
 		case refusal != nil:
@@ -388,7 +381,7 @@ func (c *publishChannel) settleLost(items []*Publishing) {
 			unseen = append(unseen, item)
 		}
 	}
-	c.unseen(unseen)
+	c.p.putBack(unseen)
 }
 
 func notify(c chan struct{}) {

@@ -3,22 +3,10 @@ package broker
 import (
 	"errors"
 	"fmt"
-	"log/slog"
-	"sync"
+	"strings"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
-)
-
-// QueueType is how a queue is kept by the broker.
-type QueueType string
-
-// The queue types.
-const (
-	Quorum  QueueType = "quorum"
-	Classic QueueType = "classic"
-	// Existing queues are consumed as somebody else declared them.
-	Existing QueueType = "existing"
 )
 
 // Queue describes a queue to be declared.
@@ -32,12 +20,35 @@ type Queue struct {
 	Exclusive bool
 	// Expires deletes the queue after it had no consumer for so long; 0 never.
 	Expires time.Duration
-	// Sealed queues take no messages: what counts is that they are there. A quorum
+	// Marker queues take no messages: what counts is that they are there. A quorum
 	// queue may take the first.
-	Sealed bool
-	// Label is kept with a sealed queue, and whoever declares it with another one is
+	Marker bool
+	// Label is kept with a marker, and whoever declares it with another one is
 	// refused.
 	Label string
+}
+
+// QueueType is how a queue is kept by the broker.
+type QueueType string
+
+// The queue types.
+const (
+	Quorum  QueueType = "quorum"
+	Classic QueueType = "classic"
+	// Existing queues are consumed as somebody else declared them.
+	Existing QueueType = "existing"
+)
+
+// ExclusiveMarker is a queue without messages that one connection can have.
+func ExclusiveMarker(name string) *Queue {
+	return &Queue{Name: name, Type: Classic, Exclusive: true, Marker: true}
+}
+
+// LabelledMarker is a queue without messages that keeps a label: who declares it with
+// another one is refused, see [OtherLabel]. It is a quorum queue, whose declaration
+// needs none of its nodes in particular.
+func LabelledMarker(name, label string) *Queue {
+	return &Queue{Name: name, Type: Quorum, Marker: true, Label: label}
 }
 
 // Args are the arguments of the queue's declaration.
@@ -49,13 +60,13 @@ func (q *Queue) Args() amqp.Table {
 	if q.Expires > 0 {
 		args["x-expires"] = q.Expires.Milliseconds()
 	}
-	if q.Sealed {
+	if q.Marker {
 		args["x-max-length"] = int64(0)
 		args["x-overflow"] = "reject-publish"
 	}
 	if q.Label != "" {
 		// The one argument with a text of one's own that RabbitMQ compares. It is where
-		// dead messages would go, and a sealed queue has none.
+		// dead messages would go, and a marker has none.
 		args["x-dead-letter-exchange"] = ""
 		args[labelArgument] = q.Label
 	}
@@ -70,52 +81,24 @@ func (q *Queue) Declare(s *Session) error {
 		return err
 	})
 	if err != nil {
-		err = fmt.Errorf("declare queue %s: %w", q.Name, cure(s, q.Name, err))
+		err = fmt.Errorf("declare queue %s: %w", q.Name, withAdvice(s, q.Name, err))
 	}
 	return err
 }
 
-// Declarer declares one queue, as often as sessions ask for it.
-type Declarer struct {
-	Queue  Queue
-	Logger *slog.Logger
+const labelArgument = "x-dead-letter-routing-key"
 
-	warned sync.Once
-	fresh  freshQueue
-}
-
-// Declare makes the queue exist. One that exists with other arguments is used
-// as it is; the first time that is found, one warning names the difference.
-func (d *Declarer) Declare(s *Session) (string, error) {
-	q := &d.Queue
-	switch q.Type {
-	case Existing:
-		return q.Name, inspect(s, q.Name)
-	case Quorum:
-		return q.Name, d.declareQuorum(s)
-	case Classic:
-	}
-	return q.Name, d.declare(s)
-}
-
-func (d *Declarer) declare(s *Session) error {
-	q := &d.Queue
-	err := q.Declare(s)
+// OtherLabel reports whether a queue was not declared because it has another label,
+// and returns that: as much of it as the broker tells, which is less of queues with
+// long names.
+func OtherLabel(err error) (label string, other bool) {
 	var refusal *amqp.Error
-	if !errors.As(err, &refusal) || refusal.Code != amqp.PreconditionFailed {
-		return err
+	if !errors.As(err, &refusal) || !strings.Contains(refusal.Reason, "inequivalent arg '"+labelArgument+"'") {
+		return "", false
 	}
-	if err := inspect(s, q.Name); IsNotFound(err) {
-		// It does not differ, it may not be made: there are too many.
-		return fmt.Errorf("declare queue %s: %w", q.Name, refusal)
-	} else if err != nil {
-		return err
-	}
-	d.warned.Do(func() {
-		d.Logger.Warn("the queue exists with other arguments; using it as it is",
-			"queue", q.Name, "difference", refusal.Reason)
-	})
-	return nil
+	_, label, _ = strings.Cut(refusal.Reason, " but current is '")
+	label, _, _ = strings.Cut(label, "'")
+	return label, true
 }
 
 // inspect is a passive declare on a channel of its own: it changes nothing, and
@@ -126,7 +109,7 @@ func inspect(s *Session, name string) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("look up queue %s: %w", name, cure(s, name, err))
+		return fmt.Errorf("look up queue %s: %w", name, withAdvice(s, name, err))
 	}
 	return nil
 }
@@ -159,21 +142,12 @@ func onChannel(s *Session, f func(ch *amqp.Channel) error) error {
 	return err
 }
 
-// IsNotFound reports whether err is the broker's 404.
-func IsNotFound(err error) bool { return hasCode(err, amqp.NotFound) }
-
-// IsAway reports whether err is the broker's 404 for a queue that it has, on a node
-// that is down.
-func IsAway(err error) bool { return IsNotFound(err) && !IsPermanent(err) }
-
-// IsRefused reports whether err is the broker's 403.
-func IsRefused(err error) bool { return hasCode(err, amqp.AccessRefused) }
-
-// IsLocked reports whether err is the broker's 405: another connection has the
-// exclusive queue.
-func IsLocked(err error) bool { return hasCode(err, amqp.ResourceLocked) }
-
-func hasCode(err error, code int) bool {
-	var e *amqp.Error
-	return errors.As(err, &e) && e.Code == code
+// withAdvice adds to an error what an operator can do about a queue that is unusable.
+func withAdvice(s *Session, queue string, err error) error {
+	if err == nil || !isUnusable(err) {
+		return err
+	}
+	quoted := func(name string) string { return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'" }
+	return fmt.Errorf("%w; if queue %s stays so while all nodes are up, it is damaged: delete it, with what it holds, and servers make it again: "+
+		"rabbitmqctl -p %s delete_queue %s", err, queue, quoted(s.conn.Config.Vhost), quoted(queue))
 }
