@@ -5,8 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
+
+	"github.com/warren-rpc/warren/test/chaos/disk"
 )
 
 // A disk without room is no damage, wherever in the file it ends, and the file that
@@ -17,7 +18,7 @@ func TestStoreCompactOntoAFullDiskSaysSo(t *testing.T) {
 		for _, kib := range []int{0, 4, 8, 16, 20, 32, 36, 48, 64, 96, 128, 192} {
 			t.Run(fmt.Sprintf("%d KiB, in place: %v", kib, in), func(t *testing.T) {
 				t.Parallel()
-				path, disk := newSparseFile(t), t.TempDir()
+				path := newSparseFile(t)
 				before, err := os.ReadFile(path)
 				if err != nil {
 					t.Fatal(err)
@@ -26,23 +27,16 @@ func TestStoreCompactOntoAFullDiskSaysSo(t *testing.T) {
 				if in {
 					size += len(before) + 4096
 				}
-				if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, fmt.Sprintf("size=%d", max(size, 4096))); err != nil {
-					t.Fatalf("this test mounts a small tmpfs, which needs root: %v", err)
-				}
-				t.Cleanup(func() {
-					if err := syscall.Unmount(disk, 0); err != nil {
-						t.Errorf("unmount: %v", err)
-					}
-				})
-				args := []string{"compact", path, "--to", filepath.Join(disk, "new.db")}
+				dir := disk.MountTmpfs(t, max(size, 4096))
+				args := []string{"compact", path, "--to", filepath.Join(dir, "new.db")}
 				if in {
-					path = filepath.Join(disk, "orders.db")
+					path = filepath.Join(dir, "orders.db")
 					if err := os.WriteFile(path, before, 0o600); err != nil {
 						t.Fatal(err)
 					}
 					args = []string{"compact", path}
 				} else if kib == 0 {
-					if err := os.WriteFile(filepath.Join(disk, "ballast"), make([]byte, 4096), 0o600); err != nil {
+					if err := os.WriteFile(filepath.Join(dir, "ballast"), make([]byte, 4096), 0o600); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -56,7 +50,7 @@ func TestStoreCompactOntoAFullDiskSaysSo(t *testing.T) {
 				if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {
 					t.Errorf("the file has changed, %v", err)
 				}
-				if left, _ := filepath.Glob(filepath.Join(disk, "*")); len(left) > 1 || len(left) == 1 && left[0] != path && filepath.Base(left[0]) != "ballast" {
+				if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) > 1 || len(left) == 1 && left[0] != path && filepath.Base(left[0]) != "ballast" {
 					t.Errorf("there is left %v", left)
 				}
 			})

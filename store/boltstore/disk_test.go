@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren/store"
+	"github.com/warren-rpc/warren/test/chaos/disk"
 	"github.com/warren-rpc/warren/test/patience"
 )
 
@@ -23,7 +24,7 @@ func TestFullDiskLosesNothingAndIsOvercome(t *testing.T) {
 }
 
 func overcomeFullDisk(t *testing.T, o Options) {
-	dir := mountTmpfs(t, "size=3m")
+	dir := disk.MountTmpfs(t, 3<<20)
 	path := filepath.Join(dir, "store.db")
 	s := open(t, path, o)
 	ballast := filepath.Join(dir, "ballast")

@@ -17,6 +17,7 @@ import (
 
 	"github.com/warren-rpc/warren/store"
 	"github.com/warren-rpc/warren/store/boltstore/internal/integrity"
+	"github.com/warren-rpc/warren/test/chaos/disk"
 	"github.com/warren-rpc/warren/test/patience"
 )
 
@@ -244,7 +245,7 @@ func TestOpeningInterruptsWhatIsInProgress(t *testing.T) {
 
 func TestReadOnlyFolderIsSaid(t *testing.T) {
 	t.Parallel()
-	dir := mountTmpfs(t, "size=1m")
+	dir := disk.MountTmpfs(t, 1<<20)
 	shut(t, open(t, filepath.Join(dir, "store.db"), Options{}))
 	if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
 		t.Fatalf("mounting needs root: %v", err)
@@ -261,19 +262,4 @@ func TestReadOnlyFolderIsSaid(t *testing.T) {
 	} else if err := r.Close(); err != nil {
 		t.Error(err)
 	}
-}
-
-// mountTmpfs mounts a file system in memory for the test.
-func mountTmpfs(t *testing.T, options string) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
-		t.Fatalf("this test mounts a small tmpfs, which needs root: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Errorf("unmount: %v", err)
-		}
-	})
-	return dir
 }

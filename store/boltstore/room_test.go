@@ -15,6 +15,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/warren-rpc/warren/store"
+	"github.com/warren-rpc/warren/test/chaos/disk"
 )
 
 func TestErrorsThatSayThatTheFileCannotGrow(t *testing.T) {
@@ -71,7 +72,7 @@ func TestCallsBeginAgainOnceTheirEndsMayFit(t *testing.T) {
 // What a transaction was to record counts, as far as it is kept.
 func TestEndOfATransactionWithoutRoomKeepsCallsOut(t *testing.T) {
 	t.Parallel()
-	dir := mountTmpfs(t, "size=1m")
+	dir := disk.MountTmpfs(t, 1<<20)
 	s := open(t, filepath.Join(dir, "store.db"), Options{SweepEvery: -1, MaxPayload: 300_000})
 	r := must(t, s, numbered(1))
 	free, _ := freeOn(dir)
@@ -117,7 +118,7 @@ func TestEndsAreRecordedWhereNotMuchCanBeFlushed(t *testing.T) {
 	const keys, journal = 12_000, 1000
 	var now atomic.Int64
 	now.Store(time.Now().Unix())
-	dir := mountTmpfs(t, "size=32m")
+	dir := disk.MountTmpfs(t, 32<<20)
 	s := open(t, filepath.Join(dir, "store.db"), Options{
 		SweepEvery: -1, journalVersions: journal, Now: func() time.Time { return time.Unix(now.Load(), 0) },
 	})

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/warren-rpc/warren/store"
+	"github.com/warren-rpc/warren/test/chaos/disk"
 )
 
 // A file may be opened with a journal and without one in turn. Each opening has all that
@@ -50,7 +51,7 @@ func TestJournalCanBeSwitchedOffAndOnAgain(t *testing.T) {
 // An opening that has no room to flush the journal changes nothing.
 func TestJournalThatCannotBeFlushedStays(t *testing.T) {
 	t.Parallel()
-	dir := mountTmpfs(t, "size=4m")
+	dir := disk.MountTmpfs(t, 4<<20)
 	path := filepath.Join(dir, "store.db")
 	s := open(t, path, settings["journal"])
 	fill(t, s, 0, 100)

@@ -19,6 +19,7 @@ import (
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
+	"github.com/warren-rpc/warren/test/rig"
 )
 
 // What docs/guarantees.md promises, and the tests of test/e2e and test/interop
@@ -170,13 +171,13 @@ func TestCallWhosePublishWasLostIsUnknownAtItsDeadline(t *testing.T) {
 	}
 	f.cut()
 	_, err := call.Result()
-	wantError(t, err, warren.CodeDeadlineExceeded, warren.ReasonConnectionLost, warren.Unknown)
+	rig.WantError(t, err, warren.CodeDeadlineExceeded, warren.ReasonConnectionLost, warren.Unknown)
 }
 
 func TestRefusedPublishIsTriedAgainIfIdempotentAndUnknown(t *testing.T) {
 	t.Parallel()
 	url := rabbit.VHost(t)
-	ch := plainChannel(t, url)
+	_, ch := rabbit.Channel(t, url)
 	if _, err := ch.QueueDeclare("full", true, false, false, false, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -190,10 +191,10 @@ func TestRefusedPublishIsTriedAgainIfIdempotentAndUnknown(t *testing.T) {
 	}
 	c := newClient(t, client.Config{Broker: brokerAt(url), NoServer: client.Wait})
 	patience.Eventually(t, "the queue is full", func() bool { err = c.Notify(withPatience(t), "full", nil); return err != nil })
-	wantError(t, err, warren.CodeUnavailable, warren.ReasonNacked, warren.Unknown)
+	rig.WantError(t, err, warren.CodeUnavailable, warren.ReasonNacked, warren.Unknown)
 	for least, opts := range map[int][]client.CallOption{1: nil, 3: {client.Idempotent()}} {
 		_, err := c.Call(withPatience(t), "full", nil, append(opts, client.WithTimeout(patience.Brief))...)
-		wantError(t, err, warren.CodeDeadlineExceeded, warren.ReasonNacked, warren.Unknown)
+		rig.WantError(t, err, warren.CodeDeadlineExceeded, warren.ReasonNacked, warren.Unknown)
 		most := least
 		if least > 1 {
 			most += 10 // refusals, as far as there is time to wait them out
@@ -222,7 +223,7 @@ func TestReconnectLosesAnExclusiveReplyQueue(t *testing.T) {
 	receive(t, entered)
 	f.cut()
 	_, err := call.Result()
-	wantError(t, err, warren.CodeUnavailable, warren.ReasonReplyQueueLost, warren.Unknown)
+	rig.WantError(t, err, warren.CodeUnavailable, warren.ReasonReplyQueueLost, warren.Unknown)
 }
 
 func TestFailedNotificationIsNotDeliveredAgain(t *testing.T) {
@@ -307,7 +308,7 @@ func TestRepliesArePersistentByOptionOnly(t *testing.T) {
 func TestRequestsArePersistentAsDocumented(t *testing.T) {
 	t.Parallel()
 	url := rabbit.VHost(t)
-	ch := plainChannel(t, url)
+	_, ch := rabbit.Channel(t, url)
 	if _, err := ch.QueueDeclare("requests", true, false, false, false, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -334,20 +335,6 @@ func TestRequestsArePersistentAsDocumented(t *testing.T) {
 	}
 }
 
-func plainChannel(t *testing.T, url string) *amqp.Channel {
-	t.Helper()
-	conn, err := amqp.Dial(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	ch, err := conn.Channel()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ch
-}
-
 // plainCaller makes calls on amqp091-go alone.
 type plainCaller struct {
 	t       *testing.T
@@ -358,7 +345,8 @@ type plainCaller struct {
 
 func newPlainCaller(t *testing.T, url string) *plainCaller {
 	t.Helper()
-	p := &plainCaller{t: t, ch: plainChannel(t, url)}
+	_, ch := rabbit.Channel(t, url)
+	p := &plainCaller{t: t, ch: ch}
 	q, err := p.ch.QueueDeclare("", false, true, true, false, nil)
 	if err == nil {
 		p.queue = q.Name

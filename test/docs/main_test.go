@@ -17,6 +17,7 @@ import (
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
+	"github.com/warren-rpc/warren/test/rig"
 )
 
 func TestMain(m *testing.M) {
@@ -48,12 +49,7 @@ func logger(t *testing.T) *slog.Logger {
 
 func newClient(t *testing.T, cfg client.Config) *client.Client {
 	t.Helper()
-	cfg.Logger = logger(t)
-	c, err := client.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
+	c := rig.NewClient(t, cfg)
 	if err := c.Ready(withPatience(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -68,24 +64,7 @@ func serve(t *testing.T, cfg server.Config, name string, h warren.Handler) {
 
 func serveMethod(t *testing.T, cfg server.Config, m server.Method, h warren.Handler) {
 	t.Helper()
-	cfg.Logger = logger(t)
-	s, err := server.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.HandleRaw(m, h); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Start(withPatience(t)); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience.Soon)
-		defer cancel()
-		if err := s.Stop(ctx); err != nil {
-			t.Errorf("stop the server: %v", err)
-		}
-	})
+	rig.StartServer(t, cfg, func(s *server.Server) error { return s.HandleRaw(m, h) })
 }
 
 func brokerAt(url string) warren.Broker { return warren.Broker{URLs: []string{url}} }
@@ -97,17 +76,6 @@ func vhostOf(t *testing.T, rawURL string) string {
 		t.Fatal(err)
 	}
 	return strings.TrimPrefix(u.Path, "/")
-}
-
-func wantError(t *testing.T, err error, code warren.Code, reason string, outcome warren.Outcome) {
-	t.Helper()
-	e, ok := warren.AsError(err)
-	if !ok {
-		t.Fatalf("error is %v; want %v/%s (%v)", err, code, reason, outcome)
-	}
-	if e.Code != code || e.Reason != reason || e.Outcome != outcome {
-		t.Fatalf("error is %v; want %v/%s (%v)", e, code, reason, outcome)
-	}
 }
 
 func receive[T any](t *testing.T, from <-chan T) T {

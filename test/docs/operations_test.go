@@ -66,7 +66,8 @@ func TestPermissionsOfOperationsSuffice(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = calls.Close() })
 	serve(t, server.Config{Broker: brokerAt(urls["store-server"]), Store: calls}, "orders.kept", echo)
-	if _, err := plainChannel(t, admin).QueueDeclare("orders.there", true, false, false, false, nil); err != nil {
+	_, ch := rabbit.Channel(t, admin)
+	if _, err := ch.QueueDeclare("orders.there", true, false, false, false, nil); err != nil {
 		t.Fatal(err)
 	}
 	serveMethod(t, server.Config{Broker: brokerAt(urls["existing-server"])}, server.Method{
@@ -89,7 +90,7 @@ func TestPermissionsOfOperationsSuffice(t *testing.T) {
 		t.Errorf("resolve: %v, %v", told, err)
 	}
 
-	plain := plainChannel(t, urls["plain-client"])
+	_, plain := rabbit.Channel(t, urls["plain-client"])
 	replies, err := plain.Consume("amq.rabbitmq.reply-to", "", true, false, false, false, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +116,7 @@ func TestPermissionsOfOperationsSuffice(t *testing.T) {
 		t.Errorf("a service calls itself: %v", err)
 	}
 
-	if err := plainChannel(t, admin).PublishWithContext(ctx, "", "orders.kept.dead", true, false, amqp.Publishing{CorrelationId: "7"}); err != nil {
+	if err := ch.PublishWithContext(ctx, "", "orders.kept.dead", true, false, amqp.Publishing{CorrelationId: "7"}); err != nil {
 		t.Fatal(err)
 	}
 	exe := tool(t)

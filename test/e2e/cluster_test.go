@@ -190,7 +190,7 @@ func TestKillingClusterNodesCostsNoCall(t *testing.T) {
 	}
 
 	stopLoad()
-	stop(t, s)
+	rig.Stop(t, s)
 	if err := st.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,7 @@ func TestRequestThatComesBackToItsServerRunsOnce(t *testing.T) {
 		if err := s.Start(testContext(t)); err != nil {
 			t.Fatal(err)
 		}
-		defer stop(t, s)
+		defer rig.Stop(t, s)
 		c := newClient(t, node.URL())
 		ended := make(chan error, calls)
 		for range calls {

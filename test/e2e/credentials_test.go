@@ -139,7 +139,7 @@ func TestCredentialsAreAskedForAtEachConnection(t *testing.T) {
 	if err := s.Start(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { stop(t, s) })
+	t.Cleanup(func() { rig.Stop(t, s) })
 	answered := func() {
 		t.Helper()
 		if reply, err := c.Call(testContext(t), "echo", []byte("x"), client.Idempotent(), client.WithTimeout(patience.Soon)); err != nil || string(reply.Body) != "x" {

@@ -106,7 +106,7 @@ func TestMethodThatIsDeniedIsLeftOutWhileOthersAreServed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { stop(t, s) })
+	t.Cleanup(func() { rig.Stop(t, s) })
 	c := newClient(t, url)
 	if err := c.Ready(testContext(t)); err != nil {
 		t.Fatal(err)

@@ -169,7 +169,7 @@ func TestGatewayReplaysToEachSubjectItsOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { stop(t, s) })
+	t.Cleanup(func() { rig.Stop(t, s) })
 	cfg := gateway.Config{
 		Routes: []gateway.Route{{Pattern: "POST /pay", Method: "pay", Idempotent: true, RequireKey: true}},
 		Authenticate: func(r *http.Request) (gateway.Identity, error) {

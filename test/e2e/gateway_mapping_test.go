@@ -21,6 +21,7 @@ import (
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
+	"github.com/warren-rpc/warren/test/rig"
 )
 
 func TestGatewayMapsRequestsAsDocumented(t *testing.T) {
@@ -210,7 +211,7 @@ func TestGatewayTellsWhatReallyHappened(t *testing.T) {
 	if err := s.Start(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { stop(t, s) })
+	t.Cleanup(func() { rig.Stop(t, s) })
 	f := newFront(t, url, gateway.Config{MaxBody: 100, Routes: []gateway.Route{
 		{Pattern: "POST /none", Method: "none"}, {Pattern: "POST /empty", Method: "empty"}, {Pattern: "POST /large", Method: "large"},
 		{Pattern: "POST /panic", Method: "panic"}, {Pattern: "POST /silent", Method: "silent", Timeout: patience.Brief},

@@ -57,7 +57,7 @@ func TestHandlerFailuresReachTheCallerTyped(t *testing.T) {
 	if err := s.Start(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
-	defer stop(t, s)
+	defer rig.Stop(t, s)
 	c := newClient(t, url)
 
 	for _, tc := range []struct {

@@ -52,49 +52,18 @@ func testContext(t testing.TB) context.Context {
 // newClient returns a client that is closed with the test.
 func newClient(t testing.TB, url string, change ...func(*client.Config)) *client.Client {
 	t.Helper()
-	cfg := client.Config{
-		Broker: warren.Broker{URLs: []string{url}, Heartbeat: heartbeat},
-		Logger: rig.Logger(t),
-	}
+	cfg := client.Config{Broker: warren.Broker{URLs: []string{url}, Heartbeat: heartbeat}}
 	for _, f := range change {
 		f(&cfg)
 	}
-	c, err := client.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
-	return c
+	return rig.NewClient(t, cfg)
 }
 
 // newServer returns a server that register has given its methods, started, and
 // stopped with the test.
 func newServer(t testing.TB, url string, register func(s *server.Server) error) *server.Server {
 	t.Helper()
-	s, err := server.New(server.Config{
-		Broker: warren.Broker{URLs: []string{url}, Heartbeat: heartbeat},
-		Logger: rig.Logger(t),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := register(s); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Start(testContext(t)); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { stop(t, s) })
-	return s
-}
-
-func stop(t testing.TB, s *server.Server) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience.Soon)
-	defer cancel()
-	if err := s.Stop(ctx); err != nil {
-		t.Errorf("stop the server: %v", err)
-	}
+	return rig.StartServer(t, server.Config{Broker: warren.Broker{URLs: []string{url}, Heartbeat: heartbeat}}, register)
 }
 
 func serveEcho(name string) func(*server.Server) error {

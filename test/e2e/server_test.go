@@ -149,7 +149,7 @@ func TestQueueWithOtherArgumentsIsUsedAsItIsWithOneWarning(t *testing.T) {
 	if err := s.Start(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
-	defer stop(t, s)
+	defer rig.Stop(t, s)
 	if _, err := newClient(t, url).Call(testContext(t), "echo", nil); err != nil {
 		t.Fatal(err)
 	}

@@ -37,7 +37,7 @@ func TestDamagedFileRunsNothingAgain(t *testing.T) {
 	serve := func(st *boltstore.Store) (replayed, refused int) {
 		s := newStoredServer(t, url, st, server.Method{Name: "m"}, b.handle)
 		defer func() {
-			stop(t, s)
+			rig.Stop(t, s)
 			_ = st.Close() // a damaged one may say so
 		}()
 		for i := range damagedCalls {

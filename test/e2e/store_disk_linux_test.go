@@ -18,25 +18,11 @@ import (
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/store"
 	"github.com/warren-rpc/warren/store/boltstore"
+	"github.com/warren-rpc/warren/test/chaos/disk"
 	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
 	"github.com/warren-rpc/warren/test/rig"
 )
-
-// mountTmpfs returns a folder with a file system of its own.
-func mountTmpfs(t *testing.T, options string) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
-		t.Fatalf("this test mounts a small tmpfs, which needs root: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Errorf("unmount: %v", err)
-		}
-	})
-	return dir
-}
 
 // bulky counts the runs of each call, and answers with the number and many bytes.
 type bulky struct {
@@ -62,7 +48,7 @@ func (b *bulky) count(id string) int {
 // forgotten: its reply follows when there is room, and it does not run again.
 func TestFullDiskRefusesCallsAndLosesNone(t *testing.T) {
 	t.Parallel()
-	url, dir := rabbit.VHost(t), mountTmpfs(t, "size=3m")
+	url, dir := rabbit.VHost(t), disk.MountTmpfs(t, 3<<20)
 	ballast := filepath.Join(dir, "ballast")
 	if err := os.WriteFile(ballast, make([]byte, 1<<20), 0o600); err != nil {
 		t.Fatal(err)
@@ -139,7 +125,7 @@ func TestFullStoreRefusesCallsUntilASweep(t *testing.T) {
 	t.Parallel()
 	url := rabbit.VHost(t)
 	var ahead atomic.Int64
-	st := openStore(t, filepath.Join(mountTmpfs(t, "size=16m"), storeFile), boltstore.Options{
+	st := openStore(t, filepath.Join(disk.MountTmpfs(t, 16<<20), storeFile), boltstore.Options{
 		SizeLimit: 1 << 20, SweepEvery: -1, Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) },
 	})
 	b := &bulky{size: 100_000, runs: map[string]int{}}
@@ -180,14 +166,14 @@ func TestFullStoreRefusesCallsUntilASweep(t *testing.T) {
 // A folder that cannot be written is an error at once, and no damage.
 func TestReadOnlyFolderIsAnErrorAtOnce(t *testing.T) {
 	t.Parallel()
-	url, dir := rabbit.VHost(t), mountTmpfs(t, "size=8m")
+	url, dir := rabbit.VHost(t), disk.MountTmpfs(t, 8<<20)
 	path := filepath.Join(dir, storeFile)
 	var n numbered
 	serve := func(replayed bool) {
 		st := openStore(t, path, boltstore.Options{})
 		s := newStoredServer(t, url, st, server.Method{Name: "m"}, n.handle)
 		wantReply(t, newClient(t, url), "k", "x", "1  x", replayed)
-		stop(t, s)
+		rig.Stop(t, s)
 		if err := st.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -41,7 +41,7 @@ func newStoredServer(t *testing.T, url string, st store.Store, m server.Method, 
 	if err := s.Start(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { stop(t, s) })
+	t.Cleanup(func() { rig.Stop(t, s) })
 	return s
 }
 
@@ -90,7 +90,7 @@ func TestKeyOfAnotherRequestIsRefusedAndNothingRuns(t *testing.T) {
 		if runs := n.runs.Load(); runs != 1 {
 			t.Errorf("the handler ran %d times", runs)
 		}
-		stop(t, s)
+		rig.Stop(t, s)
 		if err := st.Close(); err != nil {
 			t.Fatal(err)
 		}

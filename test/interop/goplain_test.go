@@ -12,6 +12,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/warren-rpc/warren/test/patience"
+	"github.com/warren-rpc/warren/test/rabbit"
 )
 
 const directReplyTo = "amq.rabbitmq.reply-to"
@@ -20,22 +21,8 @@ const directReplyTo = "amq.rabbitmq.reply-to"
 // closed when the test has ended.
 func dialPlain(t *testing.T, url string) *amqp.Channel {
 	t.Helper()
-	_, ch := connectPlain(t, url)
+	_, ch := rabbit.Channel(t, url)
 	return ch
-}
-
-func connectPlain(t *testing.T, url string) (*amqp.Connection, *amqp.Channel) {
-	t.Helper()
-	conn, err := amqp.Dial(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	ch, err := conn.Channel()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return conn, ch
 }
 
 // goCaller is a recipe client in plain amqp091-go.
@@ -49,7 +36,7 @@ type goCaller struct {
 func newGoCaller(t *testing.T, url string, direct bool) *goCaller {
 	t.Helper()
 	c := &goCaller{replyTo: directReplyTo}
-	c.conn, c.ch = connectPlain(t, url)
+	c.conn, c.ch = rabbit.Channel(t, url)
 	if !direct {
 		queue, err := c.ch.QueueDeclare("", false, false, true, false, nil)
 		if err != nil {

@@ -121,16 +121,3 @@ func withPatience(t *testing.T) context.Context {
 	t.Cleanup(cancel)
 	return ctx
 }
-
-// wantError checks the classification of a call's error; an empty reason is not
-// compared.
-func wantError(t *testing.T, err error, code warren.Code, reason string, outcome warren.Outcome) {
-	t.Helper()
-	e, ok := warren.AsError(err)
-	if !ok {
-		t.Fatalf("error %v, want %v/%s", err, code, reason)
-	}
-	if e.Code != code || reason != "" && e.Reason != reason || e.Outcome != outcome {
-		t.Errorf("error %v, want %v/%s (%v)", e, code, reason, outcome)
-	}
-}

@@ -3,6 +3,7 @@ package rabbit
 import (
 	"context"
 	"fmt"
+	amqp "github.com/rabbitmq/amqp091-go"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -106,6 +107,21 @@ func VHost(t testing.TB) string {
 		}
 	})
 	return url
+}
+
+// Channel opens a channel on a connection of its own, which is closed with the test.
+func Channel(t testing.TB, url string) (*amqp.Connection, *amqp.Channel) {
+	t.Helper()
+	conn, err := amqp.Dial(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	ch, err := conn.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn, ch
 }
 
 // New boots a node of this test's own and closes it when the test has ended. It

@@ -7,7 +7,6 @@
 package rig
 
 import (
-	"context"
 	"testing"
 	"testing/synctest"
 
@@ -15,7 +14,6 @@ import (
 	"github.com/warren-rpc/warren/client"
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/test/amqptest"
-	"github.com/warren-rpc/warren/test/patience"
 )
 
 // Rig is a broker and what a test puts on it, all of which ends with the test.
@@ -51,16 +49,11 @@ func Settings(b *amqptest.Broker) warren.Broker {
 // Client returns a client of the broker.
 func (r *Rig) Client(change ...func(*client.Config)) *client.Client {
 	r.T.Helper()
-	cfg := client.Config{Broker: r.Settings(), Logger: Logger(r.T)}
+	cfg := client.Config{Broker: r.Settings()}
 	for _, f := range change {
 		f(&cfg)
 	}
-	c, err := client.New(cfg)
-	if err != nil {
-		r.T.Fatal(err)
-	}
-	r.T.Cleanup(func() { _ = c.Close() })
-	return c
+	return NewClient(r.T, cfg)
 }
 
 // Ready returns a client that is connected.
@@ -76,15 +69,11 @@ func (r *Rig) Ready(change ...func(*client.Config)) *client.Client {
 // NewServer returns a server that is not started.
 func (r *Rig) NewServer(change ...func(*server.Config)) *server.Server {
 	r.T.Helper()
-	cfg := server.Config{Broker: r.Settings(), Logger: Logger(r.T)}
+	cfg := server.Config{Broker: r.Settings()}
 	for _, f := range change {
 		f(&cfg)
 	}
-	s, err := server.New(cfg)
-	if err != nil {
-		r.T.Fatal(err)
-	}
-	return s
+	return NewServer(r.T, cfg)
 }
 
 // Start starts a server, which is stopped with the test.
@@ -93,13 +82,7 @@ func (r *Rig) Start(s *server.Server) *server.Server {
 	if err := s.Start(r.T.Context()); err != nil {
 		r.T.Fatal(err)
 	}
-	r.T.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience.Soon)
-		defer cancel()
-		if err := s.Stop(ctx); err != nil {
-			r.T.Errorf("stop the server: %v", err)
-		}
-	})
+	r.T.Cleanup(func() { Stop(r.T, s) })
 	return s
 }
 

@@ -24,6 +24,7 @@ import (
 	"github.com/warren-rpc/warren/test/chaos/proxy"
 	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
+	"github.com/warren-rpc/warren/test/rig"
 )
 
 const envRole = "NETNS_TEST_ROLE"
@@ -291,21 +292,9 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 func TestClientSurvivesARealPartition(t *testing.T) {
 	t.Parallel()
 	url := rabbit.VHost(t)
-	s, err := server.New(server.Config{Broker: warren.Broker{URLs: []string{url}}, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = s.HandleRaw(server.Method{Name: "echo", Queue: server.Queue{Type: server.Classic}},
-		func(_ context.Context, req *warren.Request) (*warren.Reply, error) {
-			return &warren.Reply{Body: req.Body}, nil
-		})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Stop(context.Background()) })
+	rig.StartServer(t, server.Config{Broker: warren.Broker{URLs: []string{url}}}, func(s *server.Server) error {
+		return s.HandleRaw(server.Method{Name: "echo", Queue: server.Queue{Type: server.Classic}}, rig.Echo)
+	})
 
 	pair := newPair(t)
 	l, err := pair.B.Listen("tcp", pair.B.Addr()+":0")

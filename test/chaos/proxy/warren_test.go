@@ -13,6 +13,7 @@ import (
 	"github.com/warren-rpc/warren/test/chaos/proxy"
 	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/rabbit"
+	"github.com/warren-rpc/warren/test/rig"
 )
 
 // warrenThrough starts a server, directly on a broker, and a client that reaches
@@ -20,21 +21,9 @@ import (
 func warrenThrough(t *testing.T) (*proxy.Proxy, *client.Client) {
 	t.Helper()
 	url := rabbit.VHost(t)
-	s, err := server.New(server.Config{Broker: warren.Broker{URLs: []string{url}}, Logger: silent})
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = s.HandleRaw(server.Method{Name: "echo", Queue: server.Queue{Type: server.Classic}},
-		func(_ context.Context, req *warren.Request) (*warren.Reply, error) {
-			return &warren.Reply{Body: req.Body}, nil
-		})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Stop(context.Background()) })
+	rig.StartServer(t, server.Config{Broker: warren.Broker{URLs: []string{url}}}, func(s *server.Server) error {
+		return s.HandleRaw(server.Method{Name: "echo", Queue: server.Queue{Type: server.Classic}}, rig.Echo)
+	})
 	p := newProxy(t, rabbit.Shared(t).Addr(), proxy.Options{})
 	c, err := client.New(client.Config{
 		Broker: warren.Broker{URLs: []string{p.URL(url)}, Heartbeat: 2 * time.Second}, Logger: silent,
