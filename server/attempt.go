@@ -21,13 +21,16 @@ type attempt struct {
 	running bool // the application has been called, and has not returned
 }
 
-// attempt claims the call and runs it. rec is its record as it was seen, or nil if
+func newAttempt(g *gate, ex *exchange, call *flight) *attempt {
+	return &attempt{claim: claim{gate: g, ex: ex}, call: call}
+}
+
+// begin claims the call and runs it. rec is its record as it was seen, or nil if
 // nobody has looked: then only a new call is claimed.
-func (g *gate) attempt(ctx context.Context, ex *exchange, call *flight, b body, rec *store.Record) decision {
-	at := &attempt{claim: claim{gate: g, ex: ex}, call: call}
+func (at *attempt) begin(ctx context.Context, b body, rec *store.Record) decision {
 	defer at.unlock()
 	defer at.freePlace()
-	d, unseen := &g.m.Dedupe, rec == nil
+	g, ex, d, unseen := at.gate, at.ex, &at.m.Dedupe, rec == nil
 	if unseen {
 		rec = &store.Record{}
 	}

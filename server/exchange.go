@@ -51,7 +51,7 @@ const (
 // drop acknowledges a message that must not be answered.
 func (ex *exchange) drop(why string) {
 	ex.s.counters.dropped.Add(1)
-	ex.s.cfg.Logger.Warn("message dropped", "method", ex.m.Name, "why", why, "call_id", clip(ex.d.CorrelationId), "reply_to", clip(ex.d.ReplyTo))
+	ex.m.log.Warn("message dropped", "why", why, "call_id", clip(ex.d.CorrelationId), "reply_to", clip(ex.d.ReplyTo))
 	ex.ack.acknowledge()
 }
 
@@ -147,7 +147,7 @@ func (ex *exchange) handle(ctx context.Context) {
 			// nil if the handler called runtime.Goexit, which recover cannot stop.
 			value := recover()
 			told := ex.panicError(ctx)
-			logPanic(ex.s, "the handler panicked", &ex.req.Request, told, value)
+			logPanic(ex.m, "the handler panicked", ex.req.CallID, told, value)
 			if dec = failed(told); ex.inner.final() {
 				dec = ex.inner
 			}
@@ -198,7 +198,7 @@ func (ex *exchange) call(ctx context.Context, b body, tx any) decision {
 	crashpoint.Reached(crashpoint.EffectDone, ex.m.Name, ex.req.CallID)
 	switch {
 	case err != nil:
-		told := toldOf(ex.s.cfg.Logger, &ex.req.Request, err)
+		told := toldOf(ex.m.log, ex.req.CallID, err)
 		told.Outcome = warren.Executed
 		// The error's own methods are the user's code too, and may panic.
 		if warren.DidNothing(err) {
@@ -231,7 +231,7 @@ func (ex *exchange) decide(ctx context.Context, reply *warren.Reply, err error) 
 	if isStopping(ctx) {
 		return left(leave)
 	}
-	told := toldOf(ex.s.cfg.Logger, &ex.req.Request, err)
+	told := toldOf(ex.m.log, ex.req.CallID, err)
 	told.Outcome = ex.outcome(ctx)
 	return failed(told)
 }
@@ -313,7 +313,7 @@ func (ex *exchange) fail(dec decision) {
 		ex.replay = nil
 		parkRequest(ex, &again, note, ex.fail)
 	case ex.req.OneWay:
-		ex.s.cfg.Logger.Warn("a notification failed", "method", ex.req.Method, "call_id", clip(ex.req.CallID), "error", told)
+		ex.m.log.Warn("a notification failed", "call_id", clip(ex.req.CallID), "error", told)
 		ex.ack.acknowledge()
 	case told.Outcome == warren.NotExecuted:
 		ex.ack.refuse(told)

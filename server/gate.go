@@ -41,7 +41,7 @@ type transactor func(ctx context.Context, key store.Key, token uint64, retention
 
 func newGate(m *method, t transactor) *gate {
 	g := &gate{
-		records: records{m: m, store: m.s.cfg.Store, retention: retention{Dedupe: &m.Dedupe, logger: m.log}},
+		records: records{m: m, store: m.s.cfg.Store, retention: retention{Dedupe: &m.Dedupe, log: m.log}},
 		keys:    newKeys(m), transact: t, places: make(chan struct{}, m.Concurrency), lock: newSharedLock(m.Prefetch), inFlight: newInFlight(), writes: m.s.writes,
 	}
 	g.vouchers = vouchers{&g.keys, g.store}
@@ -78,7 +78,7 @@ func (g *gate) own(ctx context.Context, ex *exchange, call *flight, b body) deci
 	defer g.inFlight.leave(ex.id.key, call)
 	// A look at the record is wasted on nearly all calls.
 	if presumablyNew := !ex.req.Redelivered && ex.req.Attempt <= 1 && !ex.unpark; presumablyNew {
-		if dec := g.attempt(ctx, ex, call, b, nil); dec.kind != lookAgain {
+		if dec := newAttempt(g, ex, call).begin(ctx, b, nil); dec.kind != lookAgain {
 			return dec
 		}
 	}
@@ -111,7 +111,7 @@ func (g *gate) own(ctx context.Context, ex *exchange, call *flight, b body) deci
 		case rec.State != store.Absent && g.m.Dedupe.Mode == AtLeastOnce:
 			ex.begun = true
 		}
-		if dec := g.attempt(ctx, ex, call, b, &rec); dec.kind != lookAgain {
+		if dec := newAttempt(g, ex, call).begin(ctx, b, &rec); dec.kind != lookAgain {
 			return dec
 		}
 	}

@@ -72,7 +72,7 @@ func (k *keys) tenant(req *warren.Request) (tenant string, refusal *warren.Error
 	defer func() {
 		if p := recover(); p != nil {
 			refusal = panicError("the tenant of the request cannot be told; the server's log has the rest")
-			logPanic(k.m.s, "the function Tenant panicked", req, refusal, p)
+			logPanic(k.m, "the function Tenant panicked", req.CallID, refusal, p)
 		}
 	}()
 	return k.m.Dedupe.Tenant(req), nil

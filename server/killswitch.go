@@ -90,10 +90,9 @@ func (k *KillSwitch) validate(field func(string) string, expires time.Duration) 
 type killSwitch struct {
 	*policy.Breaker
 
-	method   string
 	cfg      KillSwitch
 	consumer *broker.Consumer
-	logger   *slog.Logger
+	log      *slog.Logger
 
 	mu      sync.Mutex
 	stopped bool
@@ -102,8 +101,8 @@ type killSwitch struct {
 	trips   uint64
 }
 
-func newKillSwitch(m *Method, c *broker.Consumer, logger *slog.Logger) *killSwitch {
-	k := &killSwitch{method: m.Name, cfg: m.KillSwitch, consumer: c, logger: logger}
+func newKillSwitch(m *method) *killSwitch {
+	k := &killSwitch{cfg: m.KillSwitch, consumer: m.consumer, log: m.log}
 	k.Breaker = policy.NewBreaker(m.Name, k.policy(m.KillSwitch.Open), k.changed)
 	return k
 }
@@ -126,12 +125,12 @@ func (k *killSwitch) changed(c policy.Change) {
 		if !k.stopped {
 			k.timer = time.AfterFunc(open, k.probe)
 		}
-		k.logger.Error("the kill switch has tripped: the method is not consumed", "method", k.method,
+		k.log.Error("the kill switch has tripped: the method is not consumed",
 			"handled", c.Calls, "failed", c.Failures, "for", open)
 	case policy.Closed:
 		k.inRow = 0
 		k.consumer.Resume(0)
-		k.logger.Info("the probes have succeeded: the method is consumed again", "method", k.method)
+		k.log.Info("the probes have succeeded: the method is consumed again")
 	case policy.HalfOpen, policy.ForcedOpen, policy.ForcedClosed:
 	}
 }
@@ -152,7 +151,7 @@ func (k *killSwitch) probe() {
 		return
 	}
 	k.consumer.Resume(1)
-	k.logger.Info("the method is probed", "method", k.method)
+	k.log.Info("the method is probed")
 }
 
 // stop ends the probing. It may be called on nil.

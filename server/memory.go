@@ -22,7 +22,7 @@ type memory struct {
 	method   string
 	store    store.Identity
 	replaces string // ID of the store whose place this one takes
-	logger   *slog.Logger
+	log      *slog.Logger
 }
 
 func (m *memory) queue() *broker.Queue {
@@ -37,8 +37,8 @@ func (m *memory) claim(session *broker.Session) error {
 	if !ok || foreign.expected.ID == "" || foreign.expected.ID != m.replaces {
 		return err
 	}
-	m.logger.Warn("the store takes another's place; what that remembers of the method's calls counts no more",
-		"method", m.method, "store", m.store.String(), "replaced", foreign.expected.String())
+	m.log.Warn("the store takes another's place; what that remembers of the method's calls counts no more",
+		"store", m.store.String(), "replaced", foreign.expected.String())
 	if err := broker.Delete(session, m.queue().Name); err != nil {
 		return err
 	}

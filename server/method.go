@@ -49,7 +49,7 @@ func newMethod(s *Server, cfg Method, t transactor, p prepare) *method {
 		// Each request that the broker may hand out can have a worker, as it may wait for a
 		// record to be written, or for another server; handlers have places of their own.
 		workers = m.Prefetch
-		m.gate, m.owner = newGate(m, t), newOwner(&m.Method, s.cfg.Store, s.cfg.Logger)
+		m.gate, m.owner = newGate(m, t), newOwner(m)
 		m.control = newControl(m.gate)
 	}
 	own := &broker.Declarer{Queue: m.queue(), Logger: s.cfg.Logger}
@@ -61,7 +61,7 @@ func newMethod(s *Server, cfg Method, t transactor, p prepare) *method {
 		m.shedder = policy.NewShedder(m.Admission.Target, m.Admission.Interval, m.Concurrency)
 	}
 	if m.KillSwitch.Failures > 0 {
-		m.kill = newKillSwitch(&m.Method, m.consumer, s.cfg.Logger)
+		m.kill = newKillSwitch(m)
 	}
 	return m
 }

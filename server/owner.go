@@ -11,7 +11,6 @@ import (
 
 	"github.com/warren-rpc/warren/internal/broker"
 	"github.com/warren-rpc/warren/internal/wire"
-	"github.com/warren-rpc/warren/store"
 )
 
 // owner makes this server one that may serve a method: it has the store that
@@ -21,17 +20,17 @@ type owner struct {
 	method string
 	alone  bool    // the store is this process's
 	memory *memory // nil if the store forgets with its process
-	logger *slog.Logger
+	log    *slog.Logger
 	held   atomic.Pointer[broker.Session] // the last on which the method was this server's
 
 	checking atomic.Bool
 }
 
-func newOwner(m *Method, st store.Store, logger *slog.Logger) *owner {
-	traits := st.Traits()
-	o := &owner{method: m.Name, alone: !traits.Shared, logger: logger}
+func newOwner(m *method) *owner {
+	traits := m.s.cfg.Store.Traits()
+	o := &owner{method: m.Name, alone: !traits.Shared, log: m.log}
 	if traits.Durable {
-		o.memory = &memory{method: m.Name, store: st.Identity(), replaces: m.Dedupe.Replaces, logger: logger}
+		o.memory = &memory{method: m.Name, store: m.s.cfg.Store.Identity(), replaces: m.Dedupe.Replaces, log: m.log}
 	}
 	return o
 }
@@ -85,10 +84,10 @@ func (o *owner) check(session *broker.Session) {
 	switch {
 	case err == nil || session.Err() != nil:
 	case broker.IsLocked(err) || foreign:
-		o.logger.Error("the method is another server's now", "method", o.method, "error", err)
+		o.log.Error("the method is another server's now", "error", err)
 		session.Kill(err)
 	default:
-		o.logger.Warn("whether the method is still this server's cannot be told", "method", o.method, "error", err)
+		o.log.Warn("whether the method is still this server's cannot be told", "error", err)
 	}
 }
 

@@ -27,9 +27,9 @@ func parkNote(ex *exchange, why *warren.Error, attempts int) wire.Dead {
 	return wire.Dead{Reason: why.Reason, Incident: why.Incident, User: ex.req.UserID, Attempts: attempts}
 }
 
-// parkRequest moves the request to its method's queue of parked calls; done is told, once, what
-// its caller is to be told, or to leave it, as it cannot be parked here: the request is
-// another server's, or this one stops.
+// parkRequest moves the request to its method's queue of parked calls. done is told,
+// once, what its caller is to be told, or to leave it, as it cannot be parked here: the
+// request is another server's, or this one stops.
 //
 // A publish that the broker does not confirm is repeated, and so is one that came back,
 // if the queue is there after all, or is away with its node. Dying in between parks it

@@ -150,8 +150,7 @@ func (r *response) refused(reason error) {
 		if meta, err := wire.DecodeMeta(r.publish.Msg.Type); err == nil && meta.Code != 0 {
 			e.Outcome = meta.Outcome
 		}
-		r.ex.s.cfg.Logger.Warn("a reply was too large for the broker", "method", r.ex.m.Name,
-			"call_id", clip(r.ex.d.CorrelationId), "error", refusal)
+		r.ex.m.log.Warn("a reply was too large for the broker", "call_id", clip(r.ex.d.CorrelationId), "error", refusal)
 		r.republish(wire.EncodeError(r.ex.req, e, r.mode()))
 	}
 }
@@ -159,7 +158,7 @@ func (r *response) refused(reason error) {
 // giveUp leaves a reply that cannot be delivered.
 func (r *response) giveUp(reason error) {
 	r.ex.s.counters.undelivered.Add(1)
-	r.ex.s.cfg.Logger.Error("a reply was given up: the broker does not take it", "method", r.ex.m.Name,
+	r.ex.m.log.Error("a reply was given up: the broker does not take it",
 		"call_id", clip(r.ex.d.CorrelationId), "reply_to", clip(r.ex.d.ReplyTo), "tries", r.tries, "error", reason)
 	r.ex.ack.acknowledge()
 }

@@ -22,8 +22,8 @@ import (
 type retention struct {
 	*Dedupe
 
-	logger *slog.Logger // with the method
-	ahead  logLimit     // of issue times that lie ahead
+	log   *slog.Logger // with the method
+	ahead logLimit     // of issue times that lie ahead
 }
 
 // clockAllowance is how far the clocks of callers, servers and stores may be apart.
@@ -90,7 +90,7 @@ func (r *retention) covers(issued time.Time) bool {
 	age := time.Since(issued)
 	if age < -clockAllowance {
 		if held, due := r.ahead.due(); due {
-			r.logger.Warn("a caller's clock is ahead of this server's; what became of its calls cannot be proven",
+			r.log.Warn("a caller's clock is ahead of this server's; what became of its calls cannot be proven",
 				"ahead", age.Abs(), "others", held)
 		}
 		return false

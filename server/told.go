@@ -15,7 +15,7 @@ import (
 // toldOf returns what the caller is told of a handler's error, but for the outcome:
 // what the handler said to it, and otherwise no more than a code and where the log has
 // the rest.
-func toldOf(logger *slog.Logger, req *warren.Request, err error) *warren.Error {
+func toldOf(log *slog.Logger, callID string, err error) *warren.Error {
 	e, typed := warren.AsError(err)
 	told, passed := warren.PassedOn(err)
 	switch {
@@ -24,7 +24,7 @@ func toldOf(logger *slog.Logger, req *warren.Request, err error) *warren.Error {
 		own := *e
 		told, own.Replayed = &own, false
 	default:
-		return unmarked(logger, req, err, typed)
+		return unmarked(log, callID, err, typed)
 	}
 	told.Cause = err
 	if !told.Code.Valid() {
@@ -35,7 +35,7 @@ func toldOf(logger *slog.Logger, req *warren.Request, err error) *warren.Error {
 
 // unmarked is toldOf of an error that is not meant for callers, unless its text is
 // marked as public.
-func unmarked(logger *slog.Logger, req *warren.Request, err error, ofCall bool) *warren.Error {
+func unmarked(log *slog.Logger, callID string, err error, ofCall bool) *warren.Error {
 	told := &warren.Error{Code: warren.CodeOf(err), Cause: err}
 	if text, ok := warren.PublicText(err); ok {
 		told.Message = strings.TrimPrefix(text, "warren: ")
@@ -57,7 +57,7 @@ func unmarked(logger *slog.Logger, req *warren.Request, err error, ofCall bool) 
 		told.Message = "the handler failed; the server's log has the rest"
 	}
 	told.Incident = newIncident()
-	logger.Error("the handler failed", "incident", told.Incident, "method", req.Method, "call_id", clip(req.CallID), "error", err)
+	log.Error("the handler failed", "incident", told.Incident, "call_id", clip(callID), "error", err)
 	return told
 }
 
@@ -82,10 +82,9 @@ func poisonedBy(attempts int) *warren.Error {
 
 // logPanic counts and writes down a panic of the application's code, while its stack is
 // there. value is nil if the code has ended its goroutine.
-func logPanic(s *Server, what string, req *warren.Request, told *warren.Error, value any) {
-	s.counters.panics.Add(1)
-	s.cfg.Logger.Error(what, "incident", told.Incident, "method", req.Method,
-		"call_id", clip(req.CallID), "panic", fmt.Sprint(value), "stack", string(debug.Stack()))
+func logPanic(m *method, what, callID string, told *warren.Error, value any) {
+	m.s.counters.panics.Add(1)
+	m.log.Error(what, "incident", told.Incident, "call_id", clip(callID), "panic", fmt.Sprint(value), "stack", string(debug.Stack()))
 }
 
 // unreadable is what is told of a request whose headers could not be kept, nil if they

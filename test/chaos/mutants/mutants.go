@@ -38,7 +38,7 @@ var mutants = []mutant{
 	{
 		// As on a disk that takes 5 ms.
 		name: "a reply goes out before the transaction commits",
-		edits: []edit{{"server/attempt.go", "	\"fmt\"\n", "	\"fmt\"\n	\"time\"\n"}, {
+		edits: []edit{{"server/attempt.go", "	\"errors\"\n", "	\"errors\"\n	\"time\"\n"}, {
 			"server/attempt.go", "	err := at.transact(ctx, at.ex.id.key, at.token, at.retention.ofRecord(at.ex), once)\n",
 			`	early, commit := make(chan error, 2), once
 	once = func(tx any) (store.Result, error) {
