@@ -18,7 +18,7 @@ type attempt struct {
 	publish broker.Publishing
 }
 
-// publish puts an attempt in line.
+// publish puts an attempt into the publisher's send queue.
 func (cl *call) publish(number int) {
 	a := &cl.first
 	if number > 1 {

@@ -92,7 +92,7 @@ func TestWhatTheBrokerRefusesIsRepeatedAtAPaceAndWithinBounds(t *testing.T) {
 	}, amqptest.Rule{When: publishesTo("echo"), Do: amqptest.Nack(), Times: amqptest.Always})
 }
 
-// The attempt in line will name the new reply queue, and what follows from it is
+// The attempt in the send queue will name the new reply queue, and what follows from it is
 // not decided by the loss of the old one.
 func TestAttemptThatWasInLineWhenTheReplyQueueWasLostIsRepeated(t *testing.T) {
 	for name, fault := range map[string]amqptest.Action{
@@ -109,7 +109,7 @@ func TestAttemptThatWasInLineWhenTheReplyQueueWasLostIsRepeated(t *testing.T) {
 					When: amqptest.When{Method: "connection.open", ConnName: "*client, publishes*"}, Do: amqptest.Delay(2 * time.Second),
 				})
 				call := c.Go(r.T.Context(), "echo", []byte("x"), client.Idempotent(), client.WithTimeout(9*time.Second))
-				time.Sleep(time.Second) // the second attempt is in line
+				time.Sleep(time.Second) // the second attempt is queued
 				if err := r.Broker.DeleteQueue("/", old); err != nil {
 					r.T.Fatal(err)
 				}

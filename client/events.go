@@ -21,7 +21,7 @@ func (cl *call) on(e callstate.Event) (ended bool) {
 	ended = cl.state.Ended()
 	cl.mu.Unlock()
 	for i := range effects {
-		cl.do(&effects[i], at.Now)
+		cl.carryOut(&effects[i], at.Now)
 	}
 	clear(room[:])
 	effectRooms.Put(room)
@@ -54,8 +54,8 @@ func (cl *call) setTimer(now time.Time) {
 	}
 }
 
-// do carries out an effect.
-func (cl *call) do(e *callstate.Effect, now time.Time) {
+// carryOut carries out an effect.
+func (cl *call) carryOut(e *callstate.Effect, now time.Time) {
 	switch e.Do {
 	case callstate.Ask:
 		cl.ask()

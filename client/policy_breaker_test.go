@@ -279,7 +279,7 @@ func TestProbeGivesItsPlaceBackHoweverItEnds(t *testing.T) {
 			block(r, c, 100*time.Millisecond)
 			_, _ = c.Call(r.T.Context(), "m", hang)
 		},
-		"the broker blocks while it is in line": func(r *rig.Rig, c *client.Client) {
+		"the broker blocks while it is queued": func(r *rig.Rig, c *client.Client) {
 			r.Broker.Inject(amqptest.Rule{When: publishesTo("m"), Do: amqptest.Block(time.Second)})
 			for range 3 {
 				_, _ = c.Call(r.T.Context(), "m", hang, client.Idempotent(), client.WithAttempts(5), client.WithTimeout(100*time.Millisecond))

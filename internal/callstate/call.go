@@ -10,18 +10,18 @@ import (
 // Call is the state of one call. Begin makes it; it must not be copied afterwards.
 // It is not safe for concurrent use.
 type Call struct {
-	cfg      Config
-	waiters  int             // callers who wait for its end
-	tries    policy.Attempts // what the policy says of the next attempt
-	attempts []attempt       // in the order in which they are made: all are written, but perhaps the last
-	first    [1]attempt
-	written  int           // attempts that were handed to a connection
-	unproven int           // of these, not proven not to have been executed
-	executed *warren.Error // what came of the last one that is known to have been executed, nil if none is
-	hint     string        // the reason of the last attempt whose fate is unknown
+	cfg        Config
+	waiters    int             // callers who wait for its end
+	tries      policy.Attempts // what the policy says of the next attempt
+	attempts   []attempt       // in the order in which they are made: all are written, but perhaps the last
+	first      [1]attempt
+	written    int           // attempts that were handed to a connection
+	unproven   int           // of these, not proven not to have been executed
+	executed   *warren.Error // what came of the last one that is known to have been executed, nil if none is
+	lastReason string        // the reason of the last attempt whose fate is unknown
 
 	// next says that another attempt is on its way: it waits for nextAt, for the
-	// breaker, or in line. Whatever else fails, it is enough.
+	// breaker, or in the send queue. Whatever else fails, it is enough.
 	next   bool
 	ended  bool
 	nextAt time.Time // when another attempt, or a hedge unless next, is to be made; zero is never
@@ -32,15 +32,11 @@ type Call struct {
 
 // Config says what call it is.
 type Config struct {
-	// Budget is asked before a hedge.
-	Budget *policy.Budget
 	// Hedge is how long the first attempt is waited for before a second is made
 	// beside it; 0 is no hedge.
 	Hedge time.Duration
 	// OneWay ends the call when the broker has taken it on: no reply is awaited.
 	OneWay bool
-	// FailNacked is [policy.RetryPolicy.FailNacked].
-	FailNacked bool
 }
 
 // Begin makes c a call that begins, with one caller who waits for it. Its attempts are

@@ -6,7 +6,7 @@
 //
 // A call is, at any time, in one of these states:
 //
-//	begun    nothing is written: the breaker is asked, or the first attempt is in line
+//	begun    nothing is written: the breaker is asked, or the first attempt is in the send queue
 //	open     an attempt that was written is waited for; a hedge may be on its way
 //	pausing  none is waited for, and another is on its way
 //	spent    none is waited for, and none follows; a reply may come yet

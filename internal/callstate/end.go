@@ -39,7 +39,7 @@ func (s *step) failed(a *attempt, err *warren.Error) {
 	}
 	switch d := s.tries.Failed(s.Now, err); {
 	case d.Retry:
-		s.hint = err.Reason
+		s.lastReason = err.Reason
 		s.repeat(d)
 	case d.Why == policy.WhyBudget:
 		s.finishBy(a, nil, policy.BudgetExhausted(err))
@@ -56,7 +56,7 @@ func (s *step) left(err *warren.Error) {
 		return
 	}
 	if s.written > 0 {
-		err.Reason = s.hint
+		err.Reason = s.lastReason
 	}
 	s.finish(nil, err)
 }

@@ -48,7 +48,7 @@ const (
 	Nacked
 	// Lost: the connection ended before the broker said anything about Attempt.
 	Lost
-	// Unsent: Attempt was taken out of the line, and the broker has not looked at it.
+	// Unsent: Attempt was taken out of the send queue, and the broker has not looked at it.
 	// Err is why; nil if [Call.Write] did not let it out.
 	Unsent
 	// Answered: a server has answered Attempt, by Reply or Err.
@@ -80,7 +80,7 @@ type Action uint8
 const (
 	// Ask the method's breaker for another attempt. Admitted or Refused follows.
 	Ask Action = iota + 1
-	// Publish Attempt: put it in line. Right before it is written, [Call.Write] is
+	// Publish Attempt: put it into the send queue. Right before it is written, [Call.Write] is
 	// asked; what became of it follows as an event.
 	Publish
 	// Judge tells the breaker the Result of the attempt with Ticket.

@@ -89,7 +89,7 @@ func (s *step) unconfirmed(a *attempt, reason string) {
 		result = policy.Failure
 	}
 	s.judge(a, result)
-	if !d.Retry && (s.cfg.OneWay || nacked && s.cfg.FailNacked) {
+	if !d.Retry && (s.cfg.OneWay || nacked && s.tries.FailsNacked()) {
 		s.finish(nil, err)
 	}
 }
@@ -104,7 +104,7 @@ func (s *step) unsent(a *attempt, err *warren.Error) {
 	case err.Reason == warren.ReasonBlocked && s.unproven > 0:
 		s.judge(a, policy.Ignored)
 		s.drop(a)
-		s.hint = warren.ReasonBlocked
+		s.lastReason = warren.ReasonBlocked
 	default:
 		s.finish(nil, err)
 	}
@@ -138,15 +138,15 @@ func (s *step) timedOut(a *attempt) {
 // makeNext makes the attempt that is due. A hedge is made if the budget has room for
 // it.
 func (s *step) makeNext() {
-	if s.next || s.cfg.Budget.Allow() && s.cfg.Budget.Failure() {
+	if s.next || s.tries.Hedge() {
 		s.next = true
 		s.do(Effect{Do: Ask})
 	}
 }
 
 // replyQueueLost makes another attempt, or ends the call, if the reply to one of those
-// that were written was to come to that queue. One that is still in line gets the new
-// name when it is written.
+// that were written was to come to that queue. One that is still in the send queue gets
+// the new name when it is written.
 func (s *step) replyQueueLost(queue string) {
 	lost := false
 	for i := range s.attempts {
@@ -162,7 +162,7 @@ func (s *step) replyQueueLost(queue string) {
 		Code: warren.CodeUnavailable, Reason: warren.ReasonReplyQueueLost, Outcome: warren.Unknown,
 		Message: "the queue that the reply was to come to is gone",
 	}
-	s.hint = err.Reason
+	s.lastReason = err.Reason
 	if !s.follow(err).Retry {
 		s.finish(nil, err)
 	}
@@ -173,7 +173,7 @@ func (s *step) replyQueueLost(queue string) {
 // call waits on: the request may have arrived, and then a reply comes.
 func (s *step) again(a *attempt, err *warren.Error) policy.Decision {
 	if err.Reason != "" {
-		s.hint = err.Reason
+		s.lastReason = err.Reason
 	}
 	if a.failed {
 		return policy.Decision{Retry: true} // what follows from it has been decided
@@ -194,8 +194,8 @@ func (s *step) follow(err *warren.Error) policy.Decision {
 	d := ended(s.Now, err)
 	if d.Retry {
 		s.repeat(d)
-	} else if d.Why == policy.WhyBudget && s.hint == "" {
-		s.hint = warren.ReasonBudgetExhausted
+	} else if d.Why == policy.WhyBudget && s.lastReason == "" {
+		s.lastReason = warren.ReasonBudgetExhausted
 	}
 	return d
 }

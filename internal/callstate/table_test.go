@@ -69,7 +69,7 @@ func TestWhatFollowsFromWhat(t *testing.T) {
 		{"the reply queue is lost", idempotent, "reply queue lost", "", 100 * time.Millisecond},
 		{"the reply queue of what may not be repeated is lost", thrice, "reply queue lost",
 			"judge 1 ignored, finish unavailable/reply_queue_lost unknown", 0},
-		{"the reply queue is lost while a hedge is in line", hedged, "timer, admitted, reply queue lost", "ask, publish 2", 0},
+		{"the reply queue is lost while a hedge is queued", hedged, "timer, admitted, reply queue lost", "ask, publish 2", 0},
 		{"no queue of that name", idempotent, "returned 1", "judge 1 failure, finish unavailable/no_route not_executed", 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -64,9 +64,10 @@ func newWorld(t testing.TB, s scene) *world {
 	w.rules.Idempotent = s.idempotent
 	w.rules.Retry.Attempts = s.attempts
 	w.rules.Retry.Jitter = false
+	w.rules.Retry.FailNacked = s.failNacked
 	w.deadline = begun.Add(w.rules.Timeout)
 	budget := policy.NewBudget(s.budget)
-	cfg := callstate.Config{Budget: budget, OneWay: s.oneWay, FailNacked: s.failNacked}
+	cfg := callstate.Config{OneWay: s.oneWay}
 	if s.hedge {
 		cfg.Hedge = time.Second
 	}
@@ -318,7 +319,7 @@ func (w *world) handle(e callstate.Event) {
 func (w *world) publish(number int) {
 	if n := len(w.sent); n > 0 && !w.sent[n-1].written {
 		if !w.sent[n-1].settled {
-			w.fail("attempt %d while another is in line", number)
+			w.fail("attempt %d while another is queued", number)
 		}
 		w.sent = w.sent[:n-1]
 	}

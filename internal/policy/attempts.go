@@ -151,6 +151,13 @@ func (a *Attempts) Deadline() time.Time { return a.deadline }
 // Idempotent reports whether the call may be executed more than once.
 func (a *Attempts) Idempotent() bool { return a.idempotent }
 
+// Hedge takes a token from the budget for an attempt beside another one, and reports
+// whether there was one to take.
+func (a *Attempts) Hedge() bool { return a.budget == nil || a.budget.Allow() && a.budget.Failure() }
+
+// FailsNacked is the policy's FailNacked.
+func (a *Attempts) FailsNacked() bool { return a.policy.Retry.FailNacked }
+
 // Repeatable reports whether an error of this kind, but for how often it came and for
 // the time that is left, may be followed by another attempt of the call.
 func (a *Attempts) Repeatable(err *warren.Error) bool {

@@ -27,11 +27,11 @@ type request struct {
 
 // on takes an event.
 func (cl *call) on(e callstate.Event) {
-	at := callstate.Moment{Now: cl.now, Replies: callstate.Replies{Cut: cl.deaf, Back: cl.back}}
+	at := callstate.Moment{Now: cl.now, Replies: callstate.Replies{Cut: cl.consumingDown, Back: cl.back}}
 	effects := cl.state.Handle(at, e, nil)
 	cl.setTimer()
 	for i := range effects {
-		cl.do(&effects[i])
+		cl.carryOut(&effects[i])
 	}
 }
 
@@ -48,13 +48,13 @@ func (cl *call) setTimer() {
 	}
 }
 
-// do carries out an effect.
-func (cl *call) do(e *callstate.Effect) {
+// carryOut carries out an effect.
+func (cl *call) carryOut(e *callstate.Effect) {
 	switch e.Do {
 	case callstate.Ask:
 		cl.ask()
 	case callstate.Publish:
-		cl.line = append(cl.line, request{cl, e.Attempt})
+		cl.sendQueue = append(cl.sendQueue, request{cl, e.Attempt})
 		cl.pace.Arrived()
 		cl.client.write()
 	case callstate.Judge:
@@ -91,8 +91,8 @@ func (r request) write() bool {
 // answered takes what a server has answered; err is nil of a success.
 func (r request) answered(err *warren.Error) {
 	switch {
-	case r.deaf:
-		r.client.mail = append(r.client.mail, func() { r.answered(err) })
+	case r.consumingDown:
+		r.client.replies = append(r.client.replies, func() { r.answered(err) })
 	case r.state.Ended():
 		r.record.late(r.elapsed())
 	default:
@@ -103,7 +103,7 @@ func (r request) answered(err *warren.Error) {
 // expire ends the call at its deadline.
 func (cl *call) expire() {
 	err := &warren.Error{Code: warren.CodeDeadlineExceeded, Outcome: warren.NotExecuted}
-	if cl.state.Written() == 0 && (cl.down || cl.deaf) {
+	if cl.state.Written() == 0 && (cl.publishingDown || cl.consumingDown) {
 		err.Reason = warren.ReasonNotConnected
 	}
 	cl.on(callstate.Event{Kind: callstate.Left, Err: err})

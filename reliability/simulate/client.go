@@ -14,14 +14,14 @@ type client struct {
 	set    *policy.Set
 	target *policy.Method
 
-	down bool      // it has no connection that publishes
-	deaf bool      // it has no connection that consumes
-	back time.Time // when it last had one again
-	line []request // to be written once it publishes
-	mail []func()  // replies to be taken once it consumes
+	publishingDown bool      // it has no connection that publishes
+	consumingDown  bool      // it has no connection that consumes
+	back           time.Time // when it last had one again
+	sendQueue      []request // to be written once it publishes
+	replies        []func()  // to be taken once it consumes
 
-	pace *policy.Pacer
-	beat *event // when more of the line goes out
+	pace      *policy.Pacer
+	nextWrite *event // when more of the send queue goes out
 }
 
 func newClient(w *world, number int, table *policy.Table) *client {
@@ -33,32 +33,32 @@ func newClient(w *world, number int, table *policy.Table) *client {
 
 // cut takes the client's connections away.
 func (c *client) cut() {
-	c.down, c.deaf = true, true
+	c.publishingDown, c.consumingDown = true, true
 	c.pace.Interrupted(c.now)
-	c.beat.cancel()
+	c.nextWrite.cancel()
 }
 
 // publishes gives it a connection that publishes.
 func (c *client) publishes() {
-	c.down = false
+	c.publishingDown = false
 	c.write()
 }
 
-// write hands what is in line to the broker, at its pace.
+// write hands the send queue to the broker, at its pace.
 func (c *client) write() {
-	c.beat.cancel()
-	for !c.down {
-		n, wait := c.pace.Take(c.now, len(c.line))
-		if len(c.line) == 0 {
+	c.nextWrite.cancel()
+	for !c.publishingDown {
+		n, wait := c.pace.Take(c.now, len(c.sendQueue))
+		if len(c.sendQueue) == 0 {
 			return
 		}
 		if n == 0 {
-			c.beat = c.after(wait, c.write)
+			c.nextWrite = c.after(wait, c.write)
 			return
 		}
-		for n > 0 && len(c.line) > 0 {
-			r := c.line[0]
-			if c.line = c.line[1:]; r.write() {
+		for n > 0 && len(c.sendQueue) > 0 {
+			r := c.sendQueue[0]
+			if c.sendQueue = c.sendQueue[1:]; r.write() {
 				n--
 			}
 		}
@@ -67,9 +67,9 @@ func (c *client) write() {
 
 // consumes takes the replies that have waited for a connection.
 func (c *client) consumes() {
-	mail := c.mail
-	c.deaf, c.mail, c.back = false, nil, c.now
-	for _, take := range mail {
+	replies := c.replies
+	c.consumingDown, c.replies, c.back = false, nil, c.now
+	for _, take := range replies {
 		take()
 	}
 }
@@ -87,7 +87,7 @@ func (c *client) begin() {
 	tries := rules.Begin(c.now, cl.deadline, c.target.Budget, policy.Overrides{})
 	tries.DrawFrom(c.dice.waits.Float64)
 	hedge, _ := policy.HedgeDelay(rules.Hedge, c.target.Latency)
-	cl.state.Begin(callstate.Config{Budget: c.target.Budget, Hedge: hedge, FailNacked: rules.Retry.FailNacked}, tries)
+	cl.state.Begin(callstate.Config{Hedge: hedge}, tries)
 	cl.expiry = c.after(rules.Timeout, cl.expire)
 	cl.ask()
 }
