@@ -228,8 +228,8 @@ func (c *Client) Timeout(method string) time.Duration {
 	return c.policies.Table().Policy(method).Timeout
 }
 
-// Breaker returns the circuit breaker of a method, to be looked at or forced. It stays
-// the same for as long as the client lives.
+// Breaker returns the circuit breaker of a method, to be looked at or forced. Of the
+// first 10,000 methods it stays the same for as long as the client lives.
 func (c *Client) Breaker(method string) *reliability.Breaker {
 	return (*reliability.Breaker)(c.policies.Method(method).Breaker)
 }
