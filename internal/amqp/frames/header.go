@@ -1,18 +1,10 @@
 package frames
 
 import (
-	"bytes"
 	"encoding/binary"
+	"hash/maphash"
 
 	"github.com/warren-rpc/warren/internal/amqp/codec"
-)
-
-const (
-	// fixedSize is the size of class, weight, body size and flags, with which a content header begins.
-	fixedSize = 14
-	// mostBefore and mostAfter bound the properties on either side of the headers.
-	mostBefore = 2 * 256
-	mostAfter  = 2 + 8 + 8*256
 )
 
 // header is the payload of a header frame, in parts.
@@ -23,70 +15,23 @@ type header struct {
 	after  []byte // the properties after them
 }
 
-func (h *header) flags() codec.PropertyFlags {
-	return codec.PropertyFlags(binary.BigEndian.Uint16(h.fixed[fixedSize-2:]))
-}
+const (
+	// fixedSize is the size of class, weight, body size and flags, with which a content header begins.
+	fixedSize = 14
+	// mostBefore and mostAfter bound the properties on either side of the headers.
+	mostBefore = 2 * 256
+	mostAfter  = 2 + 8 + 8*256
+)
 
-// takeHeader hands out the header frame that comes next, or what stands for it.
-func (r *Reader) takeHeader(channel uint16, size uint32) error {
-	switch total := int64(size) + codec.FrameOverhead; {
-	case size < fixedSize: // no broker sends that
-		r.passing = total
-		return nil
-	case total > int64(r.limit.Load()):
-		return r.takeLarge(int64(size))
-	}
-	frame, err := r.need(int(size) + codec.FrameOverhead)
-	if err != nil {
-		return err
-	}
-	h, flaw := split(frame[headSize : len(frame)-1])
-	if flaw == "" {
-		flaw = checkTable(h.table, 0)
-	}
-	if flaw == "" && r.suspected(channel, &h) {
-		h, flaw = header{fixed: h.fixed}, Lost
-	}
-	if flaw == "" {
-		r.give(len(frame))
-		return nil
-	}
-	r.mark(frame[:headSize], &h, flaw)
-	r.start += len(frame)
-	return nil
-}
+// Mark is the header that stands for the headers of a message that could not be kept. It says why. Who sends it himself
+// is taken at his word.
+const Mark = "x-warren-unreadable"
 
-// takeLarge hands out what stands for a header above the limit: the broker adds to the headers of what is
-// dead-lettered, and takes larger ones by its other protocols. The table is never in memory.
-func (r *Reader) takeLarge(size int64) error {
-	front, err := r.need(headSize + fixedSize + mostBefore + 4)
-	if err != nil {
-		return err
-	}
-	front = bytes.Clone(front)
-	payload := front[headSize:]
-	h, rest := header{fixed: payload[:fixedSize]}, int64(0)
-	if at := beforeTable(payload); at > 0 && h.flags().Has(codec.HasHeaders) {
-		left := size - int64(at) - 4 - int64(binary.BigEndian.Uint32(payload[at:]))
-		if left >= 0 && left <= mostAfter {
-			h.before, rest = payload[fixedSize:at], left
-		}
-	}
-	if err := r.skip(headSize + size - rest); err != nil {
-		return err
-	}
-	last, err := r.need(int(rest) + 1)
-	if err != nil {
-		return err
-	}
-	h.after = last[:rest]
-	if sizeAfter(h.after, h.flags()) < 0 {
-		h.before, h.after = nil, nil
-	}
-	r.mark(front[:headSize], &h, tooLarge)
-	r.start += len(last)
-	return nil
-}
+// Lost is what Mark says of a message of which nothing is left but the body.
+const Lost = "the AMQP library cannot read the message"
+
+// death is the broker's header of what was dead-lettered, hence may have been delivered from another queue.
+const death = "x-death"
 
 // split takes a payload apart. With a flaw the parts before and after the table may be missing.
 func split(payload []byte) (header, string) {
@@ -110,6 +55,53 @@ func split(payload []byte) (header, string) {
 	}
 	h.before, h.table, h.after = payload[fixedSize:at], table, rest[:n]
 	return h, ""
+}
+
+func (h *header) flags() codec.PropertyFlags {
+	return codec.PropertyFlags(binary.BigEndian.Uint16(h.fixed[fixedSize-2:]))
+}
+
+var seed = maphash.MakeSeed()
+
+// identity is the same for each delivery of a message, for as long as this process lives: the broker may sort the
+// headers, and counts deliveries in one of them.
+func (h *header) identity() uint64 {
+	id := maphash.Bytes(seed, h.fixed[:fixedSize-2]) + 3*maphash.Bytes(seed, h.before) + 5*maphash.Bytes(seed, h.after)
+	for entries := h.table; len(entries) > 0; {
+		key, size := firstEntry(entries)
+		switch string(key) {
+		case "x-delivery-count", "x-acquired-count":
+		default:
+			id += maphash.Bytes(seed, entries[:size])
+		}
+		entries = entries[size:]
+	}
+	return max(id, 1)
+}
+
+// marked appends to out a header frame with the parts of h, and instead of its table one that names the flaw.
+func (h *header) marked(out, head []byte, flaw string) []byte {
+	out = append(out, head...)
+	out = append(out, h.fixed[:fixedSize-2]...)
+	flags := codec.HasHeaders
+	if h.before != nil {
+		flags |= h.flags()
+	}
+	out = binary.BigEndian.AppendUint16(out, uint16(flags))
+	out = append(out, h.before...)
+	table := len(out)
+	out = append(out, 0, 0, 0, 0)
+	out = appendKey(out, Mark)
+	out = append(out, 'S')
+	out = binary.BigEndian.AppendUint32(out, uint32(len(flaw)))
+	out = append(out, flaw...)
+	if h.table == nil || mayHave(h.table, death) {
+		out = append(appendKey(out, death), 'V')
+	}
+	binary.BigEndian.PutUint32(out[table:], uint32(len(out)-table-4))
+	out = append(out, h.after...)
+	binary.BigEndian.PutUint32(out[3:], uint32(len(out)-headSize))
+	return append(out, frameEnd)
 }
 
 // beforeTable returns where the headers stand in a payload, or would, and -1 if it is truncated.
@@ -151,3 +143,9 @@ func sizeAfter(b []byte, flags codec.PropertyFlags) int {
 	}
 	return n
 }
+
+func appendKey(out []byte, key string) []byte {
+	return append(append(out, byte(len(key))), key...)
+}
+
+const frameEnd = 0xCE

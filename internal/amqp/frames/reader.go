@@ -1,6 +1,7 @@
 package frames
 
 import (
+	"bytes"
 	"encoding/binary"
 	"io"
 	"math"
@@ -30,10 +31,10 @@ type Reader struct {
 
 	buf        []byte // what was received, from start to end
 	start, end int
-	out        []byte // the rest of what is handed out, in buf or in marked
+	out        []byte // the rest of what is handed out, in buf or in replaced
 	passing    int64  // octets of the frame in hand that follow out, and pass as they come
 	unframed   bool   // what comes is not AMQP, and passes as it comes
-	marked     []byte // the last header that was made here
+	replaced   []byte // the last header that was made here
 
 	reading reading
 }
@@ -96,7 +97,7 @@ func (r *Reader) advance() error {
 		r.give(n)
 		return nil
 	}
-	r.acquit()
+	r.reading.passed()
 	first, err := r.need(1)
 	if err != nil {
 		return err
@@ -121,6 +122,87 @@ func (r *Reader) advance() error {
 	}
 	r.passing = int64(size) + codec.FrameOverhead
 	return err
+}
+
+// takeMethod looks at the method frame that comes next.
+func (r *Reader) takeMethod(channel uint16, size uint32) error {
+	r.reading.forget()
+	if size < 4 || size > maxDeliver {
+		return nil
+	}
+	frame, err := r.need(int(size) + codec.FrameOverhead)
+	if err != nil {
+		return err
+	}
+	const deliver, getOk = 60<<16 | 60, 60<<16 | 71
+	payload := frame[headSize : len(frame)-1]
+	if id := binary.BigEndian.Uint32(payload); id == deliver || id == getOk {
+		r.reading.announced(channel, payload)
+	}
+	return nil
+}
+
+// takeHeader hands out the header frame that comes next, or what stands for it.
+func (r *Reader) takeHeader(channel uint16, size uint32) error {
+	switch total := int64(size) + codec.FrameOverhead; {
+	case size < fixedSize: // no broker sends that
+		r.passing = total
+		return nil
+	case total > int64(r.limit.Load()):
+		return r.takeLarge(int64(size))
+	}
+	frame, err := r.need(int(size) + codec.FrameOverhead)
+	if err != nil {
+		return err
+	}
+	h, flaw := split(frame[headSize : len(frame)-1])
+	if flaw == "" {
+		flaw = checkTable(h.table, 0)
+	}
+	if flaw == "" && r.reading.header(channel, &h, r.fatal.Load()) {
+		h, flaw = header{fixed: h.fixed}, Lost
+	}
+	if flaw == "" {
+		r.give(len(frame))
+		return nil
+	}
+	r.out = h.marked(r.replaced[:0], frame[:headSize], flaw)
+	r.replaced = r.out
+	r.start += len(frame)
+	return nil
+}
+
+// takeLarge hands out what stands for a header above the limit: the broker adds to the headers of what is
+// dead-lettered, and takes larger ones by its other protocols. The table is never in memory.
+func (r *Reader) takeLarge(size int64) error {
+	front, err := r.need(headSize + fixedSize + mostBefore + 4)
+	if err != nil {
+		return err
+	}
+	front = bytes.Clone(front)
+	payload := front[headSize:]
+	h, rest := header{fixed: payload[:fixedSize]}, int64(0)
+	if at := beforeTable(payload); at > 0 && h.flags().Has(codec.HasHeaders) {
+		left := size - int64(at) - 4 - int64(binary.BigEndian.Uint32(payload[at:]))
+		if left >= 0 && left <= mostAfter {
+			h.before, rest = payload[fixedSize:at], left
+		}
+	}
+	if err := r.skip(headSize + size - rest); err != nil {
+		return err
+	}
+	last, err := r.need(int(rest) + 1)
+	if err != nil {
+		return err
+	}
+	h.after = last[:rest]
+	if sizeAfter(h.after, h.flags()) < 0 {
+		h.before, h.after = nil, nil
+	}
+	r.out = h.marked(r.replaced[:0], front[:headSize], tooLarge)
+	r.replaced = r.out
+	r.start += len(last)
+	return nil
 }
 
 // need returns the next n octets, which stay where they are.
@@ -165,3 +247,7 @@ func (r *Reader) skip(n int64) error {
 	}
 	return nil
 }
+
+// Unread returns the delivery whose header the library had got when it last read, nil if there is none: if the library
+// has ended the connection by itself, this is why.
+func (r *Reader) Unread() *Delivery { return r.reading.delivery() }
