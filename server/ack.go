@@ -138,13 +138,13 @@ func (a *ack) Acked(done bool) {
 		a.ex.response.fail(refusal)
 		return
 	}
-	a.rest(done, size)
+	a.finish(done, size)
 }
 
-// rest is what follows the end: what was run is remembered if it will come back, and
+// finish follows the end: what was run is remembered if it will come back, and
 // what was acknowledged too, as that proves nothing. But what looks like a plain request
 // that was acknowledged is more likely to be another one.
-func (a *ack) rest(acked bool, size int) {
+func (a *ack) finish(acked bool, size int) {
 	if a.ex.stage == entered && (!acked || a.ex.entry.certain) {
 		a.ex.m.requests.remember(a.ex, size)
 	} else {
@@ -168,7 +168,7 @@ func (a *ack) suspend() bool {
 	size := sizeOf(a.ex)
 	a.ended = time.Now()
 	a.mu.Unlock()
-	a.rest(false, size)
+	a.finish(false, size)
 	return true
 }
 

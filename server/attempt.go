@@ -67,7 +67,7 @@ func (at *attempt) begin(ctx context.Context, b body, rec *store.Record) decisio
 	}
 	switch {
 	case d.Park > 0 && claimed.Attempts > d.Park:
-		at.unlock() // the queue of parked calls may be long in coming
+		at.unlock() // the dead queue may be long in coming
 		return at.parkPoisoned(claimed.Attempts - 1)
 	case d.Park > 0 && claimed.Attempts == d.Park && !at.last:
 		// Others have begun it since it was looked at: this attempt must run alone.

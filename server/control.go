@@ -54,6 +54,8 @@ func (c *control) answer(d broker.Delivery) {
 	ex.conclude(c.decide(ex, &asked, err))
 }
 
+// decide answers, or says why not. unfit says what is wrong with the question, if that is
+// known already.
 func (c *control) decide(ex *exchange, asked *wire.Resolve, unfit error) decision {
 	if unfit = cmp.Or(unfit, unreadable(&ex.d)); unfit != nil {
 		return ex.refuse(unfit)

@@ -24,7 +24,7 @@ const (
 	// and told once the broker has taken that: the request could otherwise come back
 	// after the death of this server, and be executed by one that finds no fault with it.
 	sendError
-	// park: the request is moved to its method's queue of parked calls, then as sendError.
+	// park: the request is moved to its method's dead queue, then as sendError.
 	park
 	// leave: nothing is sent. The broker delivers the request again when this channel
 	// closes.

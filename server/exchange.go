@@ -198,7 +198,7 @@ func (ex *exchange) call(ctx context.Context, b body, tx any) decision {
 	crashpoint.Reached(crashpoint.EffectDone, ex.m.Name, ex.req.CallID)
 	switch {
 	case err != nil:
-		told := toldOf(ex.m.log, ex.req.CallID, err)
+		told := forCaller(ex.m.log, ex.req.CallID, err)
 		told.Outcome = warren.Executed
 		// The error's own methods are the user's code too, and may panic.
 		if warren.DidNothing(err) {
@@ -231,7 +231,7 @@ func (ex *exchange) decide(ctx context.Context, reply *warren.Reply, err error) 
 	if isStopping(ctx) {
 		return left(leave)
 	}
-	told := toldOf(ex.m.log, ex.req.CallID, err)
+	told := forCaller(ex.m.log, ex.req.CallID, err)
 	told.Outcome = ex.outcome(ctx)
 	return failed(told)
 }

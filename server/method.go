@@ -19,16 +19,16 @@ import (
 type method struct {
 	Method
 
-	s        *Server
-	log      *slog.Logger // with the method's name
-	limits   wire.Limits
-	prepare  prepare
-	chain    *chain
-	requests *requests
-	consumer *broker.Consumer
-	parked   *broker.Declarer // of the queue of parked calls
-	shedder  *policy.Shedder  // nil without admission
-	kill     *killSwitch      // nil without
+	s         *Server
+	log       *slog.Logger // with the method's name
+	limits    wire.Limits
+	prepare   prepare
+	chain     *chain
+	requests  *requests
+	consumer  *broker.Consumer
+	deadQueue *broker.Declarer
+	shedder   *policy.Shedder // nil without admission
+	kill      *killSwitch     // nil without
 
 	// Of methods with records:
 	gate    *gate
@@ -43,7 +43,7 @@ func newMethod(s *Server, cfg Method, t transactor, p prepare) *method {
 		chain: newChain(slices.Concat(s.cfg.Interceptors, cfg.Interceptors)), requests: newRequests(cfg.Prefetch),
 	}
 	m.limits.Body = s.cfg.MaxRequest
-	m.parked = newParked(m)
+	m.deadQueue = newDeadQueue(m)
 	workers := m.Concurrency
 	if m.stored(s.cfg.Store) {
 		// Each request that the broker may hand out can have a worker, as it may wait for a
@@ -88,7 +88,7 @@ func (m *method) declare(own *broker.Declarer) func(*broker.Session) (string, er
 			}
 		}
 		if m.Dedupe.Park > 0 && m.Queue.Type != Existing {
-			_, err := m.parked.Declare(session)
+			_, err := m.deadQueue.Declare(session)
 			switch {
 			case err == nil:
 				made = true
@@ -96,8 +96,8 @@ func (m *method) declare(own *broker.Declarer) func(*broker.Session) (string, er
 				return "", err
 			default:
 				// It lives on one node of the cluster, and the method is served without it.
-				m.log.Error("the queue of parked calls is out of reach; a call that is to be parked waits for it",
-					"queue", m.parked.Queue.Name, "error", err)
+				m.log.Error("the dead queue is out of reach; a call that is to be parked waits for it",
+					"queue", m.deadQueue.Queue.Name, "error", err)
 			}
 		}
 		return own.Declare(session)

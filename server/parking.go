@@ -11,7 +11,7 @@ import (
 	"github.com/warren-rpc/warren/internal/wire"
 )
 
-// parking publishes a request to its method's queue of parked calls. It is the Sink of
+// parking publishes a request to its method's dead queue. It is the Sink of
 // that publish.
 type parking struct {
 	ex      *exchange
@@ -27,7 +27,7 @@ func parkNote(ex *exchange, why *warren.Error, attempts int) wire.Dead {
 	return wire.Dead{Reason: why.Reason, Incident: why.Incident, User: ex.req.UserID, Attempts: attempts}
 }
 
-// parkRequest moves the request to its method's queue of parked calls. done is told,
+// parkRequest moves the request to its method's dead queue. done is told,
 // once, what its caller is to be told, or to leave it, as it cannot be parked here: the
 // request is another server's, or this one stops.
 //
@@ -53,7 +53,7 @@ func (p *parking) put() {
 // found makes the queue exist that a publish came back from, and reports whether
 // the call can be parked there now. If it never can the call is given up.
 func (p *parking) found() bool {
-	_, err := p.ex.m.parked.Declare(p.ex.ack.delivery().Session())
+	_, err := p.ex.m.deadQueue.Declare(p.ex.ack.delivery().Session())
 	switch {
 	case err == nil:
 		return true
@@ -116,9 +116,9 @@ func (p *parking) Settled(result broker.Result, reason error) {
 	}
 }
 
-// newParked returns what declares the method's queue of parked calls, or looks it up if
+// newDeadQueue returns what declares the method's dead queue, or looks it up if
 // the method's own queue is somebody else's too.
-func newParked(m *method) *broker.Declarer {
+func newDeadQueue(m *method) *broker.Declarer {
 	// Classic: looking at parked calls puts them back, which a quorum queue counts, and
 	// at last drops.
 	q := broker.Queue{Name: wire.DeadQueue(m.Name), Type: broker.Classic, Durable: true}

@@ -26,7 +26,7 @@ type Stats struct {
 	Interrupted uint64 // calls not begun a second time, which is AtMostOnce
 	StoreErrors uint64 // failures of the store
 
-	Parked   uint64 // calls moved to the queues of parked calls
+	Parked   uint64 // calls moved to the dead queues
 	Resolved uint64 // questions about calls that were answered
 }
 

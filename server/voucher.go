@@ -9,7 +9,7 @@ import (
 )
 
 // vouchers tell true replays from forged ones. A replay is a request that somebody has
-// taken out of the queue of parked calls. It says by which incident it was parked, and
+// taken out of the dead queue. It says by which incident it was parked, and
 // who had called; anybody may say so. What makes it true is a voucher: a record that the
 // server writes before it parks a call, and whose key is made of the incident, the caller
 // and the call's own key.

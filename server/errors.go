@@ -12,10 +12,10 @@ import (
 	"github.com/warren-rpc/warren/internal/broker"
 )
 
-// toldOf returns what the caller is told of a handler's error, but for the outcome:
+// forCaller returns what the caller is told of a handler's error, but for the outcome:
 // what the handler said to it, and otherwise no more than a code and where the log has
 // the rest.
-func toldOf(log *slog.Logger, callID string, err error) *warren.Error {
+func forCaller(log *slog.Logger, callID string, err error) *warren.Error {
 	e, typed := warren.AsError(err)
 	told, passed := warren.PassedOn(err)
 	switch {
@@ -33,7 +33,7 @@ func toldOf(log *slog.Logger, callID string, err error) *warren.Error {
 	return told
 }
 
-// unmarked is toldOf of an error that is not meant for callers, unless its text is
+// unmarked is forCaller of an error that is not meant for callers, unless its text is
 // marked as public.
 func unmarked(log *slog.Logger, callID string, err error, ofCall bool) *warren.Error {
 	told := &warren.Error{Code: warren.CodeOf(err), Cause: err}
