@@ -99,8 +99,8 @@ var mutants = []mutant{
 	{
 		name: "headers go to the AMQP library as they come",
 		edits: []edit{
-			{"internal/amqp/frames/header.go", "flaw = checkTable(h.table, 0)", `flaw = ""`},
-			{"internal/amqp/frames/header.go", "if flaw == \"\" && r.suspected(channel, &h) {", "if false {"},
+			{"internal/amqp/frames/reader.go", "flaw = checkTable(h.table, 0)", `flaw = ""`},
+			{"internal/amqp/frames/reader.go", "if flaw == \"\" && r.reading.header(channel, &h, r.fatal.Load()) {", "if false {"},
 		},
 		mode: "at-most-once", faults: "unreadable", duration: "8s", breaks: check.Answered,
 	},
