@@ -79,7 +79,7 @@ func (f *fleet) launch(ctx context.Context, place int) (*fleetServer, error) {
 	if s.process, err = proc.Start(ctx, o); err != nil {
 		return nil, s.startError(err)
 	}
-	go f.watch(s)
+	go f.watch(ctx, s)
 	return s, nil
 }
 
@@ -88,14 +88,14 @@ func (f *fleet) restart(ctx context.Context, s *fleetServer) error {
 	if err := s.process.Restart(ctx); err != nil {
 		return s.startError(err)
 	}
-	go f.watch(s)
+	go f.watch(ctx, s)
 	return nil
 }
 
 // watch ends the demo if the server ends by itself.
-func (f *fleet) watch(s *fleetServer) {
-	ended, _ := s.process.Wait(context.Background()) // whose end is never
-	if int64(ended.Start) > s.wanted.Load() {
+func (f *fleet) watch(ctx context.Context, s *fleetServer) {
+	ended, err := s.process.Wait(ctx)
+	if err == nil && int64(ended.Start) > s.wanted.Load() {
 		f.fail(s.ended(ended))
 	}
 }

@@ -86,7 +86,7 @@ func (s *Store) commit(ops []*op) (failed bool, err error) {
 		}
 		failed = true
 		o := ops[failure]
-		if _, damaged := errors.AsType[*integrity.Damage](o.failure); damaged {
+		if _, damaged := errors.AsType[*integrity.DamageError](o.failure); damaged {
 			err := corrupt(s.path, o.failure)
 			s.fail(err)
 			s.finish(ops, err)

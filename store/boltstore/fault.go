@@ -87,7 +87,7 @@ func (f *file) release(tx *bbolt.Tx) {
 
 // corrupt makes a damage the error of a path; other errors stay as they are.
 func corrupt(path string, err error) error {
-	var d *integrity.Damage
+	var d *integrity.DamageError
 	if !errors.As(err, &d) {
 		return err
 	}

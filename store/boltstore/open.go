@@ -85,7 +85,7 @@ func explain(path string, err error) error {
 	defer func() { _ = h.Close() }() // it was only read
 	f := &file{path: path}
 	f.f.Store(h)
-	if d := f.intact(); errors.As(d, new(*integrity.Damage)) {
+	if d := f.intact(); errors.As(d, new(*integrity.DamageError)) {
 		return d
 	}
 	return err
@@ -102,7 +102,7 @@ func closeDB(db *bbolt.DB, f *file) error {
 
 // openError makes an error of opening path one of those that Open returns.
 func openError(path string, err error) error {
-	var damage *integrity.Damage
+	var damage *integrity.DamageError
 	var newer *store.VersionError
 	switch {
 	case err == nil:

@@ -40,6 +40,7 @@ func BenchmarkJournal(b *testing.B) {
 
 // compareJournals measures calls to the two servers in turn.
 func compareJournals(b *testing.B, s spec, callers ...caller) {
+	b.Helper()
 	var ratios []float64
 	var calls [2]int64
 	var elapsed, cpu [2]time.Duration

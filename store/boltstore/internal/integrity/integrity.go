@@ -16,14 +16,14 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // ErrSum says that bytes are not what was written.
 var ErrSum = errors.New("its checksum is wrong")
 
-// Damage says what is wrong with a file.
-type Damage struct{ Detail string }
+// DamageError says what is wrong with a file.
+type DamageError struct{ Detail string }
 
 // Error implements error.
-func (d *Damage) Error() string { return d.Detail }
+func (d *DamageError) Error() string { return d.Detail }
 
-// Damaged returns a *Damage.
-func Damaged(format string, args ...any) error { return &Damage{fmt.Sprintf(format, args...)} }
+// Damaged returns a *DamageError.
+func Damaged(format string, args ...any) error { return &DamageError{fmt.Sprintf(format, args...)} }
 
 // Sum is the checksum of a value and the key under which it lies, so that a value in
 // another's place is found to be wrong.

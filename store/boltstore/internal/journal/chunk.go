@@ -33,7 +33,7 @@ type Version struct {
 	at position
 }
 
-// Damaged returns an *integrity.Damage that says how the version is damaged.
+// Damaged returns an *integrity.DamageError that says how the version is damaged.
 func (v Version) Damaged(how string) error { return v.at.damaged(how) }
 
 func (p position) damaged(how string) error {

@@ -70,7 +70,7 @@ func (c chunk) resealed() {
 		if next == 0 {
 			break
 		}
-		if errors.As(err, new(*integrity.Damage)) && versions%2 == 0 {
+		if errors.As(err, new(*integrity.DamageError)) && versions%2 == 0 {
 			k := v.at.key()
 			integrity.Seal(k[:], c.bytes[offset:next])
 		}

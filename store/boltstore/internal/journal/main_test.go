@@ -91,4 +91,4 @@ func put(tx *Tx, i int, value string) error {
 	return err
 }
 
-func damaged(err error) bool { return errors.As(err, new(*integrity.Damage)) }
+func damaged(err error) bool { return errors.As(err, new(*integrity.DamageError)) }
