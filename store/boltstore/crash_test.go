@@ -235,7 +235,7 @@ func killOne(t *testing.T, path string, noJournal bool) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	enough := before + rand.Int64N(4000)
+	enough := before + 1 + rand.Int64N(4000) // the first byte is written before it opens the file
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	for sizeOf(path+".log") <= enough {
