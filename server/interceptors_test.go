@@ -38,27 +38,24 @@ func TestInterceptorsFindTheRequestInTheirContextAndMayPassAnotherOneOn(t *testi
 
 // A context that outlives its request, or names another one, leads to no handler.
 func TestInterceptorsReachNoHandlerByAnotherRequestsContext(t *testing.T) {
-	for name, passed := range map[string]func(context.Context) context.Context{
-		"of one that has ended": func(context.Context) context.Context { return nil },
-		"of nobody's": func(ctx context.Context) context.Context {
+	for name, passed := range map[string]func(ctx, ended context.Context) context.Context{
+		"of one that has ended": func(_, ended context.Context) context.Context { return ended },
+		"of nobody's": func(ctx, _ context.Context) context.Context {
 			return warren.ContextWithRequest(ctx, &warren.Request{Method: "m"})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			rig.Bubble(t, func(r *rig.Rig) {
 				var runs atomic.Int32
-				var first context.Context
+				first := make(chan context.Context, 1)
 				var told atomic.Value
 				m := server.Method{Name: "m", Concurrency: 1, Interceptors: []warren.Interceptor{func(next warren.Handler) warren.Handler {
 					return func(ctx context.Context, req *warren.Request) (*warren.Reply, error) {
-						if first == nil {
-							first = ctx
+						if len(first) == 0 {
+							first <- ctx
 							return &warren.Reply{}, nil
 						}
-						if ctx = passed(ctx); ctx == nil {
-							ctx = first
-						}
-						_, err := next(ctx, req)
+						_, err := next(passed(ctx, <-first), req)
 						told.Store(err)
 						return nil, err
 					}
