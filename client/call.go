@@ -114,7 +114,7 @@ func (cl *call) admit(ctx context.Context, expired <-chan time.Time) *warren.Err
 		return err
 	}
 	if ctx.Err() != nil {
-		return ended(ctx, warren.NotExecuted)
+		return ended(ctx)
 	}
 	if refused := c.refused(); refused != nil {
 		return refused
@@ -173,11 +173,11 @@ func (cl *call) wait(ctx context.Context, expired <-chan time.Time) (*warren.Rep
 	case <-cl.done:
 		return cl.result()
 	case <-expired:
-		return cl.leave(errDeadline(warren.NotExecuted))
+		return cl.leave(errDeadline())
 	case <-ctx.Done():
 	}
 	if !cl.keepsOn(ctx) {
-		return cl.leave(ended(ctx, warren.NotExecuted))
+		return cl.leave(ended(ctx))
 	}
 	until := time.NewTimer(time.Until(cl.deadline))
 	defer until.Stop()
@@ -185,7 +185,7 @@ func (cl *call) wait(ctx context.Context, expired <-chan time.Time) (*warren.Rep
 	case <-cl.done:
 		return cl.result()
 	case <-until.C:
-		return cl.leave(errDeadline(warren.NotExecuted))
+		return cl.leave(errDeadline())
 	}
 }
 

@@ -77,19 +77,21 @@ func errNotPermitted(err error) *warren.Error {
 	}
 }
 
-// ended returns the error of a call whose context has ended.
-func ended(ctx context.Context, outcome warren.Outcome) *warren.Error {
+// ended returns the error of a caller whose context has ended. To give up executes
+// nothing: what attempts have done is joined to it.
+func ended(ctx context.Context) *warren.Error {
 	if ctx.Err() == context.Canceled {
 		return &warren.Error{
-			Code: warren.CodeCanceled, Outcome: outcome, Message: "the caller has given up", Cause: context.Cause(ctx),
+			Code: warren.CodeCanceled, Outcome: warren.NotExecuted, Message: "the caller has given up",
+			Cause: context.Cause(ctx),
 		}
 	}
-	return errDeadline(outcome)
+	return errDeadline()
 }
 
-func errDeadline(outcome warren.Outcome) *warren.Error {
+func errDeadline() *warren.Error {
 	return &warren.Error{
-		Code: warren.CodeDeadlineExceeded, Outcome: outcome,
+		Code: warren.CodeDeadlineExceeded, Outcome: warren.NotExecuted,
 		Message: "no reply came before the deadline", Cause: context.DeadlineExceeded,
 	}
 }

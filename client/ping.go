@@ -40,7 +40,7 @@ func (c *Client) Ping(ctx context.Context, method string) (servers int, err erro
 	case c.isClosing():
 		return 0, complete(req, errClosed())
 	case ctx.Err() != nil:
-		return 0, complete(req, ended(ctx, warren.NotExecuted))
+		return 0, complete(req, ended(ctx))
 	default:
 		return 0, complete(req, &warren.Error{
 			Code: warren.CodeUnavailable, Outcome: warren.NotExecuted, Message: trim(err), Cause: err,

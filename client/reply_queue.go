@@ -33,7 +33,7 @@ type replyQueue struct {
 	limits   wire.Limits
 
 	arriving   atomic.Pointer[callstate.Replies]
-	consumed   bool            // it has been; of the consumer's goroutine alone
+	consumed   bool              // it has been; of the consumer's goroutine alone
 	unreadable broker.LogLimiter // of handle alone, which runs once at a time
 
 	mu      sync.Mutex

@@ -67,9 +67,9 @@ func (k *serverCheck) allow(ctx context.Context, cl *call, expired <-chan time.T
 		case <-patience.C:
 			return nil
 		case <-expired:
-			return errDeadline(warren.NotExecuted)
+			return errDeadline()
 		case <-ctx.Done():
-			return ended(ctx, warren.NotExecuted)
+			return ended(ctx)
 		case <-c.closing:
 			return errClosed()
 		}

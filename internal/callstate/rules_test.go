@@ -2,6 +2,7 @@ package callstate_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -48,7 +49,7 @@ func explore(t *testing.T, s scene, path []int, depth int) int {
 	}
 	orders := 0
 	for i := range w.moves() {
-		orders += explore(t, s, append(path[:len(path):len(path)], i), depth-1)
+		orders += explore(t, s, append(slices.Clip(path), i), depth-1)
 	}
 	return max(orders, 1)
 }
@@ -67,12 +68,12 @@ func TestAnyEventsKeepTheRules(t *testing.T) {
 		w := newWorld(t, s)
 		for range rapid.IntRange(1, 60).Draw(r, "events") {
 			moves := append(w.moves(),
-				move{name: "time passes", make: func() { w.now = w.now.Add(time.Duration(rapid.IntRange(1, 2000).Draw(r, "ms")) * time.Millisecond) }},
-				move{name: "cut", make: func() { w.at.Cut = true }},
-				move{name: "back", make: func() { w.at = callstate.Replies{Back: w.now} }},
+				move{name: "time passes", do: func() { w.now = w.now.Add(time.Duration(rapid.IntRange(1, 2000).Draw(r, "ms")) * time.Millisecond) }},
+				move{name: "cut", do: func() { w.at.Cut = true }},
+				move{name: "back", do: func() { w.at = callstate.Replies{Back: w.now} }},
 			)
 			if !w.call.Ended() {
-				moves = append(moves, move{name: "join", make: func() {
+				moves = append(moves, move{name: "join", do: func() {
 					if !w.call.Join() {
 						w.fail("nobody may join")
 					}
@@ -82,7 +83,7 @@ func TestAnyEventsKeepTheRules(t *testing.T) {
 			w.step(moves[rapid.IntRange(0, len(moves)-1).Draw(r, "move")])
 		}
 		for !w.call.Ended() {
-			w.step(move{name: "deadline", make: func() {
+			w.step(move{name: "deadline", do: func() {
 				w.now = later(w.now, w.deadline)
 				w.leave(warren.CodeDeadlineExceeded)
 			}})

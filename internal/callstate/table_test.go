@@ -80,7 +80,7 @@ func TestWhatFollowsFromWhat(t *testing.T) {
 			w.follow("write 1")
 			w.did = nil
 			if test.moves != "" {
-				for _, name := range strings.Split(test.moves, ", ") {
+				for name := range strings.SplitSeq(test.moves, ", ") {
 					w.follow(name)
 				}
 			}

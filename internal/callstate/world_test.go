@@ -79,7 +79,7 @@ func newWorld(t testing.TB, s scene) *world {
 type move struct {
 	name   string
 	number int
-	make   func()
+	do     func()
 }
 
 func (m move) String() string {
@@ -92,7 +92,7 @@ func (m move) String() string {
 // moves are what may happen now, in an order that depends on nothing else.
 func (w *world) moves() []move {
 	var moves []move
-	may := func(name string, make func()) { moves = append(moves, move{name: name, make: make}) }
+	may := func(name string, do func()) { moves = append(moves, move{name: name, do: do}) }
 	if w.asked {
 		may("admitted", func() {
 			w.asked = false
@@ -204,11 +204,10 @@ func (w *world) servers(r *request) []move {
 		}
 		moves = append(moves, move{a.name, r.number, func() {
 			e := callstate.Event{Kind: callstate.Answered, Attempt: r.number}
-			switch {
-			case a.code == 0:
+			if a.code == 0 {
 				e.Reply = &warren.Reply{}
 				w.answered = w.answered || !w.call.Ended()
-			default:
+			} else {
 				e.Err = &warren.Error{Code: a.code, Outcome: a.outcome, RetryAfter: a.retryAfter, Remote: true}
 				w.executed = w.executed || a.outcome == warren.Executed && !w.call.Ended()
 			}
@@ -363,7 +362,7 @@ func (w *world) ended() {
 	reply, err := w.call.Result()
 	unproven := w.unproven()
 	for _, r := range w.sent {
-		if w.judged[r.number] != 1 && !(r.settled && !r.written) {
+		if w.judged[r.number] != 1 && (r.written || !r.settled) {
 			w.fail("attempt %d was judged %d times", r.number, w.judged[r.number])
 		}
 	}
@@ -427,5 +426,5 @@ func (w *world) fail(format string, args ...any) {
 // step makes one of the moves.
 func (w *world) step(m move) {
 	w.path = append(w.path, m)
-	m.make()
+	m.do()
 }
