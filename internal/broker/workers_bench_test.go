@@ -37,6 +37,7 @@ func buffered(in <-chan amqp.Delivery) <-chan amqp.Delivery {
 // handled serves messages with up to 256 workers until the benchmark ends, and returns
 // where to put them.
 func handled(b *testing.B, handle func(amqp.Delivery)) chan<- amqp.Delivery {
+	b.Helper()
 	in := make(chan amqp.Delivery)
 	st := &stream{s: offline(&sink{})}
 	st.workers = newWorkers(buffered(in), make(chan struct{}, 256), handle)
