@@ -13,7 +13,7 @@ import (
 // reads no clock and starts nothing. Whoever makes the call tells it: Next when
 // an attempt starts, then Succeeded, Failed or Refused when it has ended, and Next
 // again only after a Decision to retry. It is made by [Policy.Begin], is not safe for
-// concurrent use, and allocates nothing.
+// concurrent use, and allocates nothing but at a retry.
 type Attempts struct {
 	policy     *Policy
 	budget     *Budget

@@ -12,15 +12,20 @@ import (
 // over.
 //
 // backoff/v4 draws from interval·[1−r, 1+r]; with r = 1 that is [0, 2·interval],
-// hence the halves. Its own default of giving up after 15 minutes is turned
-// off.
+// hence the halves.
 func FullJitter(first, most time.Duration) backoff.BackOff {
+	return exponential(min(first, most)/2, most/2, 1)
+}
+
+// exponential doubles first up to most, and spreads each interval by the factor. The
+// library's own default of giving up after 15 minutes is turned off.
+func exponential(first, most time.Duration, spread float64) backoff.BackOff {
 	return backoff.NewExponentialBackOff(
 		// The library caps every wait but the first.
-		backoff.WithInitialInterval(min(first, most)/2),
-		backoff.WithMaxInterval(most/2),
+		backoff.WithInitialInterval(min(first, most)),
+		backoff.WithMaxInterval(most),
 		backoff.WithMultiplier(2),
-		backoff.WithRandomizationFactor(1),
+		backoff.WithRandomizationFactor(spread),
 		backoff.WithMaxElapsedTime(0),
 	)
 }

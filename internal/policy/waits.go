@@ -45,8 +45,9 @@ func (a *Attempts) refusedWait() time.Duration {
 
 // longestWait is the longest that the n-th wait may be, counted from 0.
 func (r *RetryPolicy) longestWait(n int) time.Duration {
-	if r.First > r.Most>>n { // First·2ⁿ is over Most, or over what a Duration holds
-		return r.Most
+	waits := exponential(r.First, r.Most, 0)
+	for range n {
+		waits.NextBackOff()
 	}
-	return r.First << n
+	return waits.NextBackOff()
 }
