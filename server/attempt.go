@@ -15,7 +15,6 @@ type attempt struct {
 	claim
 
 	call    *flight
-	last    bool // before the call is parked: it must run alone
 	locked  bool // it holds the method's lock
 	placed  bool // it has one of the places for handlers
 	running bool // the application has been called, and has not returned
@@ -34,8 +33,8 @@ func (at *attempt) begin(ctx context.Context, b body, rec *store.Record) decisio
 	if unseen {
 		rec = &store.Record{}
 	}
-	at.last = d.Park > 0 && rec.State == store.Interrupted && rec.Attempts == d.Park-1
-	at.locked = g.lock.lock(ctx, at.last)
+	last := d.Park > 0 && rec.State == store.Interrupted && rec.Attempts == d.Park-1
+	at.locked = g.lock.lock(ctx, last)
 	// What is claimed at most once and not begun, when the server dies, is never begun:
 	// hence a place first.
 	if !at.locked || d.Mode == AtMostOnce && !at.takePlace(ctx) {
@@ -69,7 +68,7 @@ func (at *attempt) begin(ctx context.Context, b body, rec *store.Record) decisio
 	case d.Park > 0 && claimed.Attempts > d.Park:
 		at.unlock() // the dead queue may be long in coming
 		return at.parkPoisoned(claimed.Attempts - 1)
-	case d.Park > 0 && claimed.Attempts == d.Park && !at.last:
+	case d.Park > 0 && claimed.Attempts == d.Park && !last:
 		// Others have begun it since it was looked at: this attempt must run alone.
 		at.abandon(store.Undone)
 		return decision{kind: lookAgain}
@@ -105,7 +104,13 @@ func (at *attempt) othersNow() decision {
 // takePlace waits for one of the method's places for handlers, and reports whether
 // the attempt has one. There is none if ctx ends first.
 func (at *attempt) takePlace(ctx context.Context) bool {
-	at.placed = at.placed || take(ctx, at.places, 1)
+	if !at.placed {
+		select {
+		case at.places <- struct{}{}:
+			at.placed = true
+		case <-ctx.Done():
+		}
+	}
 	return at.placed
 }
 
@@ -119,7 +124,7 @@ func (at *attempt) freePlace() {
 func (at *attempt) unlock() {
 	if at.locked {
 		at.locked = false
-		at.lock.unlock(at.last)
+		at.lock.unlock()
 	}
 }
 

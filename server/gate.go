@@ -42,7 +42,7 @@ type transactor func(ctx context.Context, key store.Key, token uint64, retention
 func newGate(m *method, t transactor) *gate {
 	g := &gate{
 		records: records{m: m, store: m.s.cfg.Store, retention: retention{Dedupe: &m.Dedupe, log: m.log}},
-		keys:    newKeys(m), transact: t, places: make(chan struct{}, m.Concurrency), lock: newSharedLock(m.Prefetch), inFlight: newInFlight(), writes: m.s.writes,
+		keys:    newKeys(m), transact: t, places: make(chan struct{}, m.Concurrency), inFlight: newInFlight(), writes: m.s.writes,
 	}
 	g.vouchers = vouchers{&g.keys, g.store}
 	return g

@@ -126,7 +126,7 @@ var mutants = []mutant{
 	},
 	{
 		name:  "the last attempt of a call is not alone",
-		edits: []edit{{"server/attempt.go", "g.lock.lock(ctx, at.last)", "g.lock.lock(ctx, false)"}},
+		edits: []edit{{"server/attempt.go", "g.lock.lock(ctx, last)", "g.lock.lock(ctx, false)"}},
 		tests: []string{"./server", "TestLastAttemptIsAlone"},
 	},
 }
