@@ -14,7 +14,8 @@ import (
 // attempt is one publish of a call; it is the publisher's Sink.
 type attempt struct {
 	call    *call
-	number  int // from 1
+	before  *attempt // the one that was made before it, nil if none was
+	number  int      // from 1
 	publish broker.Publishing
 }
 
@@ -22,7 +23,7 @@ type attempt struct {
 func (cl *call) publish(number int) {
 	a := &cl.first
 	if number > 1 {
-		a = &attempt{}
+		a = &attempt{before: cl.last.Load()}
 		cl.lock()
 		a.publish.Msg = cl.first.publish.Msg
 		cl.mu.Unlock()
@@ -32,6 +33,19 @@ func (cl *call) publish(number int) {
 	cl.last.Store(a)
 	if err := cl.c.publisher.Publish(&a.publish); err != nil {
 		a.Settled(broker.Unsent, err)
+	}
+	select {
+	case <-cl.done:
+		cl.c.publisher.Withdraw(&a.publish) // the call's end may have come too early for it
+	default:
+	}
+}
+
+// withdraw takes the attempts that are in the send queue back: the last one, and those
+// that are there again since the broker never looked at them.
+func (cl *call) withdraw() {
+	for a := cl.last.Load(); a != nil; a = a.before {
+		cl.c.publisher.Withdraw(&a.publish)
 	}
 }
 

@@ -67,10 +67,8 @@ func (cl *call) carryOut(e *callstate.Effect, now time.Time) {
 		cl.method.Latency.Observe(e.Latency)
 	case callstate.Finish:
 		cl.c.pending.remove(cl)
-		if last := cl.last.Load(); last != nil {
-			cl.c.publisher.Withdraw(&last.publish)
-		}
 		close(cl.done)
+		cl.withdraw()
 	}
 }
 

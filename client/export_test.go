@@ -12,6 +12,10 @@ func (c *Client) Method(name string) *policy.Method { return c.policies.Method(n
 // CountLocks counts how often the locks of c's calls are taken. c must not have made any.
 func CountLocks(c *Client) *atomic.Int64 {
 	n := &atomic.Int64{}
-	c.locking = func() { n.Add(1) }
+	OnLock(c, func() { n.Add(1) })
 	return n
 }
+
+// OnLock has f called whenever the lock of one of c's calls is about to be taken. c must
+// not have made any.
+func OnLock(c *Client, f func()) { c.locking = f }

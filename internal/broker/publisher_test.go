@@ -178,6 +178,18 @@ func TestWithdrawnMessageIsNeverSettled(t *testing.T) {
 	}
 }
 
+func TestMessageThatWasWithdrawnBeforeIsNotQueued(t *testing.T) {
+	t.Parallel()
+	p := NewPublisher(PublisherConfig{Logger: silent, Held: true})
+	item, fate := publishing(0)
+	if !p.Withdraw(item) {
+		t.Error("it is not withdrawn")
+	}
+	if err := p.Publish(item); err != nil || len(p.items) > 0 || fate.settled.Load() > 0 {
+		t.Errorf("%v; %d are queued", err, len(p.items))
+	}
+}
+
 // While there is no connection nothing takes messages out of the queue but those
 // who give up.
 func TestQueueDoesNotFillWithWhatWasWithdrawn(t *testing.T) {

@@ -38,7 +38,8 @@ func newSendQueue(cfg *PublisherConfig) *sendQueue {
 	return q
 }
 
-// Publish queues a message. It never blocks. With an error Sink is not called.
+// Publish queues a message, unless it was withdrawn before. It never blocks. With an
+// error Sink is not called.
 func (q *sendQueue) Publish(item *Publishing) error {
 	q.mu.Lock()
 	switch {
@@ -48,6 +49,9 @@ func (q *sendQueue) Publish(item *Publishing) error {
 	case q.blocked && !q.holdWhenBlocked:
 		q.mu.Unlock()
 		return ErrBlocked
+	case item.state.Load() == settled:
+		q.mu.Unlock()
+		return nil
 	}
 	q.items = append(q.items, item)
 	if q.pace != nil {
