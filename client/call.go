@@ -140,8 +140,7 @@ func (cl *call) begin(now time.Time, rules *policy.Policy) (*call, bool, *warren
 	}
 	cl.first.publish.Msg = msg
 	cl.done = make(chan struct{})
-	hedge, _ := policy.HedgeDelay(rules.Hedge, cl.method.Latency)
-	cl.state.Begin(callstate.Config{Hedge: hedge, OneWay: cl.settings.oneWay},
+	cl.state.Begin(callstate.Config{Hedge: rules.Hedge, Latency: cl.method.Latency, OneWay: cl.settings.oneWay},
 		rules.Begin(now, cl.deadline, cl.method.Budget, policy.Overrides{
 			Attempts: cl.settings.attempts, Idempotent: cl.settings.idempotent, Timeout: cl.settings.timeout,
 		}))

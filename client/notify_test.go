@@ -109,3 +109,27 @@ func TestIdempotentNotificationIsPublishedAgain(t *testing.T) {
 		}
 	}, amqptest.Rule{When: publishesTo("audit"), Do: amqptest.Nack()})
 }
+
+// Nothing is to come to it.
+func TestNotificationOutlivesTheReplyQueue(t *testing.T) {
+	for name, opts := range map[string][]client.CallOption{"once": nil, "idempotent": {client.Idempotent()}} {
+		t.Run(name, func(t *testing.T) {
+			rig.Bubble(t, func(r *rig.Rig) {
+				r.Serve(rig.Named("audit"), rig.Echo)
+				c := r.Ready()
+				began := time.Now()
+				done := make(chan error)
+				go func() { done <- c.Notify(r.T.Context(), "audit", nil, opts...) }()
+				synctest.Wait()
+				if err := r.Broker.DeleteQueue("/", replyQueue(r)); err != nil {
+					r.T.Fatal(err)
+				}
+				rig.WantError(r.T, <-done, warren.CodeDeadlineExceeded, "", warren.Unknown)
+				rig.Took(r.T, began, 10*time.Second)
+				if n := len(requests(r.Broker, "audit")); n != 1 || c.Stats().Republished != 0 {
+					r.T.Errorf("it was published %d times", n)
+				}
+			}, amqptest.Rule{When: publishesTo("audit"), Do: amqptest.NeverConfirm()})
+		})
+	}
+}

@@ -403,3 +403,23 @@ func TestClosedClientHasNoProbesOut(t *testing.T) {
 		}
 	})
 }
+
+func TestPanicInOnBreakerLeavesNothingOfTheCallBehind(t *testing.T) {
+	rig.Bubble(t, func(r *rig.Rig) {
+		plainServer(r, "m") // never answers
+		c := r.Ready(withPolicy(reliability.Policy{Breaker: reliability.BreakerPolicy{Volume: new(1)}}), func(cfg *client.Config) {
+			cfg.OnBreaker = func(reliability.Change) { panic("mine") }
+		})
+		func() {
+			defer func() {
+				if recover() != "mine" {
+					r.T.Error("it does not panic")
+				}
+			}()
+			_, _ = c.Call(r.T.Context(), "m", []byte("x"))
+		}()
+		if st := c.Stats(); st.Pending != 0 || st.PendingBytes != 0 || c.Method("m").Bulkhead.InFlight() != 0 {
+			r.T.Errorf("%+v", st)
+		}
+	})
+}

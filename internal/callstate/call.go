@@ -32,9 +32,11 @@ type Call struct {
 
 // Config says what call it is.
 type Config struct {
-	// Hedge is how long the first attempt is waited for before a second is made
-	// beside it; 0 is no hedge.
-	Hedge time.Duration
+	// Hedge says whether, and after which wait, a second attempt is made beside the
+	// first. [policy.HedgeDelay] is asked when the first is written.
+	Hedge policy.HedgePolicy
+	// Latency is what Hedge may leave the wait to; nil is none.
+	Latency *policy.Latency
 	// OneWay ends the call when the broker has taken it on: no reply is awaited.
 	OneWay bool
 }
@@ -75,15 +77,17 @@ type Writing struct {
 	Beside bool // another one is still waited for: it is a hedge
 }
 
-// Write says that an attempt is about to be handed to a connection, and that its reply
-// is to come to that queue. It reports whether to do so.
+// Write says that an attempt is about to be handed to a connection, and that its reply,
+// if it gets one, is to come to that queue. It reports whether to do so.
 func (c *Call) Write(now time.Time, number int, replyQueue string) (w Writing, ok bool) {
 	deadline := c.tries.Deadline()
 	if c.ended || !now.Before(deadline) {
 		return w, false
 	}
 	a := &c.attempts[number-1]
-	a.replyQueue = replyQueue
+	if !c.cfg.OneWay {
+		a.replyQueue = replyQueue
+	}
 	w = Writing{Again: a.isWritten(), Beside: a.beside}
 	if w.Again {
 		return w, true
@@ -100,9 +104,9 @@ func (c *Call) Write(now time.Time, number int, replyQueue string) (w Writing, o
 	if until.Before(deadline) {
 		a.until = until
 	}
-	if number == 1 && c.cfg.Hedge > 0 && c.tries.Idempotent() && c.tries.Left() > 0 {
-		if at := now.Add(c.cfg.Hedge); at.Before(deadline) {
-			c.nextAt = at
+	if number == 1 && c.tries.Idempotent() && c.tries.Left() > 0 {
+		if wait, ok := policy.HedgeDelay(c.cfg.Hedge, c.cfg.Latency); ok && wait < deadline.Sub(now) {
+			c.nextAt = now.Add(wait)
 		}
 	}
 	return w, true

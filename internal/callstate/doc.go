@@ -14,8 +14,8 @@
 //
 // "Follow" stands for what the policy says after an attempt that has failed: another one
 // after a pause (pausing; Timer, then Ask), or none (spent). Nothing follows while another
-// attempt is waited for or on its way. "End" stands for a Judge of each attempt that is not
-// judged yet, and Finish. Whoever is judged by an error is judged as
+// attempt is waited for or on its way. "End" stands for Finish, and a Judge of each attempt
+// that is not judged yet; of a call that is answered, the Judges come first. Whoever is judged by an error is judged as
 // [policy.Classify] has it.
 //
 //	event           begun           open                      pausing         spent
@@ -35,7 +35,7 @@
 //	                                unless the error is one that is never repeated
 //	Timer           -               the attempt's time: Judge, follow. A hedge's: Ask.
 //	                                The pause's: Ask
-//	ReplyQueueLost  -               follow, or End if nothing does
+//	ReplyQueueLost  -               follow, or End if nothing does; nothing of a OneWay call
 //	Left            End, if it was the last caller
 //	Unreachable     End             -                         -               -
 //	Stopped         End             End                       End             End

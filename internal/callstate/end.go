@@ -73,17 +73,11 @@ func (s *step) finishBy(a *attempt, reply *warren.Reply, err *warren.Error) {
 }
 
 // finish ends the call. What it is told of the outcome holds for the last attempt;
-// others of unknown fate make it Unknown. An attempt that was never written says
-// nothing of the method.
+// others of unknown fate make it Unknown. The attempts that are not judged yet are
+// judged by err as it came, and one that was never written says nothing of the method.
 func (s *step) finish(reply *warren.Reply, err *warren.Error) {
 	s.ended = true
-	if reply != nil {
-		s.reply = reply
-		reply.Attempts = max(s.written, 1)
-	}
-	if err != nil {
-		s.err = s.joined(err)
-	}
+	s.do(Effect{Do: Finish})
 	for i := range s.attempts {
 		result := policy.Ignored
 		if a := &s.attempts[i]; err != nil && a.isWritten() && !a.judged {
@@ -91,7 +85,13 @@ func (s *step) finish(reply *warren.Reply, err *warren.Error) {
 		}
 		s.judge(&s.attempts[i], result)
 	}
-	s.do(Effect{Do: Finish})
+	if reply != nil {
+		s.reply = reply
+		reply.Attempts = max(s.written, 1)
+	}
+	if err != nil {
+		s.err = s.joined(err)
+	}
 }
 
 // joined returns what the call ends with: err, with what is known of the other

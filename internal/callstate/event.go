@@ -87,6 +87,7 @@ const (
 	Judge
 	// Observe counts Latency among those of the method's calls.
 	Observe
-	// Finish: the call has ended, as [Call.Result] says. It is the last effect.
+	// Finish: the call has ended, as [Call.Result] says. Only Judges follow: the program
+	// may hear of them, and nobody should have to wait for that.
 	Finish
 )

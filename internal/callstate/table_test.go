@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/warren-rpc/warren/internal/callstate"
 	"github.com/warren-rpc/warren/internal/policy"
 )
 
@@ -25,7 +26,7 @@ func TestWhatFollowsFromWhat(t *testing.T) {
 		wakes time.Duration // since the beginning; 0 is never
 	}{
 		{"a reply", thrice, "reply 1", "judge 1 success, observe 0s, finish", 0},
-		{"a reply after the deadline's end", thrice, "deadline, reply 1", "judge 1 failure, finish deadline_exceeded/ unknown", 0},
+		{"a reply after the deadline's end", thrice, "deadline, reply 1", "finish deadline_exceeded/ unknown, judge 1 failure", 0},
 		{"an attempt that may be repeated has its own time", idempotent, "", "", 3333333333},
 		{"an attempt that may not be repeated has all of it", thrice, "", "", 0},
 		{"no answer in time", idempotent, "timer, timer, admitted", "judge 1 failure, ask, publish 2", 0},
@@ -68,9 +69,14 @@ func TestWhatFollowsFromWhat(t *testing.T) {
 			"judge 1 ignored, ask, publish 2, judge 2 failure, finish deadline_exceeded/ executed", 0},
 		{"the reply queue is lost", idempotent, "reply queue lost", "", 100 * time.Millisecond},
 		{"the reply queue of what may not be repeated is lost", thrice, "reply queue lost",
-			"judge 1 ignored, finish unavailable/reply_queue_lost unknown", 0},
+			"finish unavailable/reply_queue_lost unknown, judge 1 ignored", 0},
 		{"the reply queue is lost while a hedge is queued", hedged, "timer, admitted, reply queue lost", "ask, publish 2", 0},
-		{"no queue of that name", idempotent, "returned 1", "judge 1 failure, finish unavailable/no_route not_executed", 0},
+		{"the reply queue of a call that gets no reply", scene{attempts: 3, idempotent: true, oneWay: true}, "reply queue lost, confirmed 1",
+			"judge 1 success, finish", 0},
+		{"an attempt was executed, and the user may not publish any more", idempotent,
+			"failed 1, timer, admitted, write 2, not permitted 2",
+			"judge 1 ignored, ask, publish 2, finish permission_denied/not_permitted executed, judge 2 ignored", 0},
+		{"no queue of that name", idempotent, "returned 1", "finish unavailable/no_route not_executed, judge 1 failure", 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -146,5 +152,22 @@ func TestCallEndsWithTheLastOfItsCallers(t *testing.T) {
 	w.follow("deadline")
 	if w.call.Join() {
 		t.Error("somebody joins a call that all have left")
+	}
+}
+
+// Until then others may learn how long the method takes.
+func TestHedgeWaitsAsLongAsIsKnownWhenTheFirstAttemptIsWritten(t *testing.T) {
+	t.Parallel()
+	rules, latency, call := policy.Default(), &policy.Latency{}, &callstate.Call{}
+	rules.Idempotent, rules.Hedge.On = true, true
+	call.Begin(callstate.Config{Hedge: rules.Hedge, Latency: latency}, rules.Begin(begun, begun.Add(rules.Timeout), nil, policy.Overrides{}))
+	effects := call.Handle(callstate.Moment{Now: begun}, callstate.Event{Kind: callstate.Admitted}, nil)
+	for range 100 {
+		latency.Observe(20 * time.Millisecond)
+	}
+	want, _ := latency.P95()
+	call.Write(begun, effects[0].Attempt, "replies")
+	if wake := call.Wake(); wake.Sub(begun) != want || want == 0 {
+		t.Errorf("it wakes after %v; want %v", wake.Sub(begun), want)
 	}
 }

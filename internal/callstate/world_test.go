@@ -69,7 +69,7 @@ func newWorld(t testing.TB, s scene) *world {
 	budget := policy.NewBudget(s.budget)
 	cfg := callstate.Config{OneWay: s.oneWay}
 	if s.hedge {
-		cfg.Hedge = time.Second
+		cfg.Hedge = policy.HedgePolicy{On: true, Delay: time.Second}
 	}
 	w.call.Begin(cfg, w.rules.Begin(begun, w.deadline, budget, policy.Overrides{}))
 	return w
@@ -128,7 +128,13 @@ func (w *world) moves() []move {
 		w.leave(warren.CodeDeadlineExceeded)
 	})
 	may("canceled", func() { w.leave(warren.CodeCanceled) })
-	may("reply queue lost", func() { w.handle(callstate.Event{Kind: callstate.ReplyQueueLost, Queue: "a"}) })
+	may("reply queue lost", func() {
+		did, wake := len(w.did), w.call.Wake()
+		w.handle(callstate.Event{Kind: callstate.ReplyQueueLost, Queue: "a"})
+		if w.oneWay && (len(w.did) > did || !w.call.Wake().Equal(wake)) {
+			w.fail("a call that gets no reply has lost it")
+		}
+	})
 	may("unreachable", func() {
 		w.end(callstate.Unreachable, warren.ReasonNotPermitted)
 		if w.call.Ended() != (w.call.Written() == 0) {
@@ -187,6 +193,12 @@ func (w *world) brokers(r *request) []move {
 		settle("returned", callstate.Returned, warren.ReasonNoRoute)
 		settle("nacked", callstate.Nacked, "")
 		settle("lost", callstate.Lost, "")
+		moves = append(moves, move{"not permitted", r.number, func() {
+			r.settled = true
+			w.handle(callstate.Event{Kind: callstate.Stopped, Attempt: r.number, Err: &warren.Error{
+				Code: warren.CodePermissionDenied, Reason: warren.ReasonNotPermitted, Outcome: warren.Unknown,
+			}})
+		}})
 	}
 	return moves
 }
@@ -286,7 +298,7 @@ func (w *world) handle(e callstate.Event) {
 		if again {
 			w.fail("effect %+v of an answer that came twice", effect)
 		}
-		if w.finished > 0 || ended && effect.Do != callstate.Judge {
+		if (w.finished > 0 || ended) && effect.Do != callstate.Judge {
 			w.fail("effect %+v after the end", effect)
 		}
 		switch effect.Do {

@@ -86,8 +86,7 @@ func (c *client) begin() {
 	cl.deadline = c.now.Add(rules.Timeout)
 	tries := rules.Begin(c.now, cl.deadline, c.target.Budget, policy.Overrides{})
 	tries.DrawFrom(c.dice.waits.Float64)
-	hedge, _ := policy.HedgeDelay(rules.Hedge, c.target.Latency)
-	cl.state.Begin(callstate.Config{Hedge: hedge}, tries)
+	cl.state.Begin(callstate.Config{Hedge: rules.Hedge, Latency: c.target.Latency}, tries)
 	cl.expiry = c.after(rules.Timeout, cl.expire)
 	cl.ask()
 }
