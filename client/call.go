@@ -3,7 +3,6 @@ package client
 import (
 	"cmp"
 	"context"
-	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,9 +26,9 @@ type call struct {
 	deadline time.Time     // of the first caller; what the server is told
 	done     chan struct{} // closed when the call has ended
 	first    attempt
-	last     atomic.Pointer[attempt] // nil before the first is published
+	last     atomic.Pointer[attempt] // that was made; nil before the first
 
-	mu    sync.Mutex // is never held while anything else is waited for
+	mu    sync.Mutex // held briefly: within it are taken only the locks of budget, latency and reply queue
 	state callstate.Call
 	timer *time.Timer
 	wakes time.Time // when timer fires; zero if it is stopped
@@ -71,23 +70,24 @@ func (cl *call) roundTrip(ctx context.Context) (*warren.Reply, error) {
 		defer c.putTimer(timer)
 	}
 	if err := cl.admit(ctx, expired); err != nil {
-		return nil, cl.fail(err)
+		return nil, cl.complete(err)
 	}
 	if err := cl.method.Bulkhead.Acquire(); err != nil {
-		return nil, cl.fail(err)
+		return nil, cl.complete(err)
 	}
 	defer cl.method.Bulkhead.Release()
-	cl, joined, err := cl.begin(now, rules)
+	shared, err := cl.begin(now, rules)
 	if err != nil {
-		return nil, cl.fail(err)
+		return nil, cl.complete(err)
 	}
-	if joined {
-		c.counters.joined.Add(1)
-	} else {
+	if shared == cl {
 		crashpoint.Reached(crashpoint.BeforePublish, cl.req.Method, cl.req.CallID)
 		cl.ask()
+	} else {
+		c.counters.joined.Add(1)
+		cl.req.Issued = shared.req.Issued
 	}
-	return cl.wait(ctx, expired)
+	return cl.wait(ctx, expired, shared)
 }
 
 // setDeadline sets the call's deadline: the context's, or that of the call's own
@@ -128,15 +128,15 @@ func (cl *call) admit(ctx context.Context, expired <-chan time.Time) *warren.Err
 	return c.serverCheck.allow(ctx, cl, expired)
 }
 
-// begin enters the call into the table of pending calls, or joins the one that
-// is there. The call that it returns is never nil.
-func (cl *call) begin(now time.Time, rules *policy.Policy) (*call, bool, *warren.Error) {
+// begin enters the call into the table of pending calls, or joins the one that is
+// there. It returns the call to wait for.
+func (cl *call) begin(now time.Time, rules *policy.Policy) (*call, *warren.Error) {
 	if !cl.settings.oneWay {
 		cl.req.Deadline = cl.deadline
 	}
 	msg, err := cl.encode()
 	if err != nil {
-		return cl, false, err
+		return nil, err
 	}
 	cl.first.publish.Msg = msg
 	cl.done = make(chan struct{})
@@ -164,66 +164,6 @@ func (cl *call) join() bool {
 	cl.lock()
 	defer cl.mu.Unlock()
 	return cl.state.Join()
-}
-
-// wait waits for the end of the call, and leaves it when the caller's own time is up.
-func (cl *call) wait(ctx context.Context, expired <-chan time.Time) (*warren.Reply, error) {
-	select {
-	case <-cl.done:
-		return cl.result()
-	case <-expired:
-		return cl.leave(errDeadline())
-	case <-ctx.Done():
-	}
-	if !cl.keepsOn(ctx) {
-		return cl.leave(ended(ctx))
-	}
-	until := time.NewTimer(time.Until(cl.deadline))
-	defer until.Stop()
-	select {
-	case <-cl.done:
-		return cl.result()
-	case <-until.C:
-		return cl.leave(errDeadline())
-	}
-}
-
-// keepsOn reports whether a caller whose context has ended waits on for a call that has
-// gone out.
-func (cl *call) keepsOn(ctx context.Context) bool {
-	if !cl.settings.keepsOn || !errors.Is(ctx.Err(), context.Canceled) {
-		return false
-	}
-	cl.lock()
-	defer cl.mu.Unlock()
-	return cl.state.Written() > 0
-}
-
-// leave gives up waiting, with err: it executes nothing, so the outcome is that of the
-// attempts.
-func (cl *call) leave(err *warren.Error) (*warren.Reply, error) {
-	if cl.on(callstate.Event{Kind: callstate.Left, Err: err}) {
-		return cl.result()
-	}
-	return nil, cl.fail(err) // others wait on
-}
-
-// result returns how a call has ended.
-func (cl *call) result() (*warren.Reply, error) {
-	reply, err := cl.state.Result()
-	if err == nil {
-		return reply, nil
-	}
-	e := *err // each caller has an error of its own
-	return nil, cl.fail(&e)
-}
-
-// fail completes an error that leaves the call.
-func (cl *call) fail(e *warren.Error) *warren.Error {
-	if e.Attempts == 0 && e.Reason == "" {
-		cl.c.explain(e)
-	}
-	return complete(&cl.req.Request, e)
 }
 
 // limits are those of its request.

@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -136,6 +137,80 @@ func TestJoinedCallersEndEachByTheirOwnContext(t *testing.T) {
 		close(g.Release)
 		if _, err := first.Result(); err != nil {
 			r.T.Error(err)
+		}
+	})
+}
+
+// The one who made the call has its body back once it is known what came of it; what
+// others are told later does not come from there.
+func TestJoinedCallersAreToldOfTheirOwnBody(t *testing.T) {
+	rig.Bubble(t, func(r *rig.Rig) {
+		release := make(chan struct{})
+		r.Serve(rig.Named("m"), func(context.Context, *warren.Request) (*warren.Reply, error) {
+			<-release
+			return nil, warren.Errorf(warren.CodeNotFound, "no such thing")
+		})
+		c := r.Ready()
+		var holds atomic.Bool
+		held := make(chan struct{})
+		client.OnLock(c, func() {
+			if holds.CompareAndSwap(true, false) {
+				<-held
+			}
+		})
+		body := []byte("body")
+		id, want := client.WithCallID("k"), warren.ProofOf("", "", body)
+		first := make(chan error)
+		go func() {
+			_, err := c.Call(r.T.Context(), "m", body, id)
+			copy(body, "else")
+			first <- err
+		}()
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(r.T.Context())
+		second := c.Go(ctx, "m", []byte("body"), id)
+		third := c.Go(r.T.Context(), "m", []byte("body"), id)
+		synctest.Wait()
+		holds.Store(true)
+		cancel() // the second is about to leave
+		synctest.Wait()
+		close(release)
+		errs := []error{<-first, nil, nil}
+		close(held)
+		_, errs[1] = second.Result()
+		_, errs[2] = third.Result()
+		for i, err := range errs {
+			e := rig.WantError(r.T, err, warren.CodeNotFound, "", warren.Executed)
+			if e.Proof != want || e.CallID != "k" || !e.Issued.Equal(time.Now()) {
+				r.T.Errorf("caller %d is told %+v", i+1, e)
+			}
+		}
+		if st := c.Stats(); st.Joined != 2 {
+			r.T.Errorf("%+v", st)
+		}
+	})
+}
+
+func TestJoinedCallersKeepWaitingEachByTheirOwnOption(t *testing.T) {
+	rig.Bubble(t, func(r *rig.Rig) {
+		g := rig.NewGate()
+		r.Serve(rig.Named("gate"), g.Handle)
+		c := r.Client()
+		id := client.WithCallID("k")
+		first := c.Go(r.T.Context(), "gate", nil, id)
+		<-g.Entered
+		ctx, cancel := context.WithCancel(r.T.Context())
+		keeps := c.Go(ctx, "gate", nil, id, client.KeepWaiting())
+		leaves := c.Go(ctx, "gate", nil, id)
+		synctest.Wait()
+		cancel()
+		_, err := leaves.Result()
+		rig.WantError(r.T, err, warren.CodeCanceled, "", warren.Unknown)
+		close(g.Release)
+		for _, f := range []*client.Future{first, keeps} {
+			if _, err := f.Result(); err != nil {
+				r.T.Error(err)
+			}
 		}
 	})
 }

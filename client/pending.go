@@ -37,41 +37,41 @@ func (cl *call) key() pendingKey {
 	return pendingKey{callID: cl.req.CallID}
 }
 
-// add enters cl, or returns the call of the same ID that is in flight, joined.
-func (p *pending) add(cl *call) (*call, bool, *warren.Error) {
+// add enters cl and returns it, or the call of the same ID that is in flight, joined.
+func (p *pending) add(cl *call) (*call, *warren.Error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		return cl, false, errClosed()
+		return nil, errClosed()
 	}
 	key := cl.key()
 	if first, ok := p.calls[key]; ok {
 		return joinCall(first, cl)
 	}
 	if len(p.calls) >= p.most || p.bytes+len(cl.req.Body) > p.mostBytes {
-		return cl, false, &warren.Error{
+		return nil, &warren.Error{
 			Code: warren.CodeResourceExhausted, Reason: warren.ReasonQueueFull, Outcome: warren.NotExecuted,
 			Message: "too many calls, or bytes, are in flight in this client",
 		}
 	}
 	p.bytes += len(cl.req.Body)
 	p.calls[key] = cl
-	return cl, false, nil
+	return cl, nil
 }
 
 // joinCall has the second wait for the end of the first, if it is the same.
-func joinCall(first, second *call) (*call, bool, *warren.Error) {
+func joinCall(first, second *call) (*call, *warren.Error) {
 	if !sameRequest(&first.req.Request, &second.req.Request) {
-		return second, false, &warren.Error{
+		return nil, &warren.Error{
 			Code: warren.CodeAlreadyExists, Reason: warren.ReasonKeyReused, Outcome: warren.NotExecuted,
 			Message: "a call with this ID and another request is in flight",
 		}
 	}
 	if first.join() {
-		return first, true, nil
+		return first, nil
 	}
 	// Its last caller is leaving it at this moment.
-	return second, false, &warren.Error{
+	return nil, &warren.Error{
 		Code: warren.CodeAborted, Outcome: warren.Unknown,
 		Message: "the call with this ID is being given up; call again",
 	}
