@@ -108,6 +108,12 @@ func (at *attempt) takePlace(ctx context.Context) bool {
 		select {
 		case at.places <- struct{}{}:
 			at.placed = true
+			// When the server stops, handlers end one after the other: the place of the
+			// first must not go to who is about to be told.
+			if at.m.s.handlers.Err() != nil {
+				at.freePlace()
+				<-ctx.Done()
+			}
 		case <-ctx.Done():
 		}
 	}
