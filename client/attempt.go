@@ -112,7 +112,7 @@ func (a *attempt) Settled(result broker.Result, reason error) {
 		switch {
 		case errors.Is(reason, broker.ErrBlocked):
 			_, why := c.publisher.Blocked()
-			e.Err = errBlocked(why)
+			e.Kind, e.Err = callstate.Blocked, errBlocked(why)
 		case errors.Is(reason, broker.ErrClosed):
 			e.Err = errClosed()
 		}

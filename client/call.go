@@ -116,8 +116,8 @@ func (cl *call) admit(ctx context.Context, expired <-chan time.Time) *warren.Err
 	if ctx.Err() != nil {
 		return ended(ctx)
 	}
-	if refused := c.refused(); refused != nil {
-		return refused
+	if unreachable := c.unreachable(); unreachable != nil {
+		return unreachable
 	}
 	if blocked, reason := c.publisher.Blocked(); blocked {
 		return errBlocked(reason)

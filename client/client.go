@@ -33,7 +33,7 @@ type Client struct {
 	prober      *broker.Prober
 	serverCheck *serverCheck
 	pending     *pending
-	refusal     atomic.Pointer[refusal]
+	reach       atomic.Pointer[reach]
 	policies    *policy.Set
 	nonces      *wire.Nonces
 	counters    counters
@@ -68,7 +68,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	c.limits.Body = cfg.MaxRequest
 	c.timers.New = stoppedTimer
-	c.refusal.Store(newRefusal(nil))
+	c.reach.Store(newReach(nil))
 	c.publisher = broker.NewPublisher(broker.PublisherConfig{
 		Logger: cfg.Logger, Held: true, Paced: true, Written: c.writtenHook(),
 	})
@@ -82,7 +82,7 @@ func New(cfg Config) (*Client, error) {
 	for _, start := range []func() error{
 		func() error {
 			err := c.background.Start()
-			c.background.Go(c.watchRefusals)
+			c.background.Go(c.watchReach)
 			return err
 		},
 		func() error { return c.publishing.Start(ctx) },
@@ -117,14 +117,14 @@ func (c *Client) Ready(ctx context.Context) error {
 		if published && consumed {
 			return nil
 		}
-		refusal := c.refusal.Load()
-		if refusal.err != nil {
-			return errRefused(refusal.err)
+		reach := c.reach.Load()
+		if reach.err != nil {
+			return errRefused(reach.err)
 		}
 		select {
 		case <-publisherChanged:
 		case <-consumerChanged:
-		case <-refusal.over:
+		case <-reach.over:
 		case <-c.closing:
 			return errClosed()
 		case <-ctx.Done():

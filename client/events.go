@@ -76,7 +76,7 @@ func (cl *call) carryOut(e *callstate.Effect, now time.Time) {
 func (cl *call) ask() {
 	ticket, refusal := cl.method.Breaker.Allow(time.Now())
 	if refusal != nil {
-		cl.on(callstate.Event{Kind: callstate.Refused, Err: refusal})
+		cl.on(callstate.Event{Kind: callstate.Denied, Err: refusal})
 		return
 	}
 	cl.on(callstate.Event{Kind: callstate.Admitted, Ticket: ticket})

@@ -19,8 +19,8 @@ func (c *Client) Ping(ctx context.Context, method string) (servers int, err erro
 			Message: trim(err), Cause: err,
 		})
 	}
-	if refused := c.refused(); refused != nil {
-		return 0, complete(req, refused)
+	if unreachable := c.unreachable(); unreachable != nil {
+		return 0, complete(req, unreachable)
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout(method))
 	defer cancel()

@@ -62,7 +62,8 @@ type Sink interface {
 type Result uint8
 
 const (
-	// Unsent: nothing of it was written to a connection, and nothing will be.
+	// Unsent: the broker has not looked at it, and will not: it was never written, or
+	// rewound and not written again.
 	Unsent Result = iota + 1
 	// Acked: the broker has taken responsibility for it.
 	Acked

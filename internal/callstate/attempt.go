@@ -11,21 +11,21 @@ import (
 type attempt struct {
 	number     int // from 1
 	ticket     policy.Ticket
-	written    time.Time // zero until it is handed to a connection
+	writtenAt  time.Time // zero until it is handed to a connection
 	until      time.Time // when it is given up alone; zero if it is not
 	replyQueue string
 	beside     bool // another one was waited for when it was made
-	failed     bool // it is waited for no longer, or has been answered by an error
+	givenUp    bool // it is waited for no longer, or has been answered by an error
 	proven     bool // it is known not to have been executed
 	judged     bool // the breaker has been told of its end
 }
 
-func (a *attempt) isWritten() bool { return !a.written.IsZero() }
+func (a *attempt) isWritten() bool { return !a.writtenAt.IsZero() }
 
 // open reports whether an attempt that was made is still waited for.
 func (c *Call) open() bool {
 	for i := range c.attempts {
-		if !c.attempts[i].failed {
+		if !c.attempts[i].givenUp {
 			return true
 		}
 	}
@@ -45,9 +45,9 @@ func (c *Call) attempt(e *Event) *attempt {
 	return &c.attempts[number-1]
 }
 
-// fail notes that an attempt is waited for no longer.
-func (c *Call) fail(a *attempt) {
-	a.failed, a.until = true, time.Time{}
+// giveUp notes that an attempt is waited for no longer.
+func (c *Call) giveUp(a *attempt) {
+	a.givenUp, a.until = true, time.Time{}
 	if !c.next {
 		c.nextAt = time.Time{} // no hedge of what is not waited for
 	}
@@ -64,7 +64,7 @@ func (c *Call) prove(a *attempt) {
 // drop takes an attempt that does not go out for one that was never made. One that was
 // written before keeps its number.
 func (c *Call) drop(a *attempt) {
-	c.fail(a)
+	c.giveUp(a)
 	if !a.isWritten() { // it is the last one, and the one that was on its way
 		c.attempts = c.attempts[:len(c.attempts)-1]
 		c.next = false
@@ -94,7 +94,7 @@ func (s *step) classify(a *attempt, err *warren.Error) policy.Result {
 		if err.Remote {
 			until = s.tries.Deadline()
 		}
-		if !s.tries.HadItsTime(a.written, until) || !err.Remote && s.unsettled(a) {
+		if !s.tries.HadItsTime(a.writtenAt, until) || !err.Remote && s.unsettled(a) {
 			return policy.Ignored
 		}
 	}
@@ -104,5 +104,5 @@ func (s *step) classify(a *attempt, err *warren.Error) policy.Result {
 // unsettled reports whether replies cannot come in, or could not shortly before the
 // attempt was written.
 func (s *step) unsettled(a *attempt) bool {
-	return s.Replies.Cut || !s.Replies.Back.IsZero() && a.written.Before(s.Replies.Back.Add(policy.Settling))
+	return s.Replies.Cut || !s.Replies.Back.IsZero() && a.writtenAt.Before(s.Replies.Back.Add(policy.Settling))
 }

@@ -20,11 +20,11 @@ type Call struct {
 	executed   *warren.Error // what came of the last one that is known to have been executed, nil if none is
 	lastReason string        // the reason of the last attempt whose fate is unknown
 
-	// next says that another attempt is on its way: it waits for nextAt, for the
-	// breaker, or in the send queue. Whatever else fails, it is enough.
+	// next says that an attempt is on its way: it waits for nextAt, for the breaker, or
+	// in the send queue. Whatever else fails, it is enough.
 	next   bool
 	ended  bool
-	nextAt time.Time // when another attempt, or a hedge unless next, is to be made; zero is never
+	nextAt time.Time // with next the end of the pause, else when the hedge is due; zero is never
 
 	reply *warren.Reply
 	err   *warren.Error
@@ -44,7 +44,7 @@ type Config struct {
 // Begin makes c a call that begins, with one caller who waits for it. Its attempts are
 // those of [policy.Policy.Begin]. The driver asks the breaker for the first one.
 func (c *Call) Begin(cfg Config, tries policy.Attempts) {
-	*c = Call{cfg: cfg, waiters: 1, tries: tries}
+	*c = Call{cfg: cfg, waiters: 1, tries: tries, next: true}
 	c.attempts = c.first[:0]
 }
 
@@ -95,7 +95,7 @@ func (c *Call) Write(now time.Time, number int, replyQueue string) (w Writing, o
 	c.written++
 	c.unproven++
 	c.next = false
-	a.written = now
+	a.writtenAt = now
 	a.ticket.Begin(now)
 	_, until := c.tries.Next(now)
 	if c.cfg.OneWay {

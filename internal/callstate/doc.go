@@ -20,13 +20,14 @@
 //
 //	event           begun           open                      pausing         spent
 //	Admitted        Publish         Publish (the hedge)       Publish         -
-//	Refused         End             no hedge                  End             -
+//	Denied          End             no hedge                  End             -
 //	Write           open; Wake when the attempt, or the wait before a hedge, is over
 //	Confirmed       -               End, of a OneWay call     as open         as open
 //	Returned        -               End                       End             End
 //	Nacked, Lost    -               Judge; follow, or End if nothing does and it is
 //	                                OneWay, or FailNacked has it
-//	Unsent          End             the attempt was never made; End if it was the only
+//	Unsent          End             End; nothing if Write did not let it out
+//	Blocked         End             the attempt was never made; End if it was the only
 //	                                one that may have been executed
 //	Answered:
 //	  a reply       End             Judge, Observe, End       as open         as open

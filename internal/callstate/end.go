@@ -12,7 +12,7 @@ func (s *step) succeed(a *attempt, reply *warren.Reply) {
 	if a != nil {
 		s.judge(a, policy.Success)
 		if !s.cfg.OneWay {
-			s.do(Effect{Do: Observe, Latency: s.Now.Sub(s.attempts[0].written)})
+			s.do(Effect{Do: Observe, Latency: s.Now.Sub(s.attempts[0].writtenAt)})
 		}
 	}
 	s.finishBy(a, reply, nil)
@@ -32,7 +32,7 @@ func (s *step) failed(a *attempt, err *warren.Error) {
 		s.executed = &executed
 	case warren.Unknown:
 	}
-	s.fail(a)
+	s.giveUp(a)
 	s.judge(a, s.classify(a, err))
 	if (s.next || s.open()) && s.tries.Repeatable(err) {
 		return // the other attempt decides

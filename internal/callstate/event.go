@@ -36,8 +36,8 @@ type Kind uint8
 const (
 	// Admitted: the breaker lets the next attempt out, with Ticket.
 	Admitted Kind = iota + 1
-	// Refused: the breaker does not, with Err.
-	Refused
+	// Denied: the breaker does not, with Err.
+	Denied
 	// Confirmed: the broker has taken Attempt on. It ends a call that is OneWay, with
 	// Reply, and changes nothing of any other.
 	Confirmed
@@ -51,6 +51,8 @@ const (
 	// Unsent: Attempt was taken out of the send queue, and the broker has not looked at it.
 	// Err is why; nil if [Call.Write] did not let it out.
 	Unsent
+	// Blocked: as Unsent, with Err, since the broker blocks publishers.
+	Blocked
 	// Answered: a server has answered Attempt, by Reply or Err.
 	Answered
 	// Timer: the time that [Call.Wake] told has come. It may be told too often.
@@ -78,7 +80,7 @@ type Effect struct {
 type Action uint8
 
 const (
-	// Ask the method's breaker for another attempt. Admitted or Refused follows.
+	// Ask the method's breaker for another attempt. Admitted or Denied follows.
 	Ask Action = iota + 1
 	// Publish Attempt: put it into the send queue. Right before it is written, [Call.Write] is
 	// asked; what became of it follows as an event.

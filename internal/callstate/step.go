@@ -21,8 +21,8 @@ func (s *step) handle(e *Event) {
 	switch e.Kind {
 	case Admitted:
 		s.admitted(e.Ticket)
-	case Refused:
-		s.refused(e.Err)
+	case Denied:
+		s.denied(e.Err)
 	case Confirmed:
 		if s.cfg.OneWay {
 			s.succeed(a, e.Reply)
@@ -36,6 +36,8 @@ func (s *step) handle(e *Event) {
 		s.unconfirmed(a, warren.ReasonConnectionLost)
 	case Unsent:
 		s.unsent(a, e.Err)
+	case Blocked:
+		s.blocked(a, e.Err)
 	case Answered:
 		switch {
 		case e.Err == nil:
@@ -65,9 +67,9 @@ func (s *step) admitted(ticket policy.Ticket) {
 	s.do(Effect{Do: Publish, Attempt: number})
 }
 
-// refused ends a call whose next attempt the breaker does not let out; not one that
+// denied ends a call whose next attempt the breaker does not let out; not one that
 // an earlier attempt is still waited for, beside which it was to go.
-func (s *step) refused(err *warren.Error) {
+func (s *step) denied(err *warren.Error) {
 	if s.open() {
 		s.next = false
 		return
@@ -77,7 +79,7 @@ func (s *step) refused(err *warren.Error) {
 
 // unconfirmed follows a publish that may or may not have arrived. The breaker is told
 // of refusals only, and not of those that are no more than an election. A notification
-// has nothing to wait for, and a call that was refused need not, by its policy.
+// has nothing to wait for, and a call that was nacked need not, by its policy.
 func (s *step) unconfirmed(a *attempt, reason string) {
 	nacked, result := reason == warren.ReasonNacked, policy.Ignored
 	err := &warren.Error{
@@ -94,20 +96,27 @@ func (s *step) unconfirmed(a *attempt, reason string) {
 	}
 }
 
-// unsent follows a publish that the broker has not looked at. A call that its block
-// kept from going out ends; one of which another attempt has gone out waits on, as if
-// this one had never been: the other may be answered.
+// unsent follows a publish that the broker has not looked at. One that Write did not let
+// out needs nothing: the call has ended, or does by its deadline.
 func (s *step) unsent(a *attempt, err *warren.Error) {
 	s.prove(a)
-	switch {
-	case err == nil: // Write said no: the call ends by its deadline
-	case err.Reason == warren.ReasonBlocked && s.unproven > 0:
-		s.judge(a, policy.Ignored)
-		s.drop(a)
-		s.lastReason = warren.ReasonBlocked
-	default:
+	if err != nil {
 		s.finish(nil, err)
 	}
+}
+
+// blocked ends a call that the broker's block kept from going out. One of which another
+// attempt has gone out waits on, as if this one had never been: the other may be
+// answered.
+func (s *step) blocked(a *attempt, err *warren.Error) {
+	s.prove(a)
+	if s.unproven == 0 {
+		s.finish(nil, err)
+		return
+	}
+	s.judge(a, policy.Ignored)
+	s.drop(a)
+	s.lastReason = err.Reason
 }
 
 // timer does what is due.
@@ -151,7 +160,7 @@ func (s *step) replyQueueLost(queue string) {
 	lost := false
 	for i := range s.attempts {
 		if a := &s.attempts[i]; a.isWritten() && a.replyQueue == queue {
-			s.fail(a)
+			s.giveUp(a)
 			lost = true
 		}
 	}
@@ -175,10 +184,10 @@ func (s *step) again(a *attempt, err *warren.Error) policy.Decision {
 	if err.Reason != "" {
 		s.lastReason = err.Reason
 	}
-	if a.failed {
+	if a.givenUp {
 		return policy.Decision{Retry: true} // what follows from it has been decided
 	}
-	s.fail(a)
+	s.giveUp(a)
 	return s.follow(err)
 }
 
@@ -189,7 +198,7 @@ func (s *step) follow(err *warren.Error) policy.Decision {
 	}
 	ended := s.tries.Failed
 	if err.Reason == warren.ReasonNacked {
-		ended = s.tries.Refused
+		ended = s.tries.Nacked
 	}
 	d := ended(s.Now, err)
 	if d.Retry {

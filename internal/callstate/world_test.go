@@ -102,9 +102,9 @@ func (w *world) moves() []move {
 				w.fail("a ticket of no attempt is not given back, or another is")
 			}
 		})
-		may("refused", func() {
+		may("denied", func() {
 			w.asked = false
-			w.end(callstate.Refused, warren.ReasonBreakerOpen)
+			w.end(callstate.Denied, warren.ReasonBreakerOpen)
 		})
 	}
 	for _, r := range w.sent {
@@ -179,15 +179,19 @@ func (w *world) brokers(r *request) []move {
 			}
 			w.handle(e)
 			w.denied = false
-			if kind == callstate.Unsent && w.call.Ended() == (w.unproven() > 0) && !ended {
+			if kind == callstate.Blocked && w.call.Ended() == (w.unproven() > 0) && !ended {
 				w.fail("%d may have been executed; ended is %v", w.unproven(), w.call.Ended())
+			}
+			if kind == callstate.Unsent && !w.call.Ended() {
+				w.fail("it goes on without its send queue")
 			}
 			if kind == callstate.Confirmed && !ended && w.call.Ended() != w.oneWay {
 				w.fail("confirmed; ended is %v", w.call.Ended())
 			}
 		}})
 	}
-	settle("blocked", callstate.Unsent, warren.ReasonBlocked)
+	settle("blocked", callstate.Blocked, warren.ReasonBlocked)
+	settle("closed", callstate.Unsent, warren.ReasonClientClosed)
 	if r.written {
 		settle("confirmed", callstate.Confirmed, "")
 		settle("returned", callstate.Returned, warren.ReasonNoRoute)

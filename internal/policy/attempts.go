@@ -11,7 +11,7 @@ import (
 // Attempts is the state of one call's attempts: which number the next one has,
 // how long it is waited for, and whether an error is followed by another. It
 // reads no clock and starts nothing. Whoever makes the call tells it: Next when
-// an attempt starts, then Succeeded, Failed or Refused when it has ended, and Next
+// an attempt starts, then Succeeded, Failed or Nacked when it has ended, and Next
 // again only after a Decision to retry. It is made by [Policy.Begin], is not safe for
 // concurrent use, and allocates nothing but at a retry.
 type Attempts struct {
@@ -23,7 +23,7 @@ type Attempts struct {
 	enoughAt   time.Time     // and so had one that was waited for until then
 	number     int
 	most       int
-	refused    int            // of number, those that the broker refused and that do not count
+	nacked     int            // of number, those that the broker refused and that do not count
 	waits      int            // that were drawn for retries, but for refusals
 	random     func() float64 // spread evenly over [0, 1)
 	idempotent bool
@@ -125,14 +125,14 @@ func (a *Attempts) Failed(now time.Time, err *warren.Error) Decision {
 	return d
 }
 
-// Refused is [Attempts.Failed] for an attempt that the broker refused, with the
+// Nacked is [Attempts.Failed] for an attempt that the broker refused, with the
 // error that says so. If it may be repeated it is, as reliability.RetryPolicy says, without
 // a token and without being counted; else it is an attempt that failed.
-func (a *Attempts) Refused(now time.Time, err *warren.Error) Decision {
-	if a.most > 1 && a.refused < mostRefusals && a.forbidden(err) == WhyBackoff {
-		if wait := a.refusedWait(); wait < a.deadline.Sub(now)-MinAttempt {
-			a.refused++
-			return Decision{Retry: true, Wait: wait, Why: WhyRefused, Ignored: a.refused < longRefused}
+func (a *Attempts) Nacked(now time.Time, err *warren.Error) Decision {
+	if a.most > 1 && a.nacked < mostRefusals && a.forbidden(err) == WhyBackoff {
+		if wait := a.nackedWait(); wait < a.deadline.Sub(now)-MinAttempt {
+			a.nacked++
+			return Decision{Retry: true, Wait: wait, Why: WhyRefused, Ignored: a.nacked < longRefused}
 		}
 	}
 	return a.Failed(now, err)
@@ -143,7 +143,7 @@ func (a *Attempts) Number() int { return a.number }
 
 // Left returns how many attempts may still be started, but for those that follow
 // one that the broker will have refused.
-func (a *Attempts) Left() int { return max(a.most-(a.number-a.refused), 0) }
+func (a *Attempts) Left() int { return max(a.most-(a.number-a.nacked), 0) }
 
 // Deadline returns when the call must have ended.
 func (a *Attempts) Deadline() time.Time { return a.deadline }

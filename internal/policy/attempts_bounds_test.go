@@ -67,7 +67,7 @@ func TestACallKeepsItsBounds(t *testing.T) {
 			err := drawError(t)
 			ended := a.Failed
 			if err.Reason == warren.ReasonNacked && rapid.Bool().Draw(t, "refused") {
-				ended, err.RetryAfter = a.Refused, 0 // a broker gives no advice
+				ended, err.RetryAfter = a.Nacked, 0 // a broker gives no advice
 			}
 			d := ended(now, err)
 			if !d.Retry {

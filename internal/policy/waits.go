@@ -32,11 +32,11 @@ func (a *Attempts) wait() time.Duration {
 	return time.Duration(a.random() * float64(longest))
 }
 
-// refusedWait draws the wait after a refusal.
-func (a *Attempts) refusedWait() time.Duration {
+// nackedWait draws the wait after a refusal.
+func (a *Attempts) nackedWait() time.Duration {
 	r := &a.policy.Retry
 	paced := RetryPolicy{First: max(r.First, refusalFirst), Most: max(r.Most, refusalMost)}
-	wait := paced.longestWait(a.refused)
+	wait := paced.longestWait(a.nacked)
 	if !r.Jitter {
 		return wait
 	}

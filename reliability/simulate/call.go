@@ -70,7 +70,7 @@ func (cl *call) carryOut(e *callstate.Effect) {
 func (cl *call) ask() {
 	ticket, refusal := cl.target.Breaker.Allow(cl.now)
 	if refusal != nil {
-		cl.on(callstate.Event{Kind: callstate.Refused, Err: refusal})
+		cl.on(callstate.Event{Kind: callstate.Denied, Err: refusal})
 		return
 	}
 	cl.on(callstate.Event{Kind: callstate.Admitted, Ticket: ticket})

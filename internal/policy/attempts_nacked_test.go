@@ -20,7 +20,7 @@ func TestRefusalsCostNeitherAttemptsNorTokens(t *testing.T) {
 	var waited time.Duration
 	for n := 1; n <= 10; n++ {
 		a.Next(epoch)
-		d := a.Refused(epoch, nacked)
+		d := a.Nacked(epoch, nacked)
 		want := policy.Decision{
 			Retry: true, Wait: min(250*time.Millisecond<<(n-1), 2*time.Second), Why: policy.WhyRefused, Ignored: n < 4,
 		}
@@ -36,7 +36,7 @@ func TestRefusalsCostNeitherAttemptsNorTokens(t *testing.T) {
 	for _, err := range []*warren.Error{lost, nacked, nacked} {
 		left := a.Left()
 		a.Next(epoch)
-		if d := a.Refused(epoch, err); d.Why == policy.WhyRefused || d.Ignored || d.Retry != (left > 1) || a.Left() != left-1 {
+		if d := a.Nacked(epoch, err); d.Why == policy.WhyRefused || d.Ignored || d.Retry != (left > 1) || a.Left() != left-1 {
 			t.Errorf("%v: %+v, %d attempts left", err, d, a.Left())
 		}
 	}
@@ -53,7 +53,7 @@ func TestRefusalsCountWhereTheyCannotBeWaitedOut(t *testing.T) {
 	begin := func(left time.Duration, own policy.Overrides) policy.Decision {
 		a := p.Begin(epoch, epoch.Add(left), nil, own)
 		a.Next(epoch)
-		return a.Refused(epoch, nacked)
+		return a.Nacked(epoch, nacked)
 	}
 	if d := begin(time.Minute, policy.Overrides{Attempts: 1}); d.Retry || d.Why != policy.WhyAttempts {
 		t.Errorf("a call that is not to be repeated: %+v", d)
