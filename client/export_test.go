@@ -3,6 +3,7 @@ package client
 import (
 	"sync/atomic"
 
+	"github.com/warren-rpc/warren/internal/broker"
 	"github.com/warren-rpc/warren/internal/policy"
 )
 
@@ -19,3 +20,11 @@ func CountLocks(c *Client) *atomic.Int64 {
 // OnLock has f called whenever the lock of one of c's calls is about to be taken. c must
 // not have made any.
 func OnLock(c *Client, f func()) { c.locking = f }
+
+// Requeue puts the first attempt of the call of that ID into the send queue once more, as
+// if the broker had closed its channel over another message.
+func Requeue(c *Client, callID string) error {
+	publish := &c.pending.get(callID).first.publish
+	*publish = broker.Publishing{Key: publish.Key, Mandatory: true, Msg: publish.Msg, Sink: publish.Sink}
+	return c.publisher.Publish(publish)
+}

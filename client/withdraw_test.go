@@ -78,3 +78,30 @@ func TestCallThatEndsWhileItIsPublishedAgainLeavesNothingInLine(t *testing.T) {
 		wantForgotten(r, memory)
 	}, amqptest.Rule{When: publishesTo("m"), Do: amqptest.NeverConfirm()})
 }
+
+func TestCallThatEndsLeavesNoAttemptInLine(t *testing.T) {
+	rig.Bubble(t, func(r *rig.Rig) {
+		plainServer(r, "m")
+		plainServer(r, "bait")
+		c := r.Ready(withPolicy(reliability.Policy{
+			Retry: exact(2), Idempotent: new(true), Hedge: reliability.HedgePolicy{On: new(true), Delay: new(time.Second)},
+		}))
+		ctx, cancel := context.WithCancel(r.T.Context())
+		memory, done := begin(ctx, r, c, client.WithCallID("k"))
+		block(r, c, 2*time.Second)
+		time.Sleep(1500 * time.Millisecond) // the hedge is not published
+		if st := c.Stats(); st.Hedged != 0 {
+			r.T.Errorf("%+v", st)
+		}
+		time.Sleep(1500 * time.Millisecond)
+		isolate(r)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if err := client.Requeue(c, "k"); err != nil {
+			r.T.Fatal(err)
+		}
+		cancel()
+		<-done
+		wantForgotten(r, memory)
+	})
+}
