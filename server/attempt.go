@@ -97,8 +97,14 @@ func (at *attempt) notClaimed(ctx context.Context, claimed, seen *store.Record, 
 // othersNow is the end of an attempt whose call another server has.
 func (at *attempt) othersNow() decision {
 	at.ex.begun = true
-	at.ex.stage = decoded // its end is another's
 	return decision{kind: lookAgain}
+}
+
+// overtaken is othersNow of an attempt whose handler has run: what it returned counts for
+// nothing.
+func (at *attempt) overtaken() decision {
+	at.ex.stage = decoded
+	return at.othersNow()
 }
 
 // takePlace waits for one of the method's places for handlers, and reports whether
@@ -229,7 +235,7 @@ func (at *attempt) panicked(ctx context.Context) {
 // attempt may end otherwise.
 func (at *attempt) failed(ctx context.Context, dec decision) decision {
 	if errors.Is(context.Cause(ctx), errLeaseLost) {
-		return at.othersNow()
+		return at.overtaken()
 	}
 	told := dec.err
 	stopping, retryable, undone := isStopping(ctx), !terminal(told), told.Outcome != warren.Executed
@@ -279,7 +285,7 @@ func (at *attempt) recorded(err error, payload []byte, dec decision) decision {
 		crashpoint.Reached(crashpoint.Committed, at.m.Name, at.ex.req.CallID)
 		return dec
 	case errors.Is(err, store.ErrStale):
-		return at.othersNow() // or it was recorded after all: the record tells
+		return at.overtaken() // or it was recorded after all: the record tells
 	default:
 		return left(leave)
 	}
