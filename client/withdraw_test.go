@@ -101,7 +101,7 @@ func TestCallThatEndsLeavesNoAttemptInLine(t *testing.T) {
 			r.T.Fatal(err)
 		}
 		cancel()
-		<-done
+		rig.WantError(r.T, <-done, warren.CodeCanceled, warren.ReasonBlocked, warren.Unknown)
 		wantForgotten(r, memory)
 	})
 }
