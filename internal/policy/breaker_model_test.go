@@ -268,7 +268,7 @@ func TestBreakerDoesAsItsModelOverRandomHistories(t *testing.T) {
 		}
 	})
 	for _, s := range states {
-		if seen[s] < 20 {
+		if seen[s] < 20 && !testing.Short() { // which draws a fifth of the histories
 			t.Errorf("the histories led to %v %d times: they are too tame", s, seen[s])
 		}
 	}
