@@ -173,6 +173,9 @@ func (ex *exchange) innermost(ctx context.Context, r *warren.Request) (*warren.R
 		return nil, ex.inner.err
 	}
 	ex.stage = max(ex.stage, decoded)
+	if warren.RequestFromContext(ctx) != r { // the handler finds in its context what it gets
+		ctx = warren.ContextWithRequest(ctx, r)
+	}
 	if ex.id != nil {
 		ex.inner = ex.m.gate.handle(ctx, ex, b)
 	} else if ex.inner = ex.call(ctx, b, nil); ex.inner.err != nil && isStopping(ctx) {

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -12,28 +13,42 @@ import (
 )
 
 func TestInterceptorsFindTheRequestInTheirContextAndMayPassAnotherOneOn(t *testing.T) {
-	rig.Bubble(t, func(r *rig.Rig) {
-		s := r.NewServer(func(*server.Config) {})
-		m := server.Method{Name: "m", Interceptors: []warren.Interceptor{func(next warren.Handler) warren.Handler {
-			return func(ctx context.Context, req *warren.Request) (*warren.Reply, error) {
-				if warren.RequestFromContext(ctx) != req {
-					r.T.Error("the context has another request")
-				}
-				other := *req
-				other.UserID = "other"
-				return next(ctx, &other)
+	m := server.Method{Name: "m", Interceptors: []warren.Interceptor{func(next warren.Handler) warren.Handler {
+		return func(ctx context.Context, req *warren.Request) (*warren.Reply, error) {
+			if warren.RequestFromContext(ctx) != req {
+				return nil, errors.New("the context has another request")
 			}
-		}}}
-		if err := server.Handle(s, m, func(ctx context.Context, _ []byte) ([]byte, error) {
-			return []byte(warren.RequestFromContext(ctx).UserID), nil
-		}); err != nil {
-			r.T.Fatal(err)
+			other := *req
+			other.UserID = "other"
+			return next(ctx, &other)
 		}
-		r.Start(s)
-		if reply, err := r.Client().Call(r.T.Context(), "m", nil); err != nil || string(reply.Body) != "other" {
-			r.T.Errorf("%v, %v", reply, err)
-		}
-	})
+	}}}
+	for name, register := range map[string]func(s *server.Server) error{
+		"typed": func(s *server.Server) error {
+			return server.Handle(s, m, func(ctx context.Context, _ []byte) ([]byte, error) {
+				return []byte(warren.RequestFromContext(ctx).UserID), nil
+			})
+		},
+		"raw": func(s *server.Server) error {
+			return s.HandleRaw(m, func(ctx context.Context, req *warren.Request) (*warren.Reply, error) {
+				if warren.RequestFromContext(ctx) != req {
+					return nil, errors.New("the handler's context has another request")
+				}
+				return &warren.Reply{Body: []byte(req.UserID)}, nil
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withAndWithout(t, func(r *rig.Rig, _ *testStore, change func(*server.Config)) {
+				s := r.NewServer(change)
+				if err := register(s); err != nil {
+					r.T.Fatal(err)
+				}
+				r.Start(s)
+				want(r, "the request that the handler finds", ask(r, "1", ""), "other")
+			})
+		})
+	}
 }
 
 // A context that outlives its request, or names another one, leads to no handler.

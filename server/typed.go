@@ -102,9 +102,6 @@ func typed[Req, Rep any](codec warren.Codec, h func(ctx context.Context, tx any,
 			return nil, err
 		}
 		return func(ctx context.Context, tx any) (*warren.Reply, error) {
-			if warren.RequestFromContext(ctx) != r { // an interceptor passes another one on
-				ctx = warren.ContextWithRequest(ctx, r)
-			}
 			rep, err := h(ctx, tx, req)
 			if err != nil {
 				return nil, err
