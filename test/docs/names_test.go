@@ -66,6 +66,27 @@ func TestTestsThatDocumentsNameExist(t *testing.T) {
 	}
 }
 
+// The documents say which function of a file has a rule.
+func TestFunctionsThatDocumentsPlaceInAFileAreThere(t *testing.T) {
+	t.Parallel()
+	said := regexp.MustCompile("((?:`\\w+`(?:, | and | or )?)+) of \\[([\\w./]+\\.go)\\]")
+	placed := 0
+	for _, file := range documents(t) {
+		for _, found := range said.FindAllStringSubmatch(read(t, file), -1) {
+			code := read(t, found[2])
+			for _, name := range regexp.MustCompile(`\w+`).FindAllString(strings.NewReplacer(" and ", " ", " or ", " ").Replace(found[1]), -1) {
+				placed++
+				if !regexp.MustCompile(`(?m)^func (?:\([^)]*\) )?` + name + `\(`).MatchString(code) {
+					t.Errorf("%s places %s in %s, which has no such function", file, name, found[2])
+				}
+			}
+		}
+	}
+	if placed < 15 {
+		t.Errorf("the documents place %d functions; want 15 or more", placed)
+	}
+}
+
 func TestLinksAndPathsOfDocumentsExist(t *testing.T) {
 	t.Parallel()
 	link := regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
