@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/broker"
@@ -31,7 +32,7 @@ func newControl(g *gate) *control {
 	declare := func(session *broker.Session) (string, error) {
 		// What another server's store knows is not told by this one's.
 		if err := m.owner.hold(session); err != nil {
-			return "", err
+			return "", fmt.Errorf("%w: %w", errNotHeld, err)
 		}
 		return declarer.Declare(session)
 	}
@@ -40,6 +41,23 @@ func newControl(g *gate) *control {
 		Handle: c.answer, Logger: m.s.cfg.Logger,
 	})
 	return c
+}
+
+// errNotHeld is why the control queue was not asked for.
+var errNotHeld = errors.New("warren: the method is not this server's yet")
+
+// pending returns nil if questions are answered, or the control queue cannot be had now,
+// and else a channel that is closed when that may have changed. It may be called on nil.
+func (c *control) pending() <-chan struct{} {
+	if c == nil {
+		return nil
+	}
+	up, changed, err := c.consumer.Up().Get()
+	denied := broker.IsOfQueue(err) && !errors.Is(err, errNotHeld) || broker.IsPermanent(err)
+	if up || denied {
+		return nil
+	}
+	return changed
 }
 
 // answer answers one question.

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/warren-rpc/warren"
@@ -133,7 +132,6 @@ func TestResolvedCallNeverRuns(t *testing.T) {
 		}, nil)
 		var runs atomic.Int32
 		serve(r, st, in(mode), counting(&runs))
-		synctest.Wait() // the control queue is consumed too
 		call := asking(r, "k", "x")
 		<-looked // there was no record
 		want(r, "resolved", resolved(r, "k", client.IssuedAt(time.Now())), "canceled, not_executed")

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -166,7 +165,6 @@ func TestMethodWhoseMemoryChangesIsLeftOutAndOthersAreServed(t *testing.T) {
 			}
 		}
 		r.Start(s)
-		synctest.Wait() // questions are answered too
 		ch := r.Peer().Channel
 		if _, err := ch.QueueDelete("warren.memory.m", false, false, false); err != nil {
 			r.T.Fatal(err)

@@ -104,15 +104,19 @@ func (m *method) declare(own *broker.Declarer) func(*broker.Session) (string, er
 	}
 }
 
-// ready waits until the method is consumed, or never will be.
+// ready waits until the method is consumed, or never will be, and for its control queue,
+// unless that cannot be had now.
 func (m *method) ready(ctx context.Context) error {
 	link := m.s.consuming
 	for {
 		up, changed, err := m.consumer.Up().Get()
-		if up || m.consumer.Paused() {
-			return nil
-		}
-		if err != nil && broker.IsPermanent(err) {
+		consumed := up || m.consumer.Paused()
+		switch {
+		case consumed:
+			if changed = m.control.pending(); changed == nil {
+				return nil
+			}
+		case err != nil && broker.IsPermanent(err):
 			return fmt.Errorf("warren: method %s cannot be served: %w", m.Name, err)
 		}
 		refused, refusal := link.Refused()
@@ -125,6 +129,9 @@ func (m *method) ready(ctx context.Context) error {
 		case <-m.s.stopped:
 			return lifecycle.ErrStopped
 		case <-ctx.Done():
+			if consumed {
+				return nil // only questions about its calls have to wait
+			}
 			if unconnected := link.LastErr(); unconnected != nil {
 				err = unconnected
 			}

@@ -110,11 +110,12 @@ func (s *Server) register(m Method, t transactor, p prepare) error {
 	return nil
 }
 
-// Start connects and returns once every method is consumed. It fails when ctx
-// ends before, or at once if a broker refuses what cannot be had by waiting:
-// the credentials, a permission, one more queue, an existing queue that is not
-// there. After a failure the server is stopped. A method that the broker refuses
-// later is left out, and tried again, while the others are served: see
+// Start connects and returns once every method is consumed and, with a store, clients
+// can ask what became of its calls, unless the broker refuses the queue for that. It
+// fails when ctx ends before a method is consumed, or at once if a broker refuses what
+// cannot be had by waiting: the credentials, a permission, one more queue, an existing
+// queue that is not there. After a failure the server is stopped. A method that the
+// broker refuses later is left out, and tried again, while the others are served: see
 // [Server.Unserved].
 func (s *Server) Start(ctx context.Context) error {
 	s.mu.Lock()

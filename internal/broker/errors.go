@@ -66,6 +66,14 @@ func IsPermanent(err error) bool {
 	}
 }
 
+// IsOfQueue reports whether err, of a queue that was declared or consumed, is due to the
+// queue: the broker refuses it, or does not answer. The end of the connection is not.
+func IsOfQueue(err error) bool {
+	var e *amqp.Error
+	refused := errors.As(err, &e) && e.Server && e.Recover
+	return refused || IsPermanent(err) || errors.Is(err, errNoAnswer) && !errors.Is(err, ErrSessionEnded)
+}
+
 // IsNotFound reports whether err is the broker's 404.
 func IsNotFound(err error) bool { return hasCode(err, amqp.NotFound) }
 
