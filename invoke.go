@@ -32,8 +32,9 @@ type requestKey struct{}
 
 // ContextWithRequest returns a context that carries the request which a
 // handler serves. Servers call it before interceptors and handlers. A server's
-// interceptor must not: by the request in the context the server knows whose call
-// it is, and a handler finds in its own what the interceptors have passed on.
+// interceptor that calls it must pass on the request that it got: by that, or by the
+// one in the context, the server knows whose call it is. A handler finds in its own
+// context what the interceptors have passed on.
 func ContextWithRequest(ctx context.Context, req *Request) context.Context {
 	return context.WithValue(ctx, requestKey{}, req)
 }

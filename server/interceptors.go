@@ -10,7 +10,8 @@ import (
 
 // chain is the interceptors of a method around its innermost handler. They are composed
 // once, as they may keep state of their own, and so the innermost handler has to learn
-// whose call it is: by the request that the context carries.
+// whose call it is: by the request that the context carries, or if an interceptor has put
+// another one there, by the one that it gets.
 type chain struct {
 	handler warren.Handler // nil without interceptors
 
@@ -45,8 +46,12 @@ func (c *chain) handle(ctx context.Context, ex *exchange) (*warren.Reply, error)
 
 // innermost is what the interceptors wrap.
 func (c *chain) innermost(ctx context.Context, r *warren.Request) (*warren.Reply, error) {
+	of := warren.RequestFromContext(ctx)
 	c.mu.RLock()
-	ex := c.open[warren.RequestFromContext(ctx)]
+	ex := c.open[of]
+	if ex == nil && of != nil { // an interceptor has put another one into the context
+		ex = c.open[r]
+	}
 	c.mu.RUnlock()
 	if ex == nil {
 		return nil, errForeignContext
@@ -55,4 +60,4 @@ func (c *chain) innermost(ctx context.Context, r *warren.Request) (*warren.Reply
 }
 
 // errForeignContext is the end of a request whose call cannot be told.
-var errForeignContext = errors.New("warren: an interceptor passes a context on that is not made from the one it got")
+var errForeignContext = errors.New("warren: an interceptor passes on a context without the request of its call")
