@@ -142,10 +142,10 @@ func (at *attempt) unlock() {
 
 // execute runs the handler and records its end before that is told. If the handler
 // panics, or ends its goroutine, that is recorded on the way.
-func (at *attempt) execute(ctx context.Context, b body) decision {
+func (at *attempt) execute(ctx context.Context, b body) (dec decision) {
 	defer func() {
 		if at.running {
-			at.panicked(ctx)
+			dec = at.panicked(ctx)
 		}
 	}()
 	if at.transact != nil {
@@ -205,6 +205,11 @@ func (at *attempt) inTransaction(ctx context.Context, b body) decision {
 		})
 	}
 	switch {
+	case at.running:
+		// The store has met the handler's panic: it takes that of a page which cannot be
+		// read for a damage of its file. What is returned follows from the record.
+		logPanic(at.m, "the handler panicked", at.ex.req.CallID, at.ex.panicError(ctx), err)
+		return decision{}
 	case dec.kind == sendError:
 		return at.failed(ctx, dec)
 	case dec.kind == sendReply:
@@ -222,13 +227,14 @@ func (at *attempt) inTransaction(ctx context.Context, b body) decision {
 // panicked records a call whose handler has not returned. The answer follows where
 // the panic ends, unless it is another server's by now: then the next delivery
 // finds that one's.
-func (at *attempt) panicked(ctx context.Context) {
+func (at *attempt) panicked(ctx context.Context) decision {
 	told := at.ex.panicError(ctx)
 	dec := at.record(ctx, store.Failed, wire.EncodeStored(nil, told), failed(told))
 	if dec.kind == lookAgain {
 		dec = left(putBack)
 	}
 	at.ex.inner = dec
+	return dec
 }
 
 // failed records the end of a call by an error, or gives the claim back where a later

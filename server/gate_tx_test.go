@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -236,4 +237,44 @@ func TestClosingTheFileUnderAServerIsNeitherToldNorAcknowledged(t *testing.T) {
 	}
 	r.Start(other)
 	want(r, "told", <-call, "1")
+}
+
+// swallowing is a store that makes an error of what its transactions panic with, as one
+// in a file does of a page that cannot be read.
+type swallowing struct{ *testStore }
+
+func (s swallowing) Transact(
+	ctx context.Context, key store.Key, token uint64, retention time.Duration, fn func(tx *memstore.Tx) (store.Result, error),
+) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the file is damaged: %v", p)
+		}
+	}()
+	return s.testStore.Transact(ctx, key, token, retention, fn)
+}
+
+// The handler has run, whatever the store makes of its panic.
+func TestPanicThatTheStoreTakesForItsOwnIsRecorded(t *testing.T) {
+	rig.Bubble(t, func(r *rig.Rig) {
+		st, log := alone(r, memstore.Options{}), &rig.Log{}
+		s := r.NewServer(stored(swallowing{st}), func(cfg *server.Config) { cfg.Logger = log.Logger() })
+		runs, m := 0, in(server.Transactional)
+		m.Codec = warren.Raw
+		if err := server.HandleTx(s, m, func(context.Context, *memstore.Tx, []byte) ([]byte, error) {
+			runs++
+			panic("unmapped")
+		}); err != nil {
+			r.T.Fatal(err)
+		}
+		r.Start(s)
+		want(r, "the call", ask(r, "1", "x"), "internal/panic, executed")
+		want(r, "again", ask(r, "1", "x"), "internal/panic, executed, replayed")
+		if rec := recordOf(r, st, "1"); runs != 1 || rec.State != store.Failed {
+			r.T.Errorf("%d runs, %+v", runs, rec)
+		}
+		if n := s.Stats().Panics; n != 1 || !strings.Contains(log.String(), "the file is damaged: unmapped") {
+			r.T.Errorf("%d panics; the log is %s", n, log)
+		}
+	})
 }
