@@ -14,14 +14,14 @@ import (
 type attempt struct {
 	claim
 
-	call    *flight
+	flight  *flight
 	locked  bool // it holds the method's lock
 	placed  bool // it has one of the places for handlers
 	running bool // the application has been called, and has not returned
 }
 
-func newAttempt(g *gate, ex *exchange, call *flight) *attempt {
-	return &attempt{claim: claim{gate: g, ex: ex}, call: call}
+func newAttempt(g *gate, ex *exchange, f *flight) *attempt {
+	return &attempt{claim: claim{gate: g, ex: ex}, flight: f}
 }
 
 // begin claims the call and runs it. rec is its record as it was seen, or nil if
@@ -287,7 +287,7 @@ func (at *attempt) record(ctx context.Context, state store.State, payload []byte
 func (at *attempt) recorded(err error, payload []byte, dec decision) decision {
 	switch {
 	case err == nil:
-		at.call.payload = payload
+		at.flight.payload = payload
 		crashpoint.Reached(crashpoint.Committed, at.m.Name, at.ex.req.CallID)
 		return dec
 	case errors.Is(err, store.ErrStale):

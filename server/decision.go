@@ -3,7 +3,8 @@ package server
 import "github.com/warren-rpc/warren"
 
 // decision says how one delivery of a request ends. It is made where that becomes
-// known, returned up the call path, and carried out in one place: exchange.conclude.
+// known, returned up the call path, and carried out by exchange.conclude. Parking ends
+// by a decision of its own: for exchange.fail, or for the attempt that waits for it.
 type decision struct {
 	kind  decisionKind
 	reply *warren.Reply // of sendReply
@@ -46,6 +47,6 @@ func left(how decisionKind) decision {
 	return decision{kind: how, err: &warren.Error{Code: warren.CodeUnavailable, Message: "the request is left to another delivery"}}
 }
 
-// final reports whether the request is left: whatever its interceptors do, it is not
+// isLeft reports whether the request is left: whatever its interceptors do, it is not
 // answered here.
-func (d *decision) final() bool { return d.kind == leave || d.kind == putBack }
+func (d *decision) isLeft() bool { return d.kind == leave || d.kind == putBack }

@@ -148,7 +148,7 @@ func (ex *exchange) handle(ctx context.Context) {
 			value := recover()
 			told := ex.panicError(ctx)
 			logPanic(ex.m, "the handler panicked", ex.req.CallID, told, value)
-			if dec = failed(told); ex.inner.final() {
+			if dec = failed(told); ex.inner.isLeft() {
 				dec = ex.inner
 			}
 		}
@@ -163,7 +163,7 @@ func (ex *exchange) handle(ctx context.Context) {
 // is told, with the outcome; what led to them is their Cause. r is the request as the
 // interceptors pass it on; they may do so more than once.
 func (ex *exchange) innermost(ctx context.Context, r *warren.Request) (*warren.Reply, error) {
-	if ex.inner.final() {
+	if ex.inner.isLeft() {
 		return nil, ex.inner.err
 	}
 	ex.inner = decision{}
@@ -219,7 +219,7 @@ func (ex *exchange) call(ctx context.Context, b body, tx any) decision {
 // decide returns what follows from what the interceptors have returned. In whatever
 // words they tell an error, its outcome is that of the innermost handler.
 func (ex *exchange) decide(ctx context.Context, reply *warren.Reply, err error) decision {
-	if ex.inner.final() {
+	if ex.inner.isLeft() {
 		return ex.inner
 	}
 	if err == nil {
@@ -274,7 +274,7 @@ func (ex *exchange) judged(dec decision) {
 		return
 	}
 	result := policy.Ignored
-	if !dec.final() && (ex.stage == entered || ex.stage == received && ex.inner.kind == undecided) {
+	if !dec.isLeft() && (ex.stage == entered || ex.stage == received && ex.inner.kind == undecided) {
 		result = judge(dec.err)
 	}
 	ex.m.kill.Done(ex.ticket, time.Now(), result)

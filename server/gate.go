@@ -75,7 +75,7 @@ func (g *gate) handle(ctx context.Context, ex *exchange, b body) decision {
 
 // own is handle for the one goroutine of this process that has the call.
 func (g *gate) own(ctx context.Context, ex *exchange, call *flight, b body) decision {
-	defer g.inFlight.leave(ex.id.key, call)
+	defer g.inFlight.exit(ex.id.key, call)
 	// A look at the record is wasted on nearly all calls.
 	if presumablyNew := !ex.req.Redelivered && ex.req.Attempt <= 1 && !ex.unpark; presumablyNew {
 		if dec := newAttempt(g, ex, call).begin(ctx, b, nil); dec.kind != lookAgain {

@@ -38,7 +38,7 @@ func (f *inFlight) enter(id *identity) (call *flight, mine bool) {
 	return call, true
 }
 
-func (f *inFlight) leave(key store.Key, call *flight) {
+func (f *inFlight) exit(key store.Key, call *flight) {
 	f.mu.Lock()
 	delete(f.calls, key)
 	f.mu.Unlock()
