@@ -90,3 +90,16 @@ func (p *Peer) Next() amqp.Delivery {
 	}
 	panic("unreachable")
 }
+
+// NoMore demands that no reply is there, or the channel has ended. Those that are still
+// under way are not seen.
+func (p *Peer) NoMore() {
+	p.t.Helper()
+	select {
+	case d, ok := <-p.Replies:
+		if ok {
+			p.t.Errorf("the peer got one more reply: %q, %q", d.Type, d.Body)
+		}
+	default:
+	}
+}
