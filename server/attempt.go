@@ -38,7 +38,7 @@ func (at *attempt) begin(ctx context.Context, b body, rec *store.Record) decisio
 	// What is claimed at most once and not begun, when the server dies, is never begun:
 	// hence a place first.
 	if !at.locked || d.Mode == AtMostOnce && !at.takePlace(ctx) {
-		return g.late(ctx, ex)
+		return g.late(ex)
 	}
 	if why := g.retention.forbids(ex); why != nil {
 		if unseen {
@@ -108,17 +108,16 @@ func (at *attempt) overtaken() decision {
 }
 
 // takePlace waits for one of the method's places for handlers, and reports whether
-// the attempt has one. There is none if ctx ends first.
+// the attempt has one. There is none if ctx ends first, or the server's handlers have
+// to: they are told one after the other, and the place of the first must not go to one
+// that is about to be told, or whose interceptors have taken it out of the server's hand.
 func (at *attempt) takePlace(ctx context.Context) bool {
 	if !at.placed {
 		select {
 		case at.places <- struct{}{}:
 			at.placed = true
-			// When the server stops, handlers end one after the other: the place of the
-			// first must not go to who is about to be told.
 			if at.m.s.handlers.Err() != nil {
 				at.freePlace()
-				<-ctx.Done()
 			}
 		case <-ctx.Done():
 		}
@@ -272,7 +271,7 @@ func (at *attempt) notRun(ctx context.Context) decision {
 	if at.abandon(store.Undone) || errors.Is(context.Cause(ctx), errLeaseLost) {
 		return at.othersNow()
 	}
-	return at.late(ctx, at.ex)
+	return at.late(at.ex)
 }
 
 // record completes the call's record. While the store does not take it nothing is told,

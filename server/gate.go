@@ -152,8 +152,8 @@ func (g *gate) unfinished(ctx context.Context) decision {
 }
 
 // late is the end of a request whose context ended before it was begun.
-func (g *gate) late(ctx context.Context, ex *exchange) decision {
-	if isStopping(ctx) {
+func (g *gate) late(ex *exchange) decision {
+	if g.m.s.handlers.Err() != nil {
 		return left(leave)
 	}
 	return ex.expired()
@@ -177,7 +177,7 @@ func (g *gate) broken(ctx context.Context, ex *exchange, err error) decision {
 		return g.reused(ex)
 	}
 	if ctx.Err() != nil {
-		return g.late(ctx, ex)
+		return g.late(ex)
 	}
 	told := g.storeError(err)
 	log := g.m.log.With("call_id", clip(ex.req.CallID), "error", err)

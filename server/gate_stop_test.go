@@ -68,6 +68,48 @@ func TestStoppedCallsGoOnAsTheirModeSays(t *testing.T) {
 	})
 }
 
+// The place of a handler that has ended goes to nobody once the server has told its
+// handlers to end, even where an interceptor keeps that from the one that waits.
+func TestCallThatWaitsForAPlaceIsNotBegunWhileTheServerStops(t *testing.T) {
+	inEachMode(t, func(r *rig.Rig, mode server.Mode) {
+		if mode == server.Transactional {
+			return // its handlers wait for the store, not for places
+		}
+		var data memstore.Data
+		m := in(mode)
+		m.Concurrency = 1
+		m.Interceptors = []warren.Interceptor{func(next warren.Handler) warren.Handler {
+			return func(ctx context.Context, req *warren.Request) (*warren.Reply, error) {
+				return next(context.WithoutCancel(ctx), req)
+			}
+		}}
+		var runs atomic.Int32
+		entered, release := make(chan struct{}, 2), make(chan struct{})
+		s := mortal(r, shared(r, &data), m, func(context.Context, *warren.Request) (*warren.Reply, error) {
+			runs.Add(1)
+			entered <- struct{}{}
+			<-release
+			return nil, nil
+		})
+		asking(r, "1", "x")
+		<-entered
+		waits := asking(r, "2", "x", client.WaitForServer())
+		synctest.Wait()
+		stopped := make(chan error, 1)
+		go func() { stopped <- stopWithin(r, s, time.Second) }()
+		time.Sleep(time.Second + time.Millisecond) // its handlers have been told
+		close(release)
+		if err := <-stopped; err == nil {
+			r.T.Error("the handler was not cancelled")
+		}
+		if n := runs.Load(); n != 1 {
+			r.T.Errorf("%d calls were begun", n)
+		}
+		serve(r, shared(r, &data), in(mode), counting(&runs))
+		want(r, "the one that waited", <-waits, "2")
+	})
+}
+
 // A handler that ends well in its last second is recorded and answered.
 func TestResultOfAHandlerThatWasCancelledIsKept(t *testing.T) {
 	for _, mode := range []server.Mode{server.AtLeastOnce, server.AtMostOnce} {
