@@ -29,16 +29,16 @@ func newControl(g *gate) *control {
 	declarer := &broker.Declarer{Logger: m.s.cfg.Logger, Queue: broker.Queue{
 		Name: wire.ControlQueue(m.Name), Type: broker.Classic, Durable: true,
 	}}
-	declare := func(session *broker.Session) (string, error) {
+	hold := func(session *broker.Session) error {
 		// What another server's store knows is not told by this one's.
 		if err := m.owner.hold(session); err != nil {
-			return "", fmt.Errorf("%w: %w", errNotHeld, err)
+			return fmt.Errorf("%w: %w", errNotHeld, err)
 		}
-		return declarer.Declare(session)
+		return nil
 	}
 	c.consumer = broker.NewConsumer(broker.ConsumerConfig{
-		Name: m.Name + ", control", Prefetch: 2 * controlWorkers, Workers: controlWorkers, Declare: declare,
-		Handle: c.answer, Logger: m.s.cfg.Logger,
+		Name: m.Name + ", control", Prefetch: 2 * controlWorkers, Workers: controlWorkers, Hold: hold,
+		Declare: declarer.Declare, Handle: c.answer, Logger: m.s.cfg.Logger,
 	})
 	return c
 }

@@ -61,7 +61,7 @@ func TestControlQueueThatCannotBeHadHoldsNoStartUp(t *testing.T) {
 		"it may not be declared":        {amqptest.CloseChannel(403, "access to queue 'warren.control.m' refused"), 0},
 		"somebody else has it":          {amqptest.CloseChannel(405, "cannot obtain exclusive access to locked queue 'warren.control.m'"), 0},
 		"its node is down":              {down(controlQueue).Do, 0},
-		"the connection ends over it":   {amqptest.CloseConnection(541, "feature is deprecated"), 5 * time.Second},
+		"the connection ends over it":   {amqptest.CloseConnection(541, "feature is deprecated"), 2 * time.Second},
 		"the broker does not answer it": {amqptest.Drop(), 20 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -54,7 +54,7 @@ func newMethod(s *Server, cfg Method, t transactor, p prepare) *method {
 	}
 	own := &broker.Declarer{Queue: m.queue(), Logger: s.cfg.Logger}
 	m.consumer = broker.NewConsumer(broker.ConsumerConfig{
-		Name: m.Name, Declare: m.declare(own), Consumed: own.Consumed, Ended: own.Ended, Prefetch: m.Prefetch, Workers: workers,
+		Name: m.Name, Hold: m.hold, Declare: m.declare(own), Consumed: own.Consumed, Ended: own.Ended, Prefetch: m.Prefetch, Workers: workers,
 		Handle: m.serve, Logger: s.cfg.Logger,
 	})
 	if m.Admission.Target > 0 {
@@ -78,15 +78,18 @@ func (m *method) components() []broker.Component {
 	return all
 }
 
+// hold makes the method this server's, if that is to be one server's.
+func (m *method) hold(session *broker.Session) error {
+	if m.owner == nil {
+		return nil
+	}
+	return m.owner.hold(session)
+}
+
 // declare makes a method's queues exist, each time that it is consumed.
 func (m *method) declare(own *broker.Declarer) func(*broker.Session) (string, error) {
 	made := false
 	return func(session *broker.Session) (string, error) {
-		if m.owner != nil {
-			if err := m.owner.hold(session); err != nil {
-				return "", err
-			}
-		}
 		if m.Dedupe.Park > 0 && m.Queue.Type != Existing {
 			_, err := m.deadQueue.Declare(session)
 			switch {

@@ -16,6 +16,9 @@ import (
 type ConsumerConfig struct {
 	// Name is for logs.
 	Name string
+	// Hold, if set, makes the queue this session's to consume, or fails. It runs before
+	// Declare.
+	Hold func(s *Session) error
 	// Declare makes the queue exist and returns its name. It runs before each
 	// time the queue is consumed.
 	Declare func(s *Session) (queue string, err error)
@@ -189,6 +192,9 @@ func (c *Consumer) open(ctx context.Context, s *Session, flow flow) (*stream, er
 	}
 	trial, err := s.another(ctx)
 	if err == nil {
+		if c.cfg.Hold != nil {
+			_ = c.cfg.Hold(trial) // it may fail because the session has it
+		}
 		_, err = c.cfg.Declare(trial)
 		if trial.conn.IsClosed() {
 			<-trial.Done() // the session learns of it a moment later

@@ -23,6 +23,11 @@ type stream struct {
 }
 
 func newStream(c *Consumer, s *Session, flow flow) (*stream, error) {
+	if c.cfg.Hold != nil {
+		if err := c.cfg.Hold(s); err != nil {
+			return nil, err
+		}
+	}
 	queue, err := c.cfg.Declare(s)
 	if err != nil {
 		return nil, err
