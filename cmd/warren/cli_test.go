@@ -90,7 +90,9 @@ func TestWrongInputGivesOneLineAndExitCode2(t *testing.T) {
 		{"bench", "--rounds", "0"},
 		{"bench", "--duration", "1ms"},
 		{"bench", "--warm-up", "-1s"},
-		{"bench", "--against", "nosuch"},
+		{"bench", "--variants", "raw-best,nosuch"},
+		{"bench", "--baseline", "nosuch"},
+		{"bench", "--baseline", ""},
 		{"bench", "--url", "amqp://a/,amqp://b/"},
 	} {
 		t.Run(strings.Join(line, " ")[:min(60, len(strings.Join(line, " ")))], func(t *testing.T) {

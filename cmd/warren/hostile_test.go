@@ -206,7 +206,7 @@ func TestNothingThatOthersWroteReachesATerminalRaw(t *testing.T) {
 		{"gateway", "--config", gateway}, {"gateway", "--config", rawPolicy}, {"gateway", "--config", gateway, "--listen", hostile},
 		{"serve", "--store", notThere + "/x"}, {"serve", "--method", hostile}, {"serve", "--url", "amqp://" + hostile},
 		{"broker", "--listen", hostile}, {"broker", "--fault", hostile},
-		{"demo", "--calls", hostile}, {"bench", "--against", hostile}, {"chaos", "--faults", hostile}, {"chaos", "--mode", hostile},
+		{"demo", "--calls", hostile}, {"bench", "--variants", hostile}, {"bench", "--baseline", hostile}, {"chaos", "--faults", hostile}, {"chaos", "--mode", hostile},
 		{hostile}, {"help", hostile}, {"store", hostile}, {"completion", hostile}, {"call", "--" + hostile},
 	} {
 		for _, asJSON := range []bool{false, true} {
@@ -290,7 +290,7 @@ func TestPasswordInAWrongPlaceIsHidden(t *testing.T) {
 				{"dead", "list", secret}, {"dead", "show", secret, "x"}, {"dead", "replay", secret, "x"}, {"dead", "drop", secret, "x"}, {"dead", secret},
 				{"serve", secret}, {"serve", "--store", secret + "/x"}, {"serve", "--store-mode", secret}, {"serve", "--method", secret},
 				{"broker", "--listen", secret}, {"broker", "--fault", secret}, {"demo", secret}, {"demo", "--calls", secret},
-				{"bench", secret}, {"bench", "--against", secret}, {"chaos", "--faults", secret}, {"chaos", "--seed", secret}, {"completion", secret},
+				{"bench", secret}, {"bench", "--variants", secret}, {"bench", "--baseline", secret}, {"chaos", "--faults", secret}, {"chaos", "--seed", secret}, {"completion", secret},
 			} {
 				for _, asJSON := range []bool{false, true} {
 					args := append([]string{"warren"}, line...)

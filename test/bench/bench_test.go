@@ -80,7 +80,14 @@ func TestEveryVariantIsMeasured(t *testing.T) {
 		if s.ClientAllocs < 5 || s.ServerAllocs < 5 {
 			t.Errorf("%s: allocations of client %v, server %v", name, s.ClientAllocs, s.ServerAllocs)
 		}
-		if s.Ratio == nil || s.Ratio.To != "raw-guarantees" || s.Ratio.CallsPerS <= 0 {
+		if s.WireBytes < 4*64+400 || s.WireBytes > 4000 {
+			t.Errorf("%s: %v bytes per call", name, s.WireBytes)
+		}
+		want := "raw-best"
+		if strings.HasSuffix(name, "-quorum") {
+			want = "raw-best-quorum"
+		}
+		if s.Ratio == nil || s.Ratio.To != want || s.Ratio.CallsPerS <= 0 || s.Ratio.WireBytes <= 0 {
 			t.Errorf("%s: ratio %+v", name, s.Ratio)
 		}
 		for _, side := range []string{clientSide, serverSide} {
@@ -103,7 +110,7 @@ func TestBodiesOfAnySizeComeBackAndTheTableHasARowPerVariant(t *testing.T) {
 	var out bytes.Buffer
 	options := Options{
 		URL:      rabbit.VHost(t),
-		Variants: []string{"raw-fast", "warren-classic", "raw-guarantees", "raw-fast"},
+		Variants: []string{"raw-fast", "warren-classic", "raw-best", "raw-guarantees", "raw-fast"},
 		Sizes:    []int{0, 7, 300 << 10},
 		Inflight: []int{2},
 		Rounds:   1,
@@ -193,16 +200,18 @@ func TestWhatAWorkerFailsForIsTold(t *testing.T) {
 	s := spec{URL: rabbit.VHost(t), Queue: "bench.nobody", Size: 1, Inflight: 1, WarmUp: time.Millisecond}
 	executable := []string{os.Args[0], workerArg}
 
-	p, err := startWorker(t.Context(), executable, clientSide, "raw-guarantees", s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.stop()
-	if _, err := p.receive(t.Context()); err == nil || !strings.Contains(err.Error(), errNoRoute.Error()) {
-		t.Errorf("a call without a server: %v", err)
+	for _, name := range []string{"raw-guarantees", "raw-best"} {
+		p, err := startWorker(t.Context(), executable, clientSide, name, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.stop()
+		if _, err := p.receive(t.Context()); err == nil || !strings.Contains(err.Error(), errNoRoute.Error()) {
+			t.Errorf("%s: a call without a server: %v", name, err)
+		}
 	}
 
-	p, err = startWorker(t.Context(), executable, clientSide, "no-such-variant", s)
+	p, err := startWorker(t.Context(), executable, clientSide, "no-such-variant", s)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ var (
 
 	rawGuaranteesQuorum = variant{
 		name:    "raw-guarantees-quorum",
+		quorum:  true,
 		serve:   guaranteesServer(amqp.QueueTypeQuorum),
 		connect: connectGuarantees,
 	}
@@ -56,7 +57,6 @@ func guaranteesServer(queueType string) func(context.Context, spec, func()) erro
 		ready()
 		return eachRequest(ctx, conn, requests, handlers, func(d amqp.Delivery) error {
 			return replies.publish(ctx, d.ReplyTo, amqp.Publishing{
-				ContentType:   d.ContentType,
 				CorrelationId: d.CorrelationId,
 				Body:          d.Body,
 			}, func(err error) {
@@ -119,7 +119,6 @@ func (c *guaranteesCaller) call(ctx context.Context, body []byte) ([]byte, error
 		return nil, err
 	}
 	err = c.requests.publish(ctx, c.queue, amqp.Publishing{
-		ContentType:   "application/octet-stream",
 		CorrelationId: id,
 		ReplyTo:       c.replyTo,
 		Body:          body,

@@ -21,6 +21,7 @@ var (
 	// rawTutorialQuorum uses the type of queue that the tutorials declare today.
 	rawTutorialQuorum = variant{
 		name:    "raw-tutorial-quorum",
+		quorum:  true,
 		serve:   tutorialServer(amqp.QueueTypeQuorum),
 		connect: connectTutorial,
 	}
@@ -52,7 +53,6 @@ func tutorialServer(queueType string) func(context.Context, spec, func()) error 
 func replyPlainly(ch *amqp.Channel) func(amqp.Delivery) error {
 	return func(d amqp.Delivery) error {
 		err := ch.Publish("", d.ReplyTo, false, false, amqp.Publishing{
-			ContentType:   "text/plain",
 			CorrelationId: d.CorrelationId,
 			Body:          d.Body,
 		})
@@ -103,7 +103,6 @@ func (c *plainCaller) call(ctx context.Context, body []byte) ([]byte, error) {
 		return nil, err
 	}
 	err = c.ch.PublishWithContext(ctx, "", c.queue, false, false, amqp.Publishing{
-		ContentType:   "text/plain",
 		CorrelationId: id,
 		ReplyTo:       c.replyTo,
 		Body:          body,

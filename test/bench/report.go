@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -31,6 +32,7 @@ func reportJSON(out io.Writer, summaries []summary) error {
 func (s summary) rounded() summary {
 	for _, figure := range []*float64{
 		&s.CallsPerS, &s.P50us, &s.P99us, &s.ClientCPUus, &s.ServerCPUus, &s.ClientAllocs, &s.ServerAllocs,
+		&s.WireBytes,
 	} {
 		*figure = roundTo(*figure, 10)
 	}
@@ -40,7 +42,7 @@ func (s summary) rounded() summary {
 	}
 	if s.Ratio != nil {
 		r := *s.Ratio
-		for _, figure := range []*float64{&r.CallsPerS, &r.P50, &r.P99, &r.CPU} {
+		for _, figure := range []*float64{&r.CallsPerS, &r.P50, &r.P99, &r.CPU, &r.WireBytes} {
 			*figure = roundTo(*figure, 1000)
 		}
 		s.Ratio = &r
@@ -52,11 +54,10 @@ func (s summary) rounded() summary {
 // baseline's figure.
 func reportTable(out io.Writer, summaries []summary) error {
 	first := summaries[0]
-	title := fmt.Sprintf("echo of %d bytes, %d in flight; CPU in µs per call", first.Size, first.Inflight)
-	heads := []string{"variant", "calls/s", "p50 µs", "p99 µs", "CPU client", "server", "broker", "allocs client", "server"}
-	if first.Ratio != nil {
-		title += "; × is against " + first.Ratio.To
-		heads = append(heads, "calls/s ×", "p50 ×", "p99 ×", "CPU ×")
+	title := fmt.Sprintf("echo of %d bytes, %d in flight; CPU in µs, allocations and bytes per call", first.Size, first.Inflight)
+	heads := []string{"variant", "calls/s", "p50 µs", "p99 µs", "CPU client", "server", "broker", "allocs client", "server", "bytes"}
+	if slices.ContainsFunc(summaries, func(s summary) bool { return s.Ratio != nil }) {
+		heads = append(heads, "calls/s ×", "p50 ×", "p99 ×", "CPU ×", "bytes ×", "against")
 	}
 	rows := [][]string{heads}
 	for _, s := range summaries {
@@ -68,11 +69,12 @@ func reportTable(out io.Writer, summaries []summary) error {
 		for _, figure := range []float64{s.CallsPerS, s.P50us, s.P99us, s.ClientCPUus, s.ServerCPUus} {
 			cells = append(cells, fmt.Sprintf("%.0f", figure))
 		}
-		cells = append(cells, broker, fmt.Sprintf("%.0f", s.ClientAllocs), fmt.Sprintf("%.0f", s.ServerAllocs))
+		cells = append(cells, broker, fmt.Sprintf("%.0f", s.ClientAllocs), fmt.Sprintf("%.0f", s.ServerAllocs), fmt.Sprintf("%.0f", s.WireBytes))
 		if r := s.Ratio; r != nil {
-			for _, figure := range []float64{r.CallsPerS, r.P50, r.P99, r.CPU} {
+			for _, figure := range []float64{r.CallsPerS, r.P50, r.P99, r.CPU, r.WireBytes} {
 				cells = append(cells, fmt.Sprintf("%.2f", figure))
 			}
+			cells = append(cells, r.To)
 		}
 		rows = append(rows, cells)
 	}

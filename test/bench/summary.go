@@ -6,8 +6,8 @@ import (
 )
 
 // summary is what a run found about one variant for one size and number in
-// flight: each figure is the median over the rounds. CPU and allocations are per
-// call.
+// flight: each figure is the median over the rounds. CPU, allocations and bytes
+// are per call.
 type summary struct {
 	Variant      string   `json:"variant"`
 	Size         int      `json:"size"`
@@ -21,6 +21,10 @@ type summary struct {
 	ClientAllocs float64  `json:"client_allocs"`
 	ServerAllocs float64  `json:"server_allocs"`
 
+	// WireBytes is what both sides read and wrote on their connections, TCP's and
+	// TLS's own part left out: a call makes four ways.
+	WireBytes float64 `json:"wire_bytes"`
+
 	// Ratio is to the baseline, nil if that was not measured.
 	Ratio *ratio `json:"ratio,omitempty"`
 }
@@ -32,11 +36,11 @@ type ratio struct {
 	P50       float64 `json:"p50"`
 	P99       float64 `json:"p99"`
 	CPU       float64 `json:"cpu"` // client and server together
+	WireBytes float64 `json:"wire_bytes"`
 }
 
 // summarise returns a summary per variant, in the order of Options.Variants.
 func summarise(o Options, size, inflight int, rounds []round) []summary {
-	base := slices.Index(o.Variants, o.Baseline)
 	summaries := make([]summary, len(o.Variants))
 	for v, name := range o.Variants {
 		of := func(figure func(sample) float64) float64 {
@@ -53,11 +57,14 @@ func summarise(o Options, size, inflight int, rounds []round) []summary {
 			ServerCPUus:  of(func(s sample) float64 { return s.perCall(micros(s.server.CPU)) }),
 			ClientAllocs: of(func(s sample) float64 { return s.perCall(float64(s.client.Allocs)) }),
 			ServerAllocs: of(func(s sample) float64 { return s.perCall(float64(s.server.Allocs)) }),
+			WireBytes:    of(sample.wireBytes),
 		}
 		if o.BrokerCPU != nil {
 			broker := of(func(s sample) float64 { return s.perCall(micros(s.broker)) })
 			summaries[v].BrokerCPUus = &broker
 		}
+		baseline := o.baselineOf(name)
+		base := slices.Index(o.Variants, baseline)
 		if base < 0 {
 			continue
 		}
@@ -65,14 +72,24 @@ func summarise(o Options, size, inflight int, rounds []round) []summary {
 			return median(rounds, func(r round) float64 { return over(figure(r[v]), figure(r[base])) })
 		}
 		summaries[v].Ratio = &ratio{
-			To:        o.Baseline,
+			To:        baseline,
 			CallsPerS: to(func(s sample) float64 { return s.callsPerSecond() }),
 			P50:       to(func(s sample) float64 { return micros(s.P50) }),
 			P99:       to(func(s sample) float64 { return micros(s.P99) }),
 			CPU:       to(func(s sample) float64 { return s.perCall(micros(s.client.CPU + s.server.CPU)) }),
+			WireBytes: to(sample.wireBytes),
 		}
 	}
 	return summaries
+}
+
+// baselineOf returns what a variant is held to.
+func (o Options) baselineOf(name string) string {
+	if o.Baseline != "" {
+		return o.Baseline
+	}
+	v, _ := lookUp(name)
+	return v.baseline()
 }
 
 // median of an even number of rounds is the mean of the two in the middle.
@@ -88,6 +105,8 @@ func median(rounds []round, figure func(round) float64) float64 {
 	}
 	return (values[middle-1] + values[middle]) / 2
 }
+
+func (s sample) wireBytes() float64 { return s.perCall(float64(s.client.Wire + s.server.Wire)) }
 
 func (s sample) perCall(total float64) float64 { return over(total, float64(s.Calls)) }
 

@@ -9,6 +9,7 @@ import (
 type usage struct {
 	CPU    time.Duration `json:"cpu"`
 	Allocs uint64        `json:"allocs"` // heap objects
+	Wire   int64         `json:"wire"`   // bytes to and from the broker
 }
 
 func usageNow() (usage, error) {
@@ -18,9 +19,9 @@ func usageNow() (usage, error) {
 	}
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return usage{CPU: cpu, Allocs: m.Mallocs}, nil
+	return usage{CPU: cpu, Allocs: m.Mallocs, Wire: traffic.Load()}, nil
 }
 
 func (u usage) since(earlier usage) usage {
-	return usage{CPU: u.CPU - earlier.CPU, Allocs: u.Allocs - earlier.Allocs}
+	return usage{CPU: u.CPU - earlier.CPU, Allocs: u.Allocs - earlier.Allocs, Wire: u.Wire - earlier.Wire}
 }

@@ -2,7 +2,9 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -11,7 +13,8 @@ import (
 // variant is one way to make calls over the broker. Both sides run in worker
 // processes; a worker uses one side of one variant, once.
 type variant struct {
-	name string
+	name   string
+	quorum bool // the requests' queue is a quorum queue
 
 	// serve declares the queue, calls ready once requests are consumed, and echoes
 	// until the context ends, which is no error. It need not delete the queue.
@@ -28,6 +31,7 @@ type caller interface {
 	// kept in flight, and may not keep the body once it has returned.
 	call(ctx context.Context, body []byte) ([]byte, error)
 
+	// close is called once, when no call is open any more.
 	close() error
 }
 
@@ -35,12 +39,23 @@ type caller interface {
 var variants = []variant{
 	warrenClassic,
 	warrenQuorum,
-	warrenStore,
+	warrenClassicStore,
 	rawTutorial,
 	rawTutorialQuorum,
 	rawFast,
 	rawGuarantees,
 	rawGuaranteesQuorum,
+	rawBest,
+	rawBestQuorum,
+}
+
+// baseline is what the variant is held to by default: the best by hand on the same
+// type of queue.
+func (v variant) baseline() string {
+	if v.quorum {
+		return rawBestQuorum.name
+	}
+	return rawBest.name
 }
 
 func lookUp(name string) (variant, bool) {
@@ -75,18 +90,49 @@ const (
 	// queueExpires is how long a queue may be unused before the broker deletes it,
 	// in case that a run is killed before it can.
 	queueExpires = 10 * time.Minute
+
+	// dialTimeout bounds a connection attempt, the library's handshake included.
+	dialTimeout = 30 * time.Second
 )
 
 // dial connects as the library does by default, less its recovery.
 func dial(url string) (*amqp.Connection, error) {
+	return dialOver(url, func(conn net.Conn) net.Conn { return conn })
+}
+
+// dialOver connects over what wrap makes of the counted connection to the broker.
+func dialOver(url string, wrap func(net.Conn) net.Conn) (*amqp.Connection, error) {
 	properties := amqp.NewConnectionProperties()
 	properties.SetClientConnectionName("warren bench")
-	return amqp.DialConfig(url, amqp.Config{Properties: properties})
+	return amqp.DialConfig(url, amqp.Config{
+		Properties: properties,
+		Dial: func(network, address string) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
+			defer cancel()
+			conn, err := dialCounted(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			// The library lifts it once the connection is open.
+			if err := conn.SetDeadline(time.Now().Add(dialTimeout)); err != nil {
+				return nil, errors.Join(err, conn.Close())
+			}
+			return wrap(conn), nil
+		},
+	})
 }
 
 // dialChannel connects and opens a channel. Closing the connection closes both.
 func dialChannel(url string) (*amqp.Connection, *amqp.Channel, error) {
-	conn, err := dial(url)
+	return openChannel(dial(url))
+}
+
+// dialGatheringChannel does the same over a gatheringConn.
+func dialGatheringChannel(url string) (*amqp.Connection, *amqp.Channel, error) {
+	return openChannel(dialOver(url, func(conn net.Conn) net.Conn { return newGatheringConn(conn) }))
+}
+
+func openChannel(conn *amqp.Connection, err error) (*amqp.Connection, *amqp.Channel, error) {
 	if err != nil {
 		return nil, nil, err
 	}

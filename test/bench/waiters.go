@@ -16,8 +16,10 @@ var errClosed = errors.New("the connection was closed")
 type waiters struct {
 	mu   sync.Mutex
 	last uint64
-	open map[string]chan<- answer
+	open map[string]chan answer
 	dead error // why no call can be answered any more
+
+	idle sync.Pool // of chan answer, which are empty
 }
 
 type answer struct {
@@ -25,10 +27,16 @@ type answer struct {
 	err  error
 }
 
-func newWaiters() *waiters { return &waiters{open: make(map[string]chan<- answer)} }
+func newWaiters() *waiters {
+	return &waiters{
+		open: make(map[string]chan answer),
+		idle: sync.Pool{New: func() any { return make(chan answer, 1) }},
+	}
+}
 
 // begin opens a call. It must be followed by await.
-func (w *waiters) begin() (id string, answers <-chan answer, err error) {
+func (w *waiters) begin() (id string, answers chan answer, err error) {
+	answers = w.idle.Get().(chan answer)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.dead != nil {
@@ -36,15 +44,15 @@ func (w *waiters) begin() (id string, answers <-chan answer, err error) {
 	}
 	w.last++
 	id = strconv.FormatUint(w.last, 36)
-	one := make(chan answer, 1)
-	w.open[id] = one
-	return id, one, nil
+	w.open[id] = answers
+	return id, answers, nil
 }
 
 // await returns the call's answer, or the context's error.
-func (w *waiters) await(ctx context.Context, id string, answers <-chan answer) ([]byte, error) {
+func (w *waiters) await(ctx context.Context, id string, answers chan answer) ([]byte, error) {
 	select {
 	case a := <-answers:
+		w.idle.Put(answers) // there is one answer to a call
 		return a.body, a.err
 	case <-ctx.Done():
 		w.settle(id, answer{})

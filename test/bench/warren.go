@@ -26,14 +26,15 @@ var (
 
 	warrenQuorum = variant{
 		name:    "warren-quorum",
+		quorum:  true,
 		serve:   warrenServer(server.Quorum),
 		connect: connectWarren,
 	}
 
-	// warrenStore is warrenClassic with a store in a file: each call is claimed and
-	// recorded, both on the disk before its reply goes out.
-	warrenStore = variant{
-		name:    "warren-store",
+	// warrenClassicStore has a store in a file: each call is claimed and recorded,
+	// both on the disk before its reply goes out.
+	warrenClassicStore = variant{
+		name:    "warren-classic-store",
 		serve:   serveWithStore,
 		connect: connectWarren,
 	}
@@ -67,7 +68,7 @@ const benchStoreLimit = 64 << 30
 // serveWarren serves echo, with records if st is not nil.
 func serveWarren(ctx context.Context, s spec, queueType server.QueueType, st store.Store, ready func()) error {
 	srv, err := server.New(server.Config{
-		Broker:     warren.Broker{URLs: []string{s.URL}},
+		Broker:     warrenBroker(s),
 		MaxRequest: atLeastMiB(s.Size),
 		MaxReply:   atLeastMiB(s.Size),
 		Store:      st,
@@ -103,7 +104,7 @@ type warrenCaller struct {
 
 func connectWarren(ctx context.Context, s spec) (caller, error) {
 	c, err := client.New(client.Config{
-		Broker:          warren.Broker{URLs: []string{s.URL}},
+		Broker:          warrenBroker(s),
 		MaxPending:      max(10_000, s.Inflight),
 		MaxPendingBytes: max(64<<20, s.Inflight*s.Size),
 		MaxRequest:      atLeastMiB(s.Size),
@@ -128,6 +129,10 @@ func (c *warrenCaller) call(ctx context.Context, body []byte) ([]byte, error) {
 }
 
 func (c *warrenCaller) close() error { return c.client.Close() }
+
+func warrenBroker(s spec) warren.Broker {
+	return warren.Broker{URLs: []string{s.URL}, Dial: dialCounted}
+}
 
 // atLeastMiB is Warren's default bound of a body, or the size asked for.
 func atLeastMiB(size int) int { return max(1<<20, size) }
