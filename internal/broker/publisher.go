@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
 )
 
 // PublisherConfig configures a Publisher.
@@ -24,6 +26,11 @@ type PublisherConfig struct {
 	// the others for 30 s. If the broker ends the connection over one, that one ends as
 	// Refused, and the link connects again at once.
 	Single bool
+	// Bundle, if set, returns one message that has all of msgs in it, of which there are
+	// 2 to 16. Messages that have Publishing.Bundle set and are in line for the same queue
+	// then go out in one. What becomes of it becomes of each of them; what the broker
+	// refuses together is written again one by one.
+	Bundle func(msgs []*amqp.Publishing) amqp.Publishing
 	// Written, if set, is called after the bytes of a message went to the
 	// socket. It may block: it is for tests that stop the world there.
 	Written func(*Publishing)
@@ -37,6 +44,7 @@ type Publisher struct {
 
 	logger  *slog.Logger
 	single  bool
+	encode  func(msgs []*amqp.Publishing) amqp.Publishing // PublisherConfig.Bundle
 	written func(*Publishing)
 	up      *Readiness
 	log     LogLimiter // of Serve alone
@@ -45,7 +53,8 @@ type Publisher struct {
 // NewPublisher returns a publisher to be put on a link.
 func NewPublisher(cfg PublisherConfig) *Publisher {
 	return &Publisher{
-		sendQueue: newSendQueue(&cfg), logger: cfg.Logger, single: cfg.Single, written: cfg.Written, up: newReadiness(),
+		sendQueue: newSendQueue(&cfg), logger: cfg.Logger, single: cfg.Single, encode: cfg.Bundle, written: cfg.Written,
+		up: newReadiness(),
 	}
 }
 
@@ -100,6 +109,7 @@ const retryChannel = 200 * time.Millisecond
 // write brings what is queued to the channel until the channel must be replaced, or,
 // when it reports true, the session or ctx has ended.
 func (p *Publisher) write(ctx context.Context, s *Session, c *publishChannel) (ended bool) {
+	bundler := newBundler(p)
 	for {
 		// Let the callers that are ready to publish do so first: what they queue goes
 		// out in the same write. Alone, this costs next to nothing.
@@ -127,13 +137,14 @@ func (p *Publisher) write(ctx context.Context, s *Session, c *publishChannel) (e
 			}
 			continue
 		}
+		items = bundler.bundle(items)
 		s.sock.Cork()
 		done := c.publish(items)
 		s.sock.Uncork()
 		if p.written != nil {
 			for _, item := range items[:done] {
 				if item.confirm != nil { // set on this goroutine
-					p.written(item)
+					item.each(p.written)
 				}
 			}
 		}

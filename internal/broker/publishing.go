@@ -13,9 +13,13 @@ type Publishing struct {
 	Key string
 	// Mandatory asks the broker to return it if there is no such queue.
 	Mandatory bool
-	Msg       amqp.Publishing
-	Sink      Sink
+	// Bundle lets it go out with others for the same queue in one message, if the
+	// publisher has PublisherConfig.Bundle. Its body is 4 KiB or less.
+	Bundle bool
+	Msg    amqp.Publishing
+	Sink   Sink
 
+	bundle  *bundle // the one that it is the publish of; nil if it is a message of its own
 	state   atomic.Uint32
 	confirm *amqp.DeferredConfirmation // guarded by the channel's mu; nil until written
 	ready   bool                       // guarded by the channel's mu: it is confirmed and about to be settled

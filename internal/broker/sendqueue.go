@@ -193,6 +193,7 @@ func (q *sendQueue) putBack(items []*Publishing) {
 	if len(items) == 0 {
 		return
 	}
+	items = unbundled(items)
 	q.mu.Lock()
 	var refusal error
 	switch {
