@@ -308,16 +308,9 @@ func TestBundlesThatWereNotWrittenAreTakenApart(t *testing.T) {
 // acked has been written.
 func TestBundledMessagesEndOnceUnderLoad(t *testing.T) {
 	t.Parallel()
-	n, closed := 0, map[uint16]bool{}
+	n := 0
 	b := bundles(t, func(p *peer, m message) {
 		switch n++; {
-		case m.tag == 1:
-			closed[m.channel] = false
-			p.ack(m)
-		case closed[m.channel]: // nothing more is read from it
-		case n%50 == 0:
-			closed[m.channel] = true
-			p.closeChannel(m.channel) // the next is opened after a pause
 		case n%11 == 3:
 			p.nack(m)
 		case n%7 == 5:
