@@ -24,7 +24,7 @@ type Session struct {
 	done       chan struct{}
 	mu         sync.Mutex
 	err        error
-	unreadable *frames.Delivery // what the library could not read when it ended the connection
+	unreadable *frames.Unread // what the library could not read when it ended the connection
 
 	unanswered atomic.Int32 // methods that got no answer
 	explained  atomic.Bool  // it ended over one message, which is not sent again
@@ -74,7 +74,7 @@ func (s *Session) Err() error {
 	return s.err
 }
 
-func (s *Session) setUnread(d *frames.Delivery) {
+func (s *Session) setUnread(d *frames.Unread) {
 	s.mu.Lock()
 	s.unreadable = d
 	s.mu.Unlock()
@@ -82,7 +82,7 @@ func (s *Session) setUnread(d *frames.Delivery) {
 
 // unread returns the delivery that the library has ended the session on, nil if it
 // ended otherwise.
-func (s *Session) unread() *frames.Delivery {
+func (s *Session) unread() *frames.Unread {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.unreadable

@@ -1,83 +1,39 @@
 package frames
 
 import (
-	"sync"
-
-	"github.com/warren-rpc/warren/internal/amqp/codec"
+	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// Delivery is a message that the broker delivered.
+// Delivery is a message that the broker has delivered, whose headers are read when they are asked for. Its strings share
+// memory: who keeps one for long clones it.
 type Delivery struct {
-	Consumer             string // its tag; empty after a basic.get
-	Tag                  uint64
-	Exchange, RoutingKey string
+	// Headers is empty before DecodeHeaders, and the Acknowledger always.
+	amqp.Delivery
 
-	id uint64
+	entries string // of the header table
+	has     bool   // a header table
+	flaw    string
 }
 
-// reading is the delivery whose header the library has got, and has not asked for more since.
-type reading struct {
-	mu      sync.Mutex
-	method  []byte // the payload of basic.deliver or basic.get-ok; empty if the last method was another
-	channel uint16 // of method
-	id      uint64 // of the message, once its header was handed out, else 0
-}
-
-// maxDeliver bounds what announces a delivery.
-const maxDeliver = 1 << 10
-
-// forget notes that another method has come.
-func (m *reading) forget() {
-	m.mu.Lock()
-	m.method = m.method[:0]
-	m.mu.Unlock()
-}
-
-// announced notes the method that comes before a header.
-func (m *reading) announced(channel uint16, payload []byte) {
-	m.mu.Lock()
-	m.method, m.channel = append(m.method, payload...), channel
-	m.mu.Unlock()
-}
-
-// header notes that the library is about to read a header, or reports that it has proven fatal before.
-func (m *reading) header(channel uint16, h *header, known *Fatal) (fatal bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if len(m.method) == 0 || m.channel != channel {
-		return false
+// DecodeHeaders fills in the headers, within bounds: 32 tables and lists in one another, and 8,192 entries in each. If
+// they break one, or are no AMQP, Unreadable says so, and the headers have no entry, but for an x-death without a value
+// if the message may have been dead-lettered.
+func (d *Delivery) DecodeHeaders() {
+	if d.Headers != nil {
+		return
 	}
-	id := h.identity()
-	if known.has(id) {
-		return true
+	if d.flaw == "" && d.has {
+		d.Headers, d.flaw = readTable(d.entries, 0)
 	}
-	m.id = id
-	return false
+	if d.flaw == "" {
+		return
+	}
+	d.Headers = amqp.Table{}
+	if !d.has || mayHave(d.entries, death) {
+		d.Headers[death] = nil
+	}
 }
 
-// passed notes that the library asks for more.
-func (m *reading) passed() {
-	m.mu.Lock()
-	m.id = 0
-	m.mu.Unlock()
-}
-
-// delivery returns the delivery, nil if the library reads none.
-func (m *reading) delivery() *Delivery {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.id == 0 {
-		return nil
-	}
-	decoded, err := codec.DecodeMethod(m.method)
-	if err != nil {
-		return &Delivery{id: m.id}
-	}
-	switch d := decoded.(type) {
-	case *codec.BasicDeliver:
-		return &Delivery{Consumer: d.ConsumerTag, Tag: d.DeliveryTag, Exchange: d.Exchange, RoutingKey: d.RoutingKey, id: m.id}
-	case *codec.BasicGetOk:
-		return &Delivery{Tag: d.DeliveryTag, Exchange: d.Exchange, RoutingKey: d.RoutingKey, id: m.id}
-	}
-	return &Delivery{id: m.id}
-}
+// Unreadable says, once the headers have been decoded, why they could not be, and is empty if they are what was sent.
+// Headers above the size of a frame have their properties, malformed ones may have none.
+func (d *Delivery) Unreadable() string { return d.flaw }

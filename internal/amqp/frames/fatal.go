@@ -22,7 +22,7 @@ const (
 )
 
 // Ended notes that a connection has ended on d, and reports whether the message is kept from those that follow.
-func (f *Fatal) Ended(d *Delivery) bool {
+func (f *Fatal) Ended(d *Unread) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if _, known := f.ends[d.id]; f.ends == nil || !known && len(f.ends) >= mostFatal {

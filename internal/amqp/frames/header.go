@@ -147,5 +147,3 @@ func sizeAfter(b []byte, flags codec.PropertyFlags) int {
 func appendKey(out []byte, key string) []byte {
 	return append(append(out, byte(len(key))), key...)
 }
-
-const frameEnd = 0xCE

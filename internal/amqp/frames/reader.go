@@ -10,14 +10,6 @@ import (
 	"github.com/warren-rpc/warren/internal/amqp/codec"
 )
 
-const (
-	// readAhead is how much is asked of the connection at a time, except for the rest of a frame that is larger and
-	// that goes to a reader with as much room.
-	readAhead = 32 << 10
-
-	headSize = codec.FrameOverhead - 1 // type, channel and size of the payload
-)
-
 // Reader is an io.Reader of a broker's frames, which it passes on as they come, except for content headers that the
 // AMQP library cannot read. No Read returns more than the rest of one frame: when the next is asked for, the library
 // has taken the one before.
@@ -46,9 +38,6 @@ func NewReader(in io.Reader) *Reader {
 	r.limit.Store(defaultFrameMax)
 	return r
 }
-
-// defaultFrameMax is what RabbitMQ proposes unless it is told otherwise.
-const defaultFrameMax = 128 << 10
 
 // Limit sets the size of the largest frame that the library takes, 128 KiB if it is 0. A header above it, which the
 // broker itself has made so large, is replaced. It may be called while another goroutine reads.
@@ -250,4 +239,4 @@ func (r *Reader) skip(n int64) error {
 
 // Unread returns the delivery whose header the library had got when it last read, nil if there is none: if the library
 // has ended the connection by itself, this is why.
-func (r *Reader) Unread() *Delivery { return r.reading.delivery() }
+func (r *Reader) Unread() *Unread { return r.reading.delivery() }

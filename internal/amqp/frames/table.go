@@ -1,7 +1,5 @@
 package frames
 
-import "encoding/binary"
-
 // What the AMQP library takes, by its source.
 const (
 	// maxDepth is how deep tables and lists may stand in the header table.
@@ -78,7 +76,7 @@ func checkValue(b []byte, depth int) (size int, flaw string) {
 }
 
 // sizeOf returns how much of b, which is not empty, its first value takes with its type.
-func sizeOf(b []byte) (size int, flaw string) {
+func sizeOf[T string | []byte](b T) (size int, flaw string) {
 	switch b[0] {
 	case 'V':
 		size = 1
@@ -93,10 +91,10 @@ func sizeOf(b []byte) (size int, flaw string) {
 	case 'l', 'L', 'd', 'T':
 		size = 9
 	case 'S', 'x', 'F', 'A':
-		if len(b) < 5 || uint64(binary.BigEndian.Uint32(b[1:])) > uint64(len(b)-5) {
+		if len(b) < 5 || uint64(long32(b[1:])) > uint64(len(b)-5) {
 			return 0, malformed
 		}
-		size = 5 + int(binary.BigEndian.Uint32(b[1:]))
+		size = 5 + int(long32(b[1:]))
 	default:
 		return 0, unknownType
 	}
@@ -108,7 +106,7 @@ func sizeOf(b []byte) (size int, flaw string) {
 
 // mayHave reports whether a table has key, or cannot be read so far that it has not. What is nested in it is not
 // looked at.
-func mayHave(entries []byte, key string) bool {
+func mayHave[T string | []byte](entries T, key string) bool {
 	for len(entries) > 0 {
 		name, size := firstEntry(entries)
 		if size == 0 || string(name) == key {
@@ -120,14 +118,14 @@ func mayHave(entries []byte, key string) bool {
 }
 
 // firstEntry returns the key of the first entry and the size of the entry, 0 if it is malformed.
-func firstEntry(entries []byte) (key []byte, size int) {
+func firstEntry[T string | []byte](entries T) (key T, size int) {
 	value := 1 + int(entries[0])
 	if value >= len(entries) {
-		return nil, 0
+		return key, 0
 	}
 	size, flaw := sizeOf(entries[value:])
 	if flaw != "" {
-		return nil, 0
+		return key, 0
 	}
 	return entries[1:value], value + size
 }

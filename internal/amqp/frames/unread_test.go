@@ -116,8 +116,8 @@ func TestFatalForgetsBeforeItGrowsLarge(t *testing.T) {
 	t.Parallel()
 	var f Fatal
 	for id := range uint64(10 * mostFatal) {
-		f.Ended(&Delivery{id: id + 1})
-		f.Ended(&Delivery{id: id + 1})
+		f.Ended(&Unread{id: id + 1})
+		f.Ended(&Unread{id: id + 1})
 		if !f.has(id + 1) {
 			t.Fatalf("message %d was forgotten at once", id)
 		}

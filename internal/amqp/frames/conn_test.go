@@ -1,0 +1,126 @@
+package frames
+
+import (
+	"errors"
+	"reflect"
+	"slices"
+	"testing"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warren-rpc/warren/internal/amqp/codec"
+)
+
+func ack(tag uint64, multiple bool) []byte {
+	return method(1, &codec.BasicAck{DeliveryTag: tag, Multiple: multiple})
+}
+
+// returned is what the broker sends for an unroutable publish with the correlation ID "id".
+func returned(channel uint16) []byte {
+	out := method(channel, &codec.BasicReturn{ReplyCode: 312, ReplyText: "NO_ROUTE", RoutingKey: "nowhere"})
+	return appendContent(out, channel, payload(properties(), 4), []byte("body"))
+}
+
+func appendContent(out []byte, channel uint16, header []byte, bodies ...[]byte) []byte {
+	out = codec.AppendFrame(out, codec.Frame{Type: codec.FrameHeader, Channel: channel, Payload: header})
+	for _, body := range bodies {
+		out = codec.AppendFrame(out, codec.Frame{Type: codec.FrameBody, Channel: channel, Payload: body})
+	}
+	return out
+}
+
+func TestHandlersAreToldInTheOrderOfTheWire(t *testing.T) {
+	t.Parallel()
+	s, p := open(t, 8192)
+	s.ch.Handle(s.told)
+	b := s.ch.NewBatch()
+	for range 3 {
+		if err := b.AppendPublish("nowhere", true, &amqp.Publishing{CorrelationId: "id"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.ch.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	out := returned(1)
+	out = append(out, ack(1, false)...)
+	out = append(out, message(payload(properties(), 6), []byte("bod"))...)
+	out = append(out, method(0, &codec.ConnectionBlocked{Reason: "memory"})...) // between two frames of a message
+	out = codec.AppendFrame(out, codec.Frame{Type: codec.FrameBody, Channel: 1, Payload: []byte("ies")})
+	out = append(out, method(1, &codec.BasicNack{DeliveryTag: 3, Multiple: true})...)
+	out = append(out, method(1, &codec.BasicCancel{ConsumerTag: "tag", NoWait: true})...)
+	out = append(out, method(1, &codec.ChannelClose{ReplyCode: 404, ReplyText: "gone"})...)
+	p.send(out)
+	e := new(amqp.Error)
+	if err := s.told.end(t); !errors.As(err, &e) || e.Code != 404 || e.Reason != "gone" || !e.Server || !e.Recover {
+		t.Errorf("ended with %#v", err)
+	}
+	want := []string{
+		"returned id", "confirmed 1 false true", "delivered 1 bodies", "confirmed 3 true false", "canceled tag", "ended " + e.Error(),
+	}
+	if got := s.told.until(t, len(want)); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	d := s.told.deliveries[0]
+	d.DecodeHeaders()
+	if want := readByLibrary(t, payload(properties(), 6), []byte("bodies")); !reflect.DeepEqual(d.Delivery, want) {
+		t.Errorf("%+v\nwhere the library reads\n%+v", d.Delivery, want)
+	}
+	if r := s.told.returns[0]; r.ReplyCode != 312 || r.ReplyText != "NO_ROUTE" || r.RoutingKey != "nowhere" || r.Type != "type" {
+		t.Errorf("returned %+v", r)
+	}
+	b.AppendAck(1, false)
+	if err := s.ch.Write(b); !errors.Is(err, ErrClosed) || !s.ch.Closed() {
+		t.Errorf("a write after the end: %v", err)
+	}
+}
+
+func readByLibrary(t *testing.T, header, body []byte) amqp.Delivery {
+	t.Helper()
+	d, err := read(t, raw, header, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Acknowledger = nil
+	return d
+}
+
+// What the library writes is never followed, on the same channel, by what is written here.
+func TestNothingFollowsTheCloseOfAChannel(t *testing.T) {
+	t.Parallel()
+	s, p := open(t, 8192)
+	s.ch.Handle(s.told)
+	closed := make(chan error, 1)
+	go func() { closed <- s.amqp.Close() }()
+	await[*codec.ChannelClose](p)
+	b := s.ch.NewBatch()
+	b.AppendAck(1, false)
+	if err := s.ch.Write(b); !errors.Is(err, ErrClosed) {
+		t.Errorf("written after the close: %v", err)
+	}
+	p.send(message(payload(codec.Properties{}, 4), []byte("last"))) // on its way before the broker had read the close
+	p.say(1, &codec.ChannelCloseOk{})
+	if err := s.told.end(t); !errors.Is(err, ErrClosed) {
+		t.Errorf("ended with %v", err)
+	}
+	if got := s.told.until(t, 2); got[0] != "delivered 1 last" {
+		t.Errorf("%q", got)
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	// The number is used again, and what the broker says on it belongs to the new channel.
+	before := s.ch
+	s.told = newTold()
+	go func() {
+		await[*codec.ChannelOpen](p)
+		p.say(1, &codec.ChannelCloseOk{}) // to a close that crossed the broker's own
+		p.say(1, &codec.ChannelOpenOk{})
+	}()
+	s.openChannel(t)
+	s.ch.Handle(s.told)
+	p.send(message(payload(codec.Properties{}, 4), []byte("next")))
+	if got := s.told.until(t, 1); got[0] != "delivered 1 next" || !before.Closed() || s.ch.Closed() {
+		t.Errorf("%q", got)
+	}
+}
