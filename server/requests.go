@@ -65,7 +65,7 @@ type requestID struct {
 	nonce           wire.Nonce
 	issued          int64
 	attempt         int
-	content         uint64 // of those without a nonce
+	content         uint64 // of those whose call ID may be another one's too, and that have no nonce
 }
 
 var contentSeed = maphash.MakeSeed()
@@ -79,7 +79,7 @@ func requestIDOf(req *wire.Request, replyTo string) (id requestID, ok bool) {
 	if !req.Issued.IsZero() {
 		id.issued = req.Issued.UnixMilli()
 	}
-	if req.Nonce == (wire.Nonce{}) {
+	if req.Nonce == (wire.Nonce{}) && !req.Unique {
 		id.content = contentOf(req)
 	}
 	return id, true

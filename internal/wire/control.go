@@ -39,7 +39,7 @@ type resolveBody struct {
 // EncodeResolve returns the control message by which req asks about r. req is the
 // control request itself: its CallID is the message's own correlation ID, fresh for
 // each; Method, Attempt, Deadline, Issued, Nonce, Caller, UserID and Header travel, and
-// nothing else. The error is of the outcome NotExecuted: req or r breaks a bound.
+// nothing else, in version 1. The message is as that of [EncodeRequest]. The error is of the outcome NotExecuted: req or r breaks a bound.
 func EncodeResolve(req *Request, r Resolve) (amqp.Publishing, *warren.Error) {
 	if err := CheckRequest(&req.Request, DefaultLimits()); err != nil {
 		return amqp.Publishing{}, err
@@ -62,10 +62,11 @@ func EncodeResolve(req *Request, r Resolve) (amqp.Publishing, *warren.Error) {
 	if err != nil {
 		return amqp.Publishing{}, badRequest(err)
 	}
-	meta := Meta{Kind: KindResolve, Attempt: req.Attempt, Deadline: req.Deadline, Issued: req.Issued, Nonce: req.Nonce}
+	meta := req.meta(KindResolve, V1)
 	return amqp.Publishing{
 		Headers: headers, ContentType: "application/json", DeliveryMode: Transient, CorrelationId: req.CallID, Type: meta.Encode(),
-		UserId: req.UserID, AppId: req.Caller, Body: body,
+		Expiration: expiration(req.lifetime()),
+		UserId:     req.UserID, AppId: req.Caller, Body: body,
 	}, nil
 }
 

@@ -35,7 +35,8 @@ type Dead struct {
 }
 
 // EncodeDead returns the message that parks a request: as it came, persistent,
-// without an expiration, and with the notes as headers.
+// without an expiration, and with the notes as headers. A deadline that the expiration
+// said is written into its metadata.
 func EncodeDead(d *amqp.Delivery, n Dead) amqp.Publishing {
 	headers := amqp.Table{}
 	for key, value := range d.Headers {
@@ -55,8 +56,25 @@ func EncodeDead(d *amqp.Delivery, n Dead) amqp.Publishing {
 	return amqp.Publishing{
 		Headers: headers, ContentType: d.ContentType, ContentEncoding: d.ContentEncoding, DeliveryMode: Persistent,
 		Priority: d.Priority, CorrelationId: d.CorrelationId, ReplyTo: d.ReplyTo, MessageId: d.MessageId,
-		Timestamp: d.Timestamp, Type: d.Type, AppId: d.AppId, Body: d.Body,
+		Timestamp: d.Timestamp, Type: parkedType(d), AppId: d.AppId, Body: d.Body,
 	}
+}
+
+// parkedType is the type of a request that has no expiration any more.
+func parkedType(d *amqp.Delivery) string {
+	meta, err := DecodeMeta(d.Type)
+	if err != nil || !meta.Deadline.IsZero() {
+		return d.Type
+	}
+	at := deadline(&meta, d)
+	if at.IsZero() {
+		return d.Type
+	}
+	typ := appendNumber([]byte(d.Type), 'd', at.UnixMilli()-meta.Issued.UnixMilli())
+	if len(typ) > maxShortString {
+		return d.Type // somebody has filled it up
+	}
+	return string(typ)
 }
 
 // Replay is what a call that is taken out of the dead queue says of itself: which

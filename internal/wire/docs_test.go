@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -70,6 +71,7 @@ func (v *typeVector) value(t *testing.T) string {
 
 // metaVector is metadata as docs/wire.md writes it.
 type metaVector struct {
+	Version    wire.Version   `json:"version"`
 	Kind       string         `json:"kind"`
 	Attempt    int            `json:"attempt"`
 	Deadline   int64          `json:"deadline"`
@@ -88,7 +90,7 @@ func (v *metaVector) meta() wire.Meta {
 		"call": wire.KindCall, "reply": wire.KindReply, "resolve": wire.KindResolve, "cancel": wire.KindCancel,
 	}
 	return wire.Meta{
-		Kind: kinds[v.Kind], Attempt: v.Attempt, Deadline: instant(v.Deadline), Issued: instant(v.Issued), Nonce: nonce(v.Nonce),
+		Version: cmp.Or(v.Version, wire.V1), Kind: kinds[v.Kind], Attempt: v.Attempt, Deadline: instant(v.Deadline), Issued: instant(v.Issued), Nonce: nonce(v.Nonce),
 		Code: v.Code, Reason: v.Reason, Outcome: v.Outcome, Incident: v.Incident, Replayed: v.Replayed,
 		RetryAfter: time.Duration(v.RetryAfter) * time.Millisecond,
 	}
@@ -162,6 +164,7 @@ type messageVector struct {
 	typeVector
 
 	CorrelationID string         `json:"correlation_id"`
+	Expiration    string         `json:"expiration"`
 	ReplyTo       string         `json:"reply_to"`
 	AppID         string         `json:"app_id"`
 	ContentType   string         `json:"content_type"`
@@ -173,7 +176,7 @@ type messageVector struct {
 func (v *messageVector) delivery(t *testing.T) *amqp.Delivery {
 	t.Helper()
 	d := &amqp.Delivery{
-		Type: v.value(t), CorrelationId: v.CorrelationID, ReplyTo: v.ReplyTo, AppId: v.AppID, ContentType: v.ContentType,
+		Type: v.value(t), CorrelationId: v.CorrelationID, Expiration: v.Expiration, ReplyTo: v.ReplyTo, AppId: v.AppID, ContentType: v.ContentType,
 		Body: []byte(v.Body),
 	}
 	if v.Headers != nil {
@@ -214,6 +217,7 @@ func TestRequestsAreReadAsDocumented(t *testing.T) {
 		var v struct {
 			Message  messageVector `json:"message"`
 			Then     string        `json:"then"`
+			Version  wire.Version  `json:"version"`
 			Plain    bool          `json:"plain"`
 			OneWay   bool          `json:"one_way"`
 			Attempt  int           `json:"attempt"`
@@ -240,7 +244,7 @@ func TestRequestsAreReadAsDocumented(t *testing.T) {
 			t.Errorf("%s: then what?", vector)
 		case err != nil:
 			t.Errorf("%s: %v", vector, err)
-		case req.Plain != v.Plain || req.OneWay != v.OneWay || req.Attempt != v.Attempt ||
+		case req.Version != cmp.Or(v.Version, wire.V1) || req.Plain != v.Plain || req.OneWay != v.OneWay || req.Attempt != v.Attempt ||
 			!req.Deadline.Equal(instant(v.Deadline)) || req.Nonce != nonce(v.Nonce) || !maps.Equal(req.Header, v.Headers) ||
 			req.CallID != d.CorrelationId || req.Caller != d.AppId || len(req.Body) != len(d.Body):
 			t.Errorf("%s: %+v", vector, req)
@@ -266,16 +270,28 @@ func TestRepliesAreReadAsDocumented(t *testing.T) {
 			errorVector
 
 			Message messageVector `json:"message"`
+			Version wire.Version  `json:"version"`
 			Issued  int64         `json:"issued"`
 			Nonce   string        `json:"nonce"`
+			Unique  bool          `json:"unique"`
 			Then    string        `json:"then"`
 			Plain   bool          `json:"plain"`
 			Headers warren.Header `json:"headers"`
 		}
 		decodeVector(t, vector, &v)
 		d := v.Message.delivery(t)
-		reply, err := wire.DecodeReply(d, &wire.Request{Request: warren.Request{Issued: instant(v.Issued)}, Nonce: nonce(v.Nonce)}, limits)
+		req := &wire.Request{
+			Request: warren.Request{Issued: instant(v.Issued)}, Version: v.Version, Nonce: nonce(v.Nonce), Unique: v.Unique,
+		}
+		reply, err := wire.DecodeReply(d, req, limits)
+		if e := wire.RefusesVersion(d, req); (e != nil) != (v.Then == "again") {
+			t.Errorf("%s: %v", vector, e)
+		}
 		switch v.Then {
+		case "again":
+			if reply != nil || err != nil {
+				t.Errorf("%s: %+v, %v", vector, reply, err)
+			}
 		case "result":
 			if err != nil || reply == nil || reply.Plain != v.Plain || !maps.Equal(reply.Header, v.Headers) ||
 				string(reply.Body) != string(d.Body) || reply.ContentType != d.ContentType || reply.Replayed != v.Replayed {
@@ -300,6 +316,7 @@ func TestErrorsAreWrittenAsDocumented(t *testing.T) {
 	t.Parallel()
 	for _, vector := range vectors(t, "errors", 5) {
 		var v struct {
+			Version wire.Version  `json:"version"`
 			Plain   bool          `json:"plain"`
 			Attempt int           `json:"attempt"`
 			Issued  int64         `json:"issued"`
@@ -309,7 +326,8 @@ func TestErrorsAreWrittenAsDocumented(t *testing.T) {
 		}
 		decodeVector(t, vector, &v)
 		msg := wire.EncodeError(&wire.Request{
-			Request: warren.Request{CallID: "17", Plain: v.Plain, Attempt: v.Attempt, Issued: instant(v.Issued)}, Nonce: nonce(v.Nonce),
+			Request: warren.Request{CallID: "17", Plain: v.Plain, Attempt: v.Attempt, Issued: instant(v.Issued)},
+			Version: v.Version, Nonce: nonce(v.Nonce),
 		}, &warren.Error{
 			Code: v.Error.Code, Reason: v.Error.Reason, Outcome: v.Error.Outcome, Message: v.Error.Text, Details: v.Error.Details,
 			Replayed: v.Error.Replayed,

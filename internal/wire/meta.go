@@ -5,26 +5,30 @@ package wire
 
 import (
 	"errors"
-	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/warren-rpc/warren"
 )
 
-// Prefix opens the type property of every message that carries Warren's
-// metadata. A message whose type does not begin with Namespace is a plain
-// peer's.
+// Namespace opens the type property of every message that carries Warren's
+// metadata. Any other message is a plain peer's.
+const Namespace = "warren/"
+
+// Version is that of the metadata. A request is answered in its own.
+type Version uint8
+
+// The versions that this package speaks. The zero Version is taken for V1.
 const (
-	Namespace = "warren/"
-	Prefix    = "warren/1"
+	V1 Version = 1
+	V2 Version = 2
 )
 
 // Kind is what a message is.
 type Kind uint8
 
-// The kinds of message. Resolve and cancel travel on control queues only.
+// The kinds of message. Resolve and cancel travel on control queues only, and in
+// version 1 only.
 const (
 	KindNone Kind = iota
 	KindCall
@@ -33,11 +37,10 @@ const (
 	KindCancel
 )
 
-var kindNames = [...]string{KindCall: "call", KindReply: "reply", KindResolve: "resolve", KindCancel: "cancel"}
-
-// Meta is what the type property says. A zero field is not written, and a
-// field that is not written is zero.
+// Meta is what the type property says. A zero field is not written, and a field that
+// is not written is zero, but for the attempt of version 2, which is then 1.
 type Meta struct {
+	Version    Version
 	Kind       Kind
 	Attempt    int       // n: counts from 1
 	Deadline   time.Time // d: to the millisecond
@@ -51,42 +54,14 @@ type Meta struct {
 	Incident   string         // i
 }
 
-// Encode returns the type property. It is at most 255 bytes for any Meta:
-// what is out of its bounds is written as the bound, and text is cut.
+// Encode returns the type property. It is at most 255 bytes for any Meta: what is out
+// of its bounds is written as the bound, and text is cut. Version 2 has no deadline
+// without an issue time; kinds that it does not have are written in version 1.
 func (m *Meta) Encode() string {
-	var space [128]byte
-	b := append(space[:0], Prefix...)
-	b = append(b, ";k="...)
-	b = append(b, kindNames[m.Kind]...)
-	if m.Attempt != 0 {
-		b = strconv.AppendInt(append(b, ";n="...), int64(min(max(m.Attempt, 1), maxAttempt)), 10)
+	if m.Version == V2 && int(m.Kind) < len(kindLetters) {
+		return m.encode2()
 	}
-	if !m.Deadline.IsZero() {
-		b = strconv.AppendInt(append(b, ";d="...), millis(m.Deadline), 10)
-	}
-	if !m.Issued.IsZero() {
-		b = strconv.AppendInt(append(b, ";t="...), millis(m.Issued), 10)
-	}
-	if m.Nonce != (Nonce{}) {
-		b = append(append(b, ";x="...), m.Nonce.text()...)
-	}
-	if m.Code != 0 {
-		b = append(append(b, ";c="...), m.Code.String()...)
-		if m.Reason != "" {
-			b = append(append(b, ";r="...), clean(m.Reason, warren.MaxReason)...)
-		}
-		b = append(append(b, ";o="...), m.Outcome.String()...)
-		if m.RetryAfter != 0 {
-			b = strconv.AppendInt(append(b, ";w="...), retryMillis(m.RetryAfter), 10)
-		}
-		if m.Incident != "" {
-			b = append(append(b, ";i="...), clean(m.Incident, warren.MaxIncident)...)
-		}
-	}
-	if m.Replayed {
-		b = append(b, ";p=1"...)
-	}
-	return string(b)
+	return m.encode1()
 }
 
 // millis returns t as metadata can say it. A deadline after the year 9999, as
@@ -138,107 +113,52 @@ const maxMillis = 253402300799999
 // maxAttempt is the largest number that an attempt may bear.
 const maxAttempt = 1_000_000
 
-// DecodeMeta parses a type property for which [IsWarren] holds. Keys that it
-// does not know are passed over, so that later minor versions may add some; a
-// key given twice is an error.
+// DecodeMeta parses a type property for which [IsWarren] holds. Items that it does not
+// know are passed over, so that versions may get more; one that stands twice is an
+// error. Of version 2, a deadline that the message's expiration says is not in it.
 func DecodeMeta(typ string) (Meta, error) {
-	rest, ok := strings.CutPrefix(typ, Prefix)
-	if !ok || rest != "" && rest[0] != ';' {
+	switch rest := strings.TrimPrefix(typ, Namespace); VersionOf(typ) {
+	case V1:
+		return decode1(rest[1:])
+	case V2:
+		return decode2(rest[1:])
+	default:
 		return Meta{}, ErrVersion
 	}
-	rest = strings.TrimPrefix(rest, ";")
-	var m Meta
-	var seen [26]bool
-	for rest != "" {
-		var pair string
-		pair, rest, _ = strings.Cut(rest, ";")
-		key, value, ok := strings.Cut(pair, "=")
-		if !ok || key == "" {
-			return Meta{}, fmt.Errorf("warren: metadata: %.40q is not key=value", pair)
-		}
-		if len(key) != 1 || key[0] < 'a' || key[0] > 'z' {
-			continue
-		}
-		if seen[key[0]-'a'] {
-			return Meta{}, fmt.Errorf("warren: metadata: the key %q stands twice", key)
-		}
-		seen[key[0]-'a'] = true
-		if err := m.set(key[0], value); err != nil {
-			return Meta{}, fmt.Errorf("warren: metadata: %s=%.64q: %w", key, value, err)
-		}
-	}
-	if m.Kind == KindNone {
-		return Meta{}, errors.New("warren: metadata: the kind is missing")
-	}
-	return m, nil
 }
 
-func (m *Meta) set(key byte, value string) (err error) {
-	switch key {
-	case 'k':
-		for kind := KindCall; kind <= KindCancel; kind++ {
-			if kindNames[kind] == value {
-				m.Kind = kind
-				return nil
-			}
-		}
-		return errors.New("not a kind")
-	case 'n':
-		m.Attempt, err = strconv.Atoi(value)
-		if err == nil && (m.Attempt < 1 || m.Attempt > maxAttempt) {
-			return errors.New("out of range")
-		}
-		return err
-	case 'd':
-		m.Deadline, err = parseMillis(value)
-		return err
-	case 't':
-		m.Issued, err = parseMillis(value)
-		return err
-	case 'x':
-		m.Nonce, err = parseNonce(value)
-		return err
-	case 'c':
-		if m.Code, err = warren.ParseCode(value); err != nil {
-			// A later version may add codes; what it means is still an error.
-			m.Code = warren.CodeUnknown
-		}
-		return nil
-	case 'r':
-		m.Reason = value
-		return warren.CheckReason(value)
-	case 'o':
-		return m.Outcome.UnmarshalText([]byte(value))
-	case 'w':
-		// Out of range, ParseInt returns the bound that was passed.
-		ms, err := strconv.ParseInt(value, 10, 64)
-		if err != nil && !errors.Is(err, strconv.ErrRange) {
-			return err
-		}
-		ms = min(ms, warren.MaxRetryAfter.Milliseconds())
-		m.RetryAfter = time.Duration(max(ms, -1)) * time.Millisecond
-		return nil
-	case 'i':
-		if len(value) > warren.MaxIncident || clean(value, warren.MaxIncident) != value {
-			return errors.New("not an incident ID")
-		}
-		m.Incident = value
-		return nil
-	case 'p':
-		m.Replayed = value == "1"
-		return nil
-	default:
-		return nil
+// VersionOf returns the version of a type property, 0 if it is none that this package
+// speaks.
+func VersionOf(typ string) Version {
+	rest, ok := strings.CutPrefix(typ, Namespace)
+	switch {
+	case !ok || rest == "":
+		return 0
+	case rest[0] == '1' && (len(rest) == 1 || rest[1] == ';'):
+		return V1
+	case rest[0] == '2' && len(rest) > 1 && isLetter(rest[1]):
+		return V2
 	}
+	return 0
 }
 
-func parseMillis(value string) (time.Time, error) {
-	ms, err := strconv.ParseInt(value, 10, 64)
-	if err != nil {
-		return time.Time{}, err
-	}
+// isLetter tells the names of items that versions give a meaning.
+func isLetter(c byte) bool { return c >= 'a' && c <= 'z' }
+
+// instant returns the instant that is ms after 1970.
+func instant(ms int64) (time.Time, error) {
 	if ms < 1 || ms > maxMillis {
-		return time.Time{}, errors.New("out of range")
+		return time.Time{}, errRange
 	}
 	return time.UnixMilli(ms), nil
+}
+
+var errRange = errors.New("out of range")
+
+// checkIncident returns an error if value is no incident ID.
+func checkIncident(value string) error {
+	if len(value) > warren.MaxIncident || clean(value, warren.MaxIncident) != value {
+		return errors.New("not an incident ID")
+	}
+	return nil
 }

@@ -36,7 +36,7 @@ func nonces() *rapid.Generator[wire.Nonce] {
 func metas() *rapid.Generator[wire.Meta] {
 	return rapid.Custom(func(t *rapid.T) wire.Meta {
 		m := wire.Meta{
-			Kind: kinds().Draw(t, "kind"), Attempt: rapid.IntRange(0, 1_000_000).Draw(t, "attempt"),
+			Version: wire.V1, Kind: kinds().Draw(t, "kind"), Attempt: rapid.IntRange(0, 1_000_000).Draw(t, "attempt"),
 			Deadline: instants().Draw(t, "deadline"), Issued: instants().Draw(t, "issued"),
 			Nonce:    nonces().Draw(t, "nonce"),
 			Code:     warren.Code(rapid.IntRange(0, 16).Draw(t, "code")),
@@ -47,6 +47,12 @@ func metas() *rapid.Generator[wire.Meta] {
 			m.Outcome = warren.Outcome(rapid.IntRange(0, 2).Draw(t, "outcome"))
 			m.RetryAfter = time.Duration(rapid.Int64Range(-1, warren.MaxRetryAfter.Milliseconds()).Draw(t, "retry")) * time.Millisecond
 			m.Incident = rapid.StringMatching(`([!-:<>-~]{0,36})`).Draw(t, "incident")
+		}
+		if m.Kind <= wire.KindReply && rapid.Bool().Draw(t, "version 2") {
+			m.Version, m.Attempt = wire.V2, max(m.Attempt, 1)
+			if m.Issued.IsZero() || !m.Deadline.After(m.Issued) {
+				m.Deadline = time.Time{}
+			}
 		}
 		return m
 	})
@@ -77,9 +83,14 @@ func TestLongestMetaFits(t *testing.T) {
 	m := wire.Meta{
 		Kind: wire.KindResolve, Attempt: -most, Deadline: time.UnixMilli(-most), Issued: time.UnixMilli(-most),
 		Code: warren.CodeFailedPrecondition, Outcome: warren.NotExecuted, RetryAfter: most, Replayed: true,
-		Reason: strings.Repeat("r", 1000), Incident: strings.Repeat("i", 1000),
+		Reason: strings.Repeat("r", 1000), Incident: strings.Repeat("i", 1000), Nonce: nonce(strings.Repeat("x", 16)),
 	}
 	if typ := m.Encode(); len(typ) > 255 {
+		t.Fatalf("%d bytes: %s", len(typ), typ)
+	}
+	m.Version, m.Kind, m.Attempt, m.Deadline = wire.V2, wire.KindCall, most, time.UnixMilli(most)
+	m.Code = warren.CodeUnauthenticated
+	if typ := m.Encode(); len(typ) > 200 {
 		t.Fatalf("%d bytes: %s", len(typ), typ)
 	}
 }
@@ -177,7 +188,47 @@ func TestMetadataThatIsWrongIsRefused(t *testing.T) {
 	t.Parallel()
 	for typ, why := range map[string]string{
 		"warren/":                                "version",
+		"warren/2":                               "version",
 		"warren/2;k=call":                        "version",
+		"warren/20c":                             "version",
+		"warren/2.1c":                            "version",
+		"warren/2C":                              "version",
+		"warren/3c":                              "version",
+		"warren/2m":                              "not a kind",
+		"warren/2q;t1":                           "not a kind",
+		"warren/2z":                              "not a kind",
+		"warren/2cr":                             "an item",
+		"warren/2c;":                             "an item",
+		"warren/2c;;t1":                          "an item",
+		"warren/2c;t1;":                          "an item",
+		"warren/2c t1":                           "an item",
+		"warren/2c;t1;t1":                        "twice",
+		"warren/2c;z;z":                          "twice",
+		"warren/2c;t":                            "base 36",
+		"warren/2c;t0":                           "base 36",
+		"warren/2c;t01":                          "base 36",
+		"warren/2c;tA":                           "base 36",
+		"warren/2c;t=1":                          "base 36",
+		"warren/2c;t-1":                          "base 36",
+		"warren/2c;t+1":                          "base 36",
+		"warren/2c;t2htner8qo0":                  "range",
+		"warren/2c;tzzzzzzzzzzzzzzzzzzzz":        "range",
+		"warren/2c;n0":                           "base 36",
+		"warren/2c;nlflt":                        "range",
+		"warren/2c;d1":                           "no issue time",
+		"warren/2c;tlflr;d2htner8qnz":            "range",
+		"warren/2c;x":                            "bytes long",
+		"warren/2c;xA":                           "0-9a-z",
+		"warren/2r;c":                            "base 36",
+		"warren/2r;c-1":                          "base 36",
+		"warren/2r;cd;rA":                        "reason",
+		"warren/2r;cd;o":                         "outcome",
+		"warren/2r;cd;ou":                        "outcome",
+		"warren/2r;cd;oexecuted":                 "outcome",
+		"warren/2r;cd;w-2":                       "base 36",
+		"warren/2r;cd;w":                         "base 36",
+		"warren/2r;cd;ia b":                      "incident",
+		"warren/2r;p1":                           "no value",
 		"warren/10;k=call":                       "version",
 		"warren/1.1;k=call":                      "version",
 		"warren/1k=call":                         "version",
@@ -224,19 +275,21 @@ func TestMetadataThatIsWrongIsRefused(t *testing.T) {
 
 func TestMetadataOfLaterVersionsIsReadAsFarAsItIsKnown(t *testing.T) {
 	t.Parallel()
-	m, err := wire.DecodeMeta("warren/1;k=reply;zz=1;zz=2;K=call;9=x;c=quota_exceeded;o=executed;z=new;p=yes;w=99999999999999")
-	want := wire.Meta{
-		Kind: wire.KindReply, Code: warren.CodeUnknown, Outcome: warren.Executed, RetryAfter: warren.MaxRetryAfter,
-	}
-	if err != nil || m != want {
-		t.Fatalf("read as %+v, %v; want %+v", m, err, want)
+	for typ, want := range map[string]wire.Meta{
+		"warren/1;k=reply;zz=1;zz=2;K=call;9=x;c=quota_exceeded;o=executed;z=new;p=yes;w=99999999999999": {Version: wire.V1},
+		"warren/2r;Z1;Z2;9x;ch;oe;znew;wzzzzzzzzzzzzzzzzzzzzzzzzzz;\xff\x00=":                            {Version: wire.V2, Attempt: 1},
+	} {
+		want.Kind, want.Code, want.Outcome, want.RetryAfter = wire.KindReply, warren.CodeUnknown, warren.Executed, warren.MaxRetryAfter
+		if m, err := wire.DecodeMeta(typ); err != nil || m != want {
+			t.Errorf("%q is read as %+v, %v; want %+v", typ, m, err, want)
+		}
 	}
 }
 
 func TestPlainTypesAreNotOurs(t *testing.T) {
 	t.Parallel()
 	for typ, ours := range map[string]bool{
-		"": false, "warren": false, "Warren/1": false, " warren/1": false, "order.created": false, "x-warren/1": false,
+		"warren/2c": true, "warren2c": false, "": false, "warren": false, "Warren/1": false, " warren/1": false, "order.created": false, "x-warren/1": false,
 		"warren/": true, "warren/1;k=call": true, "warren/999": true,
 	} {
 		if wire.IsWarren(typ) != ours {
@@ -251,6 +304,8 @@ func FuzzDecodeMeta(f *testing.F) {
 	for _, seed := range []string{
 		"warren/1;k=call;n=1;d=1700000000000;t=1699999990000",
 		"warren/1;k=reply;n=2;c=unavailable;r=no_route;o=not_executed;w=1500;i=6ba7b810-9dad-11d1-80b4-00c04fd430c8;p=1",
+		"warren/2c;tlqk3j2a8", "warren/2c;tlqk3j2a8;d7ps;n2;x4q", "warren/2r", "warren/2r;ce;rno_route;on;w15o;i4711;p",
+		"warren/2c;z;Z1;Z2;znew", "warren/2r;w-1;x0", "warren/2c;d1;t1", "warren/2", "warren/2m",
 		"warren/1;k=cancel", "warren/1", "warren/2;k=call", "warren/1;k=call;n=+1;d=0001;p=0", "warren/1;k=reply;r=x;o=executed;w=-7",
 		"warren/1;k=reply;c=nonsense", "warren/1;k=call;;", "warren/1;ä=ö;k=call", "warren/1;k=call;w=-9223372036854775808",
 	} {

@@ -39,7 +39,7 @@ func EncodeReply(req *Request, reply *warren.Reply, mode uint8, limits Limits) a
 	}
 	msg := amqp.Publishing{
 		Headers: headers, ContentType: reply.ContentType, ContentEncoding: reply.ContentEncoding,
-		DeliveryMode: mode, CorrelationId: req.CallID, Body: reply.Body,
+		DeliveryMode: deliveryMode(req.Version, mode), CorrelationId: req.CallID, Body: reply.Body,
 	}
 	meta := replyMeta(req)
 	meta.Replayed = reply.Replayed
@@ -74,12 +74,12 @@ func replyHeaders(reply *warren.Reply, limits Limits) (amqp.Table, *warren.Error
 	return headers, nil
 }
 
-// replyMeta opens the metadata of every reply: with the nonce of its request, or the
-// issue time of one that has none. A plain caller's carries its kind too: should the
-// reply address be a method's queue, no server runs it.
+// replyMeta opens the metadata of every reply: with the nonce of its request or, in
+// version 1, the issue time of one that has none. A plain caller's carries its kind too:
+// should the reply address be a method's queue, no server runs it.
 func replyMeta(req *Request) Meta {
-	meta := Meta{Kind: KindReply, Attempt: req.Attempt, Nonce: req.Nonce}
-	if req.Nonce == (Nonce{}) {
+	meta := Meta{Version: req.Version, Kind: KindReply, Attempt: req.Attempt, Nonce: req.Nonce}
+	if req.Version != V2 && req.Nonce == (Nonce{}) {
 		meta.Issued = req.Issued
 	}
 	return meta
@@ -93,7 +93,7 @@ func EncodeError(req *Request, e *warren.Error, mode uint8) amqp.Publishing {
 	meta := replyMeta(req)
 	meta.Code, meta.Reason, meta.Outcome = b.Code, b.Reason, b.Outcome
 	meta.RetryAfter, meta.Incident, meta.Replayed = b.RetryAfter, b.Incident, b.Replayed
-	msg := amqp.Publishing{DeliveryMode: mode, CorrelationId: req.CallID, Type: meta.Encode()}
+	msg := amqp.Publishing{DeliveryMode: deliveryMode(req.Version, mode), CorrelationId: req.CallID, Type: meta.Encode()}
 	if req.Plain {
 		msg.ContentType = "text/plain"
 		msg.Body = []byte(plainError(b.Code, b.Reason, b.Message))
@@ -177,9 +177,9 @@ func cutDetails(details map[string]string) map[string]string {
 
 // DecodeReply reads the reply to req: a reply, or the error that it carries. Both are
 // nil if it answers another invocation of the same call ID: that was given up, and
-// what became of it says nothing about this one. A server that repeats no nonce must
-// repeat the issue time, in milliseconds, which may be another invocation's too. What
-// a plain server sends is taken as meant.
+// what became of it says nothing about this one. In version 1 a server that repeats no
+// nonce must repeat the issue time, in milliseconds, which may be another invocation's
+// too. What a plain server sends is taken as meant.
 //
 // A message that is not a reply, or breaks a bound, becomes an
 // internal/bad_reply error of unknown outcome: something answered, but what it
@@ -224,10 +224,30 @@ func DecodeReply(d *amqp.Delivery, req *Request, limits Limits) (*warren.Reply, 
 
 // answers reports whether m is of what answers this invocation.
 func (m *Meta) answers(req *Request) bool {
-	if m.Nonce == (Nonce{}) {
+	switch {
+	case m.Version == V2 && req.Unique:
+		return m.Nonce == Nonce{}
+	case m.Version != V2 && m.Nonce == Nonce{}:
 		return m.Issued.UnixMilli() == req.Issued.UnixMilli()
 	}
 	return m.Nonce == req.Nonce
+}
+
+// RefusesVersion returns the error by which a server that speaks version 1 alone refuses
+// a request of version 2, of which it repeats neither nonce nor issue time; nil if d is
+// none. If the request's ID is not its own alone, it may be meant for another one, and
+// its outcome is unknown.
+func RefusesVersion(d *amqp.Delivery, req *Request) *warren.Error {
+	meta, err := DecodeMeta(d.Type)
+	if err != nil || req.Version != V2 || meta.Version != V1 || meta.Kind != KindReply || meta.Code != warren.CodeInvalidArgument ||
+		meta.Reason != warren.ReasonBadRequest || meta.Nonce != (Nonce{}) || !meta.Issued.IsZero() {
+		return nil
+	}
+	e := remoteError(&meta, d)
+	if !req.Unique {
+		e.Outcome = warren.Unknown
+	}
+	return e
 }
 
 func remoteError(meta *Meta, d *amqp.Delivery) *warren.Error {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -26,7 +27,12 @@ const (
 type Request struct {
 	warren.Request
 
-	Nonce Nonce
+	// Version is the one in which it is written, and answered. Zero is V1.
+	Version Version
+	Nonce   Nonce
+	// Unique says that its call ID was made for this invocation alone. Version 2 then
+	// does without the nonce.
+	Unique bool
 }
 
 // CheckRequest returns an error with the outcome NotExecuted if req breaks a bound. It is called before anything is written,
@@ -62,20 +68,69 @@ func badRequest(err error) *warren.Error {
 	}
 }
 
-// EncodeRequest returns the message of a call's first attempt, without the
-// reply address and the expiration, which are known when it is written. The
-// request must have passed [CheckRequest]; headers are checked here.
+// EncodeRequest returns the message of a call's first attempt, without the reply
+// address, as it goes out if it is written within [Prompt] of its issue time:
+// otherwise, and for each later attempt, [Request.Stamp] is needed. The request must
+// have passed [CheckRequest]; headers are checked here.
 func EncodeRequest(req *Request, mode uint8, limits Limits) (amqp.Publishing, *warren.Error) {
 	headers, err := encodeHeader(req.Header, limits)
 	if err != nil {
 		return amqp.Publishing{}, badRequest(err)
 	}
-	meta := Meta{Kind: KindCall, Attempt: req.Attempt, Deadline: req.Deadline, Issued: req.Issued, Nonce: req.Nonce}
+	meta, left := req.meta(KindCall, req.Version), req.lifetime()
+	if req.Version == V2 && left <= maxExpiration {
+		meta.Deadline = time.Time{} // the expiration says it
+	}
 	return amqp.Publishing{
 		Headers: headers, ContentType: req.ContentType, ContentEncoding: req.ContentEncoding,
-		DeliveryMode: mode, CorrelationId: req.CallID,
+		DeliveryMode: deliveryMode(req.Version, mode), CorrelationId: req.CallID, Expiration: expiration(left),
 		Type: meta.Encode(), UserId: req.UserID, AppId: req.Caller, Body: req.Body,
 	}, nil
+}
+
+// deliveryMode leaves out what is the broker's default, in version 2.
+func deliveryMode(v Version, mode uint8) uint8 {
+	if v == V2 && mode == Transient {
+		return 0
+	}
+	return mode
+}
+
+// meta is the metadata of the request.
+func (r *Request) meta(kind Kind, v Version) Meta {
+	m := Meta{Version: v, Kind: kind, Attempt: r.Attempt, Deadline: r.Deadline, Issued: r.Issued, Nonce: r.Nonce}
+	if v == V2 && r.Unique {
+		m.Nonce = Nonce{}
+	}
+	return m
+}
+
+// Prompt is how long after its issue time the first attempt of a call may be written
+// with what is left of its time at that instant. The broker then keeps it so much
+// longer than its caller waits; servers know better.
+const Prompt = 10 * time.Millisecond
+
+// Stamp has the message of a call say which attempt it is, in that version, when it is
+// written. Nothing else of it changes, but for the expiration.
+func (r *Request) Stamp(msg *Message, kind Kind, v Version, attempt int, now time.Time) {
+	meta := r.meta(kind, v)
+	meta.Attempt = attempt
+	msg.Type, msg.Expiration = meta.Encode(), ""
+	if !r.Deadline.IsZero() {
+		msg.Expiration = Expiration(r.Deadline.Sub(now))
+	}
+	if v != V2 && msg.DeliveryMode == 0 {
+		msg.DeliveryMode = Transient
+	}
+}
+
+// lifetime is how many milliseconds after its issue time the request's deadline is, 0
+// if it has none.
+func (r *Request) lifetime() int64 {
+	if r.Deadline.IsZero() {
+		return 0
+	}
+	return max(millis(r.Deadline)-millis(r.Issued), 1)
 }
 
 // maxExpiration is RabbitMQ's own bound on a TTL, 2^32-1 ms less a margin.
@@ -83,16 +138,77 @@ const maxExpiration = 4_000_000_000
 
 // Expiration returns what is left as a TTL. A value that is negative or not an
 // integer would close the channel.
-func Expiration(left time.Duration) string {
-	return strconv.FormatInt(min(max(left.Milliseconds(), 1), maxExpiration), 10)
+func Expiration(left time.Duration) string { return expiration(max(left.Milliseconds(), 1)) }
+
+// lastExpiration is the one that was written last: most calls have the same.
+var lastExpiration atomic.Pointer[struct {
+	ms   int64
+	text string
+}]
+
+// expiration returns a time of so many milliseconds as a TTL, and none for 0.
+func expiration(ms int64) string {
+	if ms == 0 {
+		return ""
+	}
+	ms = min(ms, maxExpiration)
+	if last := lastExpiration.Load(); last != nil && last.ms == ms {
+		return last.text
+	}
+	text := strconv.FormatInt(ms, 10)
+	lastExpiration.Store(&struct {
+		ms   int64
+		text string
+	}{ms, text})
+	return text
+}
+
+// parseExpiration returns the milliseconds of a TTL, 0 if it is none.
+func parseExpiration(text string) int64 {
+	ms, err := strconv.ParseUint(text, 10, 32)
+	if err != nil {
+		return 0
+	}
+	return int64(ms)
+}
+
+// originalExpiration is the one that a message had before the broker dead-lettered it,
+// which takes it away: else what has expired would live for ever.
+func originalExpiration(headers amqp.Table) string {
+	deaths, _ := headers["x-death"].([]any)
+	for _, death := range deaths {
+		table, _ := death.(amqp.Table)
+		if text, ok := table["original-expiration"].(string); ok {
+			return text
+		}
+	}
+	return ""
+}
+
+// deadline is that of a request of version 2 whose metadata has none: its expiration
+// counts from the issue time. It is zero if there is none.
+func deadline(meta *Meta, d *amqp.Delivery) time.Time {
+	text := d.Expiration
+	if text == "" {
+		text = originalExpiration(d.Headers)
+	}
+	ms := parseExpiration(text)
+	if ms == 0 || meta.Version != V2 || meta.Issued.IsZero() || !meta.Deadline.IsZero() {
+		return meta.Deadline
+	}
+	at, err := after(meta.Issued, ms)
+	if err != nil {
+		return time.UnixMilli(maxMillis)
+	}
+	return at
 }
 
 // ErrNotACall is returned for messages on a method's queue that are not calls:
 // replies and control messages, which must never reach a handler.
 var ErrNotACall = errors.New("warren: the message is not a call")
 
-// DecodeRequest reads the request of method out of d. Bounds are checked first;
-// the error is an [*warren.Error] to be told to the caller, or ErrNotACall,
+// DecodeRequest reads the request of method out of d, whose version is V1 if it is none
+// that is spoken here. Bounds are checked first; the error is an [*warren.Error] to be told to the caller, or ErrNotACall,
 // upon which the message is dropped. With an *Error the request is returned
 // too, without header and body, so that the error can be addressed.
 func DecodeRequest(d *amqp.Delivery, method string, limits Limits) (*Request, error) {
@@ -112,7 +228,7 @@ func decodeRequest(d *amqp.Delivery, method string, kind Kind, limits Limits) (*
 		Method: method, CallID: d.CorrelationId, Attempt: 1,
 		Caller: d.AppId, UserID: d.UserId, OneWay: d.ReplyTo == "",
 		Plain: !IsWarren(d.Type), Redelivered: d.Redelivered || wasHandedOut(d.Headers),
-	}}
+	}, Version: max(VersionOf(d.Type), V1)}
 	if !req.Plain {
 		meta, err := DecodeMeta(d.Type)
 		if err != nil {
@@ -121,7 +237,8 @@ func decodeRequest(d *amqp.Delivery, method string, kind Kind, limits Limits) (*
 		if meta.Kind != kind {
 			return nil, errKind
 		}
-		req.Attempt, req.Deadline, req.Issued, req.Nonce = max(meta.Attempt, 1), meta.Deadline, meta.Issued, meta.Nonce
+		req.Attempt, req.Deadline, req.Issued, req.Nonce = max(meta.Attempt, 1), deadline(&meta, d), meta.Issued, meta.Nonce
+		req.Unique = meta.Version == V2 && meta.Nonce == Nonce{}
 	}
 	if len(d.Body) > limits.Body {
 		return req, &warren.Error{
