@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -21,7 +23,8 @@ starts a private RabbitMQ, which must be installed.
 
 Examples:
    warren bench
-   warren bench --sizes 64,65536 --inflight 1,256 --rounds 9
+   warren bench --sizes 64,65536 --inflight 1,256 --rounds 9 --plot bench.svg
+   warren bench --rate 500,2000,5000 --variants warren-quorum,raw-best-quorum
    warren bench --json --variants warren-classic,raw-best,raw-tutorial
    warren bench --baseline raw-guarantees --variants warren-quorum,raw-guarantees`
 
@@ -39,12 +42,14 @@ func benchCommand() *cli.Command {
 		Description: benchDescription,
 		Flags: append([]cli.Flag{
 			&cli.IntSliceFlag{Name: "sizes", Value: []int{64}, Usage: "lengths of bodies in bytes"},
-			&cli.IntSliceFlag{Name: "inflight", Value: []int{1, 16, 256, 10_000}, Usage: "numbers of calls in flight"},
+			&cli.IntSliceFlag{Name: "inflight", Usage: "numbers of calls in flight; with --rate, at most", DefaultText: "1, 16, 256, 10000; 1000 with --rate"},
+			&cli.IntSliceFlag{Name: "rate", Usage: "make so many calls per second when they are due, and count their latency from then", DefaultText: "each call follows another"},
 			&cli.IntFlag{Name: "rounds", Value: 5, Usage: "how often everything is measured"},
 			&cli.StringSliceFlag{Name: "variants", Value: benchDefault, Usage: "what is measured, of " + names},
 			&cli.StringFlag{Name: "baseline", Usage: "the `VARIANT` that all are held to", DefaultText: "raw-best, and of quorum queues raw-best-quorum"},
 			&cli.DurationFlag{Name: "duration", Value: 2 * time.Second, Usage: "how long one measurement lasts"},
 			&cli.DurationFlag{Name: "warm-up", Value: 500 * time.Millisecond, Usage: "how long calls are made before it"},
+			&cli.StringFlag{Name: "plot", Usage: "draw calls per second, or latency over --rate, into this SVG `FILE`", TakesFile: true},
 			&cli.StringFlag{Name: "profiles", Usage: "write CPU and allocation profiles into this `FOLDER`, which costs time"},
 		}, urlFlags("a private broker")...),
 		Action: runBench,
@@ -62,7 +67,7 @@ func runBench(ctx context.Context, cmd *cli.Command) error {
 	}
 	options := bench.Options{
 		Variants: cmd.StringSlice("variants"), Baseline: cmd.String("baseline"),
-		Sizes: cmd.IntSlice("sizes"), Inflight: cmd.IntSlice("inflight"), Rounds: cmd.Int("rounds"),
+		Sizes: cmd.IntSlice("sizes"), Inflight: cmd.IntSlice("inflight"), Rates: cmd.IntSlice("rate"), Rounds: cmd.Int("rounds"),
 		Duration: cmd.Duration("duration"), WarmUp: cmd.Duration("warm-up"), ProfileDir: cmd.String("profiles"),
 		JSON: out.json, Out: out.stdout, Progress: out.stderr,
 	}
@@ -88,7 +93,39 @@ func runBench(ctx context.Context, cmd *cli.Command) error {
 	default:
 		return usageError(cmd, "it measures one broker: give one URL")
 	}
-	return benchError(ctx, cmd, bench.Run(ctx, options))
+	path := cmd.String("plot")
+	if path == "" {
+		return benchError(ctx, cmd, bench.Run(ctx, options))
+	}
+	return withPlot(path, func(plot io.Writer) error {
+		options.Plot = plot
+		return benchError(ctx, cmd, bench.Run(ctx, options))
+	})
+}
+
+// withPlot lets run write a file, which takes its name when run succeeds. A folder
+// that cannot be written to is told before.
+func withPlot(path string, run func(io.Writer) error) (err error) {
+	plot, err := os.CreateTemp(filepath.Dir(path), ".warren-bench-*.svg")
+	if err != nil {
+		return exit(exitInternal, "--plot: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(plot.Name())
+		}
+	}()
+	err = run(plot)
+	if closeErr := plot.Close(); err == nil && closeErr != nil {
+		err = exit(exitInternal, "--plot: %w", closeErr)
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(plot.Name(), path); err != nil {
+		return exit(exitInternal, "--plot: %w", err)
+	}
+	return nil
 }
 
 // benchBounds refuses, before a broker is started, what bench.Run would, and
@@ -101,6 +138,11 @@ func benchBounds(cmd *cli.Command) error {
 	}
 	for _, n := range cmd.IntSlice("inflight") {
 		if err := within(cmd, "inflight", n, 1, 100_000); err != nil {
+			return err
+		}
+	}
+	for _, n := range cmd.IntSlice("rate") {
+		if err := within(cmd, "rate", n, 1, 1_000_000); err != nil {
 			return err
 		}
 	}

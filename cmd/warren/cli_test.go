@@ -87,6 +87,7 @@ func TestWrongInputGivesOneLineAndExitCode2(t *testing.T) {
 		{"bench", "--sizes", "x"},
 		{"bench", "--sizes", "-1"},
 		{"bench", "--inflight", "0"},
+		{"bench", "--rate", "0"},
 		{"bench", "--rounds", "0"},
 		{"bench", "--duration", "1ms"},
 		{"bench", "--warm-up", "-1s"},

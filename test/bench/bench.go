@@ -57,11 +57,17 @@ type Options struct {
 	Sizes []int
 
 	// Inflight are numbers of calls kept in flight, 1 to 100,000. Default: 1, 16,
-	// 256 and 10,000.
+	// 256 and 10,000. With Rates they are how many calls may be open at most; then
+	// the default is 1,000.
 	Inflight []int
 
-	// Rounds is how often each variant is measured for each size and number in
-	// flight, 1 to 1,000. Default: 5.
+	// Rates are numbers of calls per second, 1 to 1,000,000. At each, calls are made
+	// when they are due, by a schedule that waits for nobody, and the time of a call
+	// counts from then. Default: none; each call follows another.
+	Rates []int
+
+	// Rounds is how often each variant is measured for each size, number in flight
+	// and rate, 1 to 1,000. Default: 5.
 	Rounds int
 
 	// Duration is how long one measurement lasts, 10 ms to 1 h. Default: 3 s.
@@ -79,9 +85,15 @@ type Options struct {
 	// JSON writes one JSON object per line and variant instead of tables.
 	JSON bool
 
-	// Out receives the report, a part each time that all rounds of one size and
-	// number in flight are done. Default: it is dropped.
+	// Out receives the report, a part each time that all rounds of one size, number
+	// in flight and rate are done. Default: it is dropped.
 	Out io.Writer
+
+	// Plot receives an SVG at the end: calls per second over the number in flight, a
+	// line per variant, a panel per size. With Rates it is the 99th percentile of the
+	// latency over the rate, a panel per size and number in flight. Default: none is
+	// drawn.
+	Plot io.Writer
 
 	// Progress receives a line per measurement. Default: it is dropped.
 	Progress io.Writer
@@ -119,18 +131,42 @@ func Run(ctx context.Context, options Options) error {
 	defer conn.Close()
 
 	r := &run{options: o, id: strings.ToLower(rand.Text()[:8]), conn: conn}
+	var all []summary
+	for _, w := range o.workloads() {
+		rounds, err := r.cell(ctx, w)
+		if err != nil {
+			return err
+		}
+		summaries := summarise(o, w, rounds)
+		if err := report(o, summaries); err != nil {
+			return fmt.Errorf("bench: report: %w", err)
+		}
+		all = append(all, summaries...)
+	}
+	if o.Plot == nil {
+		return nil
+	}
+	if _, err := io.WriteString(o.Plot, plot(all)); err != nil {
+		return fmt.Errorf("bench: plot: %w", err)
+	}
+	return nil
+}
+
+// workloads returns all that is to be measured, in the order of the report.
+func (o Options) workloads() []workload {
+	rates := o.Rates
+	if len(rates) == 0 {
+		rates = []int{0}
+	}
+	var all []workload
 	for _, size := range o.Sizes {
 		for _, inflight := range o.Inflight {
-			rounds, err := r.cell(ctx, size, inflight)
-			if err != nil {
-				return err
-			}
-			if err := report(o, summarise(o, size, inflight, rounds)); err != nil {
-				return fmt.Errorf("bench: report: %w", err)
+			for _, rate := range rates {
+				all = append(all, workload{Size: size, Inflight: inflight, Rate: rate})
 			}
 		}
 	}
-	return nil
+	return all
 }
 
 // Variants returns the names of all variants in the order of the report.
@@ -158,7 +194,11 @@ func (o Options) withDefaults() (Options, error) {
 	if len(o.Sizes) == 0 {
 		o.Sizes = []int{64}
 	}
-	if len(o.Inflight) == 0 {
+	switch {
+	case len(o.Inflight) > 0:
+	case len(o.Rates) > 0:
+		o.Inflight = []int{1000}
+	default:
 		o.Inflight = []int{1, 16, 256, 10_000}
 	}
 	o.Rounds = orDefault(o.Rounds, 5)
@@ -175,6 +215,11 @@ func (o Options) withDefaults() (Options, error) {
 	for _, n := range o.Inflight {
 		if n < 1 || n > 100_000 {
 			return o, fmt.Errorf("%w: Inflight: %d is not within 1 to 100000", ErrOptions, n)
+		}
+	}
+	for _, n := range o.Rates {
+		if n < 1 || n > 1_000_000 {
+			return o, fmt.Errorf("%w: Rates: %d is not within 1 to 1000000", ErrOptions, n)
 		}
 	}
 	switch {

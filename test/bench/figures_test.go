@@ -57,7 +57,7 @@ func TestRatiosAreFormedWithinRounds(t *testing.T) {
 		{took(30), took(10)},
 		{took(320), took(160)},
 	}
-	got := summarise(o, 64, 1, rounds)
+	got := summarise(o, workload{Size: 64, Inflight: 1}, rounds)
 	if got[0].CallsPerS != 300 || got[1].CallsPerS != 160 {
 		t.Errorf("calls/s: %v and %v, want 300 and 160", got[0].CallsPerS, got[1].CallsPerS)
 	}
@@ -69,10 +69,10 @@ func TestRatiosAreFormedWithinRounds(t *testing.T) {
 	}
 
 	o.Variants = []string{"raw-fast", "raw-tutorial"}
-	if got := summarise(o, 64, 1, rounds)[0].Ratio; got != nil {
+	if got := summarise(o, workload{Size: 64, Inflight: 1}, rounds)[0].Ratio; got != nil {
 		t.Errorf("ratio %+v to what was not measured", got)
 	}
-	if got := summarise(o, 64, 1, rounds[:2])[0].CallsPerS; got != 165 {
+	if got := summarise(o, workload{Size: 64, Inflight: 1}, rounds[:2])[0].CallsPerS; got != 165 {
 		t.Errorf("median of 300 and 30: %v", got)
 	}
 }

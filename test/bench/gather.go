@@ -24,15 +24,11 @@ type gatheringConn struct {
 	work     sync.Cond // something is gathered, or failed is set
 	room     sync.Cond // gathered has been taken, or failed is set
 
-	sending sync.Mutex // held while bytes go out, which keeps their order
-	spare   []byte     // guarded by sending: will be gathered next
-
 	done chan struct{} // closed when the sender has ended
 }
 
 const (
 	gatherMost = 1 << 20     // bytes that may be gathered before Write waits
-	uncopied   = 16 << 10    // bytes from which on a write is sent without a copy
 	readAhead  = 64 << 10    // bytes
 	lastWrite  = time.Second // how long Close may take to send what is gathered
 )
@@ -44,71 +40,49 @@ func newGatheringConn(conn net.Conn) *gatheringConn {
 	return c
 }
 
-// Write is for one goroutine at a time.
 func (c *gatheringConn) Write(p []byte) (int, error) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	for len(c.gathered) > gatherMost && c.failed == nil {
 		c.room.Wait()
 	}
-	err := c.failed
-	large := len(p) >= uncopied
-	if err == nil && !large {
-		if len(c.gathered) == 0 {
-			c.work.Signal()
-		}
-		c.gathered = append(c.gathered, p...)
+	if c.failed != nil {
+		return 0, c.failed
 	}
-	c.mu.Unlock()
-	if err == nil && large {
-		err = c.flush(p)
+	if len(c.gathered) == 0 {
+		c.work.Signal()
 	}
-	if err != nil {
-		return 0, err
-	}
+	c.gathered = append(c.gathered, p...)
 	return len(p), nil
 }
 
-// send flushes until the connection is closed or fails.
+// send writes what is gathered until the connection is closed or fails.
 func (c *gatheringConn) send() {
 	defer close(c.done)
-	for {
+	var spare []byte
+	for ended := false; !ended; {
 		c.mu.Lock()
 		for len(c.gathered) == 0 && c.failed == nil {
 			c.work.Wait()
 		}
-		failed := c.failed
 		c.mu.Unlock()
-		if failed != nil {
-			return
-		}
 		runtime.Gosched() // whoever is about to write may do so first
-		_ = c.flush(nil)
-	}
-}
+		c.mu.Lock()
+		out := c.gathered
+		c.gathered = spare[:0]
+		ended = c.failed != nil
+		c.mu.Unlock()
+		c.room.Broadcast()
 
-// flush sends what is gathered, and then more.
-func (c *gatheringConn) flush(more []byte) error {
-	c.sending.Lock()
-	defer c.sending.Unlock()
-	c.mu.Lock()
-	out := c.gathered
-	c.gathered = c.spare[:0]
-	c.mu.Unlock()
-	c.room.Broadcast()
-
-	var err error
-	if len(more) > 0 {
-		parts := net.Buffers{out, more}
-		_, err = parts.WriteTo(c.Conn)
-	} else if len(out) > 0 {
-		_, err = c.Conn.Write(out)
+		if len(out) > 0 {
+			if _, err := c.Conn.Write(out); err != nil {
+				c.fail(err)
+				_ = c.Conn.Close()
+				return
+			}
+		}
+		spare = out
 	}
-	c.spare = out
-	if err != nil {
-		c.fail(err)
-		_ = c.Conn.Close()
-	}
-	return err
 }
 
 // fail wakes all who wait. The first reason is kept.
@@ -142,8 +116,6 @@ func (c *gatheringConn) Read(p []byte) (int, error) {
 func (c *gatheringConn) Close() error {
 	c.fail(net.ErrClosed)
 	_ = c.SetWriteDeadline(time.Now().Add(lastWrite))
-	_ = c.flush(nil)
-	err := c.Conn.Close()
 	<-c.done
-	return err
+	return c.Conn.Close()
 }

@@ -28,7 +28,7 @@ func BenchmarkJournal(b *testing.B) {
 		file := filledStore(b, records)
 		for _, inflight := range []int{1, 16, 256} {
 			b.Run(fmt.Sprintf("records=%d/inflight=%d", records, inflight), func(b *testing.B) {
-				s := spec{URL: rabbit.VHost(b), Size: 64, Inflight: inflight}
+				s := spec{URL: rabbit.VHost(b), workload: workload{Size: 64, Inflight: inflight}}
 				compareJournals(b, s,
 					serveAndConnect(b, "bench.journal", s, file, boltstore.Options{}),
 					serveAndConnect(b, "bench.direct", s, file, boltstore.Options{NoJournal: true}),

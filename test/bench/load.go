@@ -9,17 +9,14 @@ import (
 	"time"
 )
 
-// tally is what a client saw of a closed loop.
-type tally struct {
-	Calls   int64         `json:"calls"`
-	Elapsed time.Duration `json:"elapsed"` // until the last call was answered
-	P50     time.Duration `json:"p50"`
-	P99     time.Duration `json:"p99"`
+// makeCalls makes the calls of a spec for a time: at its rate if it has one, else
+// one after the other.
+func makeCalls(ctx context.Context, c caller, s spec, length time.Duration) (tally, error) {
+	if s.Rate > 0 {
+		return openLoop(ctx, c, s, length)
+	}
+	return closedLoop(ctx, c, s, length)
 }
-
-// lostAfter is how long after the end of a loop its last calls may take. A call
-// that takes longer counts as lost, which none may be.
-const lostAfter = 20 * time.Second
 
 // closedLoop keeps s.Inflight calls of s.Size bytes open for a time: each of as
 // many goroutines makes one call after the other. It returns the first error, a
@@ -57,12 +54,7 @@ func closedLoop(ctx context.Context, c caller, s spec, length time.Duration) (ta
 		return tally{}, err
 	default:
 	}
-	return tally{
-		Calls:   calls.Load(),
-		Elapsed: elapsed,
-		P50:     times.quantile(0.50),
-		P99:     times.quantile(0.99),
-	}, nil
+	return newTally(calls.Load(), elapsed, times), nil
 }
 
 // callUntil makes at least one call, and none after the end.
@@ -70,13 +62,8 @@ func callUntil(ctx context.Context, c caller, s spec, caller int, end time.Time,
 	body := make([]byte, s.Size)
 	began := time.Now()
 	for {
-		stamp(body, caller, made)
-		reply, err := c.call(ctx, body)
-		if err != nil {
-			return made, fmt.Errorf("call %d of caller %d: %w", made+1, caller, err)
-		}
-		if err := check(reply, s.Size, caller, made); err != nil {
-			return made, fmt.Errorf("call %d of caller %d: %w", made+1, caller, err)
+		if err := callOnce(ctx, c, body, caller, made); err != nil {
+			return made, err
 		}
 		now := time.Now()
 		times.record(now.Sub(began))
@@ -86,6 +73,19 @@ func callUntil(ctx context.Context, c caller, s spec, caller int, end time.Time,
 		}
 		began = now
 	}
+}
+
+// callOnce makes a call with the body, which it stamps, and checks its reply.
+func callOnce(ctx context.Context, c caller, body []byte, caller int, call int64) error {
+	stamp(body, caller, call)
+	reply, err := c.call(ctx, body)
+	if err == nil {
+		err = check(reply, len(body), caller, call)
+	}
+	if err != nil {
+		return fmt.Errorf("call %d of caller %d: %w", call+1, caller, err)
+	}
+	return nil
 }
 
 // stamp marks a body with its caller and call, as far as it has room, so that a

@@ -52,13 +52,11 @@ func startWorker(ctx context.Context, executable []string, side, variant string,
 	go readMessages(out, messages)
 
 	line, err := json.Marshal(s)
-	if err == nil {
-		err = p.order(string(line))
-	}
 	if err != nil {
 		p.stop()
-		return nil, err
+		return nil, fmt.Errorf("%s worker: %w", side, err)
 	}
+	_ = p.order(string(line)) // a worker that has ended already says why to receive
 	return p, nil
 }
 

@@ -27,6 +27,10 @@ var (
 	}
 )
 
+// bestConsumer is a consumer tag, which is in every delivery. The library's own
+// would hold the program's path.
+const bestConsumer = "c"
+
 // returnsHeld is how many returns may wait for who reads them. More make the
 // library's reader wait, which is no harm: an awaitConfirm reads them.
 const returnsHeld = 64
@@ -104,7 +108,7 @@ func bestServer(queueType string) func(context.Context, spec, func()) error {
 		if err := ch.Qos(prefetch, 0, false); err != nil {
 			return err
 		}
-		requests, err := ch.Consume(s.Queue, "", false, false, false, false, nil)
+		requests, err := ch.Consume(s.Queue, bestConsumer, false, false, false, false, nil)
 		if err != nil {
 			return err
 		}
@@ -237,7 +241,7 @@ func connectBest(mode uint8) func(context.Context, spec) (caller, error) {
 			return nil, err
 		}
 		c.replyTo = replyTo.Name
-		replies, err := inCh.Consume(c.replyTo, "", true, true, false, false, nil)
+		replies, err := inCh.Consume(c.replyTo, bestConsumer, true, true, false, false, nil)
 		if err != nil {
 			return nil, err
 		}

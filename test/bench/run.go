@@ -27,24 +27,22 @@ type sample struct {
 // round is one measurement of each variant, in the order of Options.Variants.
 type round []sample
 
-// cell measures all variants for one size and number in flight, round by round.
-// Each round begins with another variant, so that none is always the one that
+// cell measures all variants under one workload, round by round. Each round begins with another variant, so that none is always the one that
 // follows the heaviest.
-func (r *run) cell(ctx context.Context, size, inflight int) ([]round, error) {
+func (r *run) cell(ctx context.Context, w workload) ([]round, error) {
 	names := r.options.Variants
 	rounds := make([]round, r.options.Rounds)
 	for n := range rounds {
 		rounds[n] = make(round, len(names))
 		for i := range names {
 			at := (i + n) % len(names)
-			s, err := r.measure(ctx, names[at], size, inflight, n)
+			s, err := r.measure(ctx, names[at], w, n)
 			if err != nil {
-				return nil, fmt.Errorf("bench: %s, %d bytes, %d in flight, round %d: %w",
-					names[at], size, inflight, n+1, err)
+				return nil, fmt.Errorf("bench: %s, %v, round %d: %w", names[at], w, n+1, err)
 			}
 			rounds[n][at] = s
-			_, _ = fmt.Fprintf(r.options.Progress, "%d bytes, %d in flight, round %d of %d: %s: %.0f calls/s\n",
-				size, inflight, n+1, len(rounds), names[at], s.callsPerSecond())
+			_, _ = fmt.Fprintf(r.options.Progress, "%v, round %d of %d: %s: %.0f calls/s\n",
+				w, n+1, len(rounds), names[at], s.callsPerSecond())
 		}
 	}
 	return rounds, nil
@@ -55,7 +53,7 @@ func (r *run) cell(ctx context.Context, size, inflight int) ([]round, error) {
 const startTimeout = time.Minute
 
 // measure runs the two workers of a variant once.
-func (r *run) measure(ctx context.Context, name string, size, inflight, n int) (_ sample, err error) {
+func (r *run) measure(ctx context.Context, name string, w workload, n int) (_ sample, err error) {
 	o := r.options
 	ctx, cancel := context.WithTimeout(ctx, startTimeout+o.WarmUp+o.Duration+2*lostAfter)
 	defer cancel()
@@ -63,8 +61,7 @@ func (r *run) measure(ctx context.Context, name string, size, inflight, n int) (
 	s := spec{
 		URL:      o.URL,
 		Queue:    fmt.Sprintf("bench.%s.%d", r.id, r.measured),
-		Size:     size,
-		Inflight: inflight,
+		workload: w,
 		WarmUp:   o.WarmUp,
 		Duration: o.Duration,
 	}
@@ -91,7 +88,7 @@ func (r *run) measure(ctx context.Context, name string, size, inflight, n int) (
 // is warm.
 func (r *run) start(ctx context.Context, side, name string, s spec, n int) (*process, error) {
 	if r.options.ProfileDir != "" {
-		file := fmt.Sprintf("%s-%d-%d-%d.%s", name, s.Size, s.Inflight, n+1, side)
+		file := fmt.Sprintf("%s-%s-%d.%s", name, s.file(), n+1, side)
 		s.Profile = filepath.Join(r.options.ProfileDir, file)
 	}
 	p, err := startWorker(ctx, r.options.Executable, side, name, s)
@@ -148,5 +145,3 @@ func (r *run) brokerCPU() time.Duration {
 	}
 	return r.options.BrokerCPU()
 }
-
-func (t tally) callsPerSecond() float64 { return float64(t.Calls) / t.Elapsed.Seconds() }

@@ -5,16 +5,17 @@ import (
 	"time"
 )
 
-// summary is what a run found about one variant for one size and number in
-// flight: each figure is the median over the rounds. CPU, allocations and bytes
+// summary is what a run found about one variant under one workload: each figure is the median over the rounds. CPU, allocations and bytes
 // are per call.
 type summary struct {
-	Variant      string   `json:"variant"`
-	Size         int      `json:"size"`
-	Inflight     int      `json:"inflight"`
+	Variant string `json:"variant"`
+	workload
 	CallsPerS    float64  `json:"calls_per_s"`
 	P50us        float64  `json:"p50_us"`
+	P90us        float64  `json:"p90_us"`
 	P99us        float64  `json:"p99_us"`
+	P999us       float64  `json:"p999_us"`
+	MaxUs        float64  `json:"max_us"`
 	ClientCPUus  float64  `json:"client_cpu_us"`
 	ServerCPUus  float64  `json:"server_cpu_us"`
 	BrokerCPUus  *float64 `json:"broker_cpu_us,omitempty"` // nil: not known
@@ -24,6 +25,10 @@ type summary struct {
 	// WireBytes is what both sides read and wrote on their connections, TCP's and
 	// TLS's own part left out: a call makes four ways.
 	WireBytes float64 `json:"wire_bytes"`
+
+	// Reached is whether every round made the calls of its rate in its time; nil if
+	// there was none.
+	Reached *bool `json:"reached,omitempty"`
 
 	// Ratio is to the baseline, nil if that was not measured.
 	Ratio *ratio `json:"ratio,omitempty"`
@@ -40,7 +45,7 @@ type ratio struct {
 }
 
 // summarise returns a summary per variant, in the order of Options.Variants.
-func summarise(o Options, size, inflight int, rounds []round) []summary {
+func summarise(o Options, w workload, rounds []round) []summary {
 	summaries := make([]summary, len(o.Variants))
 	for v, name := range o.Variants {
 		of := func(figure func(sample) float64) float64 {
@@ -48,11 +53,13 @@ func summarise(o Options, size, inflight int, rounds []round) []summary {
 		}
 		summaries[v] = summary{
 			Variant:      name,
-			Size:         size,
-			Inflight:     inflight,
+			workload:     w,
 			CallsPerS:    of(func(s sample) float64 { return s.callsPerSecond() }),
 			P50us:        of(func(s sample) float64 { return micros(s.P50) }),
+			P90us:        of(func(s sample) float64 { return micros(s.P90) }),
 			P99us:        of(func(s sample) float64 { return micros(s.P99) }),
+			P999us:       of(func(s sample) float64 { return micros(s.P999) }),
+			MaxUs:        of(func(s sample) float64 { return micros(s.Max) }),
 			ClientCPUus:  of(func(s sample) float64 { return s.perCall(micros(s.client.CPU)) }),
 			ServerCPUus:  of(func(s sample) float64 { return s.perCall(micros(s.server.CPU)) }),
 			ClientAllocs: of(func(s sample) float64 { return s.perCall(float64(s.client.Allocs)) }),
@@ -62,6 +69,13 @@ func summarise(o Options, size, inflight int, rounds []round) []summary {
 		if o.BrokerCPU != nil {
 			broker := of(func(s sample) float64 { return s.perCall(micros(s.broker)) })
 			summaries[v].BrokerCPUus = &broker
+		}
+		if w.Rate > 0 {
+			reached := true
+			for _, r := range rounds {
+				reached = reached && r[v].reached(w.Rate)
+			}
+			summaries[v].Reached = &reached
 		}
 		baseline := o.baselineOf(name)
 		base := slices.Index(o.Variants, baseline)
@@ -104,6 +118,12 @@ func median(rounds []round, figure func(round) float64) float64 {
 		return values[middle]
 	}
 	return (values[middle-1] + values[middle]) / 2
+}
+
+// reached reports whether the calls of a schedule were made. One per cent is for
+// the last of them, which take a while beyond its end.
+func (t tally) reached(rate int) bool {
+	return t.Unsent == 0 && t.callsPerSecond() >= 0.99*float64(rate)
 }
 
 func (s sample) wireBytes() float64 { return s.perCall(float64(s.client.Wire + s.server.Wire)) }

@@ -69,10 +69,9 @@ func lookUp(name string) (variant, bool) {
 
 // spec tells a worker what to do, whatever its variant and side.
 type spec struct {
-	URL      string        `json:"url"`
-	Queue    string        `json:"queue"` // also fit to be a method's name
-	Size     int           `json:"size"`
-	Inflight int           `json:"inflight"`
+	URL   string `json:"url"`
+	Queue string `json:"queue"` // also fit to be a method's name
+	workload
 	WarmUp   time.Duration `json:"warm_up"`
 	Duration time.Duration `json:"duration"`
 	Profile  string        `json:"profile,omitempty"` // path of profiles, less their endings

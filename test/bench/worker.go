@@ -134,7 +134,7 @@ func (w *worker) client(ctx context.Context, s spec) error {
 	}
 	defer func() { _ = c.close() }()
 	if s.WarmUp > 0 {
-		if _, err := closedLoop(ctx, c, s, s.WarmUp); err != nil {
+		if _, err := makeCalls(ctx, c, s, s.WarmUp); err != nil {
 			return fmt.Errorf("warm-up: %w", err)
 		}
 	}
@@ -181,7 +181,7 @@ func (w *worker) follow(ctx context.Context, s spec, c caller, order string) (m 
 		used := now.since(w.begun)
 		return message{Usage: &used}, w.stopProfiles()
 	case order == orderLoad && c != nil:
-		t, err := closedLoop(ctx, c, s, s.Duration)
+		t, err := makeCalls(ctx, c, s, s.Duration)
 		return message{Tally: &t}, err
 	default:
 		return m, fmt.Errorf("cannot follow the order %q", order)
