@@ -2,6 +2,7 @@ package frames
 
 import (
 	"errors"
+	"io"
 	"reflect"
 	"slices"
 	"testing"
@@ -123,4 +124,78 @@ func TestNothingFollowsTheCloseOfAChannel(t *testing.T) {
 	if got := s.told.until(t, 1); got[0] != "delivered 1 next" || !before.Closed() || s.ch.Closed() {
 		t.Errorf("%q", got)
 	}
+}
+
+func TestHandlersAreToldWhyTheConnectionEnds(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		end  func(*side, *peer)
+		want func(error) bool
+	}{
+		"the broker closes it": {
+			func(_ *side, p *peer) { p.say(0, &codec.ConnectionClose{ReplyCode: 320, ReplyText: "shutdown"}) },
+			func(err error) bool {
+				e := new(amqp.Error)
+				return errors.As(err, &e) && e.Code == 320 && e.Server && !e.Recover
+			},
+		},
+		"it is cut":                      {func(_ *side, p *peer) { p.conn.Close() }, func(err error) bool { return errors.Is(err, io.EOF) }},
+		"this side closes the transport": {func(s *side, _ *peer) { _ = s.frames.Close() }, isClosed},
+		"this side closes it": {func(s *side, p *peer) {
+			go func() { _ = s.conn.Close() }()
+			await[*codec.ConnectionClose](p)
+			if !s.ch.Closed() {
+				p.t.Error("the channel may be written to after connection.close")
+			}
+			p.say(0, &codec.ConnectionCloseOk{})
+		}, isClosed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, p := open(t, 8192)
+			s.ch.Handle(s.told)
+			test.end(s, p)
+			if err := s.told.end(t); !test.want(err) {
+				t.Errorf("the handler was told of %#v", err)
+			}
+			late := newTold()
+			s.ch.Handle(late) // whoever comes too late is told at once
+			if err := late.end(t); !test.want(err) {
+				t.Errorf("a late handler was told of %#v", err)
+			}
+			if _, err := s.frames.Channel(func() error { return nil }); err == nil {
+				t.Error("a channel on a connection that has ended")
+			}
+		})
+	}
+}
+
+func isClosed(err error) bool { return errors.Is(err, ErrClosed) }
+
+// The library may stand still over what it has got: the end does not wait for it.
+func TestTheEndDoesNotWaitForTheLibrary(t *testing.T) {
+	t.Parallel()
+	in, _ := socketPair(t)
+	c := New(in)
+	c.open(1)
+	h := newTold()
+	c.takeOpened().Handle(h) // and nobody reads
+	_ = c.Close()
+	if err := h.end(t); !isClosed(err) {
+		t.Errorf("the handler was told of %v", err)
+	}
+}
+
+// The broker may close a channel, a connection or a consumer at any time, in the middle of a message too.
+func TestTheEndOfAChannelInterruptsAMessage(t *testing.T) {
+	t.Parallel()
+	s, p := open(t, 8192)
+	s.ch.Handle(s.told)
+	p.say(1, &codec.BasicDeliver{ConsumerTag: "tag", DeliveryTag: 1})
+	p.say(1, &codec.ChannelClose{ReplyCode: 541, ReplyText: "internal"})
+	e := new(amqp.Error)
+	if err := s.told.end(t); !errors.As(err, &e) || e.Code != 541 {
+		t.Errorf("the handler was told of %#v", err)
+	}
+	await[*codec.ChannelCloseOk](p)
 }

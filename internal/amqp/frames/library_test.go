@@ -15,6 +15,7 @@ import (
 // library is the AMQP library on a connection whose other end is a script: it consumes, and reads what the test sends.
 type library struct {
 	broker     net.Conn
+	channel    *amqp.Channel
 	deliveries <-chan amqp.Delivery
 	closed     chan *amqp.Error
 	end        func()
@@ -23,6 +24,18 @@ type library struct {
 // newLibrary starts it. wrap is what it reads through.
 func newLibrary(t testing.TB, wrap func(io.Reader) io.Reader) *library {
 	t.Helper()
+	return newLibraryOn(t, func(here io.ReadWriteCloser) io.ReadWriteCloser {
+		return struct {
+			io.Reader
+			io.Writer
+			io.Closer
+		}{wrap(here), here, here}
+	})
+}
+
+// newLibraryOn starts it on what wrap makes of its end.
+func newLibraryOn(t testing.TB, wrap func(io.ReadWriteCloser) io.ReadWriteCloser) *library {
+	t.Helper()
 	here, there := net.Pipe()
 	l := &library{broker: there}
 	served := make(chan struct{})
@@ -30,18 +43,14 @@ func newLibrary(t testing.TB, wrap func(io.Reader) io.Reader) *library {
 		defer close(served)
 		l.serve()
 	}()
-	conn, err := amqp.Open(struct {
-		io.Reader
-		io.Writer
-		io.Closer
-	}{wrap(here), here, here}, amqp.Config{SASL: []amqp.Authentication{&amqp.PlainAuth{}}, FrameSize: 128 << 10})
+	conn, err := amqp.Open(wrap(here), amqp.Config{SASL: []amqp.Authentication{&amqp.PlainAuth{}}, FrameSize: 128 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.closed = conn.NotifyClose(make(chan *amqp.Error, 1))
-	ch, err := conn.Channel()
+	l.channel, err = conn.Channel()
 	if err == nil {
-		l.deliveries, err = ch.Consume("queue", "tag", true, false, false, false, nil)
+		l.deliveries, err = l.channel.Consume("queue", "tag", true, false, false, false, nil)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -78,6 +87,8 @@ func (l *library) serve() {
 			l.send(method(0, &codec.ConnectionOpenOk{}))
 		case *codec.ChannelOpen:
 			l.send(method(frame.Channel, &codec.ChannelOpenOk{}))
+		case *codec.ConfirmSelect:
+			l.send(method(frame.Channel, &codec.ConfirmSelectOk{}))
 		case *codec.BasicConsume:
 			l.send(method(frame.Channel, &codec.BasicConsumeOk{ConsumerTag: "tag"}))
 		}
@@ -111,7 +122,7 @@ func read(t testing.TB, wrap func(io.Reader) io.Reader, header, body []byte) (am
 }
 
 func raw(r io.Reader) io.Reader     { return r }
-func checked(r io.Reader) io.Reader { return NewReader(r) }
+func checked(r io.Reader) io.Reader { return New(from{r, io.Discard}) }
 
 func method(channel uint16, m codec.Method) []byte {
 	payload, err := codec.AppendMethod(nil, m)
