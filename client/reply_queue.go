@@ -46,7 +46,7 @@ func newReplyQueue(c *Client) *replyQueue {
 	r.limits.Body = c.cfg.MaxReply
 	r.arriving.Store(&callstate.Replies{Cut: true})
 	r.consumer = broker.NewConsumer(broker.ConsumerConfig{
-		Name: "replies", Declare: r.declare, Workers: 1, RisingPriority: true, AckDelay: ackDelay, AckBatch: ackBatch,
+		Name: "replies", Declare: r.declare, Inline: true, RisingPriority: true, AckDelay: ackDelay, AckBatch: ackBatch,
 		Handle: r.handle, Consuming: func(string) { r.consuming() }, Ended: r.ended, Logger: c.cfg.Logger,
 	})
 	return r
@@ -166,7 +166,7 @@ func (r *replyQueue) handle(d broker.Delivery) {
 	if cl.asks != nil {
 		limits.Body = wire.ResolutionBytes(limits.Body)
 	}
-	reply, err := wire.DecodeReply(&d.Delivery, &cl.req, limits)
+	reply, err := wire.DecodeReply(d.Message(), &cl.req, limits)
 	if reply == nil && err == nil {
 		r.c.counters.late.Add(1)
 		d.Ack(nil)

@@ -63,7 +63,7 @@ func (c *control) pending() <-chan struct{} {
 // answer answers one question.
 func (c *control) answer(d broker.Delivery) {
 	c.m.s.open.Add(1)
-	req, asked, err := wire.DecodeResolve(&d.Delivery, c.m.Name, c.m.limits)
+	req, asked, err := wire.DecodeResolve(d.Message(), c.m.Name, c.m.limits)
 	ex := c.m.receive(d, req, "a question about a call")
 	if ex == nil {
 		return

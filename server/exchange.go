@@ -77,7 +77,7 @@ func (ex *exchange) check(unfit error) decision {
 		}
 		ex.id = id
 	}
-	if n := wire.Deliveries(&ex.d.Delivery); m.gate == nil && m.Dedupe.Park > 0 && n >= m.Dedupe.Park {
+	if n := wire.Deliveries(ex.d.Message()); m.gate == nil && m.Dedupe.Park > 0 && n >= m.Dedupe.Park {
 		return decision{kind: park, err: poisonedBy(n), attempts: n}
 	}
 	if ex.late() {

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"slices"
 
-	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/broker"
 	"github.com/warren-rpc/warren/internal/crashpoint"
 	"github.com/warren-rpc/warren/internal/lifecycle"
@@ -169,16 +168,12 @@ func (m *method) serve(d broker.Delivery) {
 	m.s.open.Add(1)
 	m.s.counters.requests.Add(1)
 	crashpoint.Reached(crashpoint.Delivered, m.Name, d.CorrelationId)
-	if d.Lost() {
-		m.parkLost(d)
-		return
-	}
-	req, err := wire.DecodeRequest(&d.Delivery, m.Name, m.limits)
+	req, err := wire.DecodeRequest(d.Message(), m.Name, m.limits)
 	ex := m.receive(d, req, "a call")
 	if ex == nil {
 		return
 	}
-	ex.replay = wire.ReplayOf(&d.Delivery)
+	ex.replay = wire.ReplayOf(d.Message())
 	if err == nil && ex.replay == nil && !m.requests.begin(ex) {
 		return
 	}
@@ -197,21 +192,6 @@ func (m *method) serve(d broker.Delivery) {
 	ctx := newRequestContext(m.s.handlers, &req.Request)
 	defer ctx.release()
 	ex.handle(ctx)
-}
-
-// parkLost deals with a message of which only the body is left: who sent it, and where
-// an answer would go, cannot be told. It is parked where the method parks, and dropped
-// elsewhere.
-func (m *method) parkLost(d broker.Delivery) {
-	req := &wire.Request{Request: warren.Request{Method: m.Name, OneWay: true, Plain: true, Redelivered: true}}
-	ex := m.receive(d, req, "")
-	switch {
-	case ex == nil:
-	case m.Dedupe.Park <= 0:
-		ex.drop(d.Unreadable())
-	default:
-		ex.conclude(decision{kind: park, err: poisoned(d.Unreadable())})
-	}
 }
 
 // receive makes an exchange of a delivery that was read as req, nil if it is not what

@@ -37,7 +37,7 @@ func parkNote(ex *exchange, why *warren.Error, attempts int) wire.Dead {
 func parkRequest(ex *exchange, why *warren.Error, note wire.Dead, done func(decision)) {
 	p := &parking{ex: ex, why: why, done: done}
 	note.Method, note.Error, note.At = ex.m.Name, why.Message, time.Now()
-	p.publish = broker.Publishing{Key: wire.DeadQueue(ex.m.Name), Mandatory: true, Sink: p, Msg: wire.EncodeDead(&ex.d.Delivery, note)}
+	p.publish = broker.Publishing{Key: wire.DeadQueue(ex.m.Name), Mandatory: true, Sink: p, Msg: wire.EncodeDead(ex.d.Message(), note)}
 	p.put()
 }
 

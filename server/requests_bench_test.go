@@ -8,6 +8,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/amqp/frames"
 	"github.com/warren-rpc/warren/internal/broker"
 	"github.com/warren-rpc/warren/internal/wire"
 )
@@ -30,7 +31,7 @@ func BenchmarkRequestIsKnown(b *testing.B) {
 				if !plain {
 					req.Nonce = wire.Nonce{'1'}
 				}
-				ex := m.receive(broker.Delivery{Delivery: amqp.Delivery{ReplyTo: "warren.reply.6ba7b810"}}, req, "")
+				ex := m.receive(broker.Delivery{Delivery: &frames.Delivery{Delivery: amqp.Delivery{ReplyTo: "warren.reply.6ba7b810"}}}, req, "")
 				m.requests.begin(ex)
 				if last := open[i%256]; last != nil {
 					if last.ack.ended = issued; plain {

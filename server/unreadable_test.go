@@ -1,15 +1,11 @@
 package server_test
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
 
-	amqp "github.com/rabbitmq/amqp091-go"
-
 	"github.com/warren-rpc/warren/internal/amqp/codec"
-	"github.com/warren-rpc/warren/internal/amqp/frames"
 	"github.com/warren-rpc/warren/internal/wire"
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/store/memstore"
@@ -99,49 +95,4 @@ func TestUnreadableNotificationsAndQuestionsAreDoneWith(t *testing.T) {
 			}
 		}
 	})
-}
-
-// Who sends the mark himself is refused like others.
-func TestForgedMarksAreRefused(t *testing.T) {
-	rig.Bubble(t, func(r *rig.Rig) {
-		s := r.Serve(rig.Named("echo"), rig.Echo)
-		p := r.Peer()
-		for i, value := range []any{"", "because", int32(1), nil, true, amqp.Table{}} {
-			p.Publish("echo", amqp.Publishing{ReplyTo: p.Queue, CorrelationId: fmt.Sprint(i), Headers: amqp.Table{frames.Mark: value}})
-			if d := p.Next(); d.CorrelationId != fmt.Sprint(i) || !strings.HasPrefix(string(d.Body), "invalid_argument/bad_request: ") {
-				r.T.Errorf("%v: %q", value, d.Body)
-			}
-		}
-		if s.Stats().Handled != 0 {
-			r.T.Error("a handler has run")
-		}
-	})
-}
-
-// A message that has ended connections is parked where the method parks, and dropped elsewhere.
-func TestLostMessagesAreParkedOrDropped(t *testing.T) {
-	for _, park := range []int{0, 2} {
-		t.Run(fmt.Sprint(park), func(t *testing.T) {
-			rig.Bubble(t, func(r *rig.Rig) {
-				s := r.Serve(server.Method{Name: "echo", Dedupe: server.Dedupe{Park: park}}, rig.Echo)
-				p := r.Peer()
-				p.Publish("echo", amqp.Publishing{Headers: amqp.Table{frames.Mark: frames.Lost}, Body: []byte("body")})
-				synctest.Wait()
-				st := s.Stats()
-				if q := r.Queue("echo"); q.Ready+q.Unacked != 0 || st.Handled != 0 {
-					r.T.Errorf("%+v, %+v", q, st)
-				}
-				if park == 0 {
-					if st.Dropped != 1 {
-						r.T.Errorf("%+v", st)
-					}
-					return
-				}
-				parked := <-p.Consume(wire.DeadQueue("echo"))
-				if string(parked.Body) != "body" || parked.Headers[wire.DeadError] != frames.Lost || st.Parked != 1 {
-					r.T.Errorf("%+v, %+v", parked, st)
-				}
-			})
-		})
-	}
 }

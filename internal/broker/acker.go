@@ -3,9 +3,12 @@ package broker
 import (
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warren-rpc/warren/internal/amqp/frames"
 )
 
 // acker acknowledges the deliveries of one channel. It lives and dies with the
@@ -17,41 +20,55 @@ import (
 // beyond a delivery that is still being worked on, so that a slow handler never closes
 // the prefetch window.
 type acker struct {
-	s        *Session
-	ch       acknowledger
-	prefetch int           // of the channel's consumer
-	delay    time.Duration // how long few acknowledgements may wait for more
-	batch    int           // how many are not few
+	s     *Session
+	ch    acknowledger
+	delay time.Duration // how long few acknowledgements may wait for more
+	batch int           // how many are not few
 
-	mu        sync.Mutex
-	done      []uint64      // acknowledged by the handlers, not yet written
-	observers []AckObserver // to be told once it is written
-	confirmed []AckObserver // to be told once the broker has taken it
-	spare     []uint64      // the buffer of done that is not in use
-	running   bool          // run is
-	ended     bool          // nothing is queued any more
-	taken     int           // deliveries that were handed out and are not acknowledged
+	taken atomic.Int64 // deliveries that were handed out and are not acknowledged
+
+	mu      sync.Mutex
+	queued  ackBatch
+	running bool // run is
+	ended   bool // nothing is queued any more
 
 	wake chan struct{} // one token: there is something to write, or enough not to wait for more
 	idle chan struct{} // one token: taken fell to zero
 	runs sync.WaitGroup
 
-	requeuing sync.Mutex // held while a message is requeued
-	closing   bool       // none is any more
-
-	base  uint64     // every tag up to it is acknowledged; of run alone
-	state []tagState // of the tags after base; of run alone
+	// Of run alone:
+	now   ackBatch   // what is being written
+	base  uint64     // every tag up to it is acknowledged
+	state []tagState // of the tags after base
 }
 
-// acknowledger is what an acker needs of an [amqp.Channel].
+// ackBatch is what is written together.
+type ackBatch struct {
+	done      []uint64      // tags to be acknowledged
+	requeued  []uint64      // tags of what goes back to the queue
+	observers []AckObserver // to be told once it is written
+	confirmed []AckObserver // to be told once the broker has taken it
+}
+
+func (b *ackBatch) empty() bool { return len(b.done)+len(b.requeued) == 0 }
+
+func (b *ackBatch) clear() {
+	clear(b.observers)
+	clear(b.confirmed)
+	*b = ackBatch{b.done[:0], b.requeued[:0], b.observers[:0], b.confirmed[:0]}
+}
+
+// acknowledger is what an acker needs of a channel. It is used by one goroutine at a time.
 type acknowledger interface {
-	Ack(tag uint64, multiple bool) error
-	Nack(tag uint64, multiple, requeue bool) error
-	Qos(count, size int, global bool) error
-	IsClosed() bool
+	// AppendAck and AppendNack add to what Write writes. If that fails the channel has
+	// ended, and the broker delivers again what it did not hear of.
+	AppendAck(tag uint64, multiple bool)
+	AppendNack(tag uint64, multiple, requeue bool)
+	Write() error
+	// Ask returns when the broker has answered a question, or with an error.
+	Ask() error
+	Closed() bool
 }
-
-var _ acknowledger = (*amqp.Channel)(nil)
 
 // AckObserver is told of the end of a delivery's acknowledgement.
 type AckObserver interface {
@@ -70,80 +87,84 @@ const (
 	acked
 )
 
-func newAcker(s *Session, ch acknowledger, prefetch int, delay time.Duration, batch int) *acker {
+func newAcker(s *Session, ch acknowledger, delay time.Duration, batch int) *acker {
 	return &acker{
-		s: s, ch: ch, prefetch: prefetch, delay: delay, batch: max(batch, 1),
+		s: s, ch: ch, delay: delay, batch: max(batch, 1),
 		wake: make(chan struct{}, 1), idle: make(chan struct{}, 1),
 	}
 }
 
 // take counts a delivery as being worked on.
-func (a *acker) take() {
-	a.mu.Lock()
-	a.taken++
-	a.mu.Unlock()
-}
+func (a *acker) take() { a.taken.Add(1) }
 
 // ack queues the acknowledgement of tag. after, if not nil, is called once: when
 // it was written, or when it never will be.
-func (a *acker) ack(tag uint64, after AckObserver) { a.queue(tag, after, &a.observers) }
-
-// ackConfirmed is ack for an observer that waits until the broker has taken it.
-func (a *acker) ackConfirmed(tag uint64, after AckObserver) { a.queue(tag, after, &a.confirmed) }
-
-func (a *acker) queue(tag uint64, after AckObserver, observers *[]AckObserver) {
+func (a *acker) ack(tag uint64, after AckObserver) {
 	a.mu.Lock()
-	if a.ended {
-		a.mu.Unlock()
+	ended := a.ended
+	if !ended {
+		a.queued.done = append(a.queued.done, tag)
 		if after != nil {
-			after.Acked(false)
+			a.queued.observers = append(a.queued.observers, after)
 		}
-		return
-	}
-	a.done = append(a.done, tag)
-	if after != nil {
-		*observers = append(*observers, after)
-	}
-	switch n := len(a.done); {
-	case !a.running:
-		a.running = true
-		a.runs.Go(a.run)
-	case n == 1 || n == a.batch || len(a.confirmed) == 1:
-		notify(a.wake)
+		if n := len(a.queued.done); n == 1 || n == a.batch {
+			a.start()
+		}
 	}
 	a.mu.Unlock()
+	if ended && after != nil {
+		after.Acked(false)
+	}
+}
+
+// ackConfirmed is ack for an observer that waits until the broker has taken it.
+func (a *acker) ackConfirmed(tag uint64, after AckObserver) {
+	a.mu.Lock()
+	ended := a.ended
+	if !ended {
+		a.queued.done = append(a.queued.done, tag)
+		a.queued.confirmed = append(a.queued.confirmed, after)
+		a.start()
+	}
+	a.mu.Unlock()
+	if ended {
+		after.Acked(false)
+	}
+}
+
+// requeue returns messages to their queue soon, if the channel is not being closed, which
+// returns them too. Their tags stay pending, so that nothing acknowledges them together
+// with others.
+func (a *acker) requeue(tags ...uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.ended && len(tags) > 0 {
+		a.queued.requeued = append(a.queued.requeued, tags...)
+		a.start()
+	}
+}
+
+// start has run write what is queued. The caller holds mu.
+func (a *acker) start() {
+	if a.running {
+		notify(a.wake)
+		return
+	}
+	a.running = true
+	a.runs.Go(a.run)
 }
 
 // abandon counts a delivery as no longer worked on, without acknowledging it.
 func (a *acker) abandon() { a.finished(1) }
 
-// requeue returns a message to its queue at once, if the channel is not being
-// closed, which returns it too. Its tag stays pending, so that nothing
-// acknowledges it together with others.
-func (a *acker) requeue(tag uint64) {
-	a.requeuing.Lock()
-	defer a.requeuing.Unlock()
-	if !a.closing {
-		_ = a.ch.Nack(tag, false, true) // fails with the channel, which returns all
-	}
-}
-
 func (a *acker) finished(n int) {
-	a.mu.Lock()
-	a.taken -= n
-	idle := a.taken == 0
-	a.mu.Unlock()
-	if idle {
+	if a.taken.Add(-int64(n)) == 0 {
 		notify(a.idle)
 	}
 }
 
 // outstanding tells how many deliveries are being worked on.
-func (a *acker) outstanding() int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.taken
-}
+func (a *acker) outstanding() int { return int(a.taken.Load()) }
 
 // ackerLinger is how long run waits for the next acknowledgement before it ends. To
 // start it for each would cost more than all else that it does.
@@ -163,7 +184,7 @@ func (a *acker) run() {
 func (a *acker) proceed(quiet *time.Timer) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(a.done) == 0 && !a.ended {
+	if a.queued.empty() && !a.ended {
 		a.mu.Unlock()
 		quiet.Reset(ackerLinger)
 		select {
@@ -173,7 +194,7 @@ func (a *acker) proceed(quiet *time.Timer) bool {
 		}
 		a.mu.Lock()
 	}
-	a.running = len(a.done) > 0
+	a.running = !a.queued.empty()
 	return a.running
 }
 
@@ -201,39 +222,36 @@ func (a *acker) await() {
 func (a *acker) urgent() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.ended || len(a.done) >= a.batch || len(a.confirmed) > 0
+	return a.ended || len(a.queued.done) >= a.batch || len(a.queued.confirmed)+len(a.queued.requeued) > 0
 }
 
 func (a *acker) flush() {
 	a.mu.Lock()
-	done, observers, confirmed := a.done, a.observers, a.confirmed
-	a.done, a.observers, a.confirmed, a.spare = a.spare[:0], nil, nil, nil
+	a.now, a.queued = a.queued, a.now
 	a.mu.Unlock()
-	written := a.s.Err() == nil && !a.ch.IsClosed()
+	written := a.s.Err() == nil && !a.ch.Closed()
 	if written {
-		a.s.sock.Cork()
-		a.write(done)
-		a.s.sock.Uncork()
+		a.append()
+		written = a.ch.Write() == nil
 	}
-	for _, f := range observers {
+	for _, f := range a.now.observers {
 		f.Acked(written)
 	}
-	if len(confirmed) > 0 {
-		taken := written && a.answered()
-		for _, f := range confirmed {
+	if len(a.now.confirmed) > 0 {
+		// The broker works off a channel in order: it has taken what was written when it
+		// has answered a question that came later.
+		taken := written && a.ch.Ask() == nil
+		for _, f := range a.now.confirmed {
 			f.Acked(taken)
 		}
 	}
-	a.finished(len(done))
-	a.mu.Lock()
-	a.spare = done
-	a.mu.Unlock()
+	a.finished(len(a.now.done))
+	a.now.clear()
 }
 
-// write acknowledges the tags. Errors are the channel's end, after which the broker
-// delivers again what it did not hear of.
-func (a *acker) write(tags []uint64) {
-	for _, tag := range tags {
+// append adds the acknowledgements to what is written next.
+func (a *acker) append() {
+	for _, tag := range a.now.done {
 		if tag <= a.base {
 			continue // acknowledged before, against the contract: to do it again would end the channel
 		}
@@ -254,34 +272,51 @@ func (a *acker) write(tags []uint64) {
 		}
 	}
 	if last != 0 {
-		_ = a.ch.Ack(last, true)
+		a.ch.AppendAck(last, true)
 	}
 	a.base += uint64(run)
 	a.state = a.state[:copy(a.state, a.state[run:])]
-	for _, tag := range tags {
+	for _, tag := range a.now.done {
 		if tag > a.base && a.state[tag-a.base-1] == ready {
-			_ = a.ch.Ack(tag, false)
+			a.ch.AppendAck(tag, false)
 			a.state[tag-a.base-1] = acked
 		}
 	}
+	for _, tag := range a.now.requeued {
+		a.ch.AppendNack(tag, false, true)
+	}
 }
 
-// answered reports whether the broker has taken what was written: it works off a
-// channel in order, and has answered a question that came later. The question is for
-// the prefetch of consumers to come, of which this channel has none.
-func (a *acker) answered() bool {
-	return a.s.do("acknowledge", func() error { return a.ch.Qos(a.prefetch, 0, false) }) == nil
-}
-
-// stop writes what is done. It returns when nothing will be written any more: an
-// acknowledgement that follows the channel's close ends the connection.
+// stop writes what is done. It returns when nothing will be written any more.
 func (a *acker) stop() {
 	a.mu.Lock()
 	a.ended = true
 	a.mu.Unlock()
 	notify(a.wake)
 	a.runs.Wait()
-	a.requeuing.Lock()
-	a.closing = true
-	a.requeuing.Unlock()
+}
+
+// ackChannel is an acknowledger on a channel of the broker's.
+type ackChannel struct {
+	s        *Session
+	ch       *amqp.Channel
+	wire     *frames.Channel
+	batch    *frames.Batch
+	prefetch int // of the channel's consumer
+}
+
+func (c *ackChannel) AppendAck(tag uint64, multiple bool) { c.batch.AppendAck(tag, multiple) }
+
+func (c *ackChannel) AppendNack(tag uint64, multiple, requeue bool) {
+	c.batch.AppendNack(tag, multiple, requeue)
+}
+
+func (c *ackChannel) Write() error { return c.wire.Write(c.batch) }
+
+func (c *ackChannel) Closed() bool { return c.wire.Closed() }
+
+// Ask implements acknowledger. The question is for the prefetch of consumers to come, of
+// which this channel has none.
+func (c *ackChannel) Ask() error {
+	return c.s.do("acknowledge", func() error { return c.ch.Qos(c.prefetch, 0, false) })
 }

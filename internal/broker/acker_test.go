@@ -37,33 +37,34 @@ func (l *ledger) deliver(n int) {
 	}
 }
 
-func (l *ledger) Ack(tag uint64, multiple bool) error {
+func (l *ledger) AppendAck(tag uint64, multiple bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.acks = append(l.acks, fmt.Sprint(tag, multiple))
 	if !l.outstanding[tag] {
 		l.precondition = fmt.Errorf("PRECONDITION_FAILED - unknown delivery tag %d (multiple %v)", tag, multiple)
-		return l.precondition
+		return
 	}
 	for t := range l.outstanding {
 		if t == tag || multiple && t < tag {
 			delete(l.outstanding, t)
 		}
 	}
-	return nil
 }
 
-func (l *ledger) Nack(tag uint64, _, _ bool) error { return l.Ack(tag, false) }
+func (l *ledger) AppendNack(tag uint64, _, _ bool) { l.AppendAck(tag, false) }
 
-// Qos is answered once all before it has been taken.
-func (l *ledger) Qos(int, int, bool) error {
+func (l *ledger) Write() error { return nil }
+
+// Ask is answered once all before it has been taken.
+func (l *ledger) Ask() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.questions++
 	return l.precondition
 }
 
-func (l *ledger) IsClosed() bool { return l.closed.Load() }
+func (l *ledger) Closed() bool { return l.closed.Load() }
 
 // left returns what has not been acknowledged, in order.
 func (l *ledger) left() []uint64 {
@@ -84,7 +85,7 @@ func TestAcknowledgementsCoverExactlyWhatIsDone(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		var broker ledger
-		a := newAcker(offline(&sink{}), &broker, 10, 0, 0)
+		a := newAcker(offline(&sink{}), &broker, 0, 0)
 		var working, batch []uint64
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			switch rapid.IntRange(0, 3).Draw(t, "step") {
@@ -101,7 +102,8 @@ func TestAcknowledgementsCoverExactlyWhatIsDone(t *testing.T) {
 					working = slices.Delete(working, i, i+1)
 				}
 			case 3:
-				a.write(batch)
+				a.now.done = batch
+				a.append()
 				batch = batch[:0]
 			}
 			want := append(slices.Clone(working), batch...)
@@ -110,7 +112,8 @@ func TestAcknowledgementsCoverExactlyWhatIsDone(t *testing.T) {
 				t.Fatalf("after %v the broker waits for %v, and should for %v; %v", broker.acks, got, want, broker.precondition)
 			}
 		}
-		a.write(append(batch, working...))
+		a.now.done = append(batch, working...)
+		a.append()
 		if left := broker.left(); len(left) > 0 || broker.precondition != nil {
 			t.Fatalf("after %v the broker waits for %v; %v", broker.acks, left, broker.precondition)
 		}
@@ -136,9 +139,10 @@ func TestAcknowledgementsAreFew(t *testing.T) {
 	} {
 		var broker ledger
 		broker.deliver(5)
-		a := newAcker(offline(&sink{}), &broker, 10, 0, 0)
+		a := newAcker(offline(&sink{}), &broker, 0, 0)
 		for _, tags := range test.tell {
-			a.write(tags)
+			a.now.done = tags
+			a.append()
 		}
 		if !slices.Equal(broker.acks, test.want) || broker.precondition != nil {
 			t.Errorf("%s: %q; want %q; %v", name, broker.acks, test.want, broker.precondition)
@@ -164,7 +168,7 @@ func TestEveryObserverIsToldOnce(t *testing.T) {
 	var told observers
 	broker.deliver(workers * each)
 	session := offline(&sink{})
-	a := newAcker(session, &broker, 10, 0, 0)
+	a := newAcker(session, &broker, 0, 0)
 	var working sync.WaitGroup
 	for w := range workers {
 		working.Go(func() {
@@ -204,7 +208,7 @@ func TestNothingIsToldAfterTheChannelOrSessionEnded(t *testing.T) {
 			var told observers
 			broker.deliver(3)
 			session := offline(&sink{})
-			a := newAcker(session, &broker, 10, 0, 0)
+			a := newAcker(session, &broker, 0, 0)
 			end(session, &broker)
 			synctest.Wait()
 			for tag := range uint64(3) {
@@ -233,7 +237,7 @@ func TestFewAcknowledgementsWaitForMore(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var broker ledger
 			broker.deliver(test.acks)
-			a := newAcker(offline(&sink{}), &broker, 10, delay, enough)
+			a := newAcker(offline(&sink{}), &broker, delay, enough)
 			began := time.Now()
 			for tag := range test.acks {
 				a.take()
@@ -257,7 +261,7 @@ func TestStopTellsWhatIsGathered(t *testing.T) {
 		var broker ledger
 		var told observers
 		broker.deliver(1)
-		a := newAcker(offline(&sink{}), &broker, 10, time.Hour, 64)
+		a := newAcker(offline(&sink{}), &broker, time.Hour, 64)
 		a.ack(1, &told)
 		synctest.Wait() // it gathers now
 		began := time.Now()
@@ -272,7 +276,7 @@ func TestAbandonedDeliveriesAreNeitherToldNorWaitedFor(t *testing.T) {
 	t.Parallel()
 	var broker ledger
 	broker.deliver(2)
-	a := newAcker(offline(&sink{}), &broker, 10, 0, 0)
+	a := newAcker(offline(&sink{}), &broker, 0, 0)
 	a.take()
 	a.take()
 	a.abandon()
@@ -295,7 +299,7 @@ func TestObserversOfConfirmedAcknowledgementsAreToldOnceTheBrokerHasTakenThem(t 
 		var broker ledger
 		var told observers
 		broker.deliver(3)
-		a := newAcker(offline(&sink{}), &broker, 10, time.Hour, 64)
+		a := newAcker(offline(&sink{}), &broker, time.Hour, 64)
 		a.ackConfirmed(1, &told)
 		synctest.Wait()
 		if told.written.Load() != 1 || broker.questions != 1 {

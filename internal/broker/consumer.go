@@ -37,6 +37,10 @@ type ConsumerConfig struct {
 	RisingPriority bool
 	// Handle deals with one message.
 	Handle func(d Delivery)
+	// Inline has Handle called, one message at a time, on the goroutine that reads from
+	// the connection, which saves a hand-off. It must not block then, nor use the
+	// connection but for the ends of a [Delivery]. Workers is not used.
+	Inline bool
 	// Consumed, if set, is told of each attempt to consume the queue that Declare has
 	// declared: nil, or why it failed.
 	Consumed func(error)
@@ -50,15 +54,13 @@ type ConsumerConfig struct {
 // Consumer keeps a queue declared and consumed through sessions, channel errors
 // and cancels by the broker.
 type Consumer struct {
-	cfg   ConsumerConfig
-	slots chan struct{} // one token per worker, of whatever stream
-	up    *Readiness
+	cfg     ConsumerConfig
+	workers *workers
+	up      *Readiness
 
 	// Of Serve alone:
 	suspect bool // it may have ended the last session by what it declares or consumes
 	log     LogLimiter
-
-	waited int // slots that Wait holds
 
 	mu   sync.Mutex
 	flow flow
@@ -75,7 +77,7 @@ type flow struct {
 // NewConsumer returns a consumer to be put on a link.
 func NewConsumer(cfg ConsumerConfig) *Consumer {
 	return &Consumer{
-		cfg: cfg, slots: make(chan struct{}, cfg.Workers), up: newReadiness(),
+		cfg: cfg, workers: newWorkers(cfg.Workers, cfg.Inline, cfg.Handle), up: newReadiness(),
 		flow: flow{prefetch: cfg.Prefetch, changed: make(chan struct{})},
 	}
 }
@@ -229,21 +231,14 @@ func (c *Consumer) Paused() bool { return c.current().paused }
 
 // Drain ends the flow of messages for good: no further message is handled, and the
 // broker is asked for no more. It does not wait.
-func (c *Consumer) Drain() { c.change(flow{drained: true}) }
-
-// Wait returns when no message is being handled any more, or with ctx's error.
-// It takes the workers' slots and keeps them, so it is called after Drain, and
-// by one goroutine at a time: again, if it failed.
-func (c *Consumer) Wait(ctx context.Context) error {
-	for ; c.waited < c.cfg.Workers; c.waited++ {
-		select {
-		case c.slots <- struct{}{}:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
+func (c *Consumer) Drain() {
+	c.workers.drain()
+	c.change(flow{drained: true})
 }
+
+// Wait returns when no message is being handled any more, after Drain, or with ctx's
+// error. It is for one goroutine at a time.
+func (c *Consumer) Wait(ctx context.Context) error { return c.workers.wait(ctx) }
 
 func (c *Consumer) change(to flow) {
 	c.mu.Lock()

@@ -9,9 +9,12 @@ import (
 // Delivery is one message handed to a consumer. It must end in exactly one of
 // Ack, AckConfirmed, Abandon and Requeue.
 type Delivery struct {
-	amqp.Delivery
+	*frames.Delivery
 	acker *acker
 }
+
+// Message is the message in the library's form.
+func (d *Delivery) Message() *amqp.Delivery { return &d.Delivery.Delivery }
 
 // Ack acknowledges the message soon. It neither blocks nor fails: if the
 // session has ended the broker delivers the message again. after, if not nil,
@@ -27,7 +30,7 @@ func (d *Delivery) AckConfirmed(after AckObserver) { d.acker.ackConfirmed(d.Deli
 // the channel closes.
 func (d *Delivery) Abandon() { d.acker.abandon() }
 
-// Requeue puts the message back into its queue now: the broker delivers it again,
+// Requeue puts the message back into its queue soon: the broker delivers it again,
 // to this consumer too if that still takes messages. A quorum queue counts it as
 // a delivery that failed.
 func (d *Delivery) Requeue() {
@@ -38,22 +41,5 @@ func (d *Delivery) Requeue() {
 // Session is the one that the message came by.
 func (d *Delivery) Session() *Session { return d.acker.s }
 
-// Unreadable says why the message's headers could not be kept, and is empty if they
-// are what was sent. The properties are, unless the message is Lost.
-func (d *Delivery) Unreadable() string {
-	why, marked := d.Headers[frames.Mark]
-	if !marked {
-		return ""
-	}
-	if text, ok := why.(string); ok && text != "" {
-		return text
-	}
-	return "the headers cannot be read" // the sender says so
-}
-
-// Lost reports whether nothing is left of the message but its body: it has ended
-// connections.
-func (d *Delivery) Lost() bool { return d.Headers[frames.Mark] == frames.Lost }
-
 // Live reports whether the message can still be acknowledged.
-func (d *Delivery) Live() bool { return d.acker.s.Err() == nil && !d.acker.ch.IsClosed() }
+func (d *Delivery) Live() bool { return d.acker.s.Err() == nil && !d.acker.ch.Closed() }

@@ -13,14 +13,23 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/warren-rpc/warren"
+	"github.com/warren-rpc/warren/internal/amqp/frames"
 )
+
+// connection is one connection to a broker: the library's, what reads and writes beneath
+// it, and the socket.
+type connection struct {
+	conn   *amqp.Connection
+	frames *frames.Conn
+	sock   *socket
+}
 
 // dial connects to one URL and opens an AMQP connection on it, all within the
 // settings' DialTimeout. Its errors name the host, never the credentials.
-func dial(ctx context.Context, settings *warren.Broker, rawURL, purpose string) (*amqp.Connection, *socket, error) {
+func dial(ctx context.Context, settings *warren.Broker, rawURL, purpose string) (*connection, error) {
 	uri, err := amqp.ParseURI(rawURL)
 	if err != nil {
-		return nil, nil, errors.New("warren: the broker's URL cannot be parsed") // err may quote the password
+		return nil, errors.New("warren: the broker's URL cannot be parsed") // err may quote the password
 	}
 	addr := net.JoinHostPort(uri.Host, strconv.Itoa(uri.Port))
 	ctx, cancel := context.WithTimeout(ctx, settings.DialTimeout)
@@ -29,25 +38,26 @@ func dial(ctx context.Context, settings *warren.Broker, rawURL, purpose string) 
 
 	auth, err := authentication(ctx, settings, uri)
 	if err != nil {
-		return nil, nil, fail(err)
+		return nil, fail(err)
 	}
 	conn, err := settings.Dial(ctx, "tcp", addr)
 	if err != nil {
-		return nil, nil, fail(err)
+		return nil, fail(err)
 	}
 	if uri.Scheme == "amqps" {
 		secured := tls.Client(conn, tlsConfig(settings.TLS, uri.Host))
 		if err := secured.HandshakeContext(ctx); err != nil {
 			conn.Close()
-			return nil, nil, fail(err)
+			return nil, fail(err)
 		}
 		conn = secured
 	}
 	// The library's handshake reads and writes without deadlines.
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	sock := newSocket(conn, settings.Heartbeat+settings.Heartbeat/2)
+	c := &connection{sock: newSocket(conn, settings.Heartbeat+settings.Heartbeat/2)}
+	c.frames = frames.New(c.sock)
 	properties := clientProperties(settings.Name, purpose)
-	connection, err := amqp.Open(sock, amqp.Config{
+	c.conn, err = amqp.Open(c.frames, amqp.Config{
 		SASL:       []amqp.Authentication{explainedAuth{auth, properties}},
 		Vhost:      uri.Vhost,
 		Heartbeat:  settings.Heartbeat,
@@ -59,8 +69,8 @@ func dial(ctx context.Context, settings *warren.Broker, rawURL, purpose string) 
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		_ = sock.Close()
-		cut := sock.readError()
+		_ = c.sock.Close()
+		cut := c.sock.readError()
 		switch {
 		case ctx.Err() != nil && !isBrokers(err):
 			// Not the library's guess, which would be a refusal for good.
@@ -69,11 +79,10 @@ func dial(ctx context.Context, settings *warren.Broker, rawURL, purpose string) 
 			// The library guesses at a wrong password or virtual host.
 			err = fmt.Errorf("the connection was closed during the handshake: %w", cut)
 		}
-		return nil, nil, fail(err)
+		return nil, fail(err)
 	}
-	connection.Config.SASL = nil // it holds the password
-	sock.frames.Limit(connection.Config.FrameSize)
-	return connection, sock, nil
+	c.conn.Config.SASL = nil // it holds the password
+	return c, nil
 }
 
 func tlsConfig(config *tls.Config, host string) *tls.Config {

@@ -76,7 +76,7 @@ func TestDialEndsInTime(t *testing.T) {
 				return here, nil
 			})
 			began := time.Now()
-			_, _, err := dial(t.Context(), s, test.scheme+"://user:"+secret+"@host:4711/v", "test")
+			_, err := dial(t.Context(), s, test.scheme+"://user:"+secret+"@host:4711/v", "test")
 			if took := time.Since(began); err == nil || took > test.took {
 				t.Errorf("a peer that %s: %v after %v; want an error within %v", name, err, took, test.took)
 			}
@@ -113,7 +113,7 @@ func TestDialGivesUpWithItsContext(t *testing.T) {
 			return nil, fmt.Errorf("gave up: %w", ctx.Err())
 		})
 		began := time.Now()
-		_, _, err := dial(ctx, s, "amqp://user:"+secret+"@host:4711", "test")
+		_, err := dial(ctx, s, "amqp://user:"+secret+"@host:4711", "test")
 		if !errors.Is(err, context.Canceled) || time.Since(began) != time.Second {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
@@ -124,12 +124,12 @@ func TestDialGivesUpWithItsContext(t *testing.T) {
 func TestDialTellsWhyItFailed(t *testing.T) {
 	t.Parallel()
 	s := settings(func(context.Context, string, string) (net.Conn, error) { return nil, errBroken })
-	if _, _, err := dial(t.Context(), s, "amqp://user:"+secret+"@host:4711", "test"); !errors.Is(err, errBroken) {
+	if _, err := dial(t.Context(), s, "amqp://user:"+secret+"@host:4711", "test"); !errors.Is(err, errBroken) {
 		t.Errorf("%v", err)
 	} else {
 		checkTold(t, err)
 	}
-	if _, _, err := dial(t.Context(), s, "amqp://user:"+secret+"%zz@host", "test"); err == nil || strings.Contains(err.Error(), secret) {
+	if _, err := dial(t.Context(), s, "amqp://user:"+secret+"%zz@host", "test"); err == nil || strings.Contains(err.Error(), secret) {
 		t.Errorf("a URL that is none: %v", err)
 	}
 }

@@ -4,7 +4,10 @@
 // counts the consumers of queues, and a Monitor follows how long one is.
 //
 // A message that is published passes a send queue and a publish channel. One that is
-// consumed passes a stream, its workers and its acker.
+// consumed passes a stream, the consumer's workers and the stream's acker. Both go past
+// the library, by internal/amqp/frames: what the broker says of them is told on the
+// goroutine that reads from the connection, in the order of the wire. The library has the
+// rest: it opens, declares, consumes and closes.
 //
 // The library's own recovery is not used: an acknowledgement for a delivery of
 // the connection before would settle another message. Here each connection is a

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren"
-	"github.com/warren-rpc/warren/internal/amqp/frames"
 	"github.com/warren-rpc/warren/internal/lifecycle"
 	"github.com/warren-rpc/warren/internal/policy"
 )
@@ -38,8 +37,7 @@ type Link struct {
 	logger     *slog.Logger
 	components []Component
 	runner     lifecycle.Runner
-	fatal      frames.Fatal // what sessions have ended on
-	log        LogLimiter   // of run alone
+	log        LogLimiter // of run alone
 
 	blockMu      sync.Mutex
 	blockSession int // the last session that said something of blocking
@@ -160,21 +158,20 @@ func (l *Link) run(ctx context.Context) {
 
 // connect begins the next session.
 func (l *Link) connect(ctx context.Context, url string) (*Session, error) {
-	conn, sock, err := dial(ctx, &l.settings, url, l.purpose)
+	c, err := dial(ctx, &l.settings, url, l.purpose)
 	if err != nil {
 		return nil, err
 	}
-	sock.frames.Refuse(&l.fatal)
 	var number int
 	l.set(func() { l.sessions++; number = l.sessions; l.lastErr = nil; l.refused = false })
-	s := newSession(number, conn, sock, func(blocked bool, reason string) { l.setBlocked(number, blocked, reason) })
+	s := newSession(number, c, func(blocked bool, reason string) { l.setBlocked(number, blocked, reason) })
 	s.turn = make(chan struct{}, 1)
 	s.another = func(ctx context.Context) (*Session, error) {
-		conn, sock, err := dial(ctx, &l.settings, url, l.purpose+", declares")
+		c, err := dial(ctx, &l.settings, url, l.purpose+", declares")
 		if err != nil {
 			return nil, err
 		}
-		return newSession(number, conn, sock, func(bool, string) {}), nil
+		return newSession(number, c, func(bool, string) {}), nil
 	}
 	return s, nil
 }
@@ -193,7 +190,6 @@ func (l *Link) serve(ctx context.Context, s *Session) {
 			l.logger.Warn("the connection to the broker has ended", "purpose", l.purpose, "session", s.Number, "error", s.Err(),
 				"not_logged", left)
 		}
-		l.unread(s)
 	case <-ctx.Done():
 		if !lifecycle.WaitFor(closeTimeout, running.Wait) {
 			s.Kill(errors.New("the link is stopped"))
@@ -201,23 +197,6 @@ func (l *Link) serve(ctx context.Context, s *Session) {
 	}
 	running.Wait()
 	s.close()
-}
-
-// unread looks for the delivery that the session has ended on. Such a message comes
-// back on every session, and whatever comes after it is not served: at the second
-// time it is kept from the library, and the consumer gets what is left of it.
-//
-// Only ends that the library makes while it reads a header count. When the broker
-// or the network ends a session nothing tells one delivery from the others that
-// were under way, and an innocent one must not be thrown away.
-func (l *Link) unread(s *Session) {
-	d := s.unread()
-	if d == nil {
-		return
-	}
-	l.logger.Error("the connection has ended on a delivery that the AMQP library cannot read",
-		"consumer", d.Consumer, "delivery_tag", d.Tag, "exchange", d.Exchange, "routing_key", d.RoutingKey,
-		"kept_from_it", l.fatal.Ended(d))
 }
 
 // setBlocked tells the components what the broker says on a session. What an

@@ -57,5 +57,5 @@ func (c *sink) written() (all []byte, writes int) {
 
 // offline returns a session that has a socket and no connection.
 func offline(conn net.Conn) *Session {
-	return &Session{Number: 1, sock: newSocket(conn, time.Minute), done: make(chan struct{})}
+	return &Session{Number: 1, connection: &connection{sock: newSocket(conn, time.Minute)}, done: make(chan struct{})}
 }

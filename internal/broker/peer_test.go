@@ -11,6 +11,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warren-rpc/warren/internal/amqp/frames"
 )
 
 // peer is a broker that takes publishes and answers each as the test wants. It
@@ -172,12 +174,14 @@ func connect(t *testing.T, p *Publisher, answer func(p *peer, m message)) *publi
 	here, there := net.Pipe()
 	r := &published{Publisher: p, peer: &peer{conn: there, answer: answer, tags: map[uint16]uint64{}}}
 	r.serving.Go(r.peer.serve)
-	sock := newSocket(here, time.Minute)
-	conn, err := amqp.Open(sock, amqp.Config{SASL: []amqp.Authentication{&amqp.PlainAuth{}}, Vhost: "/"})
+	c := &connection{sock: newSocket(here, time.Minute)}
+	c.frames = frames.New(c.sock)
+	var err error
+	c.conn, err = amqp.Open(c.frames, amqp.Config{SASL: []amqp.Authentication{&amqp.PlainAuth{}}, Vhost: "/"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.session = newSession(1, conn, sock, p.setBlocked)
+	r.session = newSession(1, c, p.setBlocked)
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
 	r.serving.Go(func() { p.Serve(ctx, r.session) })

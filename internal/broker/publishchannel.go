@@ -1,54 +1,65 @@
 package broker
 
 import (
+	"errors"
 	"slices"
 	"sync"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warren-rpc/warren/internal/amqp/frames"
 )
 
-// publishChannel is one channel in confirm mode. One goroutine writes to it,
-// another reads returns and confirms together: the broker sends a message's
-// return before its confirm, and only a reader of both can keep that order.
+// publishChannel is one channel in confirm mode. The publisher's goroutine writes to it
+// until it is retired; what the broker answers comes in the order of the wire, on the
+// goroutine that reads from the connection, and is settled there.
 type publishChannel struct {
-	s       *Session
-	ch      *amqp.Channel
-	p       *Publisher
-	limits  *limits
-	returns chan amqp.Return
-	closes  chan *amqp.Error
+	s      *Session
+	ch     *amqp.Channel
+	wire   *frames.Channel
+	p      *Publisher
+	limits *limits
+
+	// Of the publisher's goroutine alone:
+	batch *frames.Batch
+	items []*Publishing // that batch has
 
 	finished  chan struct{} // closed when all is settled
 	found     bool          // set before that: it is known what the broker closed the channel for
 	spoiled   chan struct{} // closed when the channel must not be written to any more
 	spoilOnce sync.Once
 	progress  chan struct{} // one token: there is room again
-	added     chan struct{} // one token: something was written
+	answered  chan struct{} // one token: nothing is unconfirmed, after the channel was retired
+	ended     chan struct{} // closed after the last answer
+	err       error         // why, set before that
 
-	mu       sync.Mutex
-	inFlight []*Publishing // in the order of their delivery tags
-	full     bool          // the writer waits for room
-	retired  bool          // nothing more will be written
-	closed   *amqp.Error   // what the broker closed the channel with
+	mu      sync.Mutex
+	open    unconfirmed
+	full    bool        // the writer waits for room
+	retired bool        // nothing more will be written
+	doubt   *time.Timer // nil before the first publish; see doubted
+	doubts  bool        // doubt is running
+
+	confirmed []*Publishing // by one confirm; of the reader's goroutine alone
 }
 
 func newPublishChannel(p *Publisher, s *Session, limits *limits) (*publishChannel, error) {
-	ch, err := s.channel()
-	if err != nil {
-		return nil, err
-	}
 	c := &publishChannel{
-		s: s, ch: ch, p: p, limits: limits,
-		returns:  ch.NotifyReturn(make(chan amqp.Return, window)),
-		closes:   ch.NotifyClose(make(chan *amqp.Error, 1)),
+		s: s, p: p, limits: limits,
 		finished: make(chan struct{}),
 		spoiled:  make(chan struct{}),
 		progress: make(chan struct{}, 1),
-		added:    make(chan struct{}, 1),
+		answered: make(chan struct{}, 1),
+		ended:    make(chan struct{}),
 	}
-	if err := s.do("select confirms", func() error { return ch.Confirm(false) }); err != nil {
-		s.abandon(ch, err)
+	var err error
+	if c.ch, c.wire, err = s.handled(c); err != nil {
+		return nil, err
+	}
+	c.batch = c.wire.NewBatch()
+	if err := s.do("select confirms", func() error { return c.ch.Confirm(false) }); err != nil {
+		s.abandon(c.ch, err)
 		return nil, err
 	}
 	return c, nil
@@ -56,9 +67,7 @@ func newPublishChannel(p *Publisher, s *Session, limits *limits) (*publishChanne
 
 func (c *publishChannel) spoil() { c.spoilOnce.Do(func() { close(c.spoiled) }) }
 
-// window is how many publishes may be unconfirmed on one channel. The buffer of
-// returns is as large: a return that finds no room stalls the connection's
-// reader for seconds and is then dropped, and its publish would look acked.
+// window is how many publishes may be unconfirmed on one channel.
 const window = 2048
 
 // window is how many publishes may be unconfirmed.
@@ -73,22 +82,19 @@ func (c *publishChannel) window() int {
 func (c *publishChannel) room() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	room := c.window() - len(c.inFlight)
+	room := c.window() - c.open.open
 	c.full = room <= 0
 	return room
 }
 
-// publish writes the items in order and returns how many it dealt with: those
-// that it left out can be written elsewhere, since nothing of them was written
-// here.
-func (c *publishChannel) publish(items []*Publishing) int {
+// batchBytes is the size from which a batch is written before all is in it.
+const batchBytes = 256 << 10
+
+// publish writes the items in order. It returns those of which nothing was written here:
+// they can be written elsewhere.
+func (c *publishChannel) publish(items []*Publishing) (left []*Publishing) {
 	now := time.Now()
-	defer notify(c.added)
 	for i, item := range items {
-		if c.ch.IsClosed() {
-			c.spoil()
-			return i
-		}
 		if !item.state.CompareAndSwap(queued, writing) {
 			continue // withdrawn
 		}
@@ -100,37 +106,58 @@ func (c *publishChannel) publish(items []*Publishing) int {
 			item.settle(Refused, refusal)
 			continue
 		}
-		// It joins inFlight first: its return may come before Publish returns.
-		c.mu.Lock()
-		c.inFlight = append(c.inFlight, item)
-		c.mu.Unlock()
-		confirm, err := c.ch.PublishWithDeferredConfirm("", item.Key, item.Mandatory, false, item.Msg)
-		c.mu.Lock()
-		item.confirm = confirm
-		c.mu.Unlock()
-		if err != nil {
-			// Some of its frames may have gone out: it ends with the channel.
-			c.spoil()
-			return i + 1
+		if err := c.batch.AppendPublish(item.Key, item.Mandatory, &item.Msg); err != nil {
+			item.settle(Refused, &RefusalError{Kind: HeadersTooLarge, text: "warren: " + err.Error(), err: err})
+			continue
+		}
+		c.items = append(c.items, item)
+		if c.batch.Size() >= batchBytes {
+			if left := c.write(now); left != nil {
+				return append(left, items[i+1:]...)
+			}
 		}
 	}
-	return len(items)
+	return c.write(now)
 }
 
-// retire says that nothing more will be written; settleAll ends when all is
-// settled.
-func (c *publishChannel) retire() {
-	c.spoil()
+// write writes the batch, and returns its messages, queued again, if nothing of it was
+// written. The end of the connection tells what became of one that failed.
+func (c *publishChannel) write(now time.Time) (left []*Publishing) {
+	if len(c.items) == 0 {
+		return nil
+	}
 	c.mu.Lock()
-	c.retired = true
+	for _, item := range c.items { // first: their confirms may come before the write returns
+		item.written = now
+		c.open.add(item)
+	}
+	c.watch()
 	c.mu.Unlock()
-	notify(c.added)
+	err := c.wire.Write(c.batch)
+	switch {
+	case errors.Is(err, frames.ErrClosed):
+		c.spoil()
+		c.mu.Lock()
+		c.open.withdraw(len(c.items))
+		c.mu.Unlock()
+		for _, item := range c.items {
+			item.rewind()
+		}
+		left = slices.Clone(c.items)
+	case err != nil:
+		c.spoil()
+	}
+	if left == nil && c.p.written != nil {
+		for _, item := range c.items {
+			item.each(c.p.written)
+		}
+	}
+	clear(c.items)
+	c.items = c.items[:0]
+	return left
 }
 
 const (
-	// overtakeAfter is how long the oldest publish may hold up the settling of those
-	// after it. Confirms of different queues may overtake one another.
-	overtakeAfter = 20 * time.Millisecond
 	// slowConfirm is how long a publish may stay unconfirmed before others go out on
 	// another channel. In a cluster a quorum queue that had been deleted and made again
 	// was seen to swallow what came, without a confirm and without a nack. Whatever it
@@ -143,101 +170,53 @@ const (
 	confirmTimeout = 30 * time.Second
 )
 
-// settleAll settles publishes as the broker answers, until the channel is
-// retired and owes nothing, has ended, or does not confirm what it should.
-func (c *publishChannel) settleAll() {
-	defer c.finish()
-	var oldest *amqp.DeferredConfirmation
-	var since time.Time // of the oldest
-	var retiredAt time.Time
-	late := time.NewTimer(overtakeAfter)
-	defer late.Stop()
-	for {
-		head, retired := c.head()
-		if retired {
-			if head == nil {
-				return
-			}
-			if retiredAt.IsZero() {
-				retiredAt = time.Now()
-			}
-		}
-		// Once for each head: steady traffic must not put it off for ever.
-		if head != oldest {
-			oldest, since = head, time.Now()
-			late.Reset(overtakeAfter)
-		}
-		var confirmed <-chan struct{}
-		if head != nil {
-			confirmed = head.Done()
-		}
-		select {
-		case r, ok := <-c.returns:
-			if !ok {
-				return
-			}
-			c.returned(&r)
-		case <-confirmed:
-			c.settleConfirmed(false)
-		case <-c.added:
-		case now := <-late.C:
-			if head == nil {
-				continue
-			}
-			late.Reset(overtakeAfter)
-			c.settleConfirmed(true)
-			switch {
-			case retired && now.Sub(retiredAt) >= confirmTimeout:
-				return
-			case c.isBlocked(): // it confirms nothing then
-				since = now
-			case now.Sub(since) >= confirmTimeout:
-				return
-			case now.Sub(since) >= slowConfirm:
-				c.spoil() // what it still confirms counts
-			}
-		}
+// watch has the channel spoiled when a publish stays unconfirmed for slowConfirm. The
+// caller holds mu.
+func (c *publishChannel) watch() {
+	switch {
+	case c.doubts:
+		return
+	case c.doubt == nil:
+		c.doubt = time.AfterFunc(slowConfirm, c.doubted)
+	default:
+		c.doubt.Reset(slowConfirm)
 	}
+	c.doubts = true
 }
 
-// isBlocked reports whether the broker blocks publishers.
-func (c *publishChannel) isBlocked() bool {
-	blocked, _ := c.p.Blocked()
-	return blocked
-}
-
-// head returns the confirmation that is due next, nil if there is none.
-func (c *publishChannel) head() (*amqp.DeferredConfirmation, bool) {
+// doubted looks at the oldest publish, and again when that, or the next, would be late.
+func (c *publishChannel) doubted() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.inFlight) == 0 {
-		return nil, c.retired
-	}
-	return c.inFlight[0].confirm, c.retired
-}
-
-// drainReturns takes the returns that have come.
-func (c *publishChannel) drainReturns() {
-	for {
-		select {
-		case r, ok := <-c.returns:
-			if !ok {
-				return
-			}
-			c.returned(&r)
-		default:
-			return
-		}
+	waited := c.waited()
+	switch {
+	case c.retired || c.open.oldest() == nil:
+		c.doubts = false
+	case waited >= slowConfirm:
+		c.spoil() // what it still confirms counts
+	default:
+		c.doubt.Reset(slowConfirm - waited)
 	}
 }
 
-// returned settles the oldest publish that the returned message can be.
-func (c *publishChannel) returned(r *amqp.Return) {
+// waited is for how long the oldest publish could have been confirmed. While it blocks
+// publishers the broker confirms nothing. The caller holds mu.
+func (c *publishChannel) waited() time.Duration {
+	oldest := c.open.oldest()
+	if oldest == nil {
+		return 0
+	}
+	return min(time.Since(oldest.written), c.p.unblockedFor())
+}
+
+// Returned implements frames.Handler: it settles the oldest publish that the returned
+// message can be. The confirm follows.
+func (c *publishChannel) Returned(r *frames.Return) {
 	c.mu.Lock()
 	var match *Publishing
-	for _, item := range c.inFlight {
-		if item.Key == r.RoutingKey && item.Msg.CorrelationId == r.CorrelationId && item.Msg.Type == r.Type &&
-			item.state.Load() != settled {
+	for _, item := range c.open.items.waiting() {
+		if item != nil && item.state.Load() != settled && item.Key == r.RoutingKey &&
+			item.Msg.CorrelationId == r.CorrelationId && item.Msg.Type == r.Type {
 			match = item
 			break
 		}
@@ -248,106 +227,92 @@ func (c *publishChannel) returned(r *amqp.Return) {
 	}
 }
 
-// settleConfirmed settles those at the head that are confirmed, or all that are
-// if some were overtaken.
-func (c *publishChannel) settleConfirmed(overtaken bool) {
-	ready := c.confirmed(overtaken)
-	// After the look at the confirms, and with those still in flight: the return
-	// of each of them has come by now, while one that is confirmed later may have
-	// a return that has not.
-	c.drainReturns()
+// Confirmed implements frames.Handler. Confirms of different queues may overtake one
+// another.
+func (c *publishChannel) Confirmed(tag uint64, multiple, ack bool) {
 	c.mu.Lock()
-	if overtaken {
-		c.inFlight = slices.DeleteFunc(c.inFlight, func(item *Publishing) bool { return item.ready })
-	} else if c.inFlight = c.inFlight[len(ready):]; len(c.inFlight) == 0 {
-		c.inFlight = nil
-	}
-	room := c.full && len(c.inFlight) < c.window()
+	c.confirmed = c.open.confirmed(tag, multiple, c.confirmed[:0])
+	room := c.full && len(c.confirmed) > 0
+	done := c.retired && c.open.open == 0
 	c.mu.Unlock()
 	if room {
 		notify(c.progress)
 	}
-	for _, item := range ready {
-		c.settleOne(item)
+	result := Acked
+	if !ack {
+		// A channel that once was nacked may nack every later publish.
+		c.spoil()
+		result = Nacked
+	}
+	for _, item := range c.confirmed {
+		item.settle(result, nil)
+	}
+	clear(c.confirmed)
+	if done {
+		notify(c.answered)
 	}
 }
 
-// confirmed returns those at the head that are confirmed, or all that are.
-func (c *publishChannel) confirmed(all bool) []*Publishing {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !all {
-		n := 0
-		for n < len(c.inFlight) && c.isConfirmed(c.inFlight[n]) {
-			n++
-		}
-		return c.inFlight[:n:n]
-	}
-	var ready []*Publishing
-	for _, item := range c.inFlight {
-		if item.ready = c.isConfirmed(item); item.ready {
-			ready = append(ready, item)
-		}
-	}
-	return ready
-}
-
-// isConfirmed reports whether the broker has answered. The library resolves what is
-// open as not acked when a channel ends: that is no answer.
-func (c *publishChannel) isConfirmed(item *Publishing) bool {
-	if item.confirm == nil {
-		return false
-	}
-	select {
-	case <-item.confirm.Done():
-		return item.confirm.Acked() || !c.ch.IsClosed()
-	default:
-		return false
-	}
-}
-
-func (c *publishChannel) settleOne(item *Publishing) {
-	if item.confirm.Acked() {
-		item.settle(Acked, nil)
-		return
-	}
-	// A channel that once was nacked may nack every later publish.
+// Ended implements frames.Handler.
+func (c *publishChannel) Ended(err error) {
+	c.err = err
+	close(c.ended)
 	c.spoil()
-	item.settle(Nacked, nil)
 }
+
+// Delivered and Canceled implement frames.Handler. Nothing is consumed on the channel.
+func (c *publishChannel) Delivered(*frames.Delivery) {}
+func (c *publishChannel) Canceled(string)            {}
 
 // closedBy returns what the broker closed the channel with, nil if it did not.
 func (c *publishChannel) closedBy() *amqp.Error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	select {
-	case e, ok := <-c.closes:
-		if ok {
-			c.closed = e
-		}
+	case <-c.ended:
+		e, _ := errors.AsType[*amqp.Error](c.err)
+		return e
 	default:
+		return nil
 	}
-	return c.closed
 }
 
-// finish settles what is left when the channel ends, and closes it.
+// finish is for when nothing more will be written. It waits until the channel owes
+// nothing, has ended, or does not confirm what it should; then it closes the channel and
+// settles what is left.
 func (c *publishChannel) finish() {
 	defer close(c.finished)
-	c.spoil()
-	// A publish that the writer is in the middle of fails now, or is answered.
+	c.await()
 	c.s.closeChannel(c.ch)
-	for !c.isRetired() {
-		<-c.added
+	c.mu.Lock()
+	left := c.open.all()
+	if c.doubt != nil {
+		c.doubt.Stop()
 	}
-	c.settleConfirmed(true)
-	c.settleLost(c.inFlight) // nobody else looks at it any more
-	c.inFlight = nil
+	c.mu.Unlock()
+	c.settleLost(left)
 }
 
-func (c *publishChannel) isRetired() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.retired
+// await waits for the broker's answers.
+func (c *publishChannel) await() {
+	began := time.Now()
+	timer := time.NewTimer(confirmTimeout)
+	defer timer.Stop()
+	for {
+		c.mu.Lock()
+		c.retired = true
+		left := confirmTimeout - max(c.waited(), time.Since(began))
+		open := c.open.open
+		c.mu.Unlock()
+		if open == 0 || left <= 0 {
+			return
+		}
+		timer.Reset(left)
+		select {
+		case <-timer.C:
+		case <-c.answered:
+		case <-c.ended:
+			return
+		}
+	}
 }
 
 // settleLost ends what the broker has not answered, in the order in which it was
@@ -377,7 +342,6 @@ func (c *publishChannel) settleLost(items []*Publishing) {
 		case refusal != nil:
 			item.settle(Refused, refusal)
 		case item.rewind():
-			item.confirm, item.ready = nil, false
 			unseen = append(unseen, item)
 		}
 	}

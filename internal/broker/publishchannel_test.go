@@ -200,8 +200,7 @@ func TestConfirmsMayOvertakeOneAnother(t *testing.T) {
 	}
 }
 
-// More than the window is never unconfirmed: beyond it the library would drop
-// returns.
+// More than the window is never unconfirmed.
 func TestWriterWaitsForRoomInTheWindow(t *testing.T) {
 	t.Parallel()
 	var most atomic.Uint64
@@ -256,7 +255,7 @@ func TestTrafficDoesNotHoldUpConfirmsThatOvertook(t *testing.T) {
 	second := r.publish(t, 1)[0]
 	traffic := time.NewTicker(2 * time.Millisecond)
 	defer traffic.Stop()
-	for range 1500 { // 20 ms should do; the window has room for more than these
+	for range 1500 { // the window has room for more than these
 		select {
 		case got := <-second.ended:
 			if got != Acked {

@@ -77,10 +77,9 @@ func (p *Publisher) Serve(ctx context.Context, s *Session) {
 			}
 			continue
 		}
-		channels.Go(c.settleAll)
 		p.up.set()
 		ended := p.write(ctx, s, c)
-		c.retire()
+		channels.Go(c.finish)
 		if ended {
 			return
 		}
@@ -138,17 +137,7 @@ func (p *Publisher) write(ctx context.Context, s *Session, c *publishChannel) (e
 			continue
 		}
 		items = bundler.bundle(items)
-		s.sock.Cork()
-		done := c.publish(items)
-		s.sock.Uncork()
-		if p.written != nil {
-			for _, item := range items[:done] {
-				if item.confirm != nil { // set on this goroutine
-					item.each(p.written)
-				}
-			}
-		}
-		p.putBack(items[done:])
+		p.putBack(c.publish(items))
 		select {
 		case <-c.spoiled:
 			return false

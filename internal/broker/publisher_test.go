@@ -294,12 +294,15 @@ func TestReturnEndsTheOldestMessageThatItCanBe(t *testing.T) {
 		item.state.Store(writing)
 	}
 	items[3].Key = "other"
-	c := &publishChannel{inFlight: items}
-	for range 3 {
-		c.returned(&amqp.Return{RoutingKey: "m", CorrelationId: "b", Type: "warren/1;k=call"})
+	c := &publishChannel{}
+	for _, item := range items {
+		c.open.add(item)
 	}
-	c.returned(&amqp.Return{RoutingKey: "m", CorrelationId: "a", Type: "other"})
-	c.returned(&amqp.Return{RoutingKey: "nowhere", CorrelationId: "a", Type: "warren/1;k=call"})
+	for range 3 {
+		c.Returned(&amqp.Return{RoutingKey: "m", CorrelationId: "b", Type: "warren/1;k=call"})
+	}
+	c.Returned(&amqp.Return{RoutingKey: "m", CorrelationId: "a", Type: "other"})
+	c.Returned(&amqp.Return{RoutingKey: "nowhere", CorrelationId: "a", Type: "warren/1;k=call"})
 	if fates[0].settled.Load()+fates[3].settled.Load() != 0 {
 		t.Error("a message ended by another's return")
 	}
@@ -308,7 +311,7 @@ func TestReturnEndsTheOldestMessageThatItCanBe(t *testing.T) {
 			t.Errorf("message %d ended %d times as %v", i, fates[i].settled.Load(), fates[i].result)
 		}
 	}
-	if len(c.inFlight) != len(items) {
+	if c.open.open != len(items) {
 		t.Error("a message that was returned is no longer in flight, although its confirm is to come")
 	}
 }
@@ -321,7 +324,7 @@ func TestWindowBoundsWhatIsInFlight(t *testing.T) {
 			t.Fatalf("room for %d with %d in flight", room, i)
 		}
 		item, _ := publishing(i)
-		c.inFlight = append(c.inFlight, item)
+		c.open.add(item)
 	}
 	if room := c.room(); room != 0 || !c.full {
 		t.Fatalf("room for %d", room)

@@ -21,8 +21,7 @@ type Publishing struct {
 
 	bundle  *bundle // the one that it is the publish of; nil if it is a message of its own
 	state   atomic.Uint32
-	confirm *amqp.DeferredConfirmation // guarded by the channel's mu; nil until written
-	ready   bool                       // guarded by the channel's mu: it is confirmed and about to be settled
+	written time.Time // guarded by the channel's mu: when it last went out
 }
 
 // The states of a Publishing.
@@ -47,8 +46,8 @@ func (p *Publishing) settle(result Result, reason error) {
 	}
 }
 
-// Sink is told of one publish. Its methods are called on the publisher's
-// goroutines and must not block.
+// Sink is told of one publish. Its methods are called on goroutines that others
+// depend on, the one that reads from the broker among them, and must not block.
 type Sink interface {
 	// Writing is called right before the message is written; it may change the
 	// message, and it reports whether to write it at all. If not, the publish

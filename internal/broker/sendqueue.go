@@ -27,6 +27,7 @@ type sendQueue struct {
 	held    bool
 	blocked bool
 	reason  string
+	freed   time.Time     // when the broker last ceased to block publishers; zero if it never did
 	pace    *policy.Pacer // nil if it does not matter how fast messages go out
 }
 
@@ -101,8 +102,21 @@ func (q *sendQueue) Blocked() (blocked bool, reason string) {
 	return q.blocked, q.reason
 }
 
+// unblockedFor is for how long the broker has not blocked publishers.
+func (q *sendQueue) unblockedFor() time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.blocked {
+		return 0
+	}
+	return time.Since(q.freed)
+}
+
 func (q *sendQueue) setBlocked(blocked bool, reason string) {
 	q.mu.Lock()
+	if q.blocked && !blocked {
+		q.freed = time.Now()
+	}
 	q.blocked, q.reason = blocked, reason
 	if blocked {
 		q.interruptPace()
@@ -145,7 +159,7 @@ func (q *sendQueue) interruptPace() {
 	}
 }
 
-// writeBatch is how many messages are written under one cork.
+// writeBatch is how many messages are written at once.
 const writeBatch = 256
 
 // take returns the next messages to write, nil if there are none or they are

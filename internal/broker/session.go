@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,25 +19,24 @@ type Session struct {
 	// Number counts the sessions of one link from 1.
 	Number int
 
-	conn *amqp.Connection
-	sock *socket
+	*connection
 
-	done       chan struct{}
-	mu         sync.Mutex
-	err        error
-	unreadable *frames.Unread // what the library could not read when it ended the connection
+	done chan struct{}
+	mu   sync.Mutex
+	err  error
 
-	unanswered atomic.Int32 // methods that got no answer
-	explained  atomic.Bool  // it ended over one message, which is not sent again
+	consumers  atomic.Uint64 // how many tags have been given
+	unanswered atomic.Int32  // methods that got no answer
+	explained  atomic.Bool   // it ended over one message, which is not sent again
 
 	another func(context.Context) (*Session, error) // opens one more session with the same broker
 	turn    chan struct{}                           // holds a token for whoever uses another
 }
 
-func newSession(number int, conn *amqp.Connection, sock *socket, blocked func(bool, string)) *Session {
-	s := &Session{Number: number, conn: conn, sock: sock, done: make(chan struct{})}
-	closes := conn.NotifyClose(make(chan *amqp.Error, 1))
-	blocks := conn.NotifyBlocked(make(chan amqp.Blocking, 8))
+func newSession(number int, c *connection, blocked func(bool, string)) *Session {
+	s := &Session{Number: number, connection: c, done: make(chan struct{})}
+	closes := c.conn.NotifyClose(make(chan *amqp.Error, 1))
+	blocks := c.conn.NotifyBlocked(make(chan amqp.Blocking, 8))
 	go func() {
 		for {
 			select {
@@ -44,9 +44,6 @@ func newSession(number int, conn *amqp.Connection, sock *socket, blocked func(bo
 				err := ErrSessionEnded
 				if ok && e != nil {
 					err = fmt.Errorf("%w: %w", ErrSessionEnded, e)
-					if !e.Server {
-						s.setUnread(sock.frames.Unread())
-					}
 				}
 				s.end(err)
 				return
@@ -72,20 +69,6 @@ func (s *Session) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err
-}
-
-func (s *Session) setUnread(d *frames.Unread) {
-	s.mu.Lock()
-	s.unreadable = d
-	s.mu.Unlock()
-}
-
-// unread returns the delivery that the library has ended the session on, nil if it
-// ended otherwise.
-func (s *Session) unread() *frames.Unread {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.unreadable
 }
 
 // end marks the session as ended and closes its socket, which frees whoever is
@@ -153,19 +136,54 @@ func (s *Session) do(what string, f func() error) error {
 
 // channel opens a channel.
 func (s *Session) channel() (*amqp.Channel, error) {
-	var ch *amqp.Channel
-	err := s.do("open a channel", func() (err error) {
-		ch, err = s.conn.Channel()
+	ch, _, err := s.open()
+	return ch, err
+}
+
+// handled opens a channel that h is told of: what the library is not to read or write of
+// it passes by the second.
+func (s *Session) handled(h frames.Handler) (*amqp.Channel, *frames.Channel, error) {
+	ch, wire, err := s.open()
+	if err == nil {
+		wire.Handle(h)
+	}
+	return ch, wire, err
+}
+
+func (s *Session) open() (ch *amqp.Channel, wire *frames.Channel, err error) {
+	var opened struct {
+		ch   *amqp.Channel
+		wire *frames.Channel
+	}
+	err = s.do("open a channel", func() (err error) {
+		opened.wire, err = s.frames.Channel(func() (err error) {
+			opened.ch, err = s.conn.Channel()
+			return err
+		})
 		return err
 	})
 	if err != nil {
 		if errors.Is(err, errNoAnswer) {
 			s.Kill(err) // nothing on this connection works
 		}
-		return nil, err
+		return nil, nil, err
 	}
-	return ch, nil
+	return opened.ch, opened.wire, nil
 }
+
+// channelEnd says why a channel has ended that was told err. If the connection has, it
+// waits until the session has too.
+func (s *Session) channelEnd(err error) error {
+	if e, ok := errors.AsType[*amqp.Error](err); ok && e.Recover {
+		return channelEnded(e)
+	}
+	<-s.done
+	return s.Err()
+}
+
+// consumerTag returns a tag that no other consumer of the session has. It is short, since
+// each delivery carries it.
+func (s *Session) consumerTag() string { return strconv.FormatUint(s.consumers.Add(1), 36) }
 
 // closeChannel closes ch. On one that is gone already it does nothing.
 func (s *Session) closeChannel(ch *amqp.Channel) {

@@ -7,58 +7,31 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/warren-rpc/warren/internal/amqp/frames"
 )
 
-const (
-	// mostCorked is how many bytes a corked socket collects before it writes them
-	// anyway.
-	mostCorked = 64 << 10
-	// copyBelow is the size from which a write is not copied behind others.
-	copyBelow = 16 << 10
-)
-
-// socket is the byte stream under one AMQP connection. It joins the writes
-// made between Cork and Uncork into one, because the library writes once per
-// frame group, it keeps from the library what that cannot read, and it puts
-// deadlines on every read and write.
+// socket is the byte stream under one AMQP connection. It puts deadlines on every read
+// and write. Reads are for one goroutine at a time, and so are writes.
 //
 // It has no SetDeadline methods on purpose: the library would then reset the
 // read deadline through a goroutine hand-off for each frame.
 type socket struct {
-	conn   net.Conn
-	frames *frames.Reader
+	conn net.Conn
 
-	mu        sync.Mutex // held while writing, so that writes keep their order
-	buf       []byte
-	corks     int
-	err       error // sticky: after a failed write nothing more goes out
-	writeTill time.Time
-
-	readTill  time.Time // touched by the reader alone
-	readErr   atomic.Pointer[error]
-	timeout   time.Duration
-	closeOnce sync.Once
+	readTill, writeTill time.Time
+	readErr             atomic.Pointer[error]
+	timeout             time.Duration
+	closeOnce           sync.Once
 }
 
 // newSocket wraps conn. A read or write that makes no progress for between
 // three quarters of the timeout and the timeout fails and closes the
 // connection.
 func newSocket(conn net.Conn, timeout time.Duration) *socket {
-	s := &socket{conn: conn, timeout: timeout}
-	s.frames = frames.NewReader(timedReader{s})
-	return s
+	return &socket{conn: conn, timeout: timeout}
 }
 
 // Read implements io.Reader.
-func (s *socket) Read(p []byte) (int, error) { return s.frames.Read(p) }
-
-// timedReader reads from the connection itself.
-type timedReader struct{ s *socket }
-
-func (r timedReader) Read(p []byte) (int, error) {
-	s := r.s
+func (s *socket) Read(p []byte) (int, error) {
 	s.extend(&s.readTill, s.conn.SetReadDeadline)
 	n, err := s.conn.Read(p)
 	if err != nil {
@@ -89,61 +62,37 @@ func (s *socket) extend(till *time.Time, set func(time.Time) error) {
 	}
 }
 
-// Write implements io.Writer. While the socket is corked it may only have
-// copied p.
+// Write implements io.Writer. After an error part of p may be out: whatever followed
+// would be read as the rest of it.
 func (s *socket) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.err != nil {
-		return 0, s.err
-	}
-	if s.corks == 0 || len(s.buf)+len(p) > mostCorked || len(p) >= copyBelow {
-		s.flush(p)
-		if s.err != nil {
-			return 0, s.err
-		}
-		return len(p), nil
-	}
-	s.buf = append(s.buf, p...)
-	return len(p), nil
-}
-
-// flush writes what was collected, then p. The caller holds mu.
-func (s *socket) flush(p []byte) {
-	if len(s.buf) == 0 && len(p) == 0 || s.err != nil {
-		return
-	}
 	s.extend(&s.writeTill, s.conn.SetWriteDeadline)
-	switch {
-	case len(p) == 0:
-		_, s.err = s.conn.Write(s.buf)
-	case len(s.buf) == 0:
-		_, s.err = s.conn.Write(p)
-	default:
-		parts := net.Buffers{s.buf, p}
-		_, s.err = parts.WriteTo(s.conn)
-	}
-	s.buf = s.buf[:0]
-	if s.err != nil {
+	n, err := s.conn.Write(p)
+	if err != nil {
 		_ = s.Close()
 	}
+	return n, err
 }
 
-// Cork has writes collected until the matching Uncork. Corks nest, so that
-// several goroutines may cork at once.
-func (s *socket) Cork() {
-	s.mu.Lock()
-	s.corks++
-	s.mu.Unlock()
-}
+// mostAtOnce is the size from which buffers are not written under the same deadline.
+const mostAtOnce = 256 << 10
 
-// Uncork writes what has been collected, if no other cork holds it.
-func (s *socket) Uncork() {
-	s.mu.Lock()
-	if s.corks--; s.corks == 0 {
-		s.flush(nil)
+// WriteBuffers implements frames.BuffersWriter.
+func (s *socket) WriteBuffers(buffers *net.Buffers) error {
+	for rest := *buffers; len(rest) > 0; {
+		n, size := 0, 0
+		for n < len(rest) && (n == 0 || size+len(rest[n]) <= mostAtOnce) {
+			size += len(rest[n])
+			n++
+		}
+		piece := rest[:n]
+		rest = rest[n:]
+		s.extend(&s.writeTill, s.conn.SetWriteDeadline)
+		if _, err := piece.WriteTo(s.conn); err != nil {
+			_ = s.Close()
+			return err
+		}
 	}
-	s.mu.Unlock()
+	return nil
 }
 
 // Close closes the connection underneath at once, without waiting for a write

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,19 +78,9 @@ func TestWriteToAStuckPeerEnds(t *testing.T) {
 	t.Parallel()
 	for name, write := range map[string]func(s *socket) error{
 		"small": func(s *socket) error { _, err := s.Write([]byte("x")); return err },
-		"large": func(s *socket) error { _, err := s.Write(make([]byte, 2*mostCorked)); return err },
-		"gathered": func(s *socket) error {
-			s.Cork()
-			_, err := s.Write([]byte("x"))
-			s.Uncork()
-			return errors.Join(err, s.err)
-		},
-		"gathered and large": func(s *socket) error {
-			s.Cork()
-			defer s.Uncork()
-			_, _ = s.Write([]byte("x"))
-			_, err := s.Write(make([]byte, 2*mostCorked))
-			return err
+		"large": func(s *socket) error { _, err := s.Write(make([]byte, 2*mostAtOnce)); return err },
+		"of several": func(s *socket) error {
+			return s.WriteBuffers(&net.Buffers{[]byte("x"), make([]byte, 2*mostAtOnce)})
 		},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -104,6 +95,32 @@ func TestWriteToAStuckPeerEnds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// However long all takes, a peer that goes on taking some is written to.
+func TestLargeWriteToASlowPeerGoesOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		s := newSocket(here, given)
+		var peer sync.WaitGroup
+		defer peer.Wait()
+		defer here.Close()
+		peer.Go(func() {
+			for p := make([]byte, mostAtOnce); ; time.Sleep(given / 2) {
+				if _, err := io.ReadFull(there, p); err != nil {
+					return
+				}
+			}
+		})
+		var buffers net.Buffers
+		for range 40 {
+			buffers = append(buffers, make([]byte, mostAtOnce/2))
+		}
+		if err := s.WriteBuffers(&buffers); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // A write that was in time leaves a deadline behind; it must not catch the next.

@@ -4,22 +4,27 @@ import (
 	"context"
 	"errors"
 
-	"github.com/google/uuid"
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warren-rpc/warren/internal/amqp/frames"
 )
 
 // stream is one channel on which the queue is consumed.
 type stream struct {
-	c          *Consumer
-	s          *Session
-	ch         *amqp.Channel
-	acker      *acker
-	workers    *workers
-	flow       flow
-	queue, tag string
-	cancels    chan string
-	closes     chan *amqp.Error
-	requeues   bool // what is not handled goes back at once; set before the workers are stopped
+	c        *Consumer
+	s        *Session
+	ch       *amqp.Channel
+	acker    *acker // set before the queue is consumed
+	flow     flow
+	queue    string
+	tag      string
+	canceled chan struct{} // one token: the broker has cancelled the consumer
+	ended    chan struct{} // closed after the last delivery
+	err      error         // why, set before that
+
+	// Guarded by the consumer's workers:
+	stopped bool     // nothing that comes is handled
+	left    []uint64 // the tags of what came and was not handled
 }
 
 func newStream(c *Consumer, s *Session, flow flow) (*stream, error) {
@@ -32,17 +37,17 @@ func newStream(c *Consumer, s *Session, flow flow) (*stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	ch, err := s.channel()
+	st := &stream{
+		c: c, s: s, flow: flow, queue: queue, tag: s.consumerTag(),
+		canceled: make(chan struct{}, 1), ended: make(chan struct{}),
+	}
+	ch, wire, err := s.handled(st)
 	if err != nil {
 		return nil, err
 	}
-	st := &stream{
-		c: c, s: s, ch: ch, flow: flow, acker: newAcker(s, ch, flow.prefetch, c.cfg.AckDelay, c.cfg.AckBatch),
-		queue: queue, tag: newTag(queue),
-		cancels: ch.NotifyCancel(make(chan string, 1)),
-		closes:  ch.NotifyClose(make(chan *amqp.Error, 1)),
-	}
-	var deliveries <-chan amqp.Delivery
+	st.ch = ch
+	acks := &ackChannel{s: s, ch: ch, wire: wire, batch: wire.NewBatch(), prefetch: flow.prefetch}
+	st.acker = newAcker(s, acks, c.cfg.AckDelay, c.cfg.AckBatch)
 	err = s.do("consume "+queue, func() error {
 		if err := ch.Qos(flow.prefetch, 0, false); err != nil {
 			return err
@@ -51,8 +56,7 @@ func newStream(c *Consumer, s *Session, flow flow) (*stream, error) {
 		if c.cfg.RisingPriority {
 			args = amqp.Table{"x-priority": int32(s.Number)}
 		}
-		var err error
-		deliveries, err = ch.Consume(queue, st.tag, false, false, false, false, args)
+		_, err := ch.Consume(queue, st.tag, false, false, false, false, args) // the library is handed no delivery
 		return err
 	})
 	if c.cfg.Consumed != nil {
@@ -62,22 +66,30 @@ func newStream(c *Consumer, s *Session, flow flow) (*stream, error) {
 		s.abandon(ch, err)
 		return nil, withAdvice(s, queue, err)
 	}
-	st.workers = newWorkers(deliveries, c.slots, st.handle)
 	return st, nil
 }
 
-// newTag returns a consumer's tag, which names the queue to whoever reads the log or
-// the broker's list of consumers.
-func newTag(queue string) string {
-	return "warren-" + uuid.NewString() + "-" + queue[:min(len(queue), 200)]
+// Delivered implements frames.Handler.
+func (st *stream) Delivered(d *frames.Delivery) { st.c.workers.deliver(delivered{d, st}) }
+
+// Canceled implements frames.Handler.
+func (st *stream) Canceled(string) { notify(st.canceled) }
+
+// Ended implements frames.Handler.
+func (st *stream) Ended(err error) {
+	st.err = err
+	close(st.ended)
 }
 
-// run has the workers handle messages until the stream ends, and says why it did. done
-// is called later, when what was handed out has ended too.
+// Returned and Confirmed implement frames.Handler. Nothing is published on the channel.
+func (st *stream) Returned(*frames.Return)      {}
+func (st *stream) Confirmed(uint64, bool, bool) {}
+
+// run has messages handled until the stream ends, and says why it did. done is called
+// later, when what was handed out has ended too.
 func (st *stream) run(ctx context.Context, done func()) error {
 	err := st.serve(ctx)
-	st.requeues = errors.Is(err, errFlowChanged)
-	st.workers.stop()
+	st.c.workers.leave(st)
 	if errors.Is(err, errDraining) {
 		// Without a wait for the answer: messages on their way go back when the
 		// channel closes.
@@ -85,70 +97,45 @@ func (st *stream) run(ctx context.Context, done func()) error {
 	}
 	go func() {
 		defer done()
-		if st.requeues {
-			st.requeueRest()
+		if errors.Is(err, errFlowChanged) {
+			st.requeueLeft()
 		}
 		st.retire(ctx)
 	}()
 	return err
 }
 
-// serve keeps the workers going until the stream ends.
+// serve waits until the stream ends.
 func (st *stream) serve(ctx context.Context) error {
-	w := st.workers
-	for {
-		select {
-		case e := <-st.closes:
-			return channelEnded(e)
-		case _, ok := <-st.cancels:
-			if !ok { // the end of the channel ends both
-				return channelEnded(<-st.closes)
-			}
-			return errCanceledByBroker
-		case <-st.s.Done():
-			return st.s.Err()
-		case <-st.flow.changed:
-			if st.c.current().drained {
-				return errDraining
-			}
-			return errFlowChanged
-		case <-ctx.Done():
-			return ctx.Err()
-		case w.slot() <- struct{}{}:
-			w.receive()
-		case d, ok := <-w.next():
-			w.received(d, ok)
-		case <-w.asked: // slot is to be looked at again
-		case <-w.shrink.C:
-			w.shrunk()
-		}
-	}
-}
-
-// handle is called by the workers.
-func (st *stream) handle(d amqp.Delivery) {
 	select {
-	case <-st.workers.stopped:
-		if st.requeues {
-			st.acker.requeue(d.DeliveryTag)
+	case <-st.ended:
+		return st.s.channelEnd(st.err)
+	case <-st.canceled:
+		return errCanceledByBroker
+	case <-st.s.Done():
+		return st.s.Err()
+	case <-st.flow.changed:
+		if st.c.current().drained {
+			return errDraining
 		}
-		return // not handled: else it goes back when the channel closes
-	default:
+		return errFlowChanged
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	st.acker.take()
-	st.c.cfg.Handle(Delivery{d, st.acker})
 }
 
-// requeueRest cancels the consumer and puts back what no worker has begun. The
+// requeueLeft cancels the consumer and puts back what no worker has begun. The
 // channel lives on for those that have, and would keep the rest as long.
-func (st *stream) requeueRest() {
+func (st *stream) requeueLeft() {
 	if err := st.s.do("cancel", func() error { return st.ch.Cancel(st.tag, false) }); err != nil {
 		return // what was not begun goes back when the channel closes
 	}
-	// The cancel's answer follows the last delivery, and ends the channel of them.
-	for d := range st.workers.deliveries {
-		st.acker.requeue(d.DeliveryTag)
-	}
+	// The cancel's answer follows the last delivery.
+	w := st.c.workers
+	w.mu.Lock()
+	left := st.left
+	w.mu.Unlock()
+	st.acker.requeue(left...)
 }
 
 // retire closes the channel once everything that was handed out on it has been

@@ -1,171 +1,228 @@
 package broker
 
 import (
-	"sync/atomic"
+	"context"
+	"slices"
+	"sync"
 	"time"
 
-	amqp "github.com/rabbitmq/amqp091-go"
+	"github.com/warren-rpc/warren/internal/amqp/frames"
 )
 
-// workers handle the deliveries of one stream, each on a goroutine of its own. They are
-// started as deliveries come, up to the consumer's bound, and end when there is nothing
-// to do, so that an idle consumer has none.
+// workers handle the deliveries of one consumer, whatever streams they come by, each on a
+// goroutine of its own. They are started as deliveries come, up to the bound, and end when
+// there is nothing to do, so that an idle consumer has none.
 //
-// Workers receive from the library's channel themselves, which saves a hand-off for each
-// delivery. Somebody always waits there, unless the bound is reached: who takes a
-// delivery and leaves nobody waiting starts another worker. Where there is none, the
-// stream's own goroutine waits, and starts a worker with what it receives.
+// Deliveries wait in a queue, which the prefetch bounds. One worker is called at a time:
+// it takes the first delivery and, before it handles that, calls another if there are
+// more. So a slow handler holds up no other delivery, while quick ones work off a burst
+// with few wake-ups.
 type workers struct {
-	deliveries <-chan amqp.Delivery
-	handle     func(amqp.Delivery)
-	slots      chan struct{} // the consumer's bound over all its streams: each worker has one
-	stopped    chan struct{} // closed when no more is to be handled
+	handle func(Delivery)
+	bound  int
+	inline bool // deliveries are handled by who brings them
 
-	waiting atomic.Int32  // goroutines that receive, the stream's own included
-	alive   atomic.Int32  // workers
-	surplus chan struct{} // ends a worker that waits
+	handling sync.Mutex // inline: held while one is, as two streams may overlap
 
-	needed atomic.Bool   // the stream's goroutine has been asked to receive
-	asked  chan struct{} // one token with that
+	mu      sync.Mutex
+	queue   fifo[delivered]
+	idle    []chan bool // of workers that wait, who came last at the end: true calls one, false ends it
+	alive   int
+	calling bool        // one has been called, or started, and has not come yet
+	busy    int         // deliveries that are being handled
+	drained bool        // no further delivery is handled
+	shrink  *time.Timer // nil before the first worker
 
-	// Of the stream's goroutine alone:
-	receiving bool // it has a slot, and is counted as waiting
-	closed    bool // no delivery comes any more
-	shrink    *time.Timer
+	rest chan struct{} // one token: busy fell to zero
+}
+
+// delivered is a delivery and the stream that it came by.
+type delivered struct {
+	*frames.Delivery
+	st *stream
 }
 
 // shrinkEvery is how often half of the workers that wait are ended.
 const shrinkEvery = 200 * time.Millisecond
 
-func newWorkers(deliveries <-chan amqp.Delivery, slots chan struct{}, handle func(amqp.Delivery)) *workers {
-	w := &workers{
-		deliveries: deliveries, handle: handle, slots: slots, stopped: make(chan struct{}),
-		surplus: make(chan struct{}), asked: make(chan struct{}, 1), shrink: time.NewTimer(shrinkEvery),
+func newWorkers(bound int, inline bool, handle func(Delivery)) *workers {
+	return &workers{handle: handle, bound: bound, inline: inline, rest: make(chan struct{}, 1)}
+}
+
+// deliver has a delivery handled: inline before it returns, else soon. It does not wait for
+// a worker.
+func (w *workers) deliver(d delivered) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.drained:
+	case d.st.stopped:
+		d.st.left = append(d.st.left, d.DeliveryTag)
+	case w.inline:
+		w.begin(d)
+		w.mu.Unlock()
+		w.handling.Lock()
+		w.handleOne(d)
+		w.handling.Unlock()
+		w.mu.Lock()
+		w.finish()
+	default:
+		w.queue.push(d)
+		w.call()
 	}
-	w.shrink.Stop()
-	w.needed.Store(true)
-	return w
 }
 
-// slot is where the stream's goroutine gets a slot if it has to receive; nil if not.
-func (w *workers) slot() chan<- struct{} {
-	if w.receiving || w.closed || !w.needed.Load() {
-		return nil
+// call has a worker come if there is something to do and none is coming. The caller holds
+// mu.
+func (w *workers) call() {
+	switch n := len(w.idle); {
+	case w.calling || w.queue.len() == 0:
+	case n > 0:
+		w.calling = true
+		w.idle[n-1] <- true
+		w.idle = w.idle[:n-1]
+	case w.alive < w.bound:
+		w.calling = true
+		if w.alive++; w.alive == 1 {
+			w.startShrinking()
+		}
+		go w.work()
 	}
-	return w.slots
 }
 
-// receive is called with a slot from then on.
-func (w *workers) receive() {
-	w.receiving = true
-	w.waiting.Add(1)
-	w.needed.Store(false)
-}
-
-// next is where the stream's goroutine receives; nil if it has not to.
-func (w *workers) next() <-chan amqp.Delivery {
-	if !w.receiving || w.closed {
-		return nil
+// work handles deliveries until the worker is ended.
+func (w *workers) work() {
+	called, handling := make(chan bool, 1), false
+	defer func() { // also if the handler ends the goroutine (runtime.Goexit, as t.FailNow does)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.alive--
+		if handling {
+			w.finish()
+		}
+		w.call()
+	}()
+	w.mu.Lock()
+	w.calling = false
+	for {
+		d, ok := w.next(called)
+		w.mu.Unlock()
+		if !ok {
+			return
+		}
+		handling = true
+		w.handleOne(d)
+		handling = false
+		w.mu.Lock()
+		w.finish()
 	}
-	return w.deliveries
 }
 
-// received starts a worker with what the stream's goroutine has received, and gives that
-// its slot. ok is false if the deliveries have ended.
-func (w *workers) received(d amqp.Delivery, ok bool) {
-	if !ok {
-		w.closed = true
+// next returns the next delivery to be handled, or false if the worker has to end. The
+// caller holds mu.
+func (w *workers) next(called chan bool) (d delivered, ok bool) {
+	for w.queue.len() == 0 {
+		if w.drained {
+			return d, false
+		}
+		w.idle = append(w.idle, called)
+		w.mu.Unlock()
+		ok := <-called
+		w.mu.Lock()
+		if !ok {
+			return d, false
+		}
+		w.calling = false
+	}
+	d = w.queue.pop()
+	w.begin(d)
+	w.call()
+	return d, true
+}
+
+func (w *workers) handleOne(d delivered) {
+	d.DecodeHeaders()
+	w.handle(Delivery{d.Delivery, d.st.acker})
+}
+
+// begin counts a delivery as being handled. The caller holds mu.
+func (w *workers) begin(d delivered) {
+	w.busy++
+	d.st.acker.take()
+}
+
+// finish is the end of that.
+func (w *workers) finish() {
+	if w.busy--; w.busy == 0 && w.drained {
+		notify(w.rest)
+	}
+}
+
+// startShrinking has half of the workers that wait ended again and again, the last one too.
+// The caller holds mu.
+func (w *workers) startShrinking() {
+	if w.shrink != nil {
+		w.shrink.Reset(shrinkEvery)
 		return
 	}
-	w.receiving = false
-	if w.alive.Add(1) == 1 {
-		w.shrink.Reset(shrinkEvery)
+	w.shrink = time.AfterFunc(shrinkEvery, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.end((len(w.idle) + 1) / 2)
+		if w.alive > 0 {
+			w.shrink.Reset(shrinkEvery)
+		}
+	})
+}
+
+// end ends the n workers that have waited longest. The caller holds mu.
+func (w *workers) end(n int) {
+	for _, worker := range w.idle[:n] {
+		worker <- false
 	}
-	go w.work(d, true)
-	if w.waiting.Add(-1) == 0 {
-		w.grow()
+	w.idle = slices.Delete(w.idle, 0, n)
+}
+
+// leave ends the handling of what comes by st, and leaves to st what no worker has begun.
+func (w *workers) leave(st *stream) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	st.stopped = true
+	w.queue.remove(func(d delivered) bool {
+		if d.st == st {
+			st.left = append(st.left, d.DeliveryTag)
+		}
+		return d.st == st
+	})
+	w.end(len(w.idle))
+}
+
+// drain has no further delivery handled.
+func (w *workers) drain() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.drained = true
+	w.queue.remove(func(delivered) bool { return true })
+	w.end(len(w.idle))
+	if w.busy == 0 {
+		notify(w.rest)
 	}
 }
 
-// grow starts a worker that waits. If the bound is reached, the stream's goroutine gets
-// the next slot that becomes free: it may be one of another stream's.
-func (w *workers) grow() {
-	select {
-	case w.slots <- struct{}{}:
-		w.alive.Add(1)
-		w.waiting.Add(1)
-		go w.work(amqp.Delivery{}, false)
-	default:
-		w.ask()
-	}
-}
-
-// ask has the stream's goroutine receive.
-func (w *workers) ask() {
-	if w.needed.CompareAndSwap(false, true) {
-		notify(w.asked)
-	}
-}
-
-// work handles d, if it was received, and then what else comes.
-func (w *workers) work(d amqp.Delivery, received bool) {
-	defer func() { // also if the handler ends the goroutine (runtime.Goexit, as t.FailNow does)
-		w.alive.Add(-1)
-		<-w.slots
-	}()
+// wait returns when no delivery is being handled any more, after drain, or with ctx's
+// error.
+func (w *workers) wait(ctx context.Context) error {
 	for {
-		if !received {
-			if d, received = w.await(); !received {
-				return
-			}
+		w.mu.Lock()
+		busy := w.busy
+		w.mu.Unlock()
+		if busy == 0 {
+			return nil
 		}
-		w.handle(d)
-		received = false
-		w.waiting.Add(1)
-	}
-}
-
-// await returns the next delivery, or false if the worker has to end.
-func (w *workers) await() (d amqp.Delivery, received bool) {
-	select {
-	case d, received = <-w.deliveries:
-	case <-w.surplus:
-	case <-w.stopped:
-		return d, false
-	}
-	switch left := w.waiting.Add(-1); {
-	case left > 0:
-	case received:
-		w.grow()
-	default:
-		w.ask()
-	}
-	return d, received
-}
-
-// shrunk ends half of the workers that wait, the last one too.
-func (w *workers) shrunk() {
-	waiting := w.waiting.Load()
-	if w.receiving {
-		waiting--
-	}
-	for range (waiting + 1) / 2 {
 		select {
-		case w.surplus <- struct{}{}:
-		default: // it has just received something
+		case <-w.rest:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
-	}
-	if w.alive.Load() > 0 {
-		w.shrink.Reset(shrinkEvery)
-	}
-}
-
-// stop ends the workers, each when it has handled what it is at.
-func (w *workers) stop() {
-	w.shrink.Stop()
-	close(w.stopped)
-	if w.receiving {
-		w.receiving = false
-		<-w.slots
 	}
 }

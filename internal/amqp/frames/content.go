@@ -144,8 +144,8 @@ func (ch *Channel) confirmed(handler Handler, payload []byte, ack bool) error {
 	if !a.complete() {
 		return violation("a confirm of %d octets", len(payload))
 	}
-	if published := ch.published.Load(); tag == 0 || tag > published {
-		return violation("publish %d of %d is confirmed", tag, published)
+	if tag == 0 || tag > ch.published.Load() {
+		return nil // there is no such publish
 	}
 	handler.Confirmed(tag, flags&1 != 0, ack)
 	return nil

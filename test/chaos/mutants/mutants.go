@@ -97,10 +97,12 @@ var mutants = []mutant{
 		mode:  "at-least-once", faults: "forge", duration: "10s", breaks: check.ReplyBelongs,
 	},
 	{
-		name: "headers go to the AMQP library as they come",
+		name: "a message whose headers cannot be read ends the connection",
 		edits: []edit{
-			{"internal/amqp/frames/reader.go", "flaw = checkTable(h.table, 0)", `flaw = ""`},
-			{"internal/amqp/frames/reader.go", "if flaw == \"\" && r.reading.header(channel, &h, r.fatal.Load()) {", "if false {"},
+			{
+				"internal/broker/workers.go", "	d.DecodeHeaders()\n",
+				"	if d.DecodeHeaders(); d.Unreadable() != \"\" {\n		d.st.s.Kill(errChannelEnded)\n		return\n	}\n",
+			},
 		},
 		mode: "at-most-once", faults: "unreadable", duration: "8s", breaks: check.Answered,
 	},
