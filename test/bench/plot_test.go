@@ -2,6 +2,7 @@ package bench
 
 import (
 	"encoding/xml"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -36,7 +37,7 @@ func wantPlot(t *testing.T, svg string, variants []string, panels, points int) {
 	decoder := xml.NewDecoder(strings.NewReader(svg))
 	for {
 		token, err := decoder.Token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

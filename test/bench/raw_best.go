@@ -166,7 +166,7 @@ func ackInBatches(ch *amqp.Channel, replies *orderedPublisher, line <-chan answe
 	}
 	for {
 		var next answered
-		ok := true
+		var ok bool
 		select {
 		case next, ok = <-line:
 		default:

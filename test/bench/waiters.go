@@ -28,15 +28,15 @@ type answer struct {
 }
 
 func newWaiters() *waiters {
-	return &waiters{
-		open: make(map[string]chan answer),
-		idle: sync.Pool{New: func() any { return make(chan answer, 1) }},
-	}
+	return &waiters{open: make(map[string]chan answer)}
 }
 
 // begin opens a call. It must be followed by await.
 func (w *waiters) begin() (id string, answers chan answer, err error) {
-	answers = w.idle.Get().(chan answer)
+	answers, ok := w.idle.Get().(chan answer)
+	if !ok {
+		answers = make(chan answer, 1)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.dead != nil {
