@@ -58,7 +58,7 @@ func (cl *call) roundTrip(ctx context.Context) (*warren.Reply, error) {
 	c := cl.c
 	c.counters.calls.Add(1)
 	now := time.Now()
-	cl.req.Issued, cl.req.Nonce = now, c.nonces.Next()
+	cl.req.Issued, cl.req.Nonce, cl.req.Bundles = now, c.nonces.Next(), !c.cfg.RepliesOneByOne
 	cl.method = c.policies.Method(cl.queue())
 	rules := cl.method.Policy()
 	if cl.asks != nil {

@@ -64,6 +64,10 @@ type Config struct {
 	Persistent bool
 	// ReplyQueue says where replies go.
 	ReplyQueue ReplyQueue
+	// RepliesOneByOne has servers send each reply in a message of its own. By default those
+	// that are in line for this client at the same moment, and small, come together,
+	// which is cheaper for all three; none waits for another.
+	RepliesOneByOne bool
 }
 
 // ReplyQueue says where a client's replies go: by default to a durable classic

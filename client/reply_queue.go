@@ -142,23 +142,46 @@ func (r *replyQueue) lost(queue string) {
 	}
 }
 
-// handle ends the call that a reply is for. A reply that nobody waits for is
-// late, double or foreign, and one whose headers are lost may be anything: it is
-// dropped and counted.
+// handle takes a message in: one reply, or several together.
 func (r *replyQueue) handle(d broker.Delivery) {
-	if why := d.Unreadable(); why != "" {
-		r.c.counters.unreadable.Add(1)
-		if silent, ok := r.unreadable.Allow(errors.New(why)); ok {
-			r.c.cfg.Logger.Warn("a reply was dropped", "why", why,
-				"call_id", d.CorrelationId[:min(len(d.CorrelationId), 128)], "not_logged", silent)
-		}
-		d.Ack(nil)
+	switch why := d.Unreadable(); {
+	case why != "":
+		r.drop(why, d.CorrelationId)
+	case wire.IsBundle(d.Type):
+		r.unbundle(d.Message())
+	default:
+		r.take(d.Message())
+	}
+	d.Ack(nil)
+}
+
+// drop counts a message that may be anything.
+func (r *replyQueue) drop(why, callID string) {
+	r.c.counters.unreadable.Add(1)
+	if silent, ok := r.unreadable.Allow(errors.New(why)); ok {
+		r.c.cfg.Logger.Warn("a reply was dropped", "why", why, "call_id", callID[:min(len(callID), 128)], "not_logged", silent)
+	}
+}
+
+// unbundle takes the replies of a bundle, each as if it had come alone.
+func (r *replyQueue) unbundle(d *wire.Delivery) {
+	replies, err := wire.DecodeBundle(d)
+	if err != nil {
+		r.drop(err.Error(), d.CorrelationId)
 		return
 	}
+	for reply := range replies {
+		r.c.counters.bundled.Add(1)
+		r.take(reply)
+	}
+}
+
+// take ends the call that a reply is for. A reply that nobody waits for is late, double
+// or foreign: it is dropped and counted.
+func (r *replyQueue) take(d *wire.Delivery) {
 	cl := r.c.pending.get(d.CorrelationId)
 	if cl == nil {
 		r.c.counters.late.Add(1)
-		d.Ack(nil)
 		return
 	}
 	limits := r.limits
@@ -166,10 +189,9 @@ func (r *replyQueue) handle(d broker.Delivery) {
 	if cl.asks != nil {
 		limits.Body = wire.ResolutionBytes(limits.Body)
 	}
-	reply, err := wire.DecodeReply(d.Message(), &cl.req, limits)
+	reply, err := wire.DecodeReply(d, &cl.req, limits)
 	if reply == nil && err == nil {
 		r.c.counters.late.Add(1)
-		d.Ack(nil)
 		return
 	}
 	r.c.counters.replies.Add(1)
@@ -181,7 +203,6 @@ func (r *replyQueue) handle(d broker.Delivery) {
 		e.Attempt = reply.Attempts
 	}
 	cl.on(e)
-	d.Ack(nil)
 }
 
 // close deletes the queue, if there is a connection to do so.

@@ -49,6 +49,7 @@ func (r *response) send(msg wire.Message) {
 	// delivers it.
 	r.publish = &r.first
 	r.first.Key, r.first.Msg, r.first.Sink, r.first.Mandatory = r.ex.d.ReplyTo, msg, r, !r.direct()
+	r.first.Bundle = r.ex.req.Bundles && wire.FitsBundle(&msg)
 	r.put()
 }
 
@@ -127,7 +128,9 @@ func replyPause(tries int) time.Duration {
 
 // republish puts a message in the place of the one that was published last.
 func (r *response) republish(msg wire.Message) {
-	r.publish = &broker.Publishing{Key: r.publish.Key, Mandatory: r.publish.Mandatory, Msg: msg, Sink: r}
+	r.publish = &broker.Publishing{
+		Key: r.publish.Key, Mandatory: r.publish.Mandatory, Bundle: r.publish.Bundle && wire.FitsBundle(&msg), Msg: msg, Sink: r,
+	}
 	r.put()
 }
 
@@ -161,4 +164,11 @@ func (r *response) giveUp(reason error) {
 	r.ex.m.log.Error("a reply was given up: the broker does not take it",
 		"call_id", clip(r.ex.d.CorrelationId), "reply_to", clip(r.ex.d.ReplyTo), "tries", r.tries, "error", reason)
 	r.ex.ack.acknowledge()
+}
+
+// bundle is how the server's publishers put several replies to one caller into one
+// message.
+func (s *Server) bundle(replies []*wire.Message) wire.Message {
+	s.counters.bundled.Add(uint64(len(replies)))
+	return wire.EncodeBundle(replies)
 }

@@ -59,7 +59,7 @@ func New(cfg Config) (*Server, error) {
 	writes, cancel := context.WithCancel(context.Background())
 	context.AfterFunc(s.handlers, func() { time.AfterFunc(writePatience, cancel) })
 	s.writes = writes
-	replies := broker.PublisherConfig{Logger: cfg.Logger, HoldWhenBlocked: true, Written: writtenHook()}
+	replies := broker.PublisherConfig{Logger: cfg.Logger, HoldWhenBlocked: true, Bundle: s.bundle, Written: writtenHook()}
 	s.publisher, s.direct = broker.NewPublisher(replies), newDirect(s.handlers, &cfg, replies)
 	s.publishing = broker.NewLink(cfg.Broker, "warren server, publishes", cfg.Logger, s.publisher)
 	s.consuming = broker.NewLink(cfg.Broker, "warren server, consumes", cfg.Logger, &s.owners)

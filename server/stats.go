@@ -10,6 +10,7 @@ type Stats struct {
 	Rejected       uint64 // requests refused before the handler: out of bounds, malformed, expired, overloaded
 	Shed           uint64 // those of Rejected that Admission refused
 	Dropped        uint64 // messages that were not requests
+	Bundled        uint64 // replies that went out with others in one message
 	Unrouted       uint64 // replies whose caller was gone
 	RepliesRetried uint64 // replies published again, because the first publish was not confirmed
 	Undelivered    uint64 // replies given up, because no publish of them was confirmed
@@ -31,7 +32,7 @@ type Stats struct {
 }
 
 type counters struct {
-	requests, handled, panics, rejected, shed, dropped, unrouted, retried, undelivered atomic.Uint64
+	requests, handled, panics, rejected, shed, dropped, bundled, unrouted, retried, undelivered atomic.Uint64
 
 	claims, takeovers, replays, attached, conflicts, interrupted, storeErrors, parked, resolved atomic.Uint64
 }
@@ -41,7 +42,7 @@ func (s *Server) Stats() Stats {
 	stats := Stats{
 		Requests: s.counters.requests.Load(), Handled: s.counters.handled.Load(), Panics: s.counters.panics.Load(),
 		Rejected: s.counters.rejected.Load(), Shed: s.counters.shed.Load(), Dropped: s.counters.dropped.Load(),
-		Unrouted: s.counters.unrouted.Load(), RepliesRetried: s.counters.retried.Load(),
+		Bundled: s.counters.bundled.Load(), Unrouted: s.counters.unrouted.Load(), RepliesRetried: s.counters.retried.Load(),
 		Undelivered: s.counters.undelivered.Load(),
 		Claims:      s.counters.claims.Load(), Takeovers: s.counters.takeovers.Load(), Replays: s.counters.replays.Load(),
 		Attached: s.counters.attached.Load(), Conflicts: s.counters.conflicts.Load(),

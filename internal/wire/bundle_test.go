@@ -3,6 +3,7 @@ package wire_test
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -94,6 +95,15 @@ func TestWhatFitsABundle(t *testing.T) {
 		if wire.IsBundle(typ) != is {
 			t.Errorf("%s: %v", typ, !is)
 		}
+	}
+}
+
+// On a method's queue a bundle is no call.
+func TestBundleIsNoRequest(t *testing.T) {
+	t.Parallel()
+	msg := wire.EncodeBundle([]*amqp.Publishing{{Type: "warren/2r"}})
+	if req, err := wire.DecodeRequest(&amqp.Delivery{Type: msg.Type, Body: msg.Body}, "m", limits); req != nil || !errors.Is(err, wire.ErrNotACall) {
+		t.Errorf("%+v, %v", req, err)
 	}
 }
 

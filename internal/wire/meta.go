@@ -35,6 +35,7 @@ const (
 	KindReply
 	KindResolve
 	KindCancel
+	KindBundle // version 2 only
 )
 
 // Meta is what the type property says. A zero field is not written, and a field that
@@ -46,6 +47,7 @@ type Meta struct {
 	Deadline   time.Time // d: to the millisecond
 	Issued     time.Time // t: to the millisecond
 	Nonce      Nonce     // x
+	Bundles    bool      // b: version 2 only
 	Code       warren.Code
 	Reason     string
 	Outcome    warren.Outcome // o: only with a code
@@ -58,7 +60,7 @@ type Meta struct {
 // of its bounds is written as the bound, and text is cut. Version 2 has no deadline
 // without an issue time; kinds that it does not have are written in version 1.
 func (m *Meta) Encode() string {
-	if m.Version == V2 && int(m.Kind) < len(kindLetters) {
+	if m.Version == V2 && int(m.Kind) < len(kindLetters) && kindLetters[m.Kind] != 0 {
 		return m.encode2()
 	}
 	return m.encode1()

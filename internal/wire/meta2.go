@@ -11,7 +11,7 @@ import (
 	"github.com/warren-rpc/warren"
 )
 
-var kindLetters = [...]byte{KindCall: 'c', KindReply: 'r'}
+var kindLetters = [...]byte{KindCall: 'c', KindReply: 'r', KindBundle: 'm'}
 
 // commonReply is the metadata of most replies.
 const commonReply = Namespace + "2r"
@@ -34,6 +34,9 @@ func (m *Meta) encode2() string {
 	}
 	if m.Nonce != (Nonce{}) {
 		b = append(append(b, ";x"...), m.Nonce.text()...)
+	}
+	if m.Bundles {
+		b = append(b, ";b"...)
 	}
 	if m.Code != 0 {
 		b = m.appendError2(b)
@@ -78,6 +81,8 @@ func decode2(rest string) (Meta, error) {
 		m.Kind = KindCall
 	case "r":
 		m.Kind = KindReply
+	case "m":
+		m.Kind = KindBundle
 	default:
 		return Meta{}, fmt.Errorf("warren: metadata: %q is not a kind", kind)
 	}
@@ -156,6 +161,10 @@ func (m *Meta) set2(letter byte, value string) (err error) {
 		m.RetryAfter, err = parseWait(value)
 	case 'i':
 		m.Incident, err = value, checkIncident(value)
+	case 'b':
+		if m.Bundles = value == ""; !m.Bundles {
+			err = errors.New("it has no value")
+		}
 	case 'p':
 		if m.Replayed = value == ""; !m.Replayed {
 			err = errors.New("it has no value")

@@ -194,7 +194,7 @@ func TestMetadataThatIsWrongIsRefused(t *testing.T) {
 		"warren/2.1c":                            "version",
 		"warren/2C":                              "version",
 		"warren/3c":                              "version",
-		"warren/2m":                              "not a kind",
+		"warren/2q":                              "not a kind",
 		"warren/2q;t1":                           "not a kind",
 		"warren/2z":                              "not a kind",
 		"warren/2cr":                             "an item",

@@ -17,6 +17,9 @@ import (
 // which only pass messages on need not import the library.
 type Message = amqp.Publishing
 
+// Delivery is what comes in.
+type Delivery = amqp.Delivery
+
 // Persistent and Transient are the delivery modes of AMQP.
 const (
 	Transient  uint8 = amqp.Transient
@@ -30,6 +33,8 @@ type Request struct {
 	// Version is the one in which it is written, and answered. Zero is V1.
 	Version Version
 	Nonce   Nonce
+	// Bundles says that the caller takes several replies in one message. Version 2 only.
+	Bundles bool
 	// Unique says that its call ID was made for this invocation alone. Version 2 then
 	// does without the nonce.
 	Unique bool
@@ -99,6 +104,7 @@ func deliveryMode(v Version, mode uint8) uint8 {
 // meta is the metadata of the request.
 func (r *Request) meta(kind Kind, v Version) Meta {
 	m := Meta{Version: v, Kind: kind, Attempt: r.Attempt, Deadline: r.Deadline, Issued: r.Issued, Nonce: r.Nonce}
+	m.Bundles = v == V2 && r.Bundles
 	if v == V2 && r.Unique {
 		m.Nonce = Nonce{}
 	}
@@ -238,6 +244,7 @@ func decodeRequest(d *amqp.Delivery, method string, kind Kind, limits Limits) (*
 			return nil, errKind
 		}
 		req.Attempt, req.Deadline, req.Issued, req.Nonce = max(meta.Attempt, 1), deadline(&meta, d), meta.Issued, meta.Nonce
+		req.Bundles = meta.Bundles
 		req.Unique = meta.Version == V2 && meta.Nonce == Nonce{}
 	}
 	if len(d.Body) > limits.Body {

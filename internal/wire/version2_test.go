@@ -200,7 +200,7 @@ func TestWhatCannotBeReadIsRefusedInItsVersion(t *testing.T) {
 	t.Parallel()
 	for typ, want := range map[string]string{
 		"warren/2c;t0":     "warren/2r;c3;rbad_request;on",
-		"warren/2m":        "warren/2r;c3;rbad_request;on",
+		"warren/2q":        "warren/2r;c3;rbad_request;on",
 		"warren/1;k=x":     "warren/1;k=reply;n=1;c=invalid_argument;r=bad_request;o=not_executed",
 		"warren/3c":        "warren/1;k=reply;n=1;c=invalid_argument;r=bad_request;o=not_executed",
 		"warren/2;k=call":  "warren/1;k=reply;n=1;c=invalid_argument;r=bad_request;o=not_executed",
