@@ -148,7 +148,7 @@ func serveAndConnect(b *testing.B, queue string, s spec, file string, o boltstor
 		served <- nil
 		b.Fatalf("serve: %v", err)
 	}
-	c, err := connectWarren(b.Context(), s)
+	c, err := connectWarren(false)(b.Context(), s)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -38,6 +38,7 @@ type caller interface {
 // variants is in the order of the report.
 var variants = []variant{
 	warrenClassic,
+	warrenClassicOneByOne,
 	warrenQuorum,
 	warrenClassicStore,
 	rawTutorial,

@@ -21,14 +21,21 @@ var (
 	warrenClassic = variant{
 		name:    "warren-classic",
 		serve:   warrenServer(server.Classic),
-		connect: connectWarren,
+		connect: connectWarren(false),
 	}
 
 	warrenQuorum = variant{
 		name:    "warren-quorum",
 		quorum:  true,
 		serve:   warrenServer(server.Quorum),
-		connect: connectWarren,
+		connect: connectWarren(false),
+	}
+
+	// warrenClassicOneByOne gets each reply in a message of its own.
+	warrenClassicOneByOne = variant{
+		name:    "warren-classic-one-by-one",
+		serve:   warrenServer(server.Classic),
+		connect: connectWarren(true),
 	}
 
 	// warrenClassicStore has a store in a file: each call is claimed and recorded,
@@ -36,7 +43,7 @@ var (
 	warrenClassicStore = variant{
 		name:    "warren-classic-store",
 		serve:   serveWithStore,
-		connect: connectWarren,
+		connect: connectWarren(false),
 	}
 )
 
@@ -102,22 +109,25 @@ type warrenCaller struct {
 	method string
 }
 
-func connectWarren(ctx context.Context, s spec) (caller, error) {
-	c, err := client.New(client.Config{
-		Broker:          warrenBroker(s),
-		MaxPending:      max(10_000, s.Inflight),
-		MaxPendingBytes: max(64<<20, s.Inflight*s.Size),
-		MaxRequest:      atLeastMiB(s.Size),
-		MaxReply:        atLeastMiB(s.Size),
-	})
-	if err != nil {
-		return nil, err
+func connectWarren(oneByOne bool) func(context.Context, spec) (caller, error) {
+	return func(ctx context.Context, s spec) (caller, error) {
+		c, err := client.New(client.Config{
+			Broker:          warrenBroker(s),
+			MaxPending:      max(10_000, s.Inflight),
+			MaxPendingBytes: max(64<<20, s.Inflight*s.Size),
+			MaxRequest:      atLeastMiB(s.Size),
+			MaxReply:        atLeastMiB(s.Size),
+			RepliesOneByOne: oneByOne,
+		})
+		if err != nil {
+			return nil, err
+		}
+		if err := c.Ready(ctx); err != nil {
+			_ = c.Close()
+			return nil, err
+		}
+		return &warrenCaller{client: c, method: s.Queue}, nil
 	}
-	if err := c.Ready(ctx); err != nil {
-		_ = c.Close()
-		return nil, err
-	}
-	return &warrenCaller{client: c, method: s.Queue}, nil
 }
 
 func (c *warrenCaller) call(ctx context.Context, body []byte) ([]byte, error) {
