@@ -16,6 +16,7 @@ import uuid
 import pika
 import pika.exceptions
 
+import warren_bundle as bundle
 import warren_memory as memory
 import warren_resolve as resolve
 import warren_store as stores
@@ -43,7 +44,14 @@ class Caller:
         self.connection.close()
 
     def on_reply(self, channel, delivery, properties, body):
-        self.arrived.append(memory.message_of(delivery, properties, body))
+        message = memory.message_of(delivery, properties, body)
+        if bundle.is_bundle(message.get("type")):
+            try:
+                self.arrived.extend(bundle.read_bundle(body))
+            except ValueError:
+                pass  # whose replies they are cannot be told
+        else:
+            self.arrived.append(message)
         channel.basic_ack(delivery.delivery_tag)
 
     def call(self, key, message, kind, timeout_ms, repeat):

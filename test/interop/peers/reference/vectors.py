@@ -6,6 +6,7 @@ import json
 import re
 import sys
 
+import warren_bundle as bundle
 import warren_memory as memory
 import warren_resolve as resolve
 import warren_wire as wire
@@ -148,7 +149,23 @@ def resolutions(v):
         same(json.loads(again), json.loads(v["body"]), "written")
 
 
-LISTS = {f.__name__: f for f in (written, accepted, refused, plain, requests, replies, errors, expiration, proofs, resolves, resolutions)}
+def bundles(v):
+    body = bytes.fromhex(v["body_hex"])
+    try:
+        got = bundle.read_bundle(body)
+    except ValueError:
+        same("drop", v.get("then"), "then")
+        return
+    want = [message_of(reply) for reply in v["replies"]]
+    same(len(got), len(want), "replies")
+    for reply, alone in zip(got, want):
+        for name in ("correlation_id", "type", "content_type", "body"):
+            same(wire.raw(reply[name]), wire.raw(alone.get(name)), name)
+    if v.get("written"):
+        same(bundle.write_bundle(want), body, "written")
+
+
+LISTS = {f.__name__: f for f in (written, accepted, refused, plain, requests, replies, errors, expiration, proofs, resolves, resolutions, bundles)}
 
 
 def main():
