@@ -12,8 +12,8 @@ import (
 	"github.com/warren-rpc/warren/store/boltstore/internal/journal"
 )
 
-// batch is what the methods of the store do to a transaction. A method that fails
-// with an error of package store has changed nothing.
+// batch is what the methods of the store do in one commit. A method that fails with an
+// error of package store has changed nothing.
 type batch struct {
 	table
 	head
@@ -24,42 +24,52 @@ type batch struct {
 	room  func() error // see Store.room; nil for readers
 	tight bool         // see Store.tight
 	txid  uint64
-	// journal is that of the transaction. It is empty if the store has none.
+	// What has changed is appended to the journal, which is nil if the batch is to write
+	// it to its place. The transaction must be one that writes then, and the journal have
+	// been flushed in it.
 	journal *journal.Tx
 }
 
-// newBatch returns a batch of a transaction, in which the journal is as j says, and uses jtx
-// for it. It may only read if the transaction may.
-func newBatch(tx *bbolt.Tx, opts Options, j *journal.Journal, jtx *journal.Tx) (*batch, error) {
+// newBatch returns a batch of a transaction, in which the head is h.
+func newBatch(tx *bbolt.Tx, opts Options, h head) (*batch, error) {
 	t, err := tableOf(tx)
-	if err != nil {
-		return nil, err
-	}
-	h, err := t.head()
-	if err != nil {
-		return nil, err
-	}
-	if h.bounds != j.Bounds() {
-		return nil, integrity.Damaged("the journal has the chunks %v, and should have %v", h.bounds, j.Bounds())
-	}
-	jtx.Begin(j, t.chunks)
-	return &batch{table: t, head: h, opts: opts, now: opts.Now().UTC().Round(0), journal: jtx}, nil
+	return &batch{table: t, head: h, opts: opts, now: opts.Now().UTC().Round(0)}, err
 }
 
-// finish writes what changes with each batch.
-func (b *batch) finish() error {
-	if err := b.journal.Trim(b.opts.limits(), b.tight, b.flush); err != nil {
-		return err
+// readBatch returns a batch that only reads, in which the journal is as j says.
+func readBatch(tx *bbolt.Tx, opts Options, j *journal.Journal) (*batch, error) {
+	b, err := newBatch(tx, opts, head{})
+	if err != nil {
+		return nil, err
 	}
-	b.bounds = b.journal.Bounds()
-	return b.root.Put(headKey, b.encode())
+	b.journal = new(journal.Tx)
+	b.journal.Begin(j, 0)
+	b.head, err = b.headWith(j)
+	return b, err
+}
+
+// finish writes the head, of a batch that has written all to its place.
+func (b *batch) finish() error { return b.root.Put(headKey, b.encode()) }
+
+// flush writes the latest versions of records in the journal to their places.
+func (b *batch) flush(j *journal.Journal, keys []store.Key) error {
+	for _, key := range keys {
+		body, _ := j.Get(key)
+		expires, err := expiryOf(body)
+		if err != nil {
+			return integrity.Damaged("the journal: record %v: %v", key, err)
+		}
+		value := make([]byte, integrity.SumLength, integrity.SumLength+len(body)+entryLength)
+		if err := b.put(minuteOf(expires), append(value, body...)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // entry is a record as the methods see it.
 type entry struct {
 	stored
-	place     place // where it lies among the records, zero if it has no place yet
-	journaled bool  // the journal has a version, or says that the record has moved
 	// there says that a record is in the file, and was is the state under which it
 	// is counted; the record itself is absent if its retention is over.
 	there bool
@@ -88,22 +98,16 @@ func (b *batch) load(key store.Key) (e entry, err error) {
 
 // lookUp finds the latest version of a record.
 func (b *batch) lookUp(key store.Key, e *entry) (err error) {
-	r, ok, err := b.revision(key)
-	if err != nil {
+	var body []byte
+	if b.journal != nil {
+		body, e.there = b.journal.Get(key)
+	}
+	if !e.there {
+		e.stored, e.there, err = b.find(key)
 		return err
 	}
-	if !ok {
-		e.stored, e.place, e.there, err = b.find(key)
-		return err
-	}
-	e.place, e.journaled, e.there = r.place, true, true
-	if r.moved() {
-		e.stored, err = b.at(r.place)
-	} else {
-		e.stored, err = r.decode()
-	}
-	if err == nil && e.Key != key {
-		err = integrity.Damaged("the journal has record %v for %v", e.Key, key)
+	if e.stored, err = decodeBody(body); err != nil || e.Key != key {
+		err = integrity.Damaged("the journal has something else for record %v: %v", key, err)
 	}
 	return err
 }
@@ -148,17 +152,13 @@ func (b *batch) save(e *entry) (err error) {
 	return err
 }
 
-// write writes a version of a record and returns its length: to the journal or, if there
-// is none or the record is large, to its place.
+// write writes a version of a record and returns its length.
 func (b *batch) write(e *entry) (size int, err error) {
-	if !b.opts.NoJournal && len(e.Method)+len(e.CallID)+len(e.Payload) < largeRecord {
-		return b.putRevision(&e.stored, e.place)
+	if b.journal != nil {
+		return b.journal.Put(e.Key, e.bound(), func(to []byte) []byte { return appendBody(to, &e.stored) })
 	}
-	value := encodeRecord(place{}, &e.stored)
-	if e.place, err = b.put(e.place, minuteOf(e.Expires), value); err == nil && e.journaled {
-		err = b.putMoved(e.Key, e.place)
-	}
-	return len(value), err
+	value := encodeRecord(&e.stored)
+	return len(value), b.put(minuteOf(e.Expires), value)
 }
 
 // create makes e a new record of a call.
@@ -315,14 +315,13 @@ func (b *batch) bury(c store.Claim) (store.Record, error) {
 // disk has no room for many, as it makes room.
 func (b *batch) portion() int {
 	if b.tight {
-		return min(b.opts.SweepBatch, 16)
+		return min(b.opts.SweepBatch, tightPortion)
 	}
 	return b.opts.SweepBatch
 }
 
 // sweep looks at the records from a place on, as many as one commit may, and deletes those
-// that are past their retention, unless the journal has a later version. It returns where
-// to go on; more is false at the end.
+// that are past their retention. It returns where to go on; more is false at the end.
 func (b *batch) sweep(from place) (deleted int, next place, more bool, err error) {
 	type victim struct {
 		key   store.Key
@@ -350,7 +349,7 @@ func (b *batch) sweep(from place) (deleted int, next place, more bool, err error
 			break
 		}
 		looked++
-		if !b.journal.Has(r.Key) && b.expired(&r) {
+		if b.expired(&r) {
 			victims = append(victims, victim{r.Key, at, b.effective(&r), r.Token})
 		}
 	}

@@ -75,7 +75,7 @@ func check(ctx context.Context, path string, report *Report) (err error) {
 		if err := checkDatabase(tx, report); err != nil {
 			return err
 		}
-		return checkRecords(ctx, tx, report)
+		return checkRecords(ctx, f, tx, report)
 	})
 	if errors.Is(err, errEnough) || (ctx.Err() != nil && errors.Is(err, ctx.Err())) {
 		return err
@@ -95,12 +95,16 @@ func checkDatabase(tx *bbolt.Tx, report *Report) (err error) {
 }
 
 // checkRecords compares records, index, journal and counts.
-func checkRecords(ctx context.Context, tx *bbolt.Tx, report *Report) error {
-	j, err := readJournal(tx, report.add)
+func checkRecords(ctx context.Context, f *file, tx *bbolt.Tx, report *Report) error {
+	j, _, err := f.readJournal(tx, report.add)
 	if err != nil {
 		return err
 	}
-	b, err := newBatch(tx, Options{Now: timeless}, j, new(journal.Tx))
+	return compareRecords(ctx, tx, j, report)
+}
+
+func compareRecords(ctx context.Context, tx *bbolt.Tx, j *journal.Journal, report *Report) error {
+	b, err := readBatch(tx, Options{Now: timeless}, j)
 	if err == nil {
 		err = b.open()
 	}
@@ -150,8 +154,7 @@ func (c *census) countPlaced(ctx context.Context) error {
 		r, err := b.checkRecord(k, v)
 		if err == nil {
 			records++
-			var later bool
-			if later, err = b.superseded(r.Key); later {
+			if _, later := b.journal.Get(r.Key); later {
 				continue
 			}
 		}
@@ -187,10 +190,7 @@ func (c *census) countJournaled(ctx context.Context, keys []store.Key) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		r, moved, err := c.batch.checkRevision(key)
-		if moved && err == nil {
-			continue
-		}
+		r, err := c.batch.checkJournaled(key)
 		if err := c.count(&r, err); err != nil {
 			return err
 		}
@@ -198,26 +198,16 @@ func (c *census) countJournaled(ctx context.Context, keys []store.Key) error {
 	return nil
 }
 
-// checkRevision decodes the latest version of a record in the journal and compares its
-// place with the index.
-func (b *batch) checkRevision(key store.Key) (s stored, moved bool, err error) {
-	r, _, err := b.revision(key)
-	if err != nil {
-		return s, false, err
+// checkJournaled decodes the latest version of a record in the journal.
+func (b *batch) checkJournaled(key store.Key) (r stored, err error) {
+	r, err = b.inJournal(key)
+	if err == nil && r.epoch > b.epoch {
+		err = integrity.Damaged("the journal: record %v has an owner of a later epoch", key)
 	}
-	if !r.moved() {
-		if s, err = r.decode(); err != nil {
-			return s, false, integrity.Damaged("the journal: record %v: %v", key, err)
-		}
+	if err == nil {
+		_, err = b.locate(key)
 	}
-	if s.epoch > b.epoch {
-		return s, false, integrity.Damaged("the journal: record %v has an owner of a later epoch", key)
-	}
-	_, p, found, err := b.find(key)
-	if err == nil && (found != (r.place != place{}) || p != r.place) {
-		err = integrity.Damaged("the journal: record %v has another place than the index", key)
-	}
-	return s, r.moved(), err
+	return r, err
 }
 
 // checkRecord decodes a record and finds it by its key.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/warren-rpc/warren/store"
 	"github.com/warren-rpc/warren/store/boltstore/internal/integrity"
+	"github.com/warren-rpc/warren/store/boltstore/internal/journal"
 )
 
 // errNothing rolls back a transaction that has changed nothing, without a sync.
@@ -120,26 +121,23 @@ func final(err error) bool {
 	return errors.As(err, &corrupt) || errors.As(err, &held)
 }
 
-// attempt applies all operations in one transaction. If the function of one fails, attempt
-// returns its index, and nothing has changed; else -1 and what came of the commit.
+// attempt commits all operations as one. If the function of one fails, attempt returns its
+// index, and nothing has changed; else -1 and what came of the commit.
 func (s *Store) attempt(ops []*op) (failure int, err error) {
 	if err := s.recover(); err != nil {
 		return -1, err
 	}
 	failure = -1
-	var b *batch
-	var committed bool
-	err = s.file.in(s.db.Update, func(tx *bbolt.Tx) (err error) {
-		tx.OnCommit(func() { committed = true })
-		b, failure, err = s.apply(tx, ops)
-		return err
-	})
+	if s.placed(ops) {
+		err = journal.ErrFull
+	} else {
+		err = s.log(ops)
+	}
+	if errors.Is(err, journal.ErrFull) {
+		failure, err = s.place(ops)
+	}
 	switch {
-	case committed:
-		if err != nil {
-			s.opts.Logger.Error("a commit handler of the application panicked", "path", s.path, "error", err)
-		}
-		s.committed(b)
+	case err == nil:
 		s.noteRecorded(ops)
 		return -1, nil
 	case errors.Is(err, errNothing):
@@ -151,7 +149,7 @@ func (s *Store) attempt(ops []*op) (failure int, err error) {
 		s.fail(c)
 		return -1, c
 	}
-	s.unconfirmed = true
+	s.unconfirmed.Store(true)
 	if noRoom(err) {
 		first := !s.isTight()
 		s.tight = time.Now()
@@ -163,31 +161,154 @@ func (s *Store) attempt(ops []*op) (failure int, err error) {
 	return -1, err
 }
 
-// apply applies all operations to a batch, which it returns. If the function of one fails,
-// it returns the index of that one, else -1.
-func (s *Store) apply(tx *bbolt.Tx, ops []*op) (b *batch, failure int, err error) {
-	if b, err = newBatch(tx, s.opts, s.journal, &s.journalTx); err != nil {
-		return b, -1, err
+// placed reports whether what operations change goes to its place at once.
+func (s *Store) placed(ops []*op) bool {
+	return s.opts.NoJournal || slices.ContainsFunc(ops, func(o *op) bool { return o.placed })
+}
+
+// log commits operations by the journal. The error is journal.ErrFull if it has no room for
+// what they change; nothing has changed then.
+func (s *Store) log(ops []*op) error {
+	b, entry, at, err := s.collect(ops)
+	if err == nil {
+		err = s.file.append(entry, at, s.db.Sync)
+	}
+	if err == nil {
+		s.show(b, func() { s.journal.Apply(b.journal) })
+	}
+	return err
+}
+
+// collect applies operations to the records as they are, and returns the journal's entry of
+// what they change, with where in the file it belongs.
+func (s *Store) collect(ops []*op) (b *batch, entry []byte, at int64, err error) {
+	err = s.file.in(s.db.View, func(tx *bbolt.Tx) (err error) {
+		if b, err = newBatch(tx, s.opts, *s.head.Load()); err != nil {
+			return err
+		}
+		b.txid, b.journal = uint64(tx.ID()), &s.journalTx
+		if b.txid < s.durable.Load() {
+			return errGone
+		}
+		b.journal.Begin(s.journal, s.opts.journalVersions)
+		_, err = s.apply(b, ops)
+		return err
+	})
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	entry, offset, err := b.journal.Seal(b.encode())
+	return b, entry, s.area + int64(offset), err
+}
+
+var errGone = integrity.Damaged("the last commit is not there any more")
+
+// place commits operations by a transaction of bbolt, which also flushes the journal. If the
+// function of one fails, it returns the index of that one, else -1.
+func (s *Store) place(ops []*op) (failure int, err error) {
+	keys, err := s.drain()
+	if err != nil {
+		return -1, err
+	}
+	var b *batch
+	var committed bool
+	err = s.file.in(s.db.Update, func(tx *bbolt.Tx) (err error) {
+		tx.OnCommit(func() { committed = true })
+		b, failure, err = s.transact(tx, keys, ops)
+		return err
+	})
+	if !committed {
+		return failure, err
+	}
+	if err != nil {
+		s.opts.Logger.Error("a commit handler of the application panicked", "path", s.path, "error", err)
+	}
+	s.show(b, func() { s.journal.Reset(b.generation) })
+	return -1, nil
+}
+
+// transact flushes the journal, of which those keys are not flushed yet, and applies
+// operations, in a transaction.
+func (s *Store) transact(tx *bbolt.Tx, keys []store.Key, ops []*op) (b *batch, failure int, err error) {
+	if b, err = s.placing(tx); err != nil {
+		return nil, -1, err
+	}
+	if err := b.flush(s.journal, keys); err != nil {
+		return nil, -1, err
+	}
+	b.dirty = s.journal.Versions() > 0
+	b.generation++
+	if failure, err = s.apply(b, ops); err != nil {
+		return nil, failure, err
+	}
+	return b, -1, b.finish()
+}
+
+// placing returns the batch of a transaction that writes.
+func (s *Store) placing(tx *bbolt.Tx) (*batch, error) {
+	b, err := newBatch(tx, s.opts, *s.head.Load())
+	if err != nil {
+		return nil, err
 	}
 	b.txid = uint64(tx.ID())
 	if b.txid <= s.durable.Load() {
-		return b, -1, integrity.Damaged("the last commit is not there any more")
+		return nil, errGone
 	}
-	b.used = tx.Size() - s.free()
+	_, err = b.headWith(s.journal)
+	return b, err
+}
+
+// drain returns the keys of the records that are to be flushed. Where the disk had no room
+// lately it first flushes most of them by small commits, each of which needs few pages.
+func (s *Store) drain() (keys []store.Key, err error) {
+	keys = s.journal.Keys()
+	for s.isTight() && len(keys) > tightPortion {
+		var b *batch
+		some := keys[:tightPortion]
+		err := s.file.in(s.db.Update, func(tx *bbolt.Tx) (err error) {
+			if b, err = s.placing(tx); err != nil {
+				return err
+			}
+			return b.flush(s.journal, some)
+		})
+		if err != nil {
+			return nil, err
+		}
+		s.show(b, func() { s.journal.Forget(some) })
+		keys = keys[tightPortion:]
+	}
+	return keys, nil
+}
+
+// tidy flushes the journal before the file is closed, so that no process is needed to read
+// what it has. If that does not work, what is in it stays there.
+func (s *Store) tidy() {
+	if s.failed.Load() || s.unconfirmed.Load() || s.journal.Versions() == 0 {
+		return
+	}
+	if _, err := s.place(nil); err != nil {
+		s.opts.Logger.Warn("the journal of the store was not flushed before it was closed", "path", s.path, "error", err)
+	}
+}
+
+// apply applies all operations to a batch. If the function of one fails, it returns the
+// index of that one, else -1.
+func (s *Store) apply(b *batch, ops []*op) (failure int, err error) {
+	b.used = b.tx.Size() - s.free()
 	b.room, b.tight = s.room, s.isTight()
 	for i, o := range ops {
 		o.own = o.apply(b)
 		if errors.Is(o.own, errFunction) {
-			return b, i, errFunction
+			return i, errFunction
 		}
 		if o.own != nil && !harmless(o.own) {
-			return b, -1, o.own
+			return -1, o.own
 		}
 	}
 	if !b.dirty {
-		return b, -1, errNothing
+		return -1, errNothing
 	}
-	return b, -1, b.finish()
+	return -1, nil
 }
 
 // harmless reports whether an operation that failed so has left the batch as it was.
@@ -199,10 +320,11 @@ func harmless(err error) bool {
 		errors.As(err, &tombstones) || errors.As(err, &noRoom)
 }
 
-// committed makes a batch what readers may see.
-func (s *Store) committed(b *batch) {
+// show makes a batch that was committed what readers may see, with what it has made of the
+// journal.
+func (s *Store) show(b *batch, journal func()) {
 	s.shownMu.Lock()
 	defer s.shownMu.Unlock()
-	s.journal.Apply(b.journal)
+	journal()
 	s.publish(b.head, b.txid)
 }

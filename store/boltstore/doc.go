@@ -11,16 +11,18 @@
 //
 // # Commits
 //
-// All changes that wait are committed as one bbolt transaction, with its two syncs
-// of the disk, by one of those who wait: a single caller waits for nobody, not even
-// for another goroutine, and 256 of them share the cost. A change whose method has
-// returned nil is on the disk. Get does not show a change before it is there.
+// All changes that wait are committed as one, by one of those who wait: a single caller
+// waits for nobody, not even for another goroutine, and 256 of them share the cost. A
+// change whose method has returned nil is on the disk. Get does not show a change before
+// it is there.
 //
-// A change is written to a journal in the file first, one value at its end for each
-// commit. Later it is flushed, together with others, to the place where it stays. The
-// journal has 4096 versions of records at most between two commits, and 2 MiB. Where they
-// are is kept in memory, and read when the file is opened. Records of more than 16 KiB,
-// and all if Options.NoJournal is set, are written to their places at once.
+// A commit is one write to the end of a journal in the file, and one sync of the disk. When
+// the journal is full, after 4096 versions of records or 2 MiB, they are flushed to the
+// places where they stay, in a transaction of bbolt with its two syncs: of each record the
+// latest version. What is in the journal is kept in memory, and read when the file is
+// opened. Records of more than 16 KiB, what commits together with a function of the
+// application, sweeps, and all if Options.NoJournal is set, are written to their places at
+// once, with what the journal has.
 //
 // # Transactions of the application
 //
@@ -53,14 +55,17 @@
 //
 // # Damage
 //
-// Each record has a checksum, and a record counts as absent only if the journal, which
-// is whole, does not have it, and its neighbours in the index are whole and in order.
-// Branch pages, the free list, the length of the file and the whole journal are verified
-// when it is opened. What is found wrong, then or later,
-// fails closed: the method, and all after it, return *store.CorruptError, and the
-// file is left as it is. Damage to the pages of the application's own buckets may
-// be met by the application first, as a panic of bbolt. A leaf page whose header
-// alone was changed can hide records from all this; [Check] finds it.
+// Each record has a checksum, and a record counts as absent only if the journal does not
+// have it, and its neighbours in the index are whole and in order. Branch pages, the free
+// list, the length of the file and the journal are verified when it is opened. What is
+// found wrong, then or later, fails closed: the method, and all after it, return
+// *store.CorruptError, and the file is left as it is. Damage to the pages of the
+// application's own buckets may be met by the application first, as a panic of bbolt. A
+// leaf page whose header alone was changed can hide records from all this; [Check] finds it.
+//
+// Of a file that was not closed, since its process was killed or the machine failed, damage to
+// the last commit alone looks like a commit that was cut off, of which nobody was told. Close
+// leaves a file of which nothing does.
 //
 // A change that the disk refuses is a *store.UnavailableError, and may have been
 // made. The store tries again with the next change, and shows nothing before the
@@ -69,6 +74,6 @@
 // # Versions of the format
 //
 // The file holds the version of its format. A later one than this package knows is a
-// *store.VersionError. Files of versions before 4 were never released: they are refused,
+// *store.VersionError. Files of versions before 5 were never released: they are refused,
 // and not converted.
 package boltstore

@@ -10,22 +10,21 @@ import (
 
 	"github.com/warren-rpc/warren/store"
 	"github.com/warren-rpc/warren/store/boltstore/internal/integrity"
-	"github.com/warren-rpc/warren/store/boltstore/internal/journal"
 )
 
 // The file has four buckets:
 //
-//	warren.store          "head" → the format version, the epoch, the counts and the bounds of the journal
-//	warren.store.journal  number → a chunk of the journal: the records of one commit
+//	warren.store          "head" → the format version, the epoch, the counts and the generation of the journal
+//	warren.store.journal  "area" → the area of the journal, which is written without bbolt
 //	warren.store.index    key    → place, checksum
 //	warren.store.records  place  → checksum, record
 //
-// What changes is written to the end of the journal: one value for a commit, however many
-// records it has. When the journal is long enough, its oldest chunks are flushed: of each
-// record that has not changed since, the latest version goes to the records and, if it is
-// new, to the index. So a record that is claimed and ends soon is written there once, with
-// its end. See the package internal/journal, and revision.go. Without a journal, and if a
-// record is large, it is written to its place at once.
+// What changes is appended to the journal: one entry for a commit, however many records it
+// has, with the head as it is then. When the journal is full it is flushed: the latest
+// version of each record in it goes to the records and, if it is new, to the index. So a
+// record that is claimed and ends soon is written there once, with its end. See the package
+// internal/journal, and area.go. Without a journal, if a record is large, and together with
+// a function of the application, a record is written to its place at once.
 //
 // A place is the minute in which the record expires and a number from a sequence.
 // Keys are hashes, so their order is random, and a commit of many records would
@@ -36,9 +35,9 @@ import (
 // place, is deleted, or moves to another minute. BenchmarkLayouts compares.
 
 // version is the format of files that this package writes and reads. Files of format
-// 1, which had no journal, of 2, which had no ID, and of 3, whose fingerprints were one
-// hash, were never released.
-const version = 4
+// 1, which had no journal, of 2, which had no ID, of 3, whose fingerprints were one
+// hash, and of 4, whose journal was written by bbolt, were never released.
+const version = 5
 
 // place is where a record lies.
 type place [12]byte
@@ -133,6 +132,8 @@ func appendBody(b []byte, r *stored) []byte {
 // keyOf returns the key in a body.
 func keyOf(body []byte) store.Key { return store.Key(body[2:]) }
 
+var errShort = errors.New("it is shorter than a record")
+
 // decodeBody returns what appendBody was given. Nothing of the result is in b.
 func decodeBody(b []byte) (r stored, err error) {
 	d := decoder{b: b}
@@ -144,7 +145,7 @@ func decodeBody(b []byte) (r stored, err error) {
 	r.Method = string(d.take(int(d.uvarint())))
 	r.CallID = string(d.take(int(d.uvarint())))
 	if d.bad {
-		return stored{}, errors.New("it is shorter than a record")
+		return stored{}, errShort
 	}
 	r.State, r.Retained, r.First = store.State(head[0]), head[1]&retainedFlag != 0, head[1]&firstFlag != 0
 	if r.State.Ended() {
@@ -160,13 +161,30 @@ func decodeBody(b []byte) (r stored, err error) {
 	return r, nil
 }
 
-// encodeRecord returns the value of a record that lies at p.
-func encodeRecord(p place, r *stored) []byte {
-	b := make([]byte, integrity.SumLength, integrity.SumLength+bodyBound+len(r.Method)+len(r.CallID)+len(r.Payload))
-	return integrity.Seal(p[:], appendBody(b, r))
+// expiryOf returns when the record in a body expires.
+func expiryOf(b []byte) (time.Time, error) {
+	d := decoder{b: b}
+	d.take(2 + len(store.Key{}) + len(store.Fingerprint{}))
+	_, _, _ = d.uvarint(), d.uvarint(), d.uvarint()
+	_, _ = d.time(), d.time()
+	expires := d.time()
+	if d.bad {
+		return expires, errShort
+	}
+	return expires, nil
 }
 
-// decodeRecord returns what encodeRecord was given. Nothing of the result is in b.
+// bound is how long the body of a record is at most.
+func (r *stored) bound() int { return bodyBound + len(r.Method) + len(r.CallID) + len(r.Payload) }
+
+// encodeRecord returns the value of a record without its checksum, which depends on where
+// it lies; there is room for it, and behind the value for an entry of the index.
+func encodeRecord(r *stored) []byte {
+	return appendBody(make([]byte, integrity.SumLength, integrity.SumLength+r.bound()+entryLength), r)
+}
+
+// decodeRecord returns the record whose value, with the checksum, lies at p. Nothing of the
+// result is in b.
 func decodeRecord(p place, b []byte) (stored, error) {
 	body, err := integrity.Unseal(p[:], b)
 	if err != nil {
@@ -219,19 +237,19 @@ type head struct {
 	// ones begin above it: who has one of a forgotten record does not own the next.
 	floor  uint64
 	counts [states]uint64
-	bounds journal.Bounds // of the journal
+	// generation is that of the journal: all that it has of others is in the records.
+	generation uint64
 }
 
 func (h *head) encode() []byte {
-	b := binary.BigEndian.AppendUint32(make([]byte, 0, 4+(5+states)*binary.MaxVarintLen64+len(h.id)+4), version)
+	b := binary.BigEndian.AppendUint32(make([]byte, 0, 4+(4+states)*binary.MaxVarintLen64+len(h.id)+4), version)
 	b = binary.AppendVarint(b, h.created.UnixNano())
 	b = binary.AppendUvarint(b, h.epoch)
 	b = binary.AppendUvarint(b, h.floor)
 	for _, n := range h.counts {
 		b = binary.AppendUvarint(b, n)
 	}
-	b = binary.AppendUvarint(b, h.bounds.First)
-	b = binary.AppendUvarint(b, h.bounds.Next)
+	b = binary.AppendUvarint(b, h.generation)
 	b = append(b, h.id[:]...)
 	return binary.BigEndian.AppendUint32(b, integrity.Sum(headKey, b))
 }
@@ -251,9 +269,9 @@ func decodeHead(b []byte) (h head, have int, err error) {
 	for i := range h.counts {
 		h.counts[i] = d.uvarint()
 	}
-	h.bounds.First, h.bounds.Next = d.uvarint(), d.uvarint()
+	h.generation = d.uvarint()
 	copy(h.id[:], d.take(len(h.id)))
-	if d.bad || h.bounds.First > h.bounds.Next {
+	if d.bad {
 		return h, have, errors.New("it is not a head")
 	}
 	return h, have, nil

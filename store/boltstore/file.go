@@ -156,6 +156,14 @@ func longEnough(h *os.File, m meta) error {
 	return err
 }
 
+// append writes an entry of the journal to where it belongs, and has the disk confirm it.
+func (f *file) append(entry []byte, at int64, sync func() error) error {
+	if _, err := f.f.Load().WriteAt(entry, at); err != nil {
+		return fmt.Errorf("write the journal: %w", err)
+	}
+	return sync()
+}
+
 // confirm has the disk confirm the last commit that the file shows, before another one is
 // built on it. After a sync that failed a system may take for written what is not, and sync
 // nothing the next time; so the meta page is written once more, as it is. See

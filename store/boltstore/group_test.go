@@ -15,6 +15,7 @@ import (
 
 	"github.com/warren-rpc/warren/store"
 	"github.com/warren-rpc/warren/store/boltstore/internal/integrity"
+	"github.com/warren-rpc/warren/store/boltstore/internal/journal"
 )
 
 // together has operations committed as one, in that order, and returns what the last
@@ -34,10 +35,11 @@ func together(s *Store, ops ...*op) error {
 	return last.err
 }
 
-// A chunk that a batch has read, and then goes on with, is not the one that it has read.
-func TestChunkIsReadAgainOnceItIsLonger(t *testing.T) {
+// A batch that outgrows the journal has its operations done once more, each with what those
+// before it did.
+func TestBatchThatOutgrowsTheJournalIsPlaced(t *testing.T) {
 	t.Parallel()
-	s := open(t, newPath(t), Options{SweepEvery: -1})
+	s := open(t, newPath(t), Options{SweepEvery: -1, journalVersions: 50})
 	must(t, s, numbered(0))
 	claim := func(i int, want bool) *op {
 		return &op{name: "claim", apply: func(b *batch) error {
@@ -48,12 +50,15 @@ func TestChunkIsReadAgainOnceItIsLonger(t *testing.T) {
 			return err
 		}}
 	}
-	ops := []*op{claim(0, false)} // reads the chunk
+	ops := []*op{claim(0, false)}
 	for i := range 80 {
-		ops = append(ops, claim(i+1, true)) // fill it
+		ops = append(ops, claim(i+1, true))
 	}
 	if err := together(s, append(ops, claim(1, false))...); err != nil {
 		t.Error(err)
+	}
+	if stats, err := s.Stats(t.Context()); err != nil || stats.Total() != 81 || s.journal.Versions() != 0 {
+		t.Errorf("Stats: %+v, error %v; the journal has %d versions", stats, err, s.journal.Versions())
 	}
 	sameJournal(t, s)
 }
@@ -83,6 +88,7 @@ func (g *groups) open() {
 }
 
 func (g *groups) reopen() {
+	g.s.failed.Store(rapid.Bool().Draw(g.T, "killed")) // then the journal is not flushed
 	if err := g.s.Close(); err != nil {
 		g.Fatal(err)
 	}
@@ -157,7 +163,7 @@ func (g *groups) operation() *op {
 	result := store.Result{State: store.Parked, Payload: make([]byte, size)}
 	claim := claimOf(key)
 	claim.Unpark, claim.Retention = true, retention
-	o := &op{name: "step"}
+	o := &op{name: "step", placed: kind == 1 || kind == 9}
 	o.apply = func(b *batch) error {
 		e, err := b.load(key)
 		if err == nil {
@@ -168,9 +174,7 @@ func (g *groups) operation() *op {
 		case kind == 0:
 			return nil
 		case kind == 1:
-			if _, err = b.flushBefore(b.journal.Bounds().Next+1, size); err == nil {
-				_, _, _, err = b.sweep(place{})
-			}
+			_, _, _, err = b.sweep(place{})
 		case kind == 2:
 			_, err = b.bury(claim)
 		case e.State != store.InProgress:
@@ -231,21 +235,30 @@ func (g *groups) commit() {
 func (g *groups) unconfirmed(ops []*op) {
 	g.s.committing.Lock()
 	defer g.s.committing.Unlock()
-	err := g.s.recover()
-	if err != nil {
+	if err := g.s.recover(); err != nil {
 		g.Fatal(err)
 	}
-	err = g.s.file.in(g.s.db.Update, func(tx *bbolt.Tx) error {
-		_, _, err := g.s.apply(tx, ops)
-		return err
-	})
+	err := journal.ErrFull
+	if !g.s.placed(ops) {
+		var entry []byte
+		var at int64
+		if _, entry, at, err = g.s.collect(ops); err == nil {
+			err = g.s.file.append(entry, at, g.s.db.Sync)
+		}
+	}
+	if errors.Is(err, journal.ErrFull) {
+		err = g.s.file.in(g.s.db.Update, func(tx *bbolt.Tx) error {
+			_, _, err := g.s.transact(tx, g.s.journal.Keys(), ops)
+			return err
+		})
+	}
 	switch {
 	case err == nil:
 		g.there = g.changed
 	case !errors.Is(err, errFunction) && !errors.Is(err, errNothing):
 		g.Fatal(err)
 	}
-	g.s.unconfirmed = true
+	g.s.unconfirmed.Store(true)
 }
 
 // compare compares all records with what they should be, and the journal with the file.

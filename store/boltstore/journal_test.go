@@ -13,6 +13,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/warren-rpc/warren/store"
+	"github.com/warren-rpc/warren/store/boltstore/internal/journal"
 )
 
 // sameJournal compares what the store knows of its journal with the file.
@@ -27,13 +28,49 @@ func compareJournal(s *Store) error {
 	s.committing.Lock()
 	defer s.committing.Unlock()
 	return s.db.View(func(tx *bbolt.Tx) error {
-		read, err := readJournal(tx, firstDamage)
-		if err == nil && !reflect.DeepEqual(read, s.journal) {
-			err = fmt.Errorf("the journal has %d keys and %d versions; the store knows of %d and %d",
-				len(read.Keys()), read.Versions(), len(s.journal.Keys()), s.journal.Versions())
+		read, area, err := s.file.readJournal(tx, firstDamage)
+		if err != nil {
+			return err
 		}
-		return err
+		b, err := readBatch(tx, s.opts, read)
+		if err != nil {
+			return err
+		}
+		if known := contentOf(s.journal); area != s.area || !reflect.DeepEqual(contentOf(read), known) {
+			return fmt.Errorf("the journal at %d has %+v; the store knows of %+v at %d", area, contentOf(read), known, s.area)
+		}
+		if h := *s.head.Load(); !reflect.DeepEqual(b.head, h) {
+			return fmt.Errorf("the head is %+v; the store knows %+v", b.head, h)
+		}
+		return nil
 	})
+}
+
+// journalContent is what a journal has.
+type journalContent struct {
+	generation uint64
+	versions   int
+	keys       []store.Key
+	values     []string
+	last       string
+	at         int
+}
+
+func contentOf(j *journal.Journal) journalContent {
+	last, at := j.Last()
+	c := journalContent{generation: j.Generation(), versions: j.Versions(), keys: j.Keys(), last: string(last), at: at}
+	for _, key := range c.keys {
+		value, _ := j.Get(key)
+		c.values = append(c.values, string(value))
+	}
+	return c
+}
+
+// abandoned closes a store as the end of its process does: the journal is not flushed.
+func abandoned(t testing.TB, s *Store) {
+	t.Helper()
+	s.failed.Store(true)
+	shut(t, s)
 }
 
 // Whatever becomes of records, what is known of the journal is what the file has, and
@@ -144,7 +181,7 @@ func TestRecordIsFoundWhereverItIs(t *testing.T) {
 	claim()
 	look("claimed", store.InProgress, 0)
 	end(large)
-	look("moved out of the journal", store.Parked, largeRecord)
+	look("not in the journal any more", store.Parked, largeRecord)
 	claim()
 	look("back in the journal", store.InProgress, 0)
 	flush()
@@ -158,7 +195,20 @@ func TestRecordIsFoundWhereverItIs(t *testing.T) {
 	end(large)
 	look("large, and not in the journal before", store.Parked, largeRecord)
 	flush()
+	claim()
+	end(small)
+	abandoned(t, s)
+	s = open(t, path, Options{SweepEvery: -1})
+	look("in the journal of another epoch", store.Parked, len(small.Payload))
+	claim()
+	end(small)
+	abandoned(t, s)
+	s = open(t, path, Options{SweepEvery: -1})
+	look("in a journal of two epochs", store.Parked, len(small.Payload))
 	shut(t, s)
 	s = open(t, path, Options{SweepEvery: -1})
-	look("in another epoch", store.Parked, largeRecord)
+	if s.journal.Versions() != 0 {
+		t.Errorf("a store that was closed has left %d versions in its journal", s.journal.Versions())
+	}
+	look("closed in order", store.Parked, len(small.Payload))
 }

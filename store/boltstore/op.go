@@ -12,6 +12,9 @@ type op struct {
 	name   string
 	weight int  // bytes that it holds
 	ends   bool // it records the end of a call
+	// placed says that what it changes goes to its place at once: it is large, is for a
+	// sweep, or commits together with what the application changes.
+	placed bool
 	// apply does it to a batch. It may be called again, with a batch in which what
 	// it did is undone; its error is the operation's own, and not that of others.
 	apply func(*batch) error

@@ -13,7 +13,6 @@ import (
 
 	"github.com/warren-rpc/warren/store"
 	"github.com/warren-rpc/warren/store/boltstore/internal/integrity"
-	"github.com/warren-rpc/warren/store/boltstore/internal/journal"
 )
 
 // lockWait is how long an opening waits for the process that has the file: one
@@ -141,7 +140,11 @@ func inspect(path string) (err error) {
 		if err := recognise(tx, path); err != nil || tx.Bucket(bucketKey) == nil {
 			return err
 		}
-		_, err := readJournal(tx, firstDamage)
+		j, _, err := f.readJournal(tx, firstDamage)
+		if err != nil {
+			return err
+		}
+		_, err = readBatch(tx, Options{Now: timeless}, j)
 		return err
 	}))
 }
@@ -182,7 +185,7 @@ func (s *Store) begin() error {
 	var txid uint64
 	err := s.file.in(s.db.Update, func(tx *bbolt.Tx) (err error) {
 		txid = uint64(tx.ID())
-		h, s.journal, err = enter(tx, s.path, s.opts)
+		h, err = s.enter(tx)
 		return err
 	})
 	if err != nil {
@@ -195,54 +198,52 @@ func (s *Store) begin() error {
 	s.epoch = h.epoch
 	s.file.pageSize.Store(m.pageSize)
 	s.publish(h, txid)
-	return nil
+	return s.file.in(s.db.View, func(tx *bbolt.Tx) (err error) {
+		s.journal, s.area, err = s.file.readJournal(tx, firstDamage)
+		return err
+	})
 }
 
-// enter returns the head of a new epoch, of an empty database too, and its journal, which it
-// flushes if the store is to have none.
-func enter(tx *bbolt.Tx, path string, opts Options) (h head, j *journal.Journal, err error) {
-	if err := recognise(tx, path); err != nil {
-		return h, nil, err
+// enter begins an epoch in the database, which may be empty, and returns its head.
+func (s *Store) enter(tx *bbolt.Tx) (head, error) {
+	if err := recognise(tx, s.path); err != nil {
+		return head{}, err
 	}
 	if tx.Bucket(bucketKey) == nil {
-		h.created = opts.Now().UTC().Round(0)
-		_, _ = rand.Read(h.id[:]) // it never fails
-		if err := createTable(tx); err != nil {
-			return h, nil, err
-		}
-	} else if h, _, err = decodeHead(tx.Bucket(bucketKey).Get(headKey)); err != nil {
-		return h, nil, err
+		return s.found(tx)
 	}
-	h.reopen()
-	if err := tx.Bucket(bucketKey).Put(headKey, h.encode()); err != nil {
-		return h, nil, err
-	}
-	if j, err = readJournal(tx, firstDamage); err != nil || !opts.NoJournal || j.Versions() == 0 {
-		return h, j, err
-	}
-	b, err := newBatch(tx, opts, j, new(journal.Tx))
+	j, area, err := s.file.readJournal(tx, firstDamage)
 	if err != nil {
-		return h, j, err
+		return head{}, err
 	}
-	if _, err := b.flushBefore(h.bounds.Next, j.Versions()); err != nil {
-		return h, j, err
+	b, err := readBatch(tx, s.opts, j)
+	if err != nil {
+		return head{}, err
 	}
-	if err := b.finish(); err != nil {
-		return h, j, err
+	b.reopen()
+	if size := s.opts.journalSize(); size != j.Size() {
+		b.generation++
+		err = errors.Join(b.flush(j, j.Keys()), b.resize(size))
+	} else {
+		err = s.file.rewrite(j, area) // the commit of the transaction syncs it
 	}
-	j.Apply(b.journal) // if the transaction is not committed, nobody uses it
-	return b.head, j, nil
+	return b.head, errors.Join(err, b.finish())
 }
 
-// readJournal reads the journal of a store, and tells report what is wrong with it.
-func readJournal(tx *bbolt.Tx, report func(error) error) (*journal.Journal, error) {
-	t, err := tableOf(tx)
-	if err != nil {
-		return nil, err
+// found makes the store in an empty database.
+func (s *Store) found(tx *bbolt.Tx) (head, error) {
+	h := head{created: s.opts.Now().UTC().Round(0)}
+	_, _ = rand.Read(h.id[:]) // it never fails
+	h.reopen()
+	if err := createTable(tx); err != nil {
+		return h, err
 	}
-	h, err := t.head()
+	b, err := newBatch(tx, s.opts, h)
 	if err != nil {
-		return nil, err
+		return h, err
 	}
-	return journal.Read(t.chunks, h.bounds, journalFormat, report)
+	if size := s.opts.journalSize(); size > 0 {
+		err = b.resize(size)
+	}
+	return h, errors.Join(err, b.finish())
 }

@@ -5,8 +5,6 @@ import (
 	"log/slog"
 	"math"
 	"time"
-
-	"github.com/warren-rpc/warren/store/boltstore/internal/journal"
 )
 
 // Options are those of [Open]. The zero value is ready to use.
@@ -41,13 +39,14 @@ type Options struct {
 	// that changes the store.
 	OnCommit func(Commit)
 
-	// NoJournal has each change written to its place at once: the file holds no journal
-	// then. The setting may change from one opening of a file to the next; an opening
-	// without a journal first flushes the one that it finds, in one transaction of at most
-	// some megabytes, and fails if the disk has no room for that.
+	// NoJournal has each change written to its place at once: the file has no room for a
+	// journal then. The setting may change from one opening of a file to the next; the
+	// opening that changes it, or SizeLimit to or from less than 32 MiB, first flushes the
+	// journal that it finds, in one transaction of at most some megabytes, and fails if the
+	// disk has no room for that.
 	NoJournal bool
 
-	journalVersions int // how many the journal holds between commits, at most
+	journalVersions int // how many the journal holds, at most
 }
 
 // Commit says how one group of changes was written.
@@ -129,9 +128,13 @@ func (o Options) kept(payload []byte) int {
 // full reports whether new records are refused with that many bytes in use.
 func (o Options) full(used int64) bool { return used >= o.SizeLimit/100*80 }
 
-// limits are those of the journal: it is a small part of what the file may be.
-func (o Options) limits() journal.Limits {
-	return journal.Limits{Versions: o.journalVersions, Bytes: int(min(maxJournalBytes, o.SizeLimit/16))}
+// journalSize is how many bytes the journal's area has: it is a small part of what the file
+// may be.
+func (o Options) journalSize() int {
+	if o.NoJournal {
+		return 0
+	}
+	return int(min(maxJournalBytes, o.SizeLimit/16, int64(o.journalVersions)*largeRecord))
 }
 
 // retryAfter is when a sweep may have made room.

@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/warren-rpc/warren/store"
+	"github.com/warren-rpc/warren/store/boltstore/internal/integrity"
 	"github.com/warren-rpc/warren/store/boltstore/internal/journal"
 )
 
@@ -39,7 +40,7 @@ func OpenReadOnly(path string) (*Reader, error) {
 		return nil, err
 	}
 	err = r.view(func(tx *bbolt.Tx) (err error) {
-		r.journal, err = readJournal(tx, firstDamage)
+		r.journal, _, err = r.file.readJournal(tx, firstDamage)
 		return err
 	})
 	if err != nil {
@@ -62,7 +63,7 @@ func (r *Reader) view(fn func(tx *bbolt.Tx) error) error {
 // is empty has none, and fn is not called.
 func (r *Reader) read(fn func(b *batch) error) error {
 	return corrupt(r.path, r.view(func(tx *bbolt.Tx) error {
-		b, err := newBatch(tx, Options{Now: time.Now}, r.journal, new(journal.Tx))
+		b, err := readBatch(tx, Options{Now: time.Now}, r.journal)
 		if err != nil {
 			return err
 		}
@@ -148,17 +149,14 @@ type journaled struct {
 	minute uint32
 }
 
-// byExpiry returns those of the records in the journal that have not moved, in the order in
-// which they expire.
+// byExpiry returns the records in the journal in the order in which they expire.
 func (b *batch) byExpiry(keys []store.Key) (list []journaled, err error) {
 	for _, key := range keys {
-		r, _, err := b.revision(key)
+		r, err := b.inJournal(key)
 		if err != nil {
 			return nil, err
 		}
-		if !r.moved() {
-			list = append(list, journaled{key, r.minute})
-		}
+		list = append(list, journaled{key, minuteOf(r.Expires)})
 	}
 	slices.SortStableFunc(list, func(x, y journaled) int { return cmp.Compare(x.minute, y.minute) })
 	return list, nil
@@ -181,7 +179,7 @@ func (b *batch) page(at *position) (page []store.Record, err error) {
 			at.journaled = at.journaled[1:]
 		case k != nil:
 			if _, r, err = decodeAt(k, v); err == nil {
-				later, err = b.superseded(r.Key)
+				_, later = b.journal.Get(r.Key)
 			}
 			if k, v = c.Next(); k != nil {
 				copy(at.place[:], k)
@@ -204,19 +202,14 @@ func (b *batch) page(at *position) (page []store.Record, err error) {
 	return page, nil
 }
 
-// superseded reports whether the journal has a later version of a record than its place.
-func (b *batch) superseded(key store.Key) (bool, error) {
-	r, ok, err := b.revision(key)
-	return err == nil && ok && !r.moved(), err
-}
-
-// inJournal returns a record of the journal that has not moved.
+// inJournal returns a record of the journal.
 func (b *batch) inJournal(key store.Key) (stored, error) {
-	r, _, err := b.revision(key)
+	body, _ := b.journal.Get(key)
+	r, err := decodeBody(body)
 	if err != nil {
-		return stored{}, err
+		err = integrity.Damaged("the journal: record %v: %v", key, err)
 	}
-	return r.decode()
+	return r, err
 }
 
 // Stats returns what [Store.Stats] would. Limit is 0, as the file does not know it.

@@ -11,7 +11,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/warren-rpc/warren/store"
-	"github.com/warren-rpc/warren/store/boltstore/internal/journal"
+	"github.com/warren-rpc/warren/store/boltstore/internal/integrity"
 )
 
 func TestReaderHasWhatTheStoreHad(t *testing.T) {
@@ -29,7 +29,7 @@ func TestReaderHasWhatTheStoreHad(t *testing.T) {
 		want[r.Key] = r
 	}
 	size := s.used()
-	shut(t, s)
+	abandoned(t, s) // with some records in the journal
 	reader, err := OpenReadOnly(path)
 	if err != nil {
 		t.Fatal(err)
@@ -150,21 +150,24 @@ func TestCheckComparesRecordsIndexAndCounts(t *testing.T) {
 	if _, err := s.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for i := range 3 { // more than one chunk of the journal
+	for i := range 3 { // in the journal
 		complete(t, s, must(t, s, numbered(100+i)))
 	}
 	r, p := stored{}, place{}
 	err := s.db.View(func(tx *bbolt.Tx) error {
 		table, err := tableOf(tx)
 		if err == nil {
-			r, p, _, err = table.find(numbered(3))
+			r, _, err = table.find(numbered(3))
+		}
+		if err == nil {
+			p, err = table.locate(r.Key)
 		}
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	shut(t, s)
+	abandoned(t, s)
 	if report, err := Check(t.Context(), path); err != nil || len(report.Findings) > 0 || report.Records != 23 {
 		t.Fatalf("Check: %+v, error %v", report, err)
 	}
@@ -175,53 +178,29 @@ func TestCheckComparesRecordsIndexAndCounts(t *testing.T) {
 	for want, change := range map[string]func(t table) error{
 		"is not in the index":     func(t table) error { return t.index.Delete(r.Key[:]) },
 		"there is no such record": func(t table) error { return t.records.Delete(p[:]) },
-		"its checksum is wrong":   func(t table) error { return t.records.Put(p[:], encodeRecord(place{}, &r)) },
+		"its checksum is wrong": func(t table) error {
+			return t.records.Put(p[:], integrity.Seal(make([]byte, len(p)), encodeRecord(&r)))
+		},
 		"expires at another time": func(t table) error {
 			late := r
 			late.Expires = late.Expires.Add(time.Hour)
-			return t.records.Put(p[:], encodeRecord(p, &late))
+			return t.records.Put(p[:], integrity.Seal(p[:], encodeRecord(&late)))
 		},
 		"later epoch": func(t table) error {
 			late := r
 			late.epoch = 9
-			return t.records.Put(p[:], encodeRecord(p, &late))
+			return t.records.Put(p[:], integrity.Seal(p[:], encodeRecord(&late)))
 		},
 		"records by state": func(t table) error {
 			h, err := t.head()
+			h.epoch++ // so that it is later than that of the journal
 			h.counts[store.Parked]++
 			return errors.Join(err, t.root.Put(headKey, h.encode()))
 		},
 		"has no place":         func(t table) error { return t.records.Put([]byte("nowhere"), nil) },
 		"the head of the file": func(t table) error { return t.root.Put(headKey, []byte("off with its head")) },
-		"there is 0000": func(t table) error { // the first chunk is gone
-			k, _ := t.chunks.Cursor().First()
-			return t.chunks.Delete(k)
-		},
-		"it ends before chunk": func(t table) error {
-			k, _ := t.chunks.Cursor().Last()
-			return t.chunks.Delete(k)
-		},
-		"the header of chunk": func(t table) error { // one version less
-			k, v := t.chunks.Cursor().First()
-			return t.chunks.Put(k, append([]byte{}, v[:12]...))
-		},
-		"the version at 12": func(t table) error {
-			k, v := t.chunks.Cursor().First()
-			v = append([]byte{}, v...)
-			v[46]++
-			return t.chunks.Put(k, v)
-		},
-		"another place than the index": func(t table) error {
-			j, err := readJournal(t.tx, firstDamage)
-			if err != nil {
-				return err
-			}
-			b, err := newBatch(t.tx, Options{Now: timeless, SizeLimit: 1 << 30, journalVersions: 1000}, j, new(journal.Tx))
-			if err != nil {
-				return err
-			}
-			_, err = b.putRevision(&r, place{9})
-			return errors.Join(err, b.finish())
+		"the journal's area is not where": func(t table) error {
+			return t.area.Put([]byte("another"), nil)
 		},
 		"a bucket of the store": func(t table) error {
 			return t.tx.DeleteBucket(indexKey)

@@ -1,6 +1,8 @@
 package boltstore
 
 import (
+	"errors"
+
 	"go.etcd.io/bbolt"
 
 	"github.com/warren-rpc/warren/store"
@@ -12,7 +14,7 @@ import (
 // file, it is opened again; if another process has taken the file meanwhile, this
 // store has ended.
 func (s *Store) recover() error {
-	if !s.unconfirmed {
+	if !s.unconfirmed.Load() {
 		return nil
 	}
 	s.dbMu.Lock()
@@ -36,35 +38,31 @@ func (s *Store) recover() error {
 		s.fail(c)
 		return c
 	}
-	s.unconfirmed = err != nil
+	s.unconfirmed.Store(err != nil)
 	return err
 }
 
 // confirm has the disk confirm the file as it is, and makes that what readers may see.
 func (s *Store) confirm() error {
-	if err := s.file.confirm(); err != nil {
-		return err
-	}
 	return s.file.in(s.db.View, func(tx *bbolt.Tx) error {
-		t, err := tableOf(tx)
+		j, area, err := s.file.readJournal(tx, firstDamage)
 		if err != nil {
 			return err
 		}
-		h, err := t.head()
+		b, err := readBatch(tx, s.opts, j)
 		if err != nil {
 			return err
 		}
-		if h.epoch != s.epoch {
+		if b.epoch != s.epoch {
 			return &store.HeldError{Path: s.path, Holder: readHolder(s.path)}
 		}
-		j, err := readJournal(tx, firstDamage)
-		if err != nil {
+		if err := errors.Join(s.file.rewrite(j, area), s.file.confirm()); err != nil {
 			return err
 		}
 		s.shownMu.Lock()
 		defer s.shownMu.Unlock()
-		s.journal = j
-		s.publish(h, uint64(tx.ID()))
+		s.journal, s.area = j, area
+		s.publish(b.head, uint64(tx.ID()))
 		return nil
 	})
 }

@@ -81,7 +81,7 @@ func TestNothingIsCommittedBeforeTheDiskHasConfirmed(t *testing.T) {
 	defer func() { _ = readOnly.Close() }()
 	writable := s.file.f.Swap(readOnly)
 	s.committing.Lock()
-	s.unconfirmed = true
+	s.unconfirmed.Store(true)
 	s.committing.Unlock()
 	before := s.durable.Load()
 	for range 3 {

@@ -25,6 +25,8 @@ const (
 	// tightFor is how long an end is waited for that nobody tries to record again, and how
 	// long the disk is taken for full. Who has not given up an end tries more often.
 	tightFor = 10 * time.Second
+	// tightPortion is for how many records a commit has room on a disk that is taken for full.
+	tightPortion = 16
 )
 
 // noRoom reports whether a commit has failed since the file could not grow. Of some

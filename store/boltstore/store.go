@@ -13,7 +13,6 @@ import (
 
 	"github.com/warren-rpc/warren/internal/lifecycle"
 	"github.com/warren-rpc/warren/store"
-	"github.com/warren-rpc/warren/store/boltstore/internal/integrity"
 	"github.com/warren-rpc/warren/store/boltstore/internal/journal"
 )
 
@@ -39,15 +38,17 @@ type Store struct {
 	// may see.
 	shownMu sync.RWMutex
 	journal *journal.Journal
+	area    int64 // where the journal's area lies in the file
 
 	committing  sync.Mutex  // held by whoever commits
 	journalTx   journal.Tx  // of the commit that is being made
-	unconfirmed bool        // the last commit failed, and the disk may have it or not
+	unconfirmed atomic.Bool // the last commit failed, and the disk may have it or not
 	unrecorded  *unrecorded // what the disk had no room for, as far as that is known; nil if nothing
 	tight       time.Time   // the last time that the disk had no room for a commit
 	operations  int         // of the last commit
 	width       int         // how many functions of the application the next one runs, at most
 
+	failed   atomic.Bool // what was found leaves nothing to be written
 	closing  sync.Once
 	closeErr error
 }
@@ -122,16 +123,18 @@ func (s *Store) peek(key store.Key) (r store.Record, confirmed bool, err error) 
 		return r, false, err
 	}
 	err = s.file.in(s.db.View, func(tx *bbolt.Tx) error {
-		if confirmed = uint64(tx.ID()) <= s.durable.Load(); !confirmed {
+		if confirmed = uint64(tx.ID()) <= s.durable.Load() && !s.unconfirmed.Load(); !confirmed {
 			return nil
 		}
 		if uint64(tx.ID()) < s.durable.Load() {
-			return integrity.Damaged("the last commit is not there any more")
+			return errGone
 		}
-		b, err := newBatch(tx, s.opts, s.journal, new(journal.Tx))
+		b, err := newBatch(tx, s.opts, *s.head.Load())
 		if err != nil {
 			return err
 		}
+		b.journal = new(journal.Tx)
+		b.journal.Begin(s.journal, 0)
 		e, err := b.load(key)
 		r = e.Record
 		return err
@@ -181,7 +184,8 @@ func (s *Store) Complete(ctx context.Context, key store.Key, token uint64, r sto
 	if err := errors.Join(r.Validate(), retained(retention)); err != nil {
 		return err
 	}
-	return s.do(ctx, &op{name: "complete", ends: true, weight: s.opts.kept(r.Payload), apply: func(b *batch) error {
+	kept := s.opts.kept(r.Payload)
+	return s.do(ctx, &op{name: "complete", ends: true, weight: kept, placed: kept >= largeRecord, apply: func(b *batch) error {
 		return b.complete(key, token, r, retention)
 	}})
 }
@@ -206,24 +210,15 @@ func (s *Store) Bury(ctx context.Context, c store.Claim) (before store.Record, e
 	return before, err
 }
 
-// Sweep implements store.Store. It flushes the journal, as it was when the sweep
-// began, and then looks at the records. It makes as many commits as it needs to
-// do so with about Options.SweepBatch records in each; other changes get in between.
-// With an error it returns how many records it has forgotten before.
+// Sweep implements store.Store. It makes as many commits as it needs to look at about
+// Options.SweepBatch records in each; other changes get in between. With an error it
+// returns how many records it has forgotten before.
 func (s *Store) Sweep(ctx context.Context) (swept int, err error) {
 	var from place
-	var end uint64 // behind the chunks that were there
 	for more := true; more; {
 		var deleted int
 		var next place
-		err := s.do(ctx, &op{name: "sweep", apply: func(b *batch) (err error) {
-			deleted, next, more = 0, from, true
-			if end == 0 {
-				end = b.journal.Bounds().Next + 1 // with the chunk that this batch may have begun
-			}
-			if left, err := b.flushBefore(end, b.portion()); err != nil || left {
-				return err
-			}
+		err := s.do(ctx, &op{name: "sweep", placed: true, apply: func(b *batch) (err error) {
 			deleted, next, more, err = b.sweep(from)
 			return err
 		}})
@@ -238,6 +233,7 @@ func (s *Store) Sweep(ctx context.Context) (swept int, err error) {
 
 // fail ends the store's service for good.
 func (s *Store) fail(err error) {
+	s.failed.Store(true)
 	s.opts.Logger.Error("the store has stopped", "path", s.path, "error", err)
 	s.queue.close(err)
 }
@@ -278,6 +274,7 @@ func (s *Store) Close() error {
 		_ = s.runner.Stop(context.Background()) // whose end is never: it returns nil
 		s.committing.Lock()
 		defer s.committing.Unlock()
+		s.tidy()
 		s.dbMu.Lock()
 		defer s.dbMu.Unlock()
 		removeHolder(s.path)

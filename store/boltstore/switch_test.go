@@ -37,12 +37,16 @@ func TestJournalCanBeSwitchedOffAndOnAgain(t *testing.T) {
 				t.Errorf("in opening %d record %d is %v, won %v, error %v", i, 2*n+1, r.State, won, err)
 			}
 		}
+		fresh := must(t, s, numbered(-1-i))
+		if err := s.Abandon(t.Context(), fresh.Key, fresh.Token, store.Undone); err != nil {
+			t.Error(err)
+		}
 		if none := s.journal.Versions() == 0; none != (name == "no journal") {
 			t.Errorf("in opening %d the journal has %d versions", i, s.journal.Versions())
 		}
 		sameJournal(t, s)
 		shut(t, s)
-		if report, err := Check(t.Context(), path); err != nil || len(report.Findings) > 0 || report.Records != (i+1)*each {
+		if report, err := Check(t.Context(), path); err != nil || len(report.Findings) > 0 || report.Records != (i+1)*(each+1) {
 			t.Errorf("Check after opening %d: %+v, error %v", i, report, err)
 		}
 	}
@@ -51,12 +55,13 @@ func TestJournalCanBeSwitchedOffAndOnAgain(t *testing.T) {
 // An opening that has no room to flush the journal changes nothing.
 func TestJournalThatCannotBeFlushedStays(t *testing.T) {
 	t.Parallel()
-	dir := disk.MountTmpfs(t, 4<<20)
+	dir := disk.MountTmpfs(t, 8<<20)
 	path := filepath.Join(dir, "store.db")
 	s := open(t, path, settings["journal"])
 	fill(t, s, 0, 100)
+	each(3000, func(i int) { must(t, s, numbered(1000+i)) })
 	versions := s.journal.Versions()
-	shut(t, s)
+	abandoned(t, s)
 	free, _ := freeOn(dir)
 	ballast := filepath.Join(dir, "ballast")
 	if err := os.WriteFile(ballast, make([]byte, free), 0o600); err != nil {
@@ -73,7 +78,7 @@ func TestJournalThatCannotBeFlushedStays(t *testing.T) {
 	if s.journal.Versions() != versions {
 		t.Errorf("the journal has %d versions, and had %d", s.journal.Versions(), versions)
 	}
-	shut(t, s)
+	abandoned(t, s)
 	s = open(t, path, settings["no journal"])
 	if got := stateOf(t, s, numbered(0)); got != store.Completed {
 		t.Errorf("with room again the record is %v", got)

@@ -25,17 +25,18 @@ var (
 
 // table is the store's part of one transaction.
 type table struct {
-	tx           *bbolt.Tx
-	root, chunks *bbolt.Bucket // chunks are those of the journal
+	tx   *bbolt.Tx
+	root *bbolt.Bucket
 	// Those are nil until they are needed: what has changed lately is in the journal.
 	index, records *bbolt.Bucket
+	area           *bbolt.Bucket // the journal's
 	// seeker is a cursor of the index, for one use at a time.
 	seeker *bbolt.Cursor
 }
 
 func tableOf(tx *bbolt.Tx) (t table, err error) {
-	t = table{tx: tx, root: tx.Bucket(bucketKey), chunks: tx.Bucket(journalKey)}
-	if t.root == nil || t.chunks == nil {
+	t = table{tx: tx, root: tx.Bucket(bucketKey)}
+	if t.root == nil {
 		return t, errNoBucket
 	}
 	return t, nil
@@ -48,7 +49,8 @@ func (t *table) open() error {
 	if t.seeker != nil {
 		return nil
 	}
-	if t.index, t.records = t.tx.Bucket(indexKey), t.tx.Bucket(recordsKey); t.index == nil || t.records == nil {
+	t.index, t.records, t.area = t.tx.Bucket(indexKey), t.tx.Bucket(recordsKey), t.tx.Bucket(journalKey)
+	if t.index == nil || t.records == nil || t.area == nil {
 		return errNoBucket
 	}
 	t.seeker = t.index.Cursor()
@@ -62,7 +64,7 @@ func (t *table) open() error {
 // were.
 func (t table) whole() bool {
 	return t.tx.Bucket(bucketKey) == t.root && t.tx.Bucket(indexKey) == t.index &&
-		t.tx.Bucket(recordsKey) == t.records && t.tx.Bucket(journalKey) == t.chunks
+		t.tx.Bucket(recordsKey) == t.records && t.tx.Bucket(journalKey) == t.area
 }
 
 func createTable(tx *bbolt.Tx) error {
@@ -85,23 +87,32 @@ func (t table) head() (head, error) {
 	return h, nil
 }
 
-// find returns the record that has a place, and that place; found is false if there is none.
-func (t *table) find(key store.Key) (r stored, p place, found bool, err error) {
-	if err := t.open(); err != nil {
-		return r, p, false, err
-	}
-	c := t.seeker
-	k, v := c.Seek(key[:])
-	if !bytes.Equal(k, key[:]) {
-		return stored{}, place{}, false, proveGap(c, key[:], k, v)
-	}
-	if p, err = decodeEntry(k, v); err != nil {
-		return stored{}, place{}, false, integrity.Damaged("the index entry of %v: %v", key, err)
+// find returns the record that has a place; found is false if there is none.
+func (t *table) find(key store.Key) (r stored, found bool, err error) {
+	p, err := t.locate(key)
+	if err != nil || p == (place{}) {
+		return r, false, err
 	}
 	if r, err = t.at(p); err == nil && r.Key != key {
 		err = integrity.Damaged("the index has record %v for %v", r.Key, key)
 	}
-	return r, p, err == nil, err
+	return r, err == nil, err
+}
+
+// locate returns the place of a record, zero if it has none.
+func (t *table) locate(key store.Key) (p place, err error) {
+	if err := t.open(); err != nil {
+		return p, err
+	}
+	c := t.seeker
+	k, v := c.Seek(key[:])
+	if !bytes.Equal(k, key[:]) {
+		return place{}, proveGap(c, key[:], k, v)
+	}
+	if p, err = decodeEntry(k, v); err != nil {
+		return place{}, integrity.Damaged("the index entry of %v: %v", key, err)
+	}
+	return p, nil
 }
 
 // proveGap makes sure that there is no entry for key, given the cursor on the next
@@ -150,32 +161,30 @@ func decodeAt(k, v []byte) (p place, r stored, err error) {
 }
 
 // put writes a record to its place, given the value that it is to have, which begins with
-// room for the checksum; the capacity behind it is used for an entry of the index. before
-// is where it lies, and zero if it is new. put returns where it lies from now on: it moves
-// if it expires in another minute.
-func (t *table) put(before place, minute uint32, value []byte) (place, error) {
-	if err := t.open(); err != nil {
-		return place{}, err
+// room for the checksum; the capacity behind it is used for an entry of the index. It
+// moves if it expires in another minute.
+func (t *table) put(minute uint32, value []byte) error {
+	key := keyOf(value[integrity.SumLength:])
+	p, err := t.locate(key)
+	if err != nil {
+		return err
 	}
-	p := before
-	if before == (place{}) || before.minute() != minute {
-		if before != (place{}) {
-			if err := t.records.Delete(before[:]); err != nil {
-				return p, err
+	if p == (place{}) || p.minute() != minute {
+		if p != (place{}) {
+			if err := t.records.Delete(p[:]); err != nil {
+				return err
 			}
 		}
 		sequence, err := t.records.NextSequence()
 		if err != nil {
-			return p, err
+			return err
 		}
 		p = placeOf(minute, sequence)
-		key := keyOf(value[integrity.SumLength:])
-		entry := appendEntry(value[len(value):], key, p)
-		if err := t.index.Put(key[:], entry); err != nil {
-			return p, err
+		if err := t.index.Put(key[:], appendEntry(value[len(value):], key, p)); err != nil {
+			return err
 		}
 	}
-	return p, t.records.Put(p[:], integrity.Seal(p[:], value))
+	return t.records.Put(p[:], integrity.Seal(p[:], value))
 }
 
 func (t table) delete(p place, key store.Key) error {

@@ -32,7 +32,7 @@ func (s *Store) Transact(
 	if err := retained(retention); err != nil {
 		return err
 	}
-	o := &op{name: "transact", ends: true, turn: make(chan *bbolt.Tx), returned: make(chan fnResult)}
+	o := &op{name: "transact", ends: true, placed: true, turn: make(chan *bbolt.Tx), returned: make(chan fnResult)}
 	c := &call{op: o, fn: fn}
 	o.call = c.run
 	o.apply = func(b *batch) error {

@@ -1,27 +1,35 @@
-// Package journal keeps the latest versions of records together, in a bucket of
-// bbolt, until they are flushed to where they stay. A commit writes one value at the
-// journal's end however many records it has, and a record that changes again before it
-// is flushed is written to its place once.
+// Package journal keeps the latest versions of records together, in an area of a file
+// that is written from its beginning to its end and then begun anew. A commit appends one
+// entry, however many records it has, and needs one write and one sync; a record that
+// changes again before it is flushed is written to its place once.
 //
 // # Format
 //
-// A chunk lies under its number, 8 bytes, and begins with
+// Entries begin at multiples of 64 bytes, each right behind the one before. All numbers
+// are big endian. An entry is
 //
-//	checksum, number of versions, length of the chunk
+//	checksum (4), length (4), generation (8), number of versions (4), length of the head (4)
+//	versions of records, in the order in which they were written: length (4), value
+//	head
 //
-// each of 4 bytes, big endian. The versions of records follow, in the order in which they
-// were written, each with
+// where the length of an entry is that of all of it, and that of a version is the
+// value's. What values and heads are, the caller knows; the key of the record is in a
+// value. The checksum covers where the entry lies, too.
 //
-//	checksum, length, value
+// The caller keeps the generation. When all has been flushed it counts one up: with that
+// the journal is empty, and what the area still has of earlier generations is nothing.
 //
-// where the length is that of all three. What a value is, its caller knows; the key of
-// the record is in it. Checksums cover where a thing lies, too. The caller keeps the
-// numbers of the first chunk and of the next one ([Bounds]), so that nothing of the
-// journal can be lost unnoticed.
+// # Damage
+//
+// A journal ends before the first entry that is not whole. If an entry of the same
+// generation follows that is, the one before was damaged; if none does, it was the last,
+// and the write of it was cut off: nobody was told that it was made. That the last entry
+// was damaged later cannot be told from that. An entry of a later generation says that the
+// rest of the file has gone back to what it was.
 //
 // # Use
 //
-// [Read] reads and verifies the journal of a file. A [Tx] is the journal in one
-// transaction of bbolt; once that has been committed, [Journal.Apply] makes its changes
-// those of the journal. Where the latest versions are is kept in memory.
+// [Read] reads and verifies the content of an area. A [Tx] collects the versions of one
+// commit, whose entry the caller writes; then [Journal.Apply] makes them those of the
+// journal. All of the journal is kept in memory, too.
 package journal

@@ -2,79 +2,95 @@ package journal
 
 import (
 	"bytes"
-	"errors"
+	"encoding/binary"
 	"testing"
-
-	"github.com/warren-rpc/warren/store/boltstore/internal/integrity"
 )
 
-// sample returns a sealed chunk with those values.
-func sample(number uint64, values ...string) chunk {
-	c := chunk{number, make([]byte, chunkHeader)}
-	for _, value := range values {
-		offset := len(c.bytes)
-		c.bytes = append(c.bytes, make([]byte, versionHeader)...)
-		c.bytes = append(c.bytes, value...)
-		c.sealVersion(uint32(offset))
-	}
-	c.seal(len(values))
-	return c
-}
-
-// FuzzChunk reads chunks of any content: it ends, says what is damaged, and what it takes for
+// FuzzRead reads areas of any content: it ends, says what is damaged, and what it takes for
 // whole is exactly what would have been written.
-func FuzzChunk(f *testing.F) {
-	f.Add(uint64(0), []byte{}, false)
-	f.Add(uint64(7), sample(7).bytes, false)
-	f.Add(uint64(7), sample(7, "one", "", "three").bytes, false)
-	f.Add(uint64(7), sample(7, "one", "", "three").bytes, true)
-	f.Add(uint64(8), sample(7, "one").bytes, false)
-	f.Add(uint64(7), sample(7, "one").bytes[:20], true)
-	f.Fuzz(func(t *testing.T, number uint64, content []byte, sealed bool) {
-		c := chunk{number, bytes.Clone(content)}
-		if sealed { // so that the header is no obstacle
-			c.resealed()
-		}
-		var values []string
-		versions, err := c.each(stop, func(v Version, err error) error {
-			values = append(values, string(v.Value))
-			return err
-		})
-		if err != nil && !damaged(err) {
-			t.Fatalf("the error is %v", err)
-		}
-		if err == nil && (versions != len(values) || !bytes.Equal(sample(number, values...).bytes, c.bytes)) {
-			t.Errorf("%d versions: %q", versions, values)
+func FuzzRead(f *testing.F) {
+	sample := make(file, 2<<10)
+	j, _ := Read(bytes.Clone(sample), 3, format, stop)
+	var tx Tx
+	for i := range 4 {
+		tx.Begin(j, 100)
+		_ = put(&tx, i, "value")
+		_ = put(&tx, i+1, "")
+		entry, offset, _ := tx.Seal([]byte("head"))
+		copy(sample[offset:], entry)
+		j.Apply(&tx)
+	}
+	f.Add([]byte{}, uint64(3), false)
+	f.Add([]byte(sample), uint64(3), false)
+	f.Add([]byte(sample), uint64(3), true)
+	f.Add([]byte(sample[:150]), uint64(3), true)
+	f.Add([]byte(sample), uint64(4), false)
+	f.Fuzz(func(t *testing.T, content []byte, generation uint64, sealed bool) {
+		area := bytes.Clone(content)
+		if sealed { // so that checksums are no obstacle
+			reseal(area, generation)
 		}
 		findings := 0
-		if _, err := c.each(func(error) error { findings++; return nil }, func(_ Version, err error) error { return err }); err != nil || (findings > 0) != damagedChunk(c) {
-			t.Errorf("%d findings, error %v", findings, err)
+		j, err := Read(bytes.Clone(area), generation, format, func(err error) error {
+			if findings++; !damaged(err) {
+				t.Errorf("a finding is %v", err)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatalf("Read: %v", err)
+		}
+		if _, err := Read(bytes.Clone(area), generation, format, stop); (err != nil) != (findings > 0) || err != nil && !damaged(err) {
+			t.Fatalf("Read: %v, and %d findings", err, findings)
+		}
+		if findings == 0 {
+			writtenAgain(t, area, j)
 		}
 	})
 }
 
-func damagedChunk(c chunk) bool {
-	_, err := c.each(stop, func(_ Version, err error) error { return err })
-	return err != nil
+// reseal sets the checksums of what could be entries.
+func reseal(area []byte, generation uint64) {
+	for at := 0; at+entryHeader <= len(area); {
+		rest := area[at:]
+		length := int(binary.BigEndian.Uint32(rest[4:]))
+		if binary.BigEndian.Uint64(rest[8:]) != generation || length < entryHeader || length > len(rest) {
+			return
+		}
+		binary.BigEndian.PutUint32(rest, sum(at, rest[:length]))
+		at = aligned(at + length)
+	}
 }
 
-// resealed sets the header of a chunk for the versions that can be found in it, and the
-// checksums of those.
-func (c chunk) resealed() {
-	if len(c.bytes) < chunkHeader {
-		return
+// writtenAgain writes the entries of a journal once more and compares them.
+func writtenAgain(t *testing.T, area []byte, j *Journal) {
+	t.Helper()
+	again, err := Read(make([]byte, len(area)+2*headRoom), j.generation, format, stop)
+	if err != nil {
+		t.Fatal(err)
 	}
-	versions := 0
-	for offset := uint32(chunkHeader); ; versions++ {
-		v, next, err := c.version(offset)
-		if next == 0 {
-			break
+	var tx Tx
+	for at := 0; at < j.tail; at = again.tail {
+		e, ok := parse(area, at, j.generation)
+		if !ok || len(e.head) > headRoom {
+			return // as long heads are never written
 		}
-		if errors.As(err, new(*integrity.DamageError)) && versions%2 == 0 {
-			k := v.at.key()
-			integrity.Seal(k[:], c.bytes[offset:next])
+		tx.Begin(again, 1<<30)
+		err := e.each(func(p position) error {
+			value := area[p.offset : p.offset+p.length]
+			k, err := format.Key(value)
+			if err == nil {
+				_, err = tx.Put(k, len(value), func(b []byte) []byte { return append(b, value...) })
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		offset = next
+		entry, offset, err := tx.Seal(e.head)
+		if err != nil || offset != at || !bytes.Equal(entry, e.bytes) {
+			t.Fatalf("the entry at %d is written as %x at %d, error %v; it was %x", at, entry, offset, err, e.bytes)
+		}
+		again.Apply(&tx)
 	}
-	c.seal(versions)
 }

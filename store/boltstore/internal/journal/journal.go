@@ -2,19 +2,16 @@ package journal
 
 import (
 	"bytes"
-	"cmp"
+	"errors"
 	"maps"
 	"slices"
-
-	"go.etcd.io/bbolt"
 
 	"github.com/warren-rpc/warren/store"
 	"github.com/warren-rpc/warren/store/boltstore/internal/integrity"
 )
 
-// Bounds are the numbers of the first chunk and of the next one: the journal has those
-// from First to Next-1. The zero value is that of a journal that was never written.
-type Bounds struct{ First, Next uint64 }
+// ErrFull says that the journal has no room for a version: it has to be flushed before.
+var ErrFull = errors.New("journal: full")
 
 // Format is what the journal has to know of values. Its functions must not keep a value.
 type Format struct {
@@ -24,105 +21,125 @@ type Format struct {
 	Check func(value []byte) error
 }
 
-// Limits are how long the journal may be between two commits.
-type Limits struct {
-	Versions int // those that are not the latest count, too
-	Bytes    int // of all chunks
-}
-
-// maxChunks bounds the pages that lead to chunks.
-const maxChunks = 256
-
 // Journal is the journal as it was last committed. It may be read by several goroutines,
-// but not during Apply.
+// but not during Apply, Forget and Reset.
 type Journal struct {
-	format   *Format
-	bounds   Bounds
-	latest   map[store.Key]position
-	versions int // in all chunks, those that are not the latest too
-	bytes    int // of all chunks
-	tail     int // bytes of the last chunk
+	area       []byte // the content of the file's area, as far as tail
+	generation uint64
+	tail       int // where the next entry begins
+	last       entry
+	latest     map[store.Key]position
+	versions   int // those that are not the latest, too
 }
 
-// Read reads the whole journal from its bucket and verifies it. What is wrong it tells
-// report, and goes on as long as that returns nil; an error is what report returned.
-func Read(bucket *bbolt.Bucket, bounds Bounds, format *Format, report func(error) error) (*Journal, error) {
-	j := &Journal{format: format, bounds: bounds, latest: make(map[store.Key]position)}
-	next := bounds.First
-	c := bucket.Cursor()
-	for k, b := c.First(); k != nil; k, b = c.Next() {
-		if !bytes.Equal(k, chunkKey(next)) {
-			return j, report(integrity.Damaged("the journal: there is %x in the place of chunk %d", k, next))
+// Read returns the journal of a generation that an area has, which it keeps, and verifies
+// it. What is wrong it tells report, and goes on as long as that returns nil; an error is
+// what report returned. A journal in an area of no bytes is always empty, and full.
+func Read(area []byte, generation uint64, format *Format, report func(error) error) (*Journal, error) {
+	j := &Journal{area: area, generation: generation, latest: make(map[store.Key]position)}
+	if later := generationAt(area); later > generation {
+		if _, ok := parse(area, 0, later); ok {
+			err := report(integrity.Damaged("the journal is of generation %d, and of the file only %d is left", later, generation))
+			if err != nil {
+				return nil, err
+			}
 		}
-		n, err := chunk{next, b}.each(report, j.note)
-		if err != nil {
+	}
+	for {
+		e, ok := parse(area, j.tail, generation)
+		if !ok {
+			if e, ok = next(area, j.tail, generation); !ok {
+				return j, nil
+			}
+			if err := report(integrity.Damaged("the journal: the entry at %d is not whole, and is not the last", j.tail)); err != nil {
+				return nil, err
+			}
+		}
+		if err := j.note(e, format, report); err != nil {
 			return nil, err
 		}
-		j.versions += n
-		j.bytes += len(b)
-		j.tail = len(b)
-		next++
 	}
-	if next != bounds.Next {
-		return j, report(integrity.Damaged("the journal: it ends before chunk %d of %d", next, bounds.Next))
-	}
-	return j, nil
 }
 
-// note makes a version that was read the latest of its record. If it is damaged, no version
-// is: the ones before it are not the latest.
-func (j *Journal) note(v Version, damage error) error {
-	key, err := j.format.Key(v.Value)
-	switch {
-	case damage != nil:
-	case err != nil:
-		damage = v.Damaged(err.Error())
-	default:
-		if err := j.format.Check(v.Value); err != nil {
-			damage = v.Damaged(err.Error())
+// note makes an entry that was read the last one. If a version is damaged, none of its
+// record is the latest: those before it are not.
+func (j *Journal) note(e entry, format *Format, report func(error) error) error {
+	err := e.each(func(p position) error {
+		value := j.value(p)
+		key, err := format.Key(value)
+		if err != nil {
+			return report(e.damaged(err.Error()))
 		}
-	}
-	if damage != nil {
-		if err == nil {
+		if err := format.Check(value); err != nil {
 			delete(j.latest, key)
+			return report(e.damaged(err.Error()))
 		}
-		return damage
+		j.latest[key] = p
+		return nil
+	})
+	if damage, ok := errors.AsType[*integrity.DamageError](err); ok {
+		err = report(damage)
 	}
-	j.latest[key] = v.at
-	return nil
+	j.versions += e.versions
+	j.last, j.tail = e, aligned(e.offset+len(e.bytes))
+	return err
 }
 
-// Bounds are those of the last commit.
-func (j *Journal) Bounds() Bounds { return j.bounds }
+func (j *Journal) value(p position) []byte {
+	return j.area[p.offset : p.offset+p.length : p.offset+p.length]
+}
+
+// Generation is that of the journal's entries.
+func (j *Journal) Generation() uint64 { return j.generation }
+
+// Size is that of the area in bytes.
+func (j *Journal) Size() int { return len(j.area) }
 
 // Versions is how many versions the journal has, those that are not the latest too.
 func (j *Journal) Versions() int { return j.versions }
 
-// Keys returns the keys of the records in the journal, in the order in which their latest
-// versions were written.
+// Head is that of the last entry, and nil if there is none. It must not be changed, and is
+// valid until the next change of the journal.
+func (j *Journal) Head() []byte { return j.last.head }
+
+// Last returns the last entry, and its offset in the area: a process that was killed may
+// have written it and not synced it. It is empty if there is none.
+func (j *Journal) Last() (bytes []byte, offset int) { return j.last.bytes, j.last.offset }
+
+// Keys returns the keys of the records that were not flushed, in order.
 func (j *Journal) Keys() []store.Key {
-	return slices.SortedFunc(maps.Keys(j.latest), func(a, b store.Key) int {
-		p, q := j.latest[a], j.latest[b]
-		return cmp.Or(cmp.Compare(p.chunk, q.chunk), cmp.Compare(p.offset, q.offset))
-	})
+	keys := slices.AppendSeq(make([]store.Key, 0, len(j.latest)), maps.Keys(j.latest))
+	slices.SortFunc(keys, func(a, b store.Key) int { return bytes.Compare(a[:], b[:]) })
+	return keys
 }
 
-// Apply makes the changes of a transaction that has been committed those of the journal.
+// Get returns the latest version of a record; ok is false if the journal has none. The
+// value must not be changed, and is valid until the next Reset.
+func (j *Journal) Get(key store.Key) (value []byte, ok bool) {
+	p, ok := j.latest[key]
+	if !ok {
+		return nil, false
+	}
+	return j.value(p), true
+}
+
+// Apply makes the entry of a transaction, which has been written, the last one.
 func (j *Journal) Apply(t *Tx) {
-	for _, key := range t.flushed {
-		if j.latest[key].chunk < t.bounds.First {
-			delete(j.latest, key)
-		}
-	}
-	for key, p := range t.latest {
-		if p.chunk >= t.bounds.First {
-			j.latest[key] = p
-		} else {
-			delete(j.latest, key)
-		}
-	}
-	j.bounds = t.bounds
+	maps.Copy(j.latest, t.latest)
 	j.versions += t.versions
-	j.bytes += t.bytes
-	j.tail = t.tail
+	j.last, j.tail = t.sealed, aligned(t.end)
+}
+
+// Forget forgets records that were flushed. They are in the area still, and are read again
+// with it, until the next generation begins.
+func (j *Journal) Forget(keys []store.Key) {
+	for _, key := range keys {
+		delete(j.latest, key)
+	}
+}
+
+// Reset begins a generation, without an entry.
+func (j *Journal) Reset(generation uint64) {
+	clear(j.latest)
+	j.generation, j.tail, j.last, j.versions = generation, 0, entry{}, 0
 }

@@ -1,191 +1,151 @@
 package journal
 
 import (
+	"bytes"
 	"errors"
 	"reflect"
 	"strings"
 	"testing"
 
-	"go.etcd.io/bbolt"
-
 	"github.com/warren-rpc/warren/store"
 )
 
-// filled returns a database whose journal has several chunks and several versions of some
-// records.
-func filled(t *testing.T) (*bbolt.DB, *Journal) {
+// filled returns a file whose journal has three entries and several versions of some records.
+func filled(t *testing.T) (file, *Journal) {
 	t.Helper()
-	db := newDB(t, t.TempDir())
-	j, err := read(db, Bounds{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := make(file, 16<<10)
+	j := f.read(t, 7)
 	var tx Tx
 	for round := range 3 {
-		update(t, db, j, &tx, func() error {
-			for i := range 10 {
-				if err := put(&tx, i+round, strings.Repeat("v", 100*(round+1))); err != nil {
-					return err
-				}
+		tx.Begin(j, 100)
+		for i := range 10 {
+			if err := put(&tx, i+round, strings.Repeat("v", 100*(round+1))); err != nil {
+				t.Fatal(err)
 			}
-			return nil
-		})
+		}
+		f.commit(t, &tx, "head")
 	}
-	if j.Bounds() != (Bounds{0, 3}) || j.Versions() != 30 || len(j.Keys()) != 12 {
-		t.Fatalf("the journal has the chunks %v, %d versions of %d records", j.Bounds(), j.Versions(), len(j.Keys()))
+	if j.Versions() != 30 || len(j.Keys()) != 12 || string(j.Head()) != "head" {
+		t.Fatalf("the journal has %d versions of %d records, and the head %q", j.Versions(), len(j.Keys()), j.Head())
 	}
-	return db, j
+	return f, j
 }
 
-// Whatever byte of the journal is changed, and whatever part of it is missing, is found when
-// it is read.
+// What is read is what was written.
+func TestReadHasWhatWasCommitted(t *testing.T) {
+	t.Parallel()
+	f, j := filled(t)
+	again := f.read(t, 7)
+	if !reflect.DeepEqual(again.latest, j.latest) || again.tail != j.tail || again.versions != j.versions || string(again.Head()) != "head" {
+		t.Errorf("it has %d versions of %d records up to %d, and the head %q", again.Versions(), len(again.Keys()), again.tail, again.Head())
+	}
+	if entry, offset := again.Last(); !bytes.Equal(entry, f[offset:offset+len(entry)]) || offset == 0 {
+		t.Errorf("the last entry has %d bytes at %d", len(entry), offset)
+	}
+	if v, ok := again.Get(key(2)); !ok || len(v) != len(store.Key{})+300 {
+		t.Errorf("the latest version has %d bytes, %v", len(v), ok)
+	}
+	if other := f.read(t, 8); other.Versions() != 0 || other.Head() != nil {
+		t.Errorf("the next generation has %d versions", other.Versions())
+	}
+	// The file has gone back to what it was before, and does not know of the journal.
+	if _, err := Read(f, 6, format, stop); !damaged(err) {
+		t.Errorf("Read of the generation before: %v", err)
+	}
+}
+
+// Whatever byte is changed of what comes before the last entry is found when the journal is read. If it
+// is of the last entry, that is taken for one that was not written to its end.
 func TestReadFindsDamage(t *testing.T) {
 	t.Parallel()
-	db, j := filled(t)
-	for name, change := range map[string]func(b *bbolt.Bucket) error{
-		"the first chunk is missing": func(b *bbolt.Bucket) error { return b.Delete(chunkKey(0)) },
-		"another chunk is missing":   func(b *bbolt.Bucket) error { return b.Delete(chunkKey(1)) },
-		"the last chunk is missing":  func(b *bbolt.Bucket) error { return b.Delete(chunkKey(2)) },
-		"there is one more":          func(b *bbolt.Bucket) error { return b.Put(chunkKey(3), b.Get(chunkKey(2))) },
-		"a chunk in another's place": func(b *bbolt.Bucket) error { return b.Put(chunkKey(1), b.Get(chunkKey(2))) },
-		"a chunk is cut":             func(b *bbolt.Bucket) error { return b.Put(chunkKey(1), b.Get(chunkKey(1))[:100]) },
-		"a chunk is empty":           func(b *bbolt.Bucket) error { return b.Put(chunkKey(1), nil) },
-	} {
-		readDamaged(t, db, j, name, change)
-	}
-	var length int
-	err := db.View(func(tx *bbolt.Tx) error {
-		length = len(tx.Bucket(bucketName).Get(chunkKey(1)))
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for at := range length {
-		readDamaged(t, db, j, "a changed byte", func(b *bbolt.Bucket) error {
-			value := append([]byte{}, b.Get(chunkKey(1))...)
-			value[at] ^= 0x10
-			return b.Put(chunkKey(1), value)
-		})
-	}
-}
-
-// readDamaged reads a journal that was changed, and undoes the change.
-func readDamaged(t *testing.T, db *bbolt.DB, j *Journal, name string, change func(b *bbolt.Bucket) error) {
-	t.Helper()
-	undo := errors.New("undo")
-	err := db.Update(func(tx *bbolt.Tx) error {
-		b := tx.Bucket(bucketName)
-		if err := change(b); err != nil {
-			return err
+	f, j := filled(t)
+	last := j.last.offset
+	second, _ := next(f, 0, 7)
+	ends := []int{second.offset - 64, last - 64} // what follows may belong to no entry
+	for at := range j.tail {
+		if at >= ends[0] && at < second.offset || at >= ends[1] && at < last {
+			continue
 		}
-		if _, err := Read(b, j.Bounds(), format, stop); !damaged(err) {
-			t.Errorf("%s: Read: %v", name, err)
+		changed := bytes.Clone(f)
+		changed[at] ^= 0x10
+		read, err := Read(changed, 7, format, stop)
+		if at < last && !damaged(err) {
+			t.Errorf("byte %d: Read: %v", at, err)
+		}
+		if at >= last && (err != nil || read.Versions() != 20 && read.Versions() != 30) {
+			t.Errorf("byte %d: Read has %d versions, error %v", at, read.Versions(), err)
 		}
 		findings := 0
-		if _, err := Read(b, j.Bounds(), format, func(error) error { findings++; return nil }); err != nil || findings == 0 {
-			t.Errorf("%s: %d findings, error %v", name, findings, err)
+		if _, err := Read(bytes.Clone(changed), 7, format, func(error) error { findings++; return nil }); err != nil || findings == 0 && at < last {
+			t.Errorf("byte %d: %d findings, error %v", at, findings, err)
 		}
-		return undo
-	})
-	if !errors.Is(err, undo) {
-		t.Fatal(err)
+	}
+	cut := bytes.Clone(f)
+	clear(cut[last+100:])
+	if read, err := Read(cut, 7, format, stop); err != nil || read.Versions() != 20 || read.tail != last {
+		t.Errorf("with a last entry that was cut off it has %d versions, error %v", read.Versions(), err)
+	}
+	elsewhere := make(file, len(f)) // the second entry in the first one's place
+	copy(elsewhere, f[second.offset:last])
+	if read, err := Read(elsewhere, 7, format, stop); err != nil || read.Versions() != 0 {
+		t.Errorf("in another's place an entry is taken for %d versions, error %v", read.Versions(), err)
 	}
 }
 
 // A record whose last version is damaged is not taken for what it was before.
 func TestVersionBeforeADamagedOneIsNotTheLatest(t *testing.T) {
 	t.Parallel()
-	db := newDB(t, t.TempDir())
-	j, err := read(db, Bounds{})
-	if err != nil {
+	f := make(file, 4<<10)
+	j := f.read(t, 0)
+	var tx Tx
+	tx.Begin(j, 100)
+	if err := errors.Join(put(&tx, 1, "good"), put(&tx, 2, "good"), put(&tx, 1, "!")); err != nil {
 		t.Fatal(err)
 	}
-	var tx Tx
-	update(t, db, j, &tx, func() error { return errors.Join(put(&tx, 1, "good"), put(&tx, 2, "good"), put(&tx, 1, "!")) })
+	f.commit(t, &tx, "")
 	findings := 0
-	err = db.View(func(btx *bbolt.Tx) error {
-		j, err := Read(btx.Bucket(bucketName), j.Bounds(), format, func(error) error { findings++; return nil })
-		if err == nil && !reflect.DeepEqual(j.Keys(), []store.Key{key(2)}) {
-			t.Errorf("the records are %v", j.Keys())
-		}
-		return err
-	})
-	if err != nil || findings != 1 {
-		t.Errorf("%d findings, error %v", findings, err)
+	j, err := Read(f, 0, format, func(error) error { findings++; return nil })
+	if err != nil || findings != 1 || !reflect.DeepEqual(j.Keys(), []store.Key{key(2)}) {
+		t.Errorf("%d findings, error %v; the records are %v", findings, err, j.Keys())
 	}
 }
 
-// Commits of single changes share a chunk, until it is long enough; a large commit has several.
-func TestChunksAreNeitherShortNorLong(t *testing.T) {
+// A journal takes no more than its area has room for, and than its limit of versions.
+func TestFullJournalTakesNothing(t *testing.T) {
 	t.Parallel()
-	db := newDB(t, t.TempDir())
-	j, err := read(db, Bounds{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var tx Tx
-	for i := range 9 {
-		update(t, db, j, &tx, func() error { return put(&tx, i, strings.Repeat("v", 60)) })
-	}
-	if j.Bounds() != (Bounds{0, 2}) {
-		t.Errorf("nine short commits have made the chunks %v", j.Bounds())
-	}
-	update(t, db, j, &tx, func() error {
-		for i := range 200 {
-			if err := put(&tx, i, strings.Repeat("v", 160)); err != nil {
-				return err
+	for name, c := range map[string]struct{ area, limit, length, want int }{
+		"versions": {area: 1 << 20, limit: 25, length: 10, want: 25},
+		"bytes":    {area: 4 << 10, limit: 1000, length: 100, want: 20},
+		"no area":  {area: 0, limit: 1000, length: 0, want: 0},
+	} {
+		f := make(file, c.area)
+		j := f.read(t, 1)
+		var tx Tx
+		n, err := 0, error(nil)
+		for ; err == nil; n++ {
+			tx.Begin(j, c.limit)
+			if err = put(&tx, n, strings.Repeat("v", c.length)); err == nil {
+				f.commit(t, &tx, strings.Repeat("h", 30))
 			}
 		}
-		return nil
-	})
-	if j.Bounds() != (Bounds{0, 6}) {
-		t.Errorf("40 KB more have made the chunks %v", j.Bounds())
-	}
-}
-
-// A journal that is longer than it may be is flushed down to a half, or to what is necessary.
-func TestTrimKeepsTheLimits(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		limits    Limits
-		necessary bool
-		versions  int
-	}{
-		{Limits{Versions: 30, Bytes: 1 << 20}, false, 30},
-		{Limits{Versions: 29, Bytes: 1 << 20}, true, 20},
-		{Limits{Versions: 29, Bytes: 1 << 20}, false, 10},
-		{Limits{Versions: 1, Bytes: 1 << 20}, true, 0},
-		{Limits{Versions: 30, Bytes: 4000}, true, 10},
-		{Limits{Versions: 30, Bytes: 4000}, false, 0},
-	} {
-		db, j := filled(t)
-		var tx Tx
-		flushed := 0
-		update(t, db, j, &tx, func() error {
-			return tx.Trim(c.limits, c.necessary, func(Version) error { flushed++; return nil })
-		})
-		if j.Versions() != c.versions || flushed+len(j.Keys()) != 12 {
-			t.Errorf("%+v: %d versions are left, and %d records of 12 were flushed", c, j.Versions(), flushed)
+		if n--; !errors.Is(err, ErrFull) || n > c.want || n < c.want*2/3 {
+			t.Errorf("%s: it takes %d versions, error %v; want at most %d", name, n, err, c.want)
+		}
+		if again := f.read(t, 1); again.Versions() != n {
+			t.Errorf("%s: it has %d versions, and has taken %d", name, again.Versions(), n)
 		}
 	}
 }
 
-// An error of what takes the versions ends a flush.
-func TestFlushEndsWithTheErrorOfItsTarget(t *testing.T) {
+// A value that is longer than was said is not written beyond its room.
+func TestValueThatIsLongerThanItsSizeIsNotTaken(t *testing.T) {
 	t.Parallel()
-	db, j := filled(t)
-	full := errors.New("no room")
-	err := db.Update(func(btx *bbolt.Tx) error {
-		var tx Tx
-		tx.Begin(j, btx.Bucket(bucketName))
-		_, err := tx.Flush(j.Bounds().Next, j.Versions(), func(Version) error { return full })
-		return err
-	})
-	if !errors.Is(err, full) {
-		t.Errorf("Flush: %v", err)
-	}
-	if again, err := read(db, j.Bounds()); err != nil || !reflect.DeepEqual(again, j) {
-		t.Errorf("the journal has changed, error %v", err)
+	f := make(file, 4<<10)
+	j := f.read(t, 1)
+	var tx Tx
+	tx.Begin(j, 10)
+	_, err := tx.Put(key(1), 10, func(b []byte) []byte { return append(b, make([]byte, 11)...) })
+	if !errors.Is(err, ErrFull) {
+		t.Errorf("Put: %v", err)
 	}
 }

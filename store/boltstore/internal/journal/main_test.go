@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"path/filepath"
 	"testing"
 
-	"go.etcd.io/bbolt"
 	"go.uber.org/goleak"
 
 	"github.com/warren-rpc/warren/store"
@@ -15,8 +13,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-var bucketName = []byte("journal")
 
 // The values of these tests are a key and then any bytes, of which the first must not be '!'.
 var format = &Format{
@@ -39,55 +35,40 @@ func key(i int) (k store.Key) {
 	return k
 }
 
-// newDB returns a database with an empty bucket.
-func newDB(t testing.TB, dir string) *bbolt.DB {
+// file is an area as it is in the file.
+type file []byte
+
+// read reads the journal of a generation that the file has.
+func (f file) read(t failer, generation uint64) *Journal {
 	t.Helper()
-	db, err := bbolt.Open(filepath.Join(dir, "journal.db"), 0o600, &bbolt.Options{NoSync: true})
+	j, err := Read(bytes.Clone(f), generation, format, stop)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("Read: %v", err)
 	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	err = db.Update(func(tx *bbolt.Tx) error {
-		_, err := tx.CreateBucket(bucketName)
-		return err
-	})
+	return j
+}
+
+// commit writes what the transaction has to the file and applies it.
+func (f file) commit(t failer, tx *Tx, head string) {
+	t.Helper()
+	entry, offset, err := tx.Seal([]byte(head))
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("Seal: %v", err)
 	}
-	return db
+	copy(f[offset:], entry)
+	tx.journal.Apply(tx)
+}
+
+type failer interface {
+	Helper()
+	Fatalf(format string, args ...any)
 }
 
 func stop(err error) error { return err }
 
-// read reads the journal of a database.
-func read(db *bbolt.DB, bounds Bounds) (j *Journal, err error) {
-	err = db.View(func(tx *bbolt.Tx) (err error) {
-		j, err = Read(tx.Bucket(bucketName), bounds, format, stop)
-		return err
-	})
-	return j, err
-}
-
-// update changes the journal in a transaction and applies it.
-func update(t testing.TB, db *bbolt.DB, j *Journal, tx *Tx, fn func() error) {
-	t.Helper()
-	err := db.Update(func(btx *bbolt.Tx) error {
-		tx.Begin(j, btx.Bucket(bucketName))
-		return errors.Join(fn(), tx.Seal())
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	j.Apply(tx)
-}
-
 func put(tx *Tx, i int, value string) error {
 	k := key(i)
-	_, err := tx.Put(k, func(b []byte) []byte { return append(append(b, k[:]...), value...) })
+	_, err := tx.Put(k, len(k)+len(value), func(b []byte) []byte { return append(append(b, k[:]...), value...) })
 	return err
 }
 
