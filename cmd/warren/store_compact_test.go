@@ -32,7 +32,7 @@ func newSparseFile(t testing.TB) string {
 		if err != nil || !won {
 			t.Fatalf("won %v, %v", won, err)
 		}
-		result := store.Result{State: store.Completed, Payload: make([]byte, 64<<10)}
+		result := store.Result{State: store.Completed, Payload: make([]byte, 1<<20)}
 		if err := s.Complete(t.Context(), r.Key, r.Token, result, time.Hour); err != nil {
 			t.Fatal(err)
 		}

@@ -47,6 +47,7 @@ const (
 const (
 	storeFile   = "store.db"
 	effectsFile = "effects"
+	effectsEnd  = ";" // of each line
 )
 
 // Buckets of the bank's own in the store's file.
@@ -135,7 +136,8 @@ func serveBank(s *server.Server, spec bankSpec) error {
 			return receipt{}, errForbidden()
 		}
 		id := warren.RequestFromContext(ctx).CallID
-		if _, err := effects.WriteString(id + "\n"); err != nil {
+		// A kill may cut a write off where a page of the file ends: what has no end is no effect.
+		if _, err := effects.WriteString("\n" + id + effectsEnd); err != nil {
 			return receipt{}, err
 		}
 		return receipt{id, uuid.NewString()}, effects.Sync()
@@ -209,8 +211,10 @@ func effectsOf(t *testing.T, spec bankSpec) map[string]int {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for id := range strings.Lines(string(text)) {
-			effects[strings.TrimSuffix(id, "\n")]++
+		for line := range strings.SplitSeq(string(text), "\n") {
+			if id, whole := strings.CutSuffix(line, effectsEnd); whole {
+				effects[id]++
+			}
 		}
 		return effects
 	}

@@ -28,8 +28,9 @@ const damagedCalls = 40
 func TestDamagedFileRunsNothingAgain(t *testing.T) {
 	t.Parallel()
 	url, path := rabbit.VHost(t), filepath.Join(t.TempDir(), storeFile)
-	b := &bulky{size: 500, runs: map[string]int{}}
+	b := &bulky{size: 5000, runs: map[string]int{}}
 	replies := map[string]*warren.Reply{}
+	options := boltstore.Options{SizeLimit: 1 << 20} // most of the file is in use then
 	c := newClient(t, url)
 
 	// serve serves from the file as it is, and returns how many calls were replayed
@@ -61,7 +62,7 @@ func TestDamagedFileRunsNothingAgain(t *testing.T) {
 		}
 		return replayed, refused
 	}
-	serve(openStore(t, path, boltstore.Options{}))
+	serve(openStore(t, path, options))
 	content, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -75,7 +76,7 @@ func TestDamagedFileRunsNothingAgain(t *testing.T) {
 	// fails reports whether the file is refused when it is opened, as it must be then.
 	fails := func(what string) bool {
 		t.Helper()
-		st, err := boltstore.Open(path, boltstore.Options{})
+		st, err := boltstore.Open(path, options)
 		if err == nil {
 			_ = st.Close()
 			return false

@@ -48,7 +48,7 @@ func (b *bulky) count(id string) int {
 // forgotten: its reply follows when there is room, and it does not run again.
 func TestFullDiskRefusesCallsAndLosesNone(t *testing.T) {
 	t.Parallel()
-	url, dir := rabbit.VHost(t), disk.MountTmpfs(t, 3<<20)
+	url, dir := rabbit.VHost(t), disk.MountTmpfs(t, 5<<20)
 	ballast := filepath.Join(dir, "ballast")
 	if err := os.WriteFile(ballast, make([]byte, 1<<20), 0o600); err != nil {
 		t.Fatal(err)
