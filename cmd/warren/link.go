@@ -83,14 +83,12 @@ func (l *link) dial(ctx context.Context, settings warren.Broker, url, name strin
 	if settings.Auth == warren.AuthExternal {
 		sasl = &amqp.ExternalAuth{}
 	}
-	readable := readableConn{l.socket, frames.NewReader(l.socket)}
-	conn, err := amqp.Open(readable, amqp.Config{
+	conn, err := amqp.Open(readableConn{l.socket, frames.New(l.socket)}, amqp.Config{
 		SASL: []amqp.Authentication{sasl}, Vhost: uri.Vhost, Heartbeat: linkHeartbeat, Properties: properties, Locale: "en_US",
 	})
 	if err != nil {
 		return fail(errors.Join(err, l.socket.Close()))
 	}
-	readable.frames.Limit(conn.Config.FrameSize)
 	l.conn = conn
 	return nil
 }
@@ -102,10 +100,12 @@ const linkHeartbeat = 10 * time.Second
 // must not end a connection.
 type readableConn struct {
 	net.Conn
-	frames *frames.Reader
+	frames *frames.Conn
 }
 
-func (c readableConn) Read(p []byte) (int, error) { return c.frames.Read(p) }
+func (c readableConn) Read(p []byte) (int, error)  { return c.frames.Read(p) }
+func (c readableConn) Write(p []byte) (int, error) { return c.frames.Write(p) }
+func (c readableConn) Close() error                { return c.frames.Close() }
 
 // openChannel opens the channel, for the first time or after a method that the
 // broker refused has closed it.

@@ -9,6 +9,18 @@ import (
 	"github.com/warren-rpc/warren/internal/amqp/codec"
 )
 
+// endless repeats the same frames.
+type endless struct {
+	frames []byte
+	at     int
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	n := copy(p, e.frames[e.at:])
+	e.at = (e.at + n) % len(e.frames)
+	return n, nil
+}
+
 // loop is a transport that says the same again and again, and takes whatever is written.
 type loop struct {
 	endless
@@ -35,6 +47,14 @@ func handled(frames []byte) (*Conn, *Channel, *idle) {
 	ch, h := c.takeOpened(), &idle{}
 	ch.Handle(h)
 	return c, ch, h
+}
+
+func traced() codec.Properties {
+	p := properties()
+	p.Headers = codec.Table{
+		{Key: "traceparent", Value: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}, {Key: "tenant", Value: int64(7)},
+	}
+	return p
 }
 
 func bodies(size int) []byte {

@@ -58,8 +58,8 @@ func play(script []byte) (out []byte, readable bool) {
 			if _, err := codec.DecodeMethod(octets); err != nil {
 				continue // the library would read on in the next frame
 			}
-			if method == 80 || method == 120 { // the library counts up to the tag, however large it is
-				binary.BigEndian.PutUint64(octets[idSize:], binary.BigEndian.Uint64(octets[idSize:])%(scriptedPublishes+2))
+			if method == 80 || method == 120 { // the library counts up to any tag, and believes those of no publish
+				binary.BigEndian.PutUint64(octets[idSize:], binary.BigEndian.Uint64(octets[idSize:])%(scriptedPublishes+1))
 			}
 		}
 		out = codec.AppendFrame(out, codec.Frame{Type: kind, Channel: 1, Payload: octets})
@@ -94,8 +94,8 @@ const endMark = 1<<64 - 1
 //
 //   - The library ends the connection over header tables that arrive here as unreadable. It takes a value that is cut
 //     short for the end of a list, what comes after the last property for nothing, and many entries with few keys for few.
-//   - Here the connection ends where the content of a message breaks off, comes unannounced or too long, or where
-//     nothing is confirmed. The library drops that.
+//   - Here the connection ends where the content of a message breaks off, or comes unannounced or too long. The library
+//     drops that. It takes a confirm of what was not published for one of what was, which here is none.
 //   - Of a return only the properties are kept here, and the library drops deliveries for consumers that it does not know.
 func FuzzHotFrames(f *testing.F) {
 	deliver := &codec.BasicDeliver{ConsumerTag: "tag", DeliveryTag: 7, Redelivered: true, Exchange: "e", RoutingKey: "queue"}

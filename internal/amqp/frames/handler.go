@@ -14,8 +14,8 @@ type Handler interface {
 	// Returned is told of a mandatory message that no queue took.
 	Returned(r *Return)
 	// Confirmed is told that the broker has taken, or with ack false lost, the publish with the tag, or with multiple
-	// all that it has not answered yet up to it. Tags count the publishes of the channel from 1. What is said of
-	// tags above those written is not told; one that was answered before may come again.
+	// all that it has not answered yet up to it. Tags count the publishes of the channel from 1. What is said of tags
+	// above those that were written is not told; one that was answered before may come again.
 	Confirmed(tag uint64, multiple, ack bool)
 	// Canceled is told that the broker has ended a consumer. The library answers it.
 	Canceled(consumer string)

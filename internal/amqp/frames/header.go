@@ -2,7 +2,6 @@ package frames
 
 import (
 	"encoding/binary"
-	"hash/maphash"
 
 	"github.com/warren-rpc/warren/internal/amqp/codec"
 )
@@ -23,12 +22,9 @@ const (
 	mostAfter  = 2 + 8 + 8*256
 )
 
-// Mark is the header that stands for the headers of a message that could not be kept. It says why. Who sends it himself
-// is taken at his word.
+// Mark is the header that stands, for the library, for headers that it cannot read. It says why. Who sends it himself is
+// taken at his word.
 const Mark = "x-warren-unreadable"
-
-// Lost is what Mark says of a message of which nothing is left but the body.
-const Lost = "the AMQP library cannot read the message"
 
 // death is the broker's header of what was dead-lettered, hence may have been delivered from another queue.
 const death = "x-death"
@@ -59,24 +55,6 @@ func split(payload []byte) (header, string) {
 
 func (h *header) flags() codec.PropertyFlags {
 	return codec.PropertyFlags(binary.BigEndian.Uint16(h.fixed[fixedSize-2:]))
-}
-
-var seed = maphash.MakeSeed()
-
-// identity is the same for each delivery of a message, for as long as this process lives: the broker may sort the
-// headers, and counts deliveries in one of them.
-func (h *header) identity() uint64 {
-	id := maphash.Bytes(seed, h.fixed[:fixedSize-2]) + 3*maphash.Bytes(seed, h.before) + 5*maphash.Bytes(seed, h.after)
-	for entries := h.table; len(entries) > 0; {
-		key, size := firstEntry(entries)
-		switch string(key) {
-		case "x-delivery-count", "x-acquired-count":
-		default:
-			id += maphash.Bytes(seed, entries[:size])
-		}
-		entries = entries[size:]
-	}
-	return max(id, 1)
 }
 
 // marked appends to out a header frame with the parts of h, and instead of its table one that names the flaw.
