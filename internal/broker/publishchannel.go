@@ -281,7 +281,7 @@ func (c *publishChannel) closedBy() *amqp.Error {
 func (c *publishChannel) finish() {
 	defer close(c.finished)
 	c.await()
-	c.s.closeChannel(c.ch)
+	c.s.closeHandled(c.ch, c.wire)
 	c.mu.Lock()
 	left := c.open.all()
 	if c.doubt != nil {

@@ -87,7 +87,7 @@ func (p *Publisher) Serve(ctx context.Context, s *Session) {
 			<-c.finished // before anything goes out on another channel
 		}
 		e := c.closedBy()
-		if e == nil || s.conn.IsClosed() {
+		if e == nil || !e.Recover { // the session ends, or goes on with another channel
 			continue
 		}
 		if left, ok := p.log.Allow(e); ok {

@@ -190,6 +190,14 @@ func (s *Session) closeChannel(ch *amqp.Channel) {
 	_ = s.do("close a channel", ch.Close)
 }
 
+// closeHandled closes a channel unless it has ended: the library may learn of that later
+// than who is told by the frames.
+func (s *Session) closeHandled(ch *amqp.Channel, wire *frames.Channel) {
+	if !wire.Closed() {
+		s.closeChannel(ch)
+	}
+}
+
 // abandon closes ch after a method on it ended with err, unless it did not end
 // at all: the broker would not answer the close either.
 func (s *Session) abandon(ch *amqp.Channel, err error) {

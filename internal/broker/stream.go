@@ -14,6 +14,7 @@ type stream struct {
 	c        *Consumer
 	s        *Session
 	ch       *amqp.Channel
+	wire     *frames.Channel
 	acker    *acker // set before the queue is consumed
 	flow     flow
 	queue    string
@@ -45,7 +46,7 @@ func newStream(c *Consumer, s *Session, flow flow) (*stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	st.ch = ch
+	st.ch, st.wire = ch, wire
 	acks := &ackChannel{s: s, ch: ch, wire: wire, batch: wire.NewBatch(), prefetch: flow.prefetch}
 	st.acker = newAcker(s, acks, c.cfg.AckDelay, c.cfg.AckBatch)
 	err = s.do("consume "+queue, func() error {
@@ -159,5 +160,5 @@ func (st *stream) retire(ctx context.Context) {
 
 func (st *stream) close() {
 	st.acker.stop()
-	st.s.closeChannel(st.ch)
+	st.s.closeHandled(st.ch, st.wire)
 }
