@@ -31,7 +31,8 @@ Examples:
 // benchDefault is what is measured unless it is said: Warren, the best by hand, and
 // what the tutorial teaches. All of them would take long.
 var benchDefault = []string{
-	"warren-classic", "warren-quorum", "warren-classic-store", "raw-tutorial", "raw-best", "raw-best-quorum",
+	"warren-classic", "warren-classic-one-by-one", "warren-quorum", "warren-classic-store",
+	"raw-tutorial", "raw-best", "raw-best-quorum",
 }
 
 func benchCommand() *cli.Command {

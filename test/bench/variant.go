@@ -40,6 +40,7 @@ var variants = []variant{
 	warrenClassic,
 	warrenClassicOneByOne,
 	warrenQuorum,
+	warrenQuorumOneByOne,
 	warrenClassicStore,
 	rawTutorial,
 	rawTutorialQuorum,

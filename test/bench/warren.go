@@ -31,10 +31,17 @@ var (
 		connect: connectWarren(false),
 	}
 
-	// warrenClassicOneByOne gets each reply in a message of its own.
+	// The clients of these get each reply in a message of its own.
 	warrenClassicOneByOne = variant{
 		name:    "warren-classic-one-by-one",
 		serve:   warrenServer(server.Classic),
+		connect: connectWarren(true),
+	}
+
+	warrenQuorumOneByOne = variant{
+		name:    "warren-quorum-one-by-one",
+		quorum:  true,
+		serve:   warrenServer(server.Quorum),
 		connect: connectWarren(true),
 	}
 
