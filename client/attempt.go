@@ -55,14 +55,16 @@ func (a *attempt) Writing(now time.Time, msg *wire.Message) bool {
 	cl.lock()
 	defer cl.mu.Unlock()
 	queue := c.replies.name() // under the lock: else it could be lost without the call being told
-	w, ok := cl.state.Write(now, a.number, queue)
+	w, ok := cl.state.Write(now, a.number, queue, int(cl.version))
 	if !ok {
 		return false
 	}
 	cl.setTimer(now)
 	if !cl.settings.oneWay {
 		msg.ReplyTo = queue
-		msg.Expiration = wire.Expiration(cl.deadline.Sub(now))
+	}
+	if w.Again || a.number > 1 || now.Sub(cl.req.Issued) > wire.Prompt {
+		cl.req.Stamp(msg, cl.kind(), cl.version, a.number, now)
 	}
 	if w.Again {
 		return true
@@ -73,10 +75,6 @@ func (a *attempt) Writing(now time.Time, msg *wire.Message) bool {
 		if w.Beside {
 			c.counters.hedged.Add(1)
 		}
-		meta := wire.Meta{
-			Kind: cl.kind(), Attempt: a.number, Issued: cl.req.Issued, Deadline: cl.req.Deadline, Nonce: cl.req.Nonce,
-		}
-		msg.Type = meta.Encode()
 	}
 	return true
 }

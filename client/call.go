@@ -26,12 +26,14 @@ type call struct {
 	deadline time.Time     // of the first caller; what the server is told
 	done     chan struct{} // closed when the call has ended
 	first    attempt
+	made     atomic.Bool             // an interceptor has made the call with the ID that it was given
 	last     atomic.Pointer[attempt] // that was made; nil before the first
 
-	mu    sync.Mutex // held briefly: within it are taken only the locks of budget, latency and reply queue
-	state callstate.Call
-	timer *time.Timer
-	wakes time.Time // when timer fires; zero if it is stopped
+	mu      sync.Mutex // held briefly: within it are taken only the locks of budget, latency and reply queue
+	state   callstate.Call
+	version wire.Version // in which attempts are written
+	timer   *time.Timer
+	wakes   time.Time // when timer fires; zero if it is stopped
 }
 
 // newCall returns a call that is not under way.
@@ -44,7 +46,8 @@ func (c *Client) newCall(method string, body []byte, opts []CallOption) *call {
 		opt(s)
 	}
 	if !s.named {
-		s.callID = newCallID()
+		s.callID = newID()
+		cl.req.Unique = true
 	}
 	cl.req.Request = warren.Request{
 		Method: method, CallID: s.callID, Attempt: 1, ContentType: s.contentType, ContentEncoding: s.encoding,
@@ -64,6 +67,8 @@ func (cl *call) roundTrip(ctx context.Context) (*warren.Reply, error) {
 	if cl.asks != nil {
 		rules = c.policies.Table().Policy(cl.req.Method)
 	}
+	cl.req.Version = cl.choose(now, rules)
+	cl.version = cl.req.Version
 	var expired <-chan time.Time
 	if timer := cl.setDeadline(ctx, now, rules.Timeout); timer != nil {
 		expired = timer.C

@@ -45,11 +45,11 @@ func TestRequestSaysWhatTheRecipeAndWarrenNeed(t *testing.T) {
 		sent := requests(r.Broker, "echo")
 		m := sent[0].Message
 		if sent[0].Exchange != "" || !sent[0].Mandatory || m.CorrelationID != reply.CallID || m.ReplyTo != replyQueue(r) ||
-			m.Expiration != "3000" || m.AppID != "billing" || m.ContentType != "" || m.DeliveryMode != amqp.Transient {
+			m.Expiration != "3000" || m.AppID != "billing" || m.ContentType != "" || m.DeliveryMode != 0 {
 			r.T.Errorf("published %+v: %+v", sent[0], m)
 		}
 		// The bubble's time begins on 2000-01-01.
-		if withoutNonce(m.Type) != "warren/1;k=call;n=1;d=946684803000;t=946684800000" || len(m.Headers) != 0 {
+		if m.Type != "warren/2c;tc2wfoqo0" || len(m.Headers) != 0 {
 			r.T.Errorf("type %s, headers %v", m.Type, m.Headers)
 		}
 		if again := sent[1].Message; again.DeliveryMode != amqp.Persistent || again.CorrelationID == m.CorrelationID {

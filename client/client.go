@@ -205,7 +205,9 @@ func (c *Client) innermost(ctx context.Context, req *warren.Request) (*warren.Re
 			Code: warren.CodeInternal, Outcome: warren.NotExecuted, Message: "an interceptor replaced the context of the call",
 		})
 	}
-	return (&call{c: c, req: wire.Request{Request: *req}, settings: cl.settings}).roundTrip(ctx)
+	again := &call{c: c, req: wire.Request{Request: *req}, settings: cl.settings}
+	again.req.Unique = cl.req.Unique && req.CallID == cl.settings.callID && cl.made.CompareAndSwap(false, true)
+	return again.roundTrip(ctx)
 }
 
 // SetPolicies replaces the policies while calls are made, as when their file has

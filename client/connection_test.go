@@ -101,7 +101,7 @@ func TestBlockedBrokerRefusesCallsAndStillDeliversReplies(t *testing.T) {
 		// The reply is with the broker when publishers are blocked.
 		hold := make(chan struct{})
 		held := r.Broker.Inject(amqptest.Rule{
-			When: amqptest.When{Method: "basic.deliver", Queue: "warren.reply.*"}, Do: amqptest.Do(func(*amqptest.Event) { <-hold }),
+			When: amqptest.When{Method: "basic.deliver", Queue: "warren:*"}, Do: amqptest.Do(func(*amqptest.Event) { <-hold }),
 		})
 		waiting := c.Go(r.T.Context(), "echo", []byte("x"))
 		if err := held.Wait(r.T.Context()); err != nil {

@@ -149,7 +149,7 @@ func TestDeadlineHoldsWhateverTheBrokerDoes(t *testing.T) {
 		"it forgets the client":    {When: publishesTo("gate"), Do: amqptest.HalfOpen()},
 		"it closes the channel":    {When: publishesTo("gate"), Do: amqptest.CloseChannel(541, "internal error")},
 		"it closes the connection": {When: publishesTo("gate"), Do: amqptest.CloseConnection(320, "go away")},
-		"it loses the reply":       {When: amqptest.When{Method: "basic.deliver", Queue: "warren.reply.*"}, Do: amqptest.Drop()},
+		"it loses the reply":       {When: amqptest.When{Method: "basic.deliver", Queue: "warren:*"}, Do: amqptest.Drop()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			rig.Bubble(t, func(r *rig.Rig) {

@@ -28,3 +28,6 @@ func Requeue(c *Client, callID string) error {
 	*publish = broker.Publishing{Key: publish.Key, Mandatory: true, Msg: publish.Msg, Sink: publish.Sink}
 	return c.publisher.Publish(publish)
 }
+
+// NewID returns a call ID as the client makes them.
+func NewID() string { return newID() }

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"strings"
 	"testing"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -40,7 +41,7 @@ func replyQueue(r *rig.Rig) string {
 func replyQueues(b *amqptest.Broker) []amqptest.Queue {
 	var found []amqptest.Queue
 	for _, q := range b.Queues("/") {
-		if len(q.Name) > 13 && q.Name[:13] == "warren.reply." {
+		if strings.HasPrefix(q.Name, "warren:") {
 			found = append(found, q)
 		}
 	}

@@ -19,7 +19,16 @@ import (
 // A caller that gives a call up and makes it again under its own ID, at the same
 // instant, must not take what became of the first for what becomes of the second.
 func TestNoInvocationIsToldWhatBecameOfAnotherOfItsID(t *testing.T) {
-	key := client.WithCallID("order-7")
+	for version, opts := range map[string][]client.CallOption{
+		"1": {client.WithCallID("order-7")},
+		"2": {client.WithCallID("order-7"), client.Idempotent()},
+	} {
+		t.Run("version "+version, func(t *testing.T) { noInvocationIsToldOfAnother(t, "warren/"+version, opts) })
+	}
+}
+
+func noInvocationIsToldOfAnother(t *testing.T, version string, opts []client.CallOption) {
+	t.Helper()
 	for name, late := range map[string]func(req *wire.Request) amqp.Publishing{
 		"reply": func(req *wire.Request) amqp.Publishing {
 			return wire.EncodeReply(req, &warren.Reply{Body: []byte("late")}, wire.Transient, wire.DefaultLimits())
@@ -31,7 +40,7 @@ func TestNoInvocationIsToldWhatBecameOfAnotherOfItsID(t *testing.T) {
 			return wire.EncodeError(req, refusal(), wire.Transient)
 		},
 		"no reply": func(req *wire.Request) amqp.Publishing {
-			meta := wire.Meta{Kind: wire.KindCall, Nonce: req.Nonce}
+			meta := wire.Meta{Version: req.Version, Kind: wire.KindCall, Nonce: req.Nonce}
 			return amqp.Publishing{CorrelationId: req.CallID, Type: meta.Encode()}
 		},
 	} {
@@ -40,14 +49,14 @@ func TestNoInvocationIsToldWhatBecameOfAnotherOfItsID(t *testing.T) {
 				p, arrived := plainServer(r, "pay")
 				c := r.Ready(wait)
 				ctx, giveUp := context.WithCancel(r.T.Context())
-				given := c.Go(ctx, "pay", nil, key)
+				given := c.Go(ctx, "pay", nil, opts...)
 				first := <-arrived
 				giveUp()
 				_, err := given.Result()
 				rig.WantError(r.T, err, warren.CodeCanceled, "", warren.Unknown)
-				again := c.Go(r.T.Context(), "pay", nil, key)
+				again := c.Go(r.T.Context(), "pay", nil, opts...)
 				second := <-arrived
-				if nonceOf(first.Type) == "" || nonceOf(first.Type) == nonceOf(second.Type) {
+				if nonceOf(first.Type) == "" || nonceOf(first.Type) == nonceOf(second.Type) || !strings.HasPrefix(second.Type, version) {
 					r.T.Errorf("sent as %s and %s", first.Type, second.Type)
 				}
 				p.Publish(first.ReplyTo, late(requestOf(r.T, first)))
@@ -94,7 +103,7 @@ func TestReplyWithoutANonceCountsByTheInstant(t *testing.T) {
 			"instant": func(issued string) string { return "warren/1;k=reply;n=1;t=" + issued },
 			"plain":   func(string) string { return "" },
 		} {
-			call := c.Go(r.T.Context(), "old", nil)
+			call := c.Go(r.T.Context(), "old", nil, client.WithCallID(name))
 			req := <-arrived
 			_, issued, _ := strings.Cut(withoutNonce(req.Type), ";t=")
 			for _, foreign := range []string{

@@ -29,8 +29,8 @@ type callSettings struct {
 // WithCallID names the call with a key of the caller's own: 1 to 128 bytes of
 // printable ASCII. While a call with that ID is in flight in this client, a
 // second one joins it if method, headers but those of a trace context, and body
-// are the same, and fails as already_exists/key_reused otherwise. Default: a
-// random UUID.
+// are the same, and fails as already_exists/key_reused otherwise. Default:
+// one of 22 random characters of [0-9A-Za-z_-].
 func WithCallID(id string) CallOption { return func(s *callSettings) { s.callID, s.named = id, true } }
 
 // WithHeader adds one application header.

@@ -73,7 +73,7 @@ func TestHedgeHasTheCallsIDAndTheNextNumber(t *testing.T) {
 		mustCall(r, r.Ready(hedging()), "m", "x", client.WithCallID("k"))
 		sent := requests(r.Broker, "m")
 		if len(sent) != 2 || sent[1].Message.CorrelationID != "k" || sent[1].At.Sub(sent[0].At) != 200*time.Millisecond ||
-			withoutNonce(sent[1].Message.Type) != "warren/1;k=call;n=2;d=946684810000;t=946684800000" ||
+			withoutNonce(sent[1].Message.Type) != "warren/2c;tc2wfoqo0;d7ps;n2" ||
 			nonceOf(sent[0].Message.Type) != nonceOf(sent[1].Message.Type) {
 			r.T.Errorf("published %v", sent)
 		}

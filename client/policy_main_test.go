@@ -62,20 +62,21 @@ func requestOf(t *testing.T, d amqp.Delivery) *wire.Request {
 		t.Error(err)
 	}
 	return &wire.Request{
-		Request: warren.Request{CallID: d.CorrelationId, Attempt: meta.Attempt, Issued: meta.Issued}, Nonce: meta.Nonce,
+		Request: warren.Request{CallID: d.CorrelationId, Attempt: meta.Attempt, Issued: meta.Issued},
+		Version: meta.Version, Nonce: meta.Nonce,
 	}
 }
 
 // withoutNonce returns a request's metadata less what is different in each call.
 func withoutNonce(typ string) string {
-	before, _, _ := strings.Cut(typ, ";x=")
+	before, _, _ := strings.Cut(typ, ";x")
 	return before
 }
 
 // nonceOf returns what withoutNonce leaves out.
 func nonceOf(typ string) string {
-	_, nonce, _ := strings.Cut(typ, ";x=")
-	return nonce
+	_, nonce, _ := strings.Cut(typ, ";x")
+	return strings.TrimPrefix(nonce, "=")
 }
 
 // refusal is the error of a server that refuses before the handler.

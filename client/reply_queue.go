@@ -8,8 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/warren-rpc/warren/internal/broker"
 	"github.com/warren-rpc/warren/internal/callstate"
 	"github.com/warren-rpc/warren/internal/lifecycle"
@@ -75,7 +73,11 @@ func (r *replyQueue) ended() {
 // arrivals says whether replies can come in.
 func (r *replyQueue) arrivals() callstate.Replies { return *r.arriving.Load() }
 
-func replyQueueName() string { return "warren.reply." + uuid.NewString() }
+// replyQueues begins the names of reply queues, and of nothing else: a method's name has
+// no colon. It is short, as these names travel four times with each call.
+const replyQueues = "warren:"
+
+func replyQueueName() string { return replyQueues + newID() }
 
 // name is what requests carry as reply_to.
 func (r *replyQueue) name() string {
@@ -191,7 +193,11 @@ func (r *replyQueue) take(d *wire.Delivery) {
 	}
 	reply, err := wire.DecodeReply(d, &cl.req, limits)
 	if reply == nil && err == nil {
-		r.c.counters.late.Add(1)
+		if refusal := wire.RefusesVersion(d, &cl.req); refusal != nil {
+			cl.refusedVersion(refusal)
+		} else {
+			r.c.counters.late.Add(1)
+		}
 		return
 	}
 	r.c.counters.replies.Add(1)

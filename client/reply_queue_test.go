@@ -155,5 +155,5 @@ func TestDoubleReplyIsDropped(t *testing.T) {
 		if st := c.Stats(); st.Replies != 1 || st.LateReplies != 1 {
 			r.T.Errorf("%+v", st)
 		}
-	}, amqptest.Rule{When: amqptest.When{Method: "basic.publish", RoutingKey: "warren.reply.*"}, Do: amqptest.Duplicate(1)})
+	}, amqptest.Rule{When: amqptest.When{Method: "basic.publish", RoutingKey: "warren:*"}, Do: amqptest.Duplicate(1)})
 }

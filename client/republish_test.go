@@ -42,8 +42,8 @@ func TestIdempotentCallIsPublishedAgainWithItsIDAndDeadline(t *testing.T) {
 				}
 				first, second := sent[0].Message, sent[1].Message
 				if first.CorrelationID != "k" || second.CorrelationID != "k" || string(second.Body) != "x" ||
-					withoutNonce(first.Type) != "warren/1;k=call;n=1;d=946684805000;t=946684800000" ||
-					withoutNonce(second.Type) != "warren/1;k=call;n=2;d=946684805000;t=946684800000" || nonceOf(first.Type) != nonceOf(second.Type) || second.Expiration > first.Expiration {
+					withoutNonce(first.Type) != "warren/2c;tc2wfoqo0" || first.Expiration != "5000" ||
+					withoutNonce(second.Type) != "warren/2c;tc2wfoqo0;d3uw;n2" || nonceOf(first.Type) != nonceOf(second.Type) || second.Expiration > first.Expiration {
 					r.T.Errorf("published %+v and %+v", first, second)
 				}
 				if st := c.Stats(); st.Republished != 1 || st.Nacked+st.Lost != 1 || st.Pending != 0 {

@@ -38,7 +38,7 @@ func wantRefused(r *rig.Rig, c *client.Client, says string) {
 }
 
 func TestClientThatIsRefusedSaysSoAtOnce(t *testing.T) {
-	declares := amqptest.When{Method: "queue.declare", Queue: "warren.reply.*", Direction: amqptest.FromClient}
+	declares := amqptest.When{Method: "queue.declare", Queue: "warren:*", Direction: amqptest.FromClient}
 	for name, test := range map[string]struct {
 		user string
 		do   amqptest.Action

@@ -31,7 +31,7 @@ func BenchmarkRequestIsKnown(b *testing.B) {
 				if !plain {
 					req.Nonce = wire.Nonce{'1'}
 				}
-				ex := m.receive(broker.Delivery{Delivery: &frames.Delivery{Delivery: amqp.Delivery{ReplyTo: "warren.reply.6ba7b810"}}}, req, "")
+				ex := m.receive(broker.Delivery{Delivery: &frames.Delivery{Delivery: amqp.Delivery{ReplyTo: "warren:6ba7b810"}}}, req, "")
 				m.requests.begin(ex)
 				if last := open[i%256]; last != nil {
 					if last.ack.ended = issued; plain {

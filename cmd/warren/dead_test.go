@@ -24,7 +24,7 @@ const (
 func parkedMessage(id string) amqp.Publishing {
 	meta := wire.Meta{Kind: wire.KindCall, Attempt: 3, Deadline: time.UnixMilli(1_700_000_010_000), Issued: time.UnixMilli(1_700_000_000_000)}
 	return amqp.Publishing{
-		CorrelationId: id, ReplyTo: "warren.reply.of-" + id, Type: meta.Encode(), ContentType: "application/json",
+		CorrelationId: id, ReplyTo: "warren:of-" + id, Type: meta.Encode(), ContentType: "application/json",
 		ContentEncoding: "identity", DeliveryMode: amqp.Persistent, Priority: 3, MessageId: "m-" + id, AppId: "checkout",
 		Timestamp: time.Unix(1_700_000_000, 0), Body: []byte(`{"id":"` + id + `"}`),
 		Headers: amqp.Table{
@@ -217,7 +217,7 @@ func TestDeadShowTellsAllOfACall(t *testing.T) {
 		t.Errorf("the two calls of one ID are shown as %q", twice)
 	}
 	for _, want := range []string{
-		`"body":{"id":"call-1"}`, `"headers":{"count":2,"nested":{"list":["a",true]},"tenant":"7"}`, `"reply_to":"warren.reply.of-call-1"`,
+		`"body":{"id":"call-1"}`, `"headers":{"count":2,"nested":{"list":["a",true]},"tenant":"7"}`, `"reply_to":"warren:of-call-1"`,
 		`"deadline":"2023-11-14T22:13:30Z"`, `"issued":"2023-11-14T22:13:20Z"`, `"caller":"checkout"`, `"reason":"poisoned"`,
 	} {
 		if !strings.Contains(first, want) {

@@ -14,7 +14,7 @@ func success(call *callstate.Call, rules *policy.Policy, reply *warren.Reply, ro
 	call.Begin(callstate.Config{}, rules.Begin(begun, begun.Add(rules.Timeout), nil, policy.Overrides{}))
 	at := callstate.Moment{Now: begun}
 	effects := call.Handle(at, callstate.Event{Kind: callstate.Admitted}, room[:0])
-	call.Write(begun, effects[0].Attempt, "replies")
+	call.Write(begun, effects[0].Attempt, "replies", 2)
 	at.Now = begun.Add(time.Millisecond)
 	return len(call.Handle(at, callstate.Event{Kind: callstate.Answered, Attempt: 1, Reply: reply}, room[:0]))
 }

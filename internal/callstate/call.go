@@ -77,9 +77,10 @@ type Writing struct {
 	Beside bool // another one is still waited for: it is a hedge
 }
 
-// Write says that an attempt is about to be handed to a connection, and that its reply,
-// if it gets one, is to come to that queue. It reports whether to do so.
-func (c *Call) Write(now time.Time, number int, replyQueue string) (w Writing, ok bool) {
+// Write says that an attempt is about to be handed to a connection, in that version of
+// the wire format, and that its reply, if it gets one, is to come to that queue. It
+// reports whether to do so.
+func (c *Call) Write(now time.Time, number int, replyQueue string, version int) (w Writing, ok bool) {
 	deadline := c.tries.Deadline()
 	if c.ended || !now.Before(deadline) {
 		return w, false
@@ -88,6 +89,7 @@ func (c *Call) Write(now time.Time, number int, replyQueue string) (w Writing, o
 	if !c.cfg.OneWay {
 		a.replyQueue = replyQueue
 	}
+	a.version = version
 	w = Writing{Again: a.isWritten(), Beside: a.beside}
 	if w.Again {
 		return w, true

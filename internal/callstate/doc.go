@@ -34,6 +34,9 @@
 //	  an error      -               Judge; follow, or End if nothing does. While another
 //	                                attempt is waited for or on its way that one decides,
 //	                                unless the error is one that is never repeated
+//	Unread          -               Judge; Ask at once, or End if the call may have been
+//	                                executed and may not be repeated. While another attempt
+//	                                is waited for or on its way that one decides
 //	Timer           -               the attempt's time: Judge, follow. A hedge's: Ask.
 //	                                The pause's: Ask
 //	ReplyQueueLost  -               follow, or End if nothing does; nothing of a OneWay call
@@ -51,7 +54,7 @@
 //     been executed: returned, taken back, or refused by a server
 //   - Executed is told if a server has told it of any attempt
 //   - there are no more attempts than the policy allows, but for those that the broker
-//     refused; one that may have been executed is repeated only if the call is idempotent
+//     refused, or no server read; one that may have been executed is repeated only if the call is idempotent
 //   - each ticket is judged once; each attempt in its own time
 //   - one attempt at a time is on its way, and none is made or written after the end
 package callstate

@@ -32,6 +32,7 @@ func (s *step) failed(a *attempt, err *warren.Error) {
 		s.executed = &executed
 	case warren.Unknown:
 	}
+	a.answered = true
 	s.giveUp(a)
 	s.judge(a, s.classify(a, err))
 	if (s.next || s.open()) && s.tries.Repeatable(err) {

@@ -28,6 +28,7 @@ type Event struct {
 	Reply   *warren.Reply
 	Err     *warren.Error // may be changed from then on
 	Queue   string
+	Version int
 }
 
 // Kind is what kind of event has happened.
@@ -55,6 +56,10 @@ const (
 	Blocked
 	// Answered: a server has answered Attempt, by Reply or Err.
 	Answered
+	// Unread: a server does not read Version, in which one attempt was written, nobody
+	// says which. Err is what the server told. Attempts are written in another version
+	// from then on.
+	Unread
 	// Timer: the time that [Call.Wake] told has come. It may be told too often.
 	Timer
 	// ReplyQueueLost: what was to come to Queue does not.

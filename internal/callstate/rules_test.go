@@ -28,6 +28,8 @@ func TestEveryOrderOfEventsKeepsTheRules(t *testing.T) {
 		{attempts: 2, idempotent: true, hedge: true},
 		{attempts: 2, idempotent: true, oneWay: true},
 		{attempts: 1, failNacked: true},
+		{attempts: 1, newer: true},
+		{attempts: 2, idempotent: true, hedge: true, newer: true},
 	} {
 		t.Run(fmt.Sprintf("%+v", s), func(t *testing.T) {
 			t.Parallel()
@@ -62,7 +64,7 @@ func TestAnyEventsKeepTheRules(t *testing.T) {
 		s := scene{
 			attempts: rapid.IntRange(1, 5).Draw(r, "attempts"), idempotent: rapid.Bool().Draw(r, "idempotent"),
 			oneWay: rapid.Bool().Draw(r, "one way"), failNacked: rapid.Bool().Draw(r, "fail nacked"),
-			hedge:  rapid.Bool().Draw(r, "hedge"),
+			hedge: rapid.Bool().Draw(r, "hedge"), newer: rapid.Bool().Draw(r, "newer"),
 			budget: policy.BudgetPolicy{Tokens: float64(rapid.IntRange(1, 10).Draw(r, "tokens")), Ratio: 0.1},
 		}
 		w := newWorld(t, s)

@@ -1,6 +1,7 @@
 package callstate
 
 import (
+	"slices"
 	"time"
 
 	"github.com/warren-rpc/warren"
@@ -45,6 +46,8 @@ func (s *step) handle(e *Event) {
 		case a != nil:
 			s.failed(a, e.Err)
 		}
+	case Unread:
+		s.unread(e.Version, e.Err)
 	case Timer:
 		s.timer()
 	case ReplyQueueLost:
@@ -117,6 +120,33 @@ func (s *step) blocked(a *attempt, err *warren.Error) {
 	s.judge(a, policy.Ignored)
 	s.drop(a)
 	s.lastReason = err.Reason
+}
+
+// unread follows an attempt that a server did not read, which tells nothing of the
+// method. It is taken for the first one of that version that is not answered: queues
+// keep the order.
+func (s *step) unread(version int, err *warren.Error) {
+	i := slices.IndexFunc(s.attempts, func(a attempt) bool {
+		return a.isWritten() && a.version == version && !a.answered && !a.proven
+	})
+	if i < 0 {
+		return
+	}
+	a := &s.attempts[i]
+	a.answered = true
+	if err.Outcome == warren.NotExecuted {
+		s.prove(a)
+	}
+	s.giveUp(a)
+	s.judge(a, policy.Ignored)
+	switch again := s.tries.Unread(err); {
+	case s.next || s.open(): // another attempt decides
+	case again:
+		s.next = true
+		s.do(Effect{Do: Ask})
+	default:
+		s.finishBy(a, nil, err)
+	}
 }
 
 // timer does what is due.

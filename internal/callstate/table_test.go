@@ -76,6 +76,15 @@ func TestWhatFollowsFromWhat(t *testing.T) {
 		{"an attempt was executed, and the user may not publish any more", idempotent,
 			"failed 1, timer, admitted, write 2, not permitted 2",
 			"judge 1 ignored, ask, publish 2, finish permission_denied/not_permitted executed, judge 2 ignored", 0},
+		{"a server that does not read it", scene{attempts: 1, newer: true}, "not read: not_executed, admitted, write 2, reply 2",
+			"judge 1 ignored, ask, publish 2, judge 2 success, observe 0s, finish", 0},
+		{"a server that does not read what may have been executed", scene{attempts: 3, newer: true}, "not read: unknown",
+			"judge 1 ignored, finish invalid_argument/bad_request unknown", 0},
+		{"the same, of what may be repeated", scene{attempts: 1, idempotent: true, newer: true},
+			"not read: unknown, admitted, write 2, later 2", "judge 1 ignored, ask, publish 2, judge 2 ignored, finish unavailable/ unknown", 0},
+		{"a server that does not read the first, and a hedge", scene{attempts: 2, idempotent: true, hedge: true, newer: true},
+			"timer, admitted, write 2, not read: not_executed, not read: not_executed, admitted, write 3, reply 3",
+			"ask, publish 2, judge 1 ignored, judge 2 ignored, ask, publish 3, judge 3 success, observe 1s, finish", 0},
 		{"no queue of that name", idempotent, "returned 1", "finish unavailable/no_route not_executed, judge 1 failure", 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -166,7 +175,7 @@ func TestHedgeWaitsAsLongAsIsKnownWhenTheFirstAttemptIsWritten(t *testing.T) {
 		latency.Observe(20 * time.Millisecond)
 	}
 	want, _ := latency.P95()
-	call.Write(begun, effects[0].Attempt, "replies")
+	call.Write(begun, effects[0].Attempt, "replies", 2)
 	if wake := call.Wake(); wake.Sub(begun) != want || want == 0 {
 		t.Errorf("it wakes after %v; want %v", wake.Sub(begun), want)
 	}

@@ -29,6 +29,8 @@ type world struct {
 	sent     []*request
 	judged   map[int]int
 	refusals int
+	unread   int  // attempts that a server did not read
+	version  int  // in which attempts are written
 	executed bool // a server has said so, of any attempt
 	answered bool // by a reply
 	observed int
@@ -44,6 +46,8 @@ type request struct {
 	settled  bool // the broker has said what became of it
 	nobody   bool // it reached no server
 	proven   bool
+	answered bool // by an error
+	version  int
 	executed bool // a server has said so
 	refused  bool // its last answer said that it was not
 	queue    string
@@ -56,11 +60,15 @@ type scene struct {
 	oneWay     bool
 	failNacked bool
 	hedge      bool
+	newer      bool // attempts are in a version that servers may not read
 	budget     policy.BudgetPolicy
 }
 
 func newWorld(t testing.TB, s scene) *world {
 	w := &world{t: t, rules: policy.Default(), oneWay: s.oneWay, now: begun, waiters: 1, asked: true, judged: map[int]int{}}
+	if w.version = 1; s.newer {
+		w.version = 2
+	}
 	w.rules.Idempotent = s.idempotent
 	w.rules.Retry.Attempts = s.attempts
 	w.rules.Retry.Jitter = false
@@ -110,6 +118,11 @@ func (w *world) moves() []move {
 	for _, r := range w.sent {
 		moves = append(moves, w.brokers(r)...)
 		moves = append(moves, w.servers(r)...)
+	}
+	if r := w.unreadable(); r != nil {
+		for _, outcome := range []warren.Outcome{warren.NotExecuted, warren.Unknown} {
+			may("not read: "+outcome.String(), func() { w.notRead(r, outcome) })
+		}
 	}
 	if w.call.Ended() {
 		return moves
@@ -227,12 +240,35 @@ func (w *world) servers(r *request) []move {
 				e.Err = &warren.Error{Code: a.code, Outcome: a.outcome, RetryAfter: a.retryAfter, Remote: true}
 				w.executed = w.executed || a.outcome == warren.Executed && !w.call.Ended()
 			}
+			r.answered = r.answered || a.code != 0
 			r.executed = r.executed || a.outcome == warren.Executed
 			r.proven = r.proven || a.outcome == warren.NotExecuted
 			w.handle(e)
 		}})
 	}
 	return moves
+}
+
+// unreadable is the request that is taken for the one which a server did not read.
+func (w *world) unreadable() *request {
+	for _, r := range w.sent {
+		if r.written && !r.nobody && r.version == 2 && !r.answered && !r.proven && !w.oneWay {
+			return r
+		}
+	}
+	return nil
+}
+
+// notRead has a server not read a request; the others are written in another version.
+func (w *world) notRead(r *request, outcome warren.Outcome) {
+	w.version = 1
+	if !w.call.Ended() {
+		w.unread++
+	}
+	r.answered, r.proven = true, outcome == warren.NotExecuted
+	w.handle(callstate.Event{Kind: callstate.Unread, Version: 2, Err: &warren.Error{
+		Code: warren.CodeInvalidArgument, Reason: warren.ReasonBadRequest, Outcome: outcome, Remote: true,
+	}})
 }
 
 var answers = []struct {
@@ -274,7 +310,7 @@ func (w *world) leave(code warren.Code) {
 func (w *world) write(r *request) {
 	ended := w.call.Ended()
 	r.queue = "a"
-	writing, ok := w.call.Write(w.now, r.number, r.queue)
+	writing, ok := w.call.Write(w.now, r.number, r.queue, w.version)
 	switch {
 	case ok && (ended || !w.now.Before(w.deadline)):
 		w.fail("attempt %d goes out after the end", r.number)
@@ -287,7 +323,7 @@ func (w *world) write(r *request) {
 		w.handle(callstate.Event{Kind: callstate.Unsent, Attempt: r.number})
 		return
 	}
-	r.written = true
+	r.written, r.version = true, w.version
 	w.check()
 }
 
@@ -361,8 +397,8 @@ func (w *world) check() {
 	switch {
 	case w.call.Written() != written:
 		w.fail("%d written; it says %d", written, w.call.Written())
-	case written > w.rules.Retry.Attempts+refusals:
-		w.fail("%d attempts, of which %d were refused by the broker", written, w.refusals)
+	case written > w.rules.Retry.Attempts+refusals+w.unread:
+		w.fail("%d attempts, of which %d were refused by the broker, and %d not read", written, w.refusals, w.unread)
 	case w.call.Ended() && !w.call.Wake().IsZero():
 		w.fail("wakes after the end")
 	}

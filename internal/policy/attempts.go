@@ -24,6 +24,7 @@ type Attempts struct {
 	number     int
 	most       int
 	nacked     int            // of number, those that the broker refused and that do not count
+	unread     int            // of number, those that no server could read, which do not count either
 	waits      int            // that were drawn for retries, but for refusals
 	random     func() float64 // spread evenly over [0, 1)
 	idempotent bool
@@ -138,12 +139,21 @@ func (a *Attempts) Nacked(now time.Time, err *warren.Error) Decision {
 	return a.Failed(now, err)
 }
 
+// Unread is [Attempts.Failed] for an attempt that a server refused since it does not
+// read its version, with the error that says so. It reports whether the next is made,
+// in another version, at once: unless the call may have been executed and may not be
+// repeated. No token is taken, and the attempt is not counted.
+func (a *Attempts) Unread(err *warren.Error) bool {
+	a.unread++
+	return err.Outcome == warren.NotExecuted || a.idempotent
+}
+
 // Number returns how many attempts have been started.
 func (a *Attempts) Number() int { return a.number }
 
 // Left returns how many attempts may still be started, but for those that follow
-// one that the broker will have refused.
-func (a *Attempts) Left() int { return max(a.most-(a.number-a.nacked), 0) }
+// one that the broker will have refused, or no server read.
+func (a *Attempts) Left() int { return max(a.most-(a.number-a.nacked-a.unread), 0) }
 
 // Deadline returns when the call must have ended.
 func (a *Attempts) Deadline() time.Time { return a.deadline }

@@ -77,3 +77,23 @@ func TestRefusalsCountWhereTheyCannotBeWaitedOut(t *testing.T) {
 		t.Errorf("a policy that waits longer: %+v", d)
 	}
 }
+
+// A server that does not read a request's version has seen no request.
+func TestAttemptsThatNoServerReadCostNeitherAttemptsNorTokens(t *testing.T) {
+	t.Parallel()
+	p := policy.Default()
+	for _, test := range []struct {
+		outcome           warren.Outcome
+		idempotent, again bool
+	}{
+		{warren.NotExecuted, false, true}, {warren.NotExecuted, true, true}, {warren.Unknown, false, false}, {warren.Unknown, true, true},
+	} {
+		budget := policy.NewBudget(p.Budget)
+		a := p.Begin(epoch, epoch.Add(time.Minute), budget, policy.Overrides{Attempts: 2, Idempotent: test.idempotent})
+		a.Next(epoch)
+		again := a.Unread(failure(warren.CodeInvalidArgument, test.outcome).WithReason(warren.ReasonBadRequest))
+		if again != test.again || a.Left() != 2 || budget.Tokens() != p.Budget.Tokens {
+			t.Errorf("%+v: again is %v, %d attempts left, %v tokens", test, again, a.Left(), budget.Tokens())
+		}
+	}
+}

@@ -27,6 +27,9 @@ type Method struct {
 	Budget   *Budget
 	Bulkhead *Bulkhead
 	Latency  *Latency
+	// V1Until is until when the method is called in version 1 of the wire format, in
+	// Unix nanoseconds: a server has refused another one.
+	V1Until atomic.Int64
 
 	policy atomic.Pointer[Policy]
 }

@@ -17,7 +17,7 @@ import (
 // asked is a resolve request as a broker hands it out.
 func asked(msg amqp.Publishing) *amqp.Delivery {
 	d := deliver(msg)
-	d.ReplyTo = "warren.reply.x"
+	d.ReplyTo = "warren:x"
 	return d
 }
 

@@ -289,8 +289,8 @@ func TestRepliesAreReadAsDocumented(t *testing.T) {
 		}
 		switch v.Then {
 		case "again":
-			if reply != nil || err != nil {
-				t.Errorf("%s: %+v, %v", vector, reply, err)
+			if e := wire.RefusesVersion(d, req); reply != nil || err != nil || e != nil && (e.Code != v.Code || e.Reason != v.Reason || e.Outcome != v.Outcome) {
+				t.Errorf("%s: %+v, %v, %+v", vector, reply, err, e)
 			}
 		case "result":
 			if err != nil || reply == nil || reply.Plain != v.Plain || !maps.Equal(reply.Header, v.Headers) ||

@@ -154,13 +154,17 @@ func (m *Meta) set2(letter byte, value string) (err error) {
 			m.Code = codeOf(n)
 		}
 	case 'r':
-		m.Reason, err = value, warren.CheckReason(value)
+		if m.Reason, err = value, warren.CheckReason(value); value == "" {
+			err = errEmpty
+		}
 	case 'o':
 		m.Outcome, err = parseOutcome(value)
 	case 'w':
 		m.RetryAfter, err = parseWait(value)
 	case 'i':
-		m.Incident, err = value, checkIncident(value)
+		if m.Incident, err = value, checkIncident(value); value == "" {
+			err = errEmpty
+		}
 	case 'b':
 		if m.Bundles = value == ""; !m.Bundles {
 			err = errors.New("it has no value")
@@ -172,6 +176,8 @@ func (m *Meta) set2(letter byte, value string) (err error) {
 	}
 	return err
 }
+
+var errEmpty = errors.New("it is empty")
 
 // codeOf returns the code of that number. One that is added later is still an error.
 func codeOf(n int64) warren.Code {

@@ -228,6 +228,8 @@ func TestMetadataThatIsWrongIsRefused(t *testing.T) {
 		"warren/2r;cd;w-2":                       "base 36",
 		"warren/2r;cd;w":                         "base 36",
 		"warren/2r;cd;ia b":                      "incident",
+		"warren/2r;cd;r":                         "empty",
+		"warren/2r;cd;i":                         "empty",
 		"warren/2r;p1":                           "no value",
 		"warren/10;k=call":                       "version",
 		"warren/1.1;k=call":                      "version",

@@ -78,7 +78,7 @@ func (cl *call) ask() {
 
 // write hands the request to the broker, if its call lets it out.
 func (r request) write() bool {
-	w, ok := r.state.Write(r.now, r.attempt, "")
+	w, ok := r.state.Write(r.now, r.attempt, "", 1)
 	if !ok {
 		return false
 	}

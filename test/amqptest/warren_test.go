@@ -47,8 +47,8 @@ const (
 var (
 	requests   = amqptest.When{Method: "basic.publish", RoutingKey: "echo"}
 	requested  = amqptest.When{Method: "basic.deliver", RoutingKey: "echo"}
-	replies    = amqptest.When{Method: "basic.publish", RoutingKey: "warren.reply.*"}
-	replied    = amqptest.When{Method: "basic.deliver", RoutingKey: "warren.reply.*"}
+	replies    = amqptest.When{Method: "basic.publish", RoutingKey: "warren:*"}
+	replied    = amqptest.When{Method: "basic.deliver", RoutingKey: "warren:*"}
 	clientAcks = amqptest.When{Method: "basic.ack", Direction: amqptest.FromClient, ConnName: "client*"}
 	serverAcks = amqptest.When{Method: "basic.ack", Direction: amqptest.FromClient, ConnName: "server*"}
 )

@@ -320,7 +320,7 @@ func TestRequestsArePersistentAsDocumented(t *testing.T) {
 	ctx, cancel := context.WithCancel(withPatience(t))
 	defer cancel()
 	for mode, opts := range map[uint8][]client.CallOption{
-		amqp.Transient: nil, amqp.Persistent: {client.WithPersistence()},
+		0: nil, amqp.Persistent: {client.WithPersistence()},
 	} {
 		c.Go(ctx, "requests", nil, opts...)
 		if d := receive(t, deliveries); d.DeliveryMode != mode || d.Expiration == "" {

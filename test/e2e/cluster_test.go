@@ -214,7 +214,7 @@ func clusterReplyQueue(t *testing.T, cluster *rabbit.Cluster) string {
 		t.Fatal(err)
 	}
 	for _, q := range queues {
-		if strings.HasPrefix(q.Name, "warren.reply.") && q.Consumers > 0 {
+		if strings.HasPrefix(q.Name, "warren:") && q.Consumers > 0 {
 			return q.Name
 		}
 	}

@@ -238,7 +238,7 @@ func TestReplyQueueThatIsGoneEndsCallsAsUnknownAndIsReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, q := range queues {
-		if strings.HasPrefix(q.Name, "warren.reply.") {
+		if strings.HasPrefix(q.Name, "warren:") {
 			if err := rabbit.Shared(t).DeleteQueue(testContext(t), vhostOf(t, url), q.Name); err != nil {
 				t.Fatal(err)
 			}
