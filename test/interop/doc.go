@@ -17,6 +17,9 @@
 //     with the first request). It takes one request at a time, acknowledges after
 //     the reply, and prints an event per line: ready, request, replied, acked.
 //
+// peers/reference is a peer of Warren's, and peers/reference_v1 what it was while there
+// was version 1 of the wire alone, with the modules that have not changed since.
+//
 // So a new language is a folder with these two and a row. amqp-tools, which can
 // only call, and in its own way, is called by peers/amqp-tools/call.sh.
 //

@@ -6,12 +6,13 @@ usage: call.py --url=URL --method=NAME --body=BODY [--id=ID] [--timeout=SECONDS]
 It makes one call, or asks what became of one, and prints one JSON object.
 """
 import argparse
+import base64
 import itertools
 import json
+import os
 import random
 import sys
 import time
-import uuid
 
 import pika
 import pika.exceptions
@@ -21,6 +22,7 @@ import warren_memory as memory
 import warren_resolve as resolve
 import warren_store as stores
 import warren_wire as wire
+from warren_meta import base36
 
 RETRYABLE = {"unavailable", "resource_exhausted", "aborted", "deadline_exceeded"}
 ATTEMPTS = 3
@@ -33,10 +35,10 @@ class Caller:
         self.connection = pika.BlockingConnection(pika.URLParameters(url))
         self.channel = self.connection.channel()
         self.channel.confirm_delivery()
-        self.queue = "warren.reply." + str(uuid.uuid4())
+        self.queue = "warren:" + new_id()
         self.channel.queue_declare(self.queue, durable=True, arguments={"x-queue-type": "classic", "x-expires": 600000})
         self.channel.basic_consume(self.queue, self.on_reply, arguments={"x-priority": 1})
-        self.nonces = itertools.count(random.randrange(36))
+        self.nonces = itertools.count(random.randrange(1, 36))
         self.arrived = []
 
     def close(self):
@@ -54,17 +56,32 @@ class Caller:
             self.arrived.append(message)
         channel.basic_ack(delivery.delivery_tag)
 
-    def call(self, key, message, kind, timeout_ms, repeat):
-        """Publishes the message, again where that is allowed, and returns ("result", …) or ("error", …)."""
+    def call(self, key, message, kind, timeout_ms, repeat, unique=True):
+        """Publishes the message, again where that is allowed, and returns ("result", …) or ("error", …).
+        unique says that its call ID was made for this call alone."""
         issued, nonce = stores.now(), base36(next(self.nonces))
-        deadline, open_attempts, proven = issued + timeout_ms, 0, True
-        for attempt in range(1, ATTEMPTS + 1):
-            meta = {"kind": kind, "attempt": attempt, "deadline": deadline, "issued": issued, "nonce": nonce}
-            sent = self.publish(key, dict(message, type=wire.write_meta(meta)), deadline)
+        deadline, proven, attempt, most = issued + timeout_ms, True, 0, ATTEMPTS
+        version = 2 if kind == "call" and (unique or repeat) else 1
+        while True:
+            attempt += 1
+            meta = {"kind": kind, "attempt": attempt, "issued": issued}
+            if version == 1 or not unique:
+                meta["nonce"] = nonce
+            if version == 1 or attempt > 1:
+                meta["deadline"] = deadline
+            # The expiration of the first one counts from its instant: it is written at once.
+            left = timeout_ms if attempt == 1 else deadline - stores.now()
+            sent = self.publish(key, dict(message, type=wire.write_meta(dict(meta, version=version))), left)
             if sent == "returned":
                 return self.failed("unavailable", "no_route", "not_executed" if proven else "unknown", attempt)
-            patience = deadline if attempt == ATTEMPTS or not repeat else min(deadline, stores.now() + max(1000, timeout_ms // 3))
-            then, told = self.await_reply(message["correlation_id"], issued, nonce, patience)
+            patience = deadline if attempt == most or not repeat else min(deadline, stores.now() + max(1000, timeout_ms // 3))
+            then, told = self.await_reply(message["correlation_id"], patience, issued, nonce, version, unique)
+            if then == "again":
+                proven = proven and told["outcome"] == "not_executed"
+                if told["outcome"] == "not_executed" or repeat:
+                    version, most = 1, most + 1
+                    continue
+                then = "error"
             if then is None:
                 proven = False
                 if stores.now() >= deadline or not repeat:
@@ -76,16 +93,15 @@ class Caller:
             if told["outcome"] == "not_executed" and not proven:
                 told["outcome"] = "unknown"
             again = told["code"] in RETRYABLE and (told["outcome"] == "not_executed" or repeat)
-            if not again or told.get("reason") in ("interrupted", "too_old", "poisoned") or attempt == ATTEMPTS or told.get("retry_after", 0) < 0:
+            if not again or told.get("reason") in ("interrupted", "too_old", "poisoned") or attempt == most or told.get("retry_after", 0) < 0:
                 return then, told
             proven = proven and told["outcome"] == "not_executed"
             time.sleep(min(0.1 * attempt * random.random(), max(0, deadline - stores.now()) / 1000))
-        raise AssertionError("the last attempt ends")
 
-    def publish(self, key, message, deadline):
+    def publish(self, key, message, left):
         message = dict(message)
         body = message.pop("body")
-        properties = pika.BasicProperties(reply_to=self.queue, expiration=wire.expiration(deadline - stores.now()), **message)
+        properties = pika.BasicProperties(reply_to=self.queue, expiration=wire.expiration(left), **message)
         try:
             self.channel.basic_publish("", key, body, properties, mandatory=True)
         except pika.exceptions.UnroutableError:
@@ -94,13 +110,13 @@ class Caller:
             return "nacked"
         return "acked"
 
-    def await_reply(self, call_id, issued, nonce, until):
+    def await_reply(self, call_id, until, *own):
         while True:
             while self.arrived:
                 message = self.arrived.pop(0)
                 if wire.text(message["correlation_id"]) != call_id:
                     continue
-                then, told = wire.read_reply(message, issued, nonce)
+                then, told = wire.read_reply(message, *own)
                 if then != "drop":
                     return then, told
             left = until - stores.now()
@@ -113,13 +129,12 @@ class Caller:
         return "error", {"code": code, "reason": reason, "outcome": outcome, "attempts": attempts}
 
 
-def base36(number):
-    digits = ""
+def new_id():
+    """128 random bits in 22 characters, the first of which is no hyphen."""
     while True:
-        number, digit = divmod(number, 36)
-        digits = "0123456789abcdefghijklmnopqrstuvwxyz"[digit] + digits
-        if not number:
-            return digits
+        text = base64.urlsafe_b64encode(os.urandom(16)).rstrip(b"=").decode()
+        if not text.startswith("-"):
+            return text
 
 
 def printable(value):
@@ -148,15 +163,15 @@ def main():
         question = {"call_id": args.resolve, "proof": memory.proof(args.content_type, "", body)}
         if args.issued:
             question["issued"] = args.issued
-        message = resolve.write_resolve({}, str(uuid.uuid4()), question)
+        message = resolve.write_resolve({}, new_id(), question)
         then, told = caller.call(resolve.control_queue(args.method), message, "resolve", timeout_ms, True)
         if then == "result":
             told = dict(resolve.read_resolution(told["body"]), attempts=told["attempts"])
     else:
-        message = {"correlation_id": args.id or str(uuid.uuid4()), "body": body}
+        message = {"correlation_id": args.id or new_id(), "body": body}
         if args.content_type:
             message["content_type"] = args.content_type
-        then, told = caller.call(args.method, message, "call", timeout_ms, args.idempotent)
+        then, told = caller.call(args.method, message, "call", timeout_ms, args.idempotent, not args.id)
     caller.close()
     print(json.dumps(dict(printable(told), then=then)))
 

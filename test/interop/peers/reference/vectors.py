@@ -68,24 +68,24 @@ def requests(v):
     if then == "refuse":
         same(got, {"code": v["code"], "reason": v["reason"]}, "refused as")
     if then == "done":
-        for name, default in (("plain", False), ("one_way", False), ("attempt", 1), ("deadline", None), ("nonce", None), ("headers", {})):
+        for name, default in (("version", 1), ("plain", False), ("one_way", False), ("attempt", 1), ("deadline", None), ("nonce", None), ("headers", {})):
             same(got.get(name, default), v.get(name, default), name)
 
 
 def replies(v):
-    then, got = wire.read_reply(message_of(v["message"]), v.get("issued"), v.get("nonce"))
+    then, got = wire.read_reply(message_of(v["message"]), v.get("issued"), v.get("nonce"), v.get("version", 1), v.get("unique", False))
     same(then, v["then"], "then")
     if then == "result":
         for name, default in (("plain", False), ("replayed", False), ("headers", {})):
             same(got[name], v.get(name, default), name)
-    if then == "error":
+    if then in ("error", "again"):
         for name in ("code", "reason", "outcome", "text", "details", "replayed"):
             if name in v:
                 same(got.get(name), v[name], name)
 
 
 def errors(v):
-    request = {name: v[name] for name in ("plain", "attempt", "issued", "nonce") if name in v}
+    request = {name: v[name] for name in ("version", "plain", "attempt", "issued", "nonce") if name in v}
     request["call_id"] = "17"
     got = wire.write_error(request, v["error"])
     same(got["type"], v["message"]["type"], "type")

@@ -14,7 +14,7 @@ SEALED = {"x-max-length": 0, "x-overflow": "reject-publish"}
 def message_of(delivery, properties, body):
     """A delivery of pika's as what warren_wire reads."""
     message = {name: getattr(properties, name) for name in (
-        "type", "correlation_id", "reply_to", "app_id", "content_type", "content_encoding", "headers")}
+        "type", "correlation_id", "reply_to", "expiration", "app_id", "content_type", "content_encoding", "headers")}
     return dict(message, redelivered=delivery.redelivered, body=body)
 
 

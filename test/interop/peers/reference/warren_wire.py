@@ -7,26 +7,10 @@ bytes where a short string is not UTF-8.
 import json
 import re
 
+from warren_meta import CODES, MAX_INSTANT, MAX_WAIT, OUTCOMES, BadMetadata, is_warren, raw, read_meta, text, version_of, write_meta  # noqa: F401
+
 MAX_BODY = 1 << 20
-MAX_INSTANT = 253402300799999
-MAX_WAIT = 604800000
 MAX_RESOLVE = 1 << 10
-
-CODES = {
-    "canceled", "unknown", "invalid_argument", "deadline_exceeded", "not_found", "already_exists",
-    "permission_denied", "resource_exhausted", "failed_precondition", "aborted", "out_of_range",
-    "unimplemented", "internal", "unavailable", "data_loss", "unauthenticated",
-}
-KINDS = {"call", "reply", "resolve", "cancel"}
-OUTCOMES = {"unknown", "not_executed", "executed"}
-
-
-class BadMetadata(Exception):
-    """A `type` that is Warren's and cannot be read. `version` tells one of another version."""
-
-    def __init__(self, why, version=False):
-        super().__init__(why)
-        self.version = version
 
 
 class Refused(Exception):
@@ -39,121 +23,6 @@ class Refused(Exception):
 
 class Dropped(Exception):
     """A message that is acknowledged and not answered."""
-
-
-def raw(value):
-    """A short string as the bytes that it has on the wire."""
-    if value is None:
-        return b""
-    return value if isinstance(value, bytes) else value.encode()
-
-
-def text(value):
-    return raw(value).decode(errors="replace")
-
-
-# Metadata (section 3)
-
-def is_warren(typ):
-    return raw(typ).startswith(b"warren/")
-
-
-def _number(value, low, high):
-    if not re.fullmatch(rb"[+-]?[0-9]+", value):
-        raise BadMetadata("not a number")
-    number = int(value)
-    if not low <= number <= high:
-        raise BadMetadata("out of bounds")
-    return number
-
-
-def read_meta(typ):
-    """The fields of a `type` for which is_warren holds."""
-    rest = raw(typ)
-    if not re.match(rb"warren/1(;|\Z)", rest):
-        raise BadMetadata("version", version=True)
-    rest = rest[len(b"warren/1"):]
-    if rest.startswith(b";"):
-        rest = rest[1:]
-    if rest.endswith(b";") and rest != b";":
-        rest = rest[:-1]
-    fields, seen = {}, set()
-    for item in rest.split(b";") if rest else []:
-        name, separator, value = item.partition(b"=")
-        if not separator or not name:
-            raise BadMetadata("not name=value")
-        if not re.fullmatch(rb"[a-z]", name):
-            continue
-        if name in seen:
-            raise BadMetadata("twice")
-        seen.add(name)
-        _read_item(fields, name, value)
-    if "kind" not in fields:
-        raise BadMetadata("no kind")
-    if "code" in fields:
-        fields.setdefault("outcome", "unknown")
-    return fields
-
-
-def _read_item(fields, name, value):
-    plain = value.decode("latin-1")
-    if name == b"k":
-        if plain not in KINDS:
-            raise BadMetadata("not a kind")
-        fields["kind"] = plain
-    elif name == b"n":
-        fields["attempt"] = _number(value, 1, 1000000)
-    elif name == b"d":
-        fields["deadline"] = _number(value, 1, MAX_INSTANT)
-    elif name == b"t":
-        fields["issued"] = _number(value, 1, MAX_INSTANT)
-    elif name == b"x":
-        if not re.fullmatch(rb"[0-9a-z]{1,16}", value):
-            raise BadMetadata("not a nonce")
-        fields["nonce"] = plain
-    elif name == b"c":
-        fields["code"] = plain if plain in CODES else "unknown"
-    elif name == b"r":
-        if not re.fullmatch(rb"[a-z0-9_]{0,64}", value):
-            raise BadMetadata("not a reason")
-        if plain:
-            fields["reason"] = plain
-    elif name == b"o":
-        if plain not in OUTCOMES:
-            raise BadMetadata("not an outcome")
-        fields["outcome"] = plain
-    elif name == b"w":
-        wait = max(-1, min(MAX_WAIT, _number(value, -10**400, 10**400)))
-        if wait:
-            fields["retry_after"] = wait
-    elif name == b"i":
-        if not re.fullmatch(rb"[!-:<>-~]{0,36}", value):
-            raise BadMetadata("not an incident")
-        if plain:
-            fields["incident"] = plain
-    elif name == b"p":
-        if plain == "1":
-            fields["replayed"] = True
-
-
-def write_meta(fields):
-    """The `type` that says fields, as senders write it."""
-    items = ["warren/1", "k=" + fields["kind"]]
-    for key, name in (("n", "attempt"), ("d", "deadline"), ("t", "issued"), ("x", "nonce")):
-        if name in fields:
-            items.append("%s=%s" % (key, fields[name]))
-    if "code" in fields:
-        items.append("c=" + fields["code"])
-        if fields.get("reason"):
-            items.append("r=" + fields["reason"])
-        items.append("o=" + fields.get("outcome", "unknown"))
-        if fields.get("retry_after"):
-            items.append("w=%d" % fields["retry_after"])
-        if fields.get("incident"):
-            items.append("i=" + fields["incident"])
-    if fields.get("replayed"):
-        items.append("p=1")
-    return ";".join(items)
 
 
 def expiration(left_ms):
@@ -227,7 +96,7 @@ def read_request(message, methods=(), kind="call", max_body=MAX_BODY):
     request = {
         "call_id": text(message.get("correlation_id")), "reply_to": text(message.get("reply_to")),
         "caller": text(message.get("app_id")), "attempt": 1, "plain": not is_warren(message.get("type")),
-        "redelivered": was_handed_out(message),
+        "redelivered": was_handed_out(message), "version": version_of(message.get("type")) or 1,
     }
     request["one_way"] = not request["reply_to"]
     try:
@@ -248,6 +117,10 @@ def _check_request(message, request, methods, kind, max_body):
             for name in ("attempt", "deadline", "issued", "nonce"):
                 if name in meta:
                     request[name] = meta[name]
+            if request["version"] == 2 and "issued" in meta and "deadline" not in meta:
+                lives = re.fullmatch("[0-9]{1,10}", _expiration_of(message))
+                if lives and int(lives.group()):
+                    request["deadline"] = min(MAX_INSTANT, meta["issued"] + int(lives.group()))
         except BadMetadata as why:
             bad = why
     if request["reply_to"] in methods:
@@ -265,14 +138,24 @@ def _check_request(message, request, methods, kind, max_body):
     request["body"] = body
 
 
+def _expiration_of(message):
+    """That of the message, or the one that the broker took away as it dead-lettered it."""
+    if message.get("expiration"):
+        return text(message["expiration"])
+    for death in (message.get("headers") or {}).get("x-death") or []:
+        if isinstance(death, dict) and "original-expiration" in death:
+            return text(death["original-expiration"])
+    return ""
+
+
 # Replies (section 6)
 
 def reply_meta(request):
     """The metadata with which every reply to the request begins."""
-    meta = {"kind": "reply", "attempt": request["attempt"]}
+    meta = {"kind": "reply", "attempt": request["attempt"], "version": request.get("version", 1)}
     if "nonce" in request:
         meta["nonce"] = request["nonce"]
-    elif "issued" in request:
+    elif "issued" in request and meta["version"] == 1:
         meta["issued"] = request["issued"]
     return meta
 
@@ -318,16 +201,25 @@ def to_json(value):
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def read_reply(message, issued=None, nonce=None, max_body=MAX_BODY):
-    """What a client makes of a message with its call's correlation_id: ("result", {…}), ("error", {…})
-    or ("drop", None)."""
+def read_reply(message, issued=None, nonce=None, version=1, unique=False, max_body=MAX_BODY):
+    """What a client makes of a message with its call's correlation_id: ("result", {…}), ("error", {…}),
+    ("drop", None) or, if an attempt of version 2 is refused for that, ("again", {…})."""
     plain, meta = not is_warren(message.get("type")), {}
     if not plain:
         try:
             meta = read_meta(message["type"])
         except BadMetadata:
             return "error", _bad_reply()
-        if meta["nonce"] != nonce if "nonce" in meta else meta.get("issued") != issued:
+        if meta.get("version") == 2:
+            own = meta.get("nonce") == (None if unique else nonce)
+        else:
+            own = meta["nonce"] == nonce if "nonce" in meta else meta.get("issued") == issued
+        if not own and version == 2 and _refuses_version(meta):
+            told = _read_error(meta, message.get("body", b""))
+            if not unique or message.get("redelivered"):
+                told["outcome"] = "unknown"
+            return "again", told
+        if not own:
             return "drop", None  # of another invocation
         if meta["kind"] != "reply":
             return "error", _bad_reply()
@@ -343,6 +235,11 @@ def read_reply(message, issued=None, nonce=None, max_body=MAX_BODY):
         "plain": plain, "headers": headers, "body": message.get("body", b""), "replayed": meta.get("replayed", False),
         "content_type": text(message.get("content_type")),
     }
+
+
+def _refuses_version(meta):
+    return ("version" not in meta and meta["kind"] == "reply" and "nonce" not in meta and "issued" not in meta
+            and (meta.get("code"), meta.get("reason")) == ("invalid_argument", "bad_request"))
 
 
 def _bad_reply():
