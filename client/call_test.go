@@ -49,7 +49,7 @@ func TestRequestSaysWhatTheRecipeAndWarrenNeed(t *testing.T) {
 			r.T.Errorf("published %+v: %+v", sent[0], m)
 		}
 		// The bubble's time begins on 2000-01-01.
-		if m.Type != "warren/2c;tc2wfoqo0" || len(m.Headers) != 0 {
+		if m.Type != "warren/2c;tc2wfoqo0;b" || len(m.Headers) != 0 {
 			r.T.Errorf("type %s, headers %v", m.Type, m.Headers)
 		}
 		if again := sent[1].Message; again.DeliveryMode != amqp.Persistent || again.CorrelationID == m.CorrelationID {

@@ -96,7 +96,7 @@ func TestErrorsThatAreRepeatedAndThoseThatAreNot(t *testing.T) {
 					if i > 0 {
 						want += fmt.Sprintf(";d7ps;n%d", i+1)
 					}
-					if m := ev.Message; m.CorrelationID != e.CallID || m.Type != want {
+					if m := ev.Message; m.CorrelationID != e.CallID || m.Type != want+";b" {
 						r.T.Errorf("attempt %d is %s, %s", i+1, m.CorrelationID, m.Type)
 					}
 				}

@@ -235,8 +235,8 @@ func (m *Meta) answers(req *Request) bool {
 
 // RefusesVersion returns the error by which a server that speaks version 1 alone refuses
 // a request of version 2, of which it repeats neither nonce nor issue time; nil if d is
-// none. If the request's ID is not its own alone, it may be meant for another one, and
-// its outcome is unknown.
+// none. Its outcome is unknown if it may be meant for another one: of a request whose ID
+// is not its own alone, and if it may have been taken before.
 func RefusesVersion(d *amqp.Delivery, req *Request) *warren.Error {
 	meta, err := DecodeMeta(d.Type)
 	if err != nil || req.Version != V2 || meta.Version != V1 || meta.Kind != KindReply || meta.Code != warren.CodeInvalidArgument ||
@@ -244,7 +244,7 @@ func RefusesVersion(d *amqp.Delivery, req *Request) *warren.Error {
 		return nil
 	}
 	e := remoteError(&meta, d)
-	if !req.Unique {
+	if !req.Unique || d.Redelivered {
 		e.Outcome = warren.Unknown
 	}
 	return e
