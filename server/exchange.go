@@ -120,7 +120,11 @@ func (ex *exchange) notExecuted() warren.Outcome {
 // admit decides on a request that is to wait no longer, or is not to be handled by this
 // server.
 func (ex *exchange) admit() decision {
-	m, now := ex.m, time.Now()
+	m := ex.m
+	if m.shedder == nil && m.kill == nil {
+		return decision{}
+	}
+	now := time.Now()
 	if m.shedder != nil && !ex.req.OneWay {
 		if retryAfter, admitted := m.shedder.Admit(now); !admitted {
 			ex.s.counters.shed.Add(1)

@@ -30,7 +30,7 @@ type requests struct {
 // for certain, which stays as it is from the begin on.
 type entry struct {
 	id      requestID
-	listed  bool   // it is among these
+	listed  bool   // it is the one that is known by this ID
 	certain bool   // no other request has this ID, which a plain caller may use again
 	turn    uint64 // of the requests that have ended
 }
@@ -112,6 +112,9 @@ func (rs *requests) begin(ex *exchange) bool {
 		ended = old.ack.over()
 	}
 	if !adopted && ended { // else there are two that look the same
+		if old != nil {
+			old.entry.listed = false
+		}
 		ex.entry.id, ex.entry.listed, ex.entry.certain = id, true, !ex.req.Plain
 		rs.known[id] = ex
 	}
@@ -125,9 +128,6 @@ func (rs *requests) begin(ex *exchange) bool {
 
 // forget is told of a request that will be run again if it comes back.
 func (rs *requests) forget(ex *exchange) {
-	if !ex.entry.listed {
-		return
-	}
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	rs.drop(ex)
@@ -135,7 +135,8 @@ func (rs *requests) forget(ex *exchange) {
 
 // drop is forget, with mu held.
 func (rs *requests) drop(ex *exchange) {
-	if rs.known[ex.entry.id] == ex {
+	if ex.entry.listed {
+		ex.entry.listed = false
 		delete(rs.known, ex.entry.id)
 	}
 }
@@ -145,7 +146,7 @@ func (rs *requests) drop(ex *exchange) {
 func (rs *requests) remember(ex *exchange, size int) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	if !ex.entry.listed || rs.known[ex.entry.id] != ex {
+	if !ex.entry.listed {
 		return
 	}
 	rs.turns++
