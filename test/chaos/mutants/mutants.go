@@ -131,4 +131,9 @@ var mutants = []mutant{
 		edits: []edit{{"server/attempt.go", "g.lock.lock(ctx, last)", "g.lock.lock(ctx, false)"}},
 		tests: []string{"./server", "TestLastAttemptIsAlone"},
 	},
+	{
+		name:  "requests are acknowledged whatever became of the bundle that carries their replies",
+		edits: []edit{{"internal/broker/bundle.go", "			m.settle(result, reason)\n", "			m.settle(Acked, reason)\n"}},
+		tests: []string{"./server", "TestRepliesOfABundleThatIsNotConfirmedAreSentAgain"},
+	},
 }
