@@ -77,6 +77,7 @@ type metaVector struct {
 	Deadline   int64          `json:"deadline"`
 	Issued     int64          `json:"issued"`
 	Nonce      string         `json:"nonce"`
+	Bundles    bool           `json:"bundles"`
 	Code       warren.Code    `json:"code"`
 	Reason     string         `json:"reason"`
 	Outcome    warren.Outcome `json:"outcome"`
@@ -87,10 +88,10 @@ type metaVector struct {
 
 func (v *metaVector) meta() wire.Meta {
 	kinds := map[string]wire.Kind{
-		"call": wire.KindCall, "reply": wire.KindReply, "resolve": wire.KindResolve, "cancel": wire.KindCancel,
+		"call": wire.KindCall, "reply": wire.KindReply, "resolve": wire.KindResolve, "cancel": wire.KindCancel, "bundle": wire.KindBundle,
 	}
 	return wire.Meta{
-		Version: cmp.Or(v.Version, wire.V1), Kind: kinds[v.Kind], Attempt: v.Attempt, Deadline: instant(v.Deadline), Issued: instant(v.Issued), Nonce: nonce(v.Nonce),
+		Version: cmp.Or(v.Version, wire.V1), Kind: kinds[v.Kind], Attempt: v.Attempt, Deadline: instant(v.Deadline), Issued: instant(v.Issued), Nonce: nonce(v.Nonce), Bundles: v.Bundles,
 		Code: v.Code, Reason: v.Reason, Outcome: v.Outcome, Incident: v.Incident, Replayed: v.Replayed,
 		RetryAfter: time.Duration(v.RetryAfter) * time.Millisecond,
 	}

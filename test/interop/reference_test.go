@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -177,6 +179,54 @@ func TestReferenceServerDoesNotBeginACallTwice(t *testing.T) {
 		p.kill()
 		startReference(t, url, file, "at-most-once")
 		rig.WantError(t, <-failed, warren.CodeAborted, warren.ReasonInterrupted, warren.Unknown)
+	})
+}
+
+// Its calls ask for several replies in one message, and find them there.
+func TestReferenceClientTakesRepliesThatTravelTogether(t *testing.T) {
+	t.Parallel()
+	onEachBroker(t, func(t *testing.T, url string) {
+		t.Helper()
+		const calls = 64
+		s, err := server.New(server.Config{Broker: warren.Broker{URLs: []string{url}}, Logger: logger(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var entered atomic.Int32
+		all := make(chan struct{})
+		err = s.HandleRaw(server.Method{Name: "reference", Concurrency: calls}, func(ctx context.Context, _ *warren.Request) (*warren.Reply, error) {
+			n := entered.Add(1)
+			if n == calls {
+				close(all) // their replies are in line together
+			}
+			select {
+			case <-all:
+			case <-ctx.Done():
+			}
+			return &warren.Reply{Body: fmt.Appendf(nil, "%03d", n)}, ctx.Err()
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Start(withPatience(t)); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := s.Stop(context.Background()); err != nil {
+				t.Error(err)
+			}
+		})
+		printed := callByReference(t, url, "--body=x", "--burst="+strconv.Itoa(calls))
+		bodies, _ := printed["bodies"].([]any)
+		bundled, _ := printed["bundled"].(float64)
+		for i, body := range bodies {
+			if body != fmt.Sprintf("%03d", i+1) {
+				t.Errorf("body %d is %v", i, body)
+			}
+		}
+		if st := s.Stats(); len(bodies) != calls || bundled == 0 || uint64(bundled) != st.Bundled {
+			t.Errorf("%d replies, %v of them bundled; %+v", len(bodies), bundled, st)
+		}
 	})
 }
 

@@ -1,9 +1,11 @@
 """A caller, written from docs/wire.md and the pages beside it.
 
 usage: call.py --url=URL --method=NAME --body=BODY [--id=ID] [--timeout=SECONDS] [--idempotent] [--header=K=V]
+       call.py --url=URL --method=NAME --body=BODY --burst=N
        call.py --url=URL --method=NAME --resolve=ID --issued=MS --body=BODY
 
-It makes one call, or asks what became of one, and prints one JSON object.
+It makes one call, or N before it awaits the first reply, or asks what became of one, and prints one
+JSON object.
 """
 import argparse
 import base64
@@ -39,7 +41,7 @@ class Caller:
         self.channel.queue_declare(self.queue, durable=True, arguments={"x-queue-type": "classic", "x-expires": 600000})
         self.channel.basic_consume(self.queue, self.on_reply, arguments={"x-priority": 1})
         self.nonces = itertools.count(random.randrange(1, 36))
-        self.arrived = []
+        self.arrived, self.bundled = [], 0
 
     def close(self):
         self.channel.queue_delete(self.queue)
@@ -49,7 +51,9 @@ class Caller:
         message = memory.message_of(delivery, properties, body)
         if bundle.is_bundle(message.get("type")):
             try:
-                self.arrived.extend(bundle.read_bundle(body))
+                replies = bundle.read_bundle(body)
+                self.arrived.extend(replies)
+                self.bundled += len(replies)
             except ValueError:
                 pass  # whose replies they are cannot be told
         else:
@@ -67,6 +71,8 @@ class Caller:
             meta = {"kind": kind, "attempt": attempt, "issued": issued}
             if version == 1 or not unique:
                 meta["nonce"] = nonce
+            if version == 2:
+                meta["bundles"] = True
             if version == 1 or attempt > 1:
                 meta["deadline"] = deadline
             # The expiration of the first one counts from its instant: it is written at once.
@@ -97,6 +103,24 @@ class Caller:
                 return then, told
             proven = proven and told["outcome"] == "not_executed"
             time.sleep(min(0.1 * attempt * random.random(), max(0, deadline - stores.now()) / 1000))
+
+    def burst(self, key, body, count, timeout_ms):
+        """Publishes so many calls and awaits all replies. It returns the bodies, and how many replies came in bundles."""
+        calls, issued = [new_id() for _ in range(count)], stores.now()
+        for call_id in calls:
+            meta = {"version": 2, "kind": "call", "issued": issued, "deadline": issued + timeout_ms, "bundles": True}
+            self.publish(key, {"correlation_id": call_id, "type": wire.write_meta(meta), "body": body}, timeout_ms)
+        bodies, waiting = [], set(calls)
+        while waiting and stores.now() < issued + timeout_ms:
+            while self.arrived:
+                message = self.arrived.pop(0)
+                call_id = wire.text(message["correlation_id"])
+                then, told = wire.read_reply(message, issued, None, 2, True)
+                if call_id in waiting and then == "result":
+                    waiting.remove(call_id)
+                    bodies.append(told["body"])
+            self.connection.process_data_events(0.1)
+        return {"bodies": sorted(printable(body) for body in bodies), "bundled": self.bundled}
 
     def publish(self, key, message, left):
         message = dict(message)
@@ -156,10 +180,13 @@ def main():
     parser.add_argument("--issued", type=int)
     parser.add_argument("--timeout", type=float, default=10)
     parser.add_argument("--idempotent", action="store_true")
+    parser.add_argument("--burst", type=int, default=0)
     args = parser.parse_args()
     caller = Caller(args.url)
     timeout_ms, body = int(args.timeout * 1000), args.body.encode()
-    if args.resolve:
+    if args.burst:
+        then, told = "burst", caller.burst(args.method, body, args.burst, timeout_ms)
+    elif args.resolve:
         question = {"call_id": args.resolve, "proof": memory.proof(args.content_type, "", body)}
         if args.issued:
             question["issued"] = args.issued

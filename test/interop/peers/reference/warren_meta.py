@@ -151,6 +151,9 @@ def _write1(fields):
 
 # Version 2
 
+KINDS2 = {"c": "call", "r": "reply", "m": "bundle"}
+LETTERS2 = {kind: letter for letter, kind in KINDS2.items()}
+
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -174,9 +177,9 @@ def _number36(value, high):
 
 def _read2(rest):
     kind, items = rest[:1].decode(), rest[1:].split(b";")
-    if items[0] or kind not in ("c", "r"):
+    if items[0] or kind not in KINDS2:
         raise BadMetadata("not a kind")
-    fields, seen, left = {"version": 2, "kind": "call" if kind == "c" else "reply", "attempt": 1}, set(), None
+    fields, seen, left = {"version": 2, "kind": KINDS2[kind], "attempt": 1}, set(), None
     for item in items[1:]:
         if not item:
             raise BadMetadata("no item")
@@ -214,10 +217,10 @@ def _read2_item(fields, name, value):
         fields["outcome"] = "not_executed" if plain == "n" else "executed"
     elif name == b"w":
         fields["retry_after"] = -1 if plain == "-1" else min(MAX_WAIT, _number36(value, 36**200))
-    elif name == b"p":
+    elif name in (b"b", b"p"):
         if plain:
             raise BadMetadata("it has no value")
-        fields["replayed"] = True
+        fields["bundles" if name == b"b" else "replayed"] = True
     elif name in (b"x", b"r", b"i"):
         if not value:
             raise BadMetadata("empty")
@@ -225,7 +228,7 @@ def _read2_item(fields, name, value):
 
 
 def _write2(fields):
-    items = ["warren/2" + fields["kind"][0]]
+    items = ["warren/2" + LETTERS2[fields["kind"]]]
     if "issued" in fields:
         items.append("t" + base36(fields["issued"]))
         if "deadline" in fields:
@@ -234,6 +237,8 @@ def _write2(fields):
         items.append("n" + base36(fields["attempt"]))
     if "nonce" in fields:
         items.append("x" + fields["nonce"])
+    if fields.get("bundles"):
+        items.append("b")
     if "code" in fields:
         items.append("c" + base36(CODES.index(fields["code"]) + 1))
         if fields.get("reason"):
