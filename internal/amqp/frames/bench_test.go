@@ -2,6 +2,7 @@ package frames
 
 import (
 	"io"
+	"sync/atomic"
 	"testing"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -178,3 +179,62 @@ func TestTheHotPathDoesNotAllocate(t *testing.T) {
 		t.Error("nothing was delivered")
 	}
 }
+
+// BenchmarkLibrary is the same by the library alone.
+func BenchmarkLibrary(b *testing.B) {
+	b.Run("delivery, 64 B", func(b *testing.B) {
+		var turn atomic.Bool
+		again := &endless{frames: bodies(64)}
+		l := newLibrary(b, func(in io.Reader) io.Reader {
+			return reader(func(p []byte) (int, error) {
+				if turn.Load() {
+					return again.Read(p)
+				}
+				return in.Read(p)
+			})
+		})
+		defer l.end()
+		turn.Store(true)
+		l.send(bodies(64))
+		b.ReportAllocs()
+		for b.Loop() {
+			<-l.deliveries
+		}
+		turn.Store(false)
+		go func() {
+			for range l.deliveries { //revive:disable-line:empty-block // What is still under way.
+			}
+		}()
+	})
+	b.Run("publish, 64 B", func(b *testing.B) {
+		var turn atomic.Bool
+		l := newLibraryOn(b, func(here io.ReadWriteCloser) io.ReadWriteCloser {
+			return struct {
+				io.Reader
+				io.Writer
+				io.Closer
+			}{here, writer(func(p []byte) (int, error) {
+				if turn.Load() {
+					return len(p), nil
+				}
+				return here.Write(p)
+			}), here}
+		})
+		defer l.end()
+		if err := l.channel.Confirm(false); err != nil {
+			b.Fatal(err)
+		}
+		turn.Store(true)
+		msg := call(64)
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := l.channel.PublishWithDeferredConfirm("", "calculator.add", true, false, *msg); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+type reader func(p []byte) (int, error)
+
+func (r reader) Read(p []byte) (int, error) { return r(p) }
