@@ -103,6 +103,29 @@ func TestPausedConsumerGivesBackAtOnceWhatItHasNotBegun(t *testing.T) {
 	})
 }
 
+// Each delivery carries it.
+func TestConsumerTagIsShortAndNoOtherConsumersOfTheSession(t *testing.T) {
+	consume(t, func(c *consumed) {
+		tags := map[string]bool{}
+		for range 3 {
+			c.publish(1)
+			d := <-c.entered
+			tags[d.ConsumerTag] = true
+			c.release <- struct{}{}
+			c.Pause()
+			c.rest()
+			c.Resume(0)
+			c.rest()
+			if len(d.ConsumerTag) > 2 {
+				c.T.Errorf("the tag is %q", d.ConsumerTag)
+			}
+		}
+		if len(tags) != 3 {
+			c.T.Errorf("three consumers had the tags %v", tags)
+		}
+	})
+}
+
 func TestConsumerGoesOnWithAnotherPrefetch(t *testing.T) {
 	consume(t, func(c *consumed) {
 		c.publish(10)

@@ -172,6 +172,12 @@ type published struct {
 func connect(t *testing.T, p *Publisher, answer func(p *peer, m message)) *published {
 	t.Helper()
 	here, there := net.Pipe()
+	return connectBy(t, here, there, p, answer)
+}
+
+// connectBy is connect by the two ends of a connection.
+func connectBy(t *testing.T, here, there net.Conn, p *Publisher, answer func(p *peer, m message)) *published {
+	t.Helper()
 	r := &published{Publisher: p, peer: &peer{conn: there, answer: answer, tags: map[uint16]uint64{}}}
 	r.serving.Go(r.peer.serve)
 	c := &connection{sock: newSocket(here, time.Minute)}
