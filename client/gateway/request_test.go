@@ -38,7 +38,7 @@ func TestRequestBecomesTheDocumentedMessage(t *testing.T) {
 		if !maps.Equal(got.Header, want) {
 			r.T.Errorf("headers\n%q\nwant\n%q", got.Header, want)
 		}
-		if got.Type != "application/json" || got.Encoding != "identity" || got.Body != `{"n":1}` || len(got.ID) != 36 {
+		if got.Type != "application/json" || got.Encoding != "identity" || got.Body != `{"n":1}` || len(got.ID) != 22 {
 			r.T.Errorf("%+v", got)
 		}
 		if id := resp.Header.Get("Warren-Call-Id"); id != got.ID || resp.Header.Get("X-Content-Type-Options") != "nosniff" {

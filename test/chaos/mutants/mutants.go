@@ -107,6 +107,16 @@ var mutants = []mutant{
 		mode: "at-most-once", faults: "unreadable", duration: "8s", breaks: check.Answered,
 	},
 	{
+		name:  "a client takes a reply with any nonce to a call of an ID of its own",
+		edits: []edit{{"internal/wire/reply.go", "return m.Nonce == Nonce{}", "return true"}},
+		tests: []string{"./internal/wire", "TestRepliesAreTakenByVersionAndNonce"},
+	},
+	{
+		name:  "a call of its user's own ID begins in version 2 although it may not be repeated",
+		edits: []edit{{"client/version.go", "cl.settings.oneWay || !repeatable", "cl.settings.oneWay || !repeatable && false"}},
+		tests: []string{"./client", "TestVersionOfACallWithAnIDOfItsUsers"},
+	},
+	{
 		name:  "a server does not ask which store remembers a method",
 		edits: []edit{{"server/memory.go", "	label, other := broker.OtherLabel(err)\n	if !other {", "	label, other := broker.OtherLabel(err)\n	if other {\n		return nil\n	}\n	if !other {"}},
 		mode:  "at-most-once", faults: "other-store", duration: "12s", breaks: check.OneMemory,
