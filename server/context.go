@@ -9,7 +9,7 @@ import (
 )
 
 // requestContext is the context of one request. It starts a timer only when somebody
-// asks for its end: most handlers never do, and a timer per request is a twentieth of
+// waits for its end: most handlers never do, and a timer per request is a twentieth of
 // what a small one costs.
 type requestContext struct {
 	context.Context           // the parent, with the request
@@ -59,8 +59,16 @@ func (c *requestContext) Deadline() (time.Time, bool) { return c.deadline, !c.de
 // Done implements context.Context.
 func (c *requestContext) Done() <-chan struct{} { return c.ending().Done() }
 
-// Err implements context.Context.
-func (c *requestContext) Err() error { return c.ending().Err() }
+// Err implements context.Context. It needs no timer as long as there is no error.
+func (c *requestContext) Err() error {
+	c.mu.Lock()
+	alive := c.inner == nil && !c.released && c.Context.Err() == nil && (c.deadline.IsZero() || time.Now().Before(c.deadline))
+	c.mu.Unlock()
+	if alive {
+		return nil
+	}
+	return c.ending().Err()
+}
 
 // Value implements context.Context. It goes through the inner context, if there
 // is one, because package context finds there what it derives children from

@@ -25,6 +25,9 @@ func Fingerprint(req *warren.Request, volatile map[string]bool) (f [sha256.Size]
 // appendHeaders appends what is hashed of headers: their number and, in the order of
 // their keys, key and value, each after its length.
 func appendHeaders(b []byte, header warren.Header, volatile map[string]bool) []byte {
+	if len(header) == 0 {
+		return binary.AppendUvarint(b, 0)
+	}
 	keys := slices.Sorted(maps.Keys(header))
 	keys = slices.DeleteFunc(keys, func(key string) bool { return volatile[key] || isTraceContext(key) })
 	b = binary.AppendUvarint(b, uint64(len(keys)))

@@ -2,7 +2,7 @@ package boltstore
 
 import (
 	"crypto/sha256"
-	"fmt"
+	"strconv"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -128,12 +128,16 @@ func (b *batch) expired(r *stored) bool {
 // present makes r what callers see.
 func (b *batch) present(r *stored) {
 	r.State = b.effective(r)
-	if r.epoch > 0 {
+	switch r.epoch {
+	case 0:
+	case b.epoch:
+		r.Owner = b.owner
+	default:
 		r.Owner = owner(r.epoch)
 	}
 }
 
-func owner(epoch uint64) string { return fmt.Sprintf("epoch %d", epoch) }
+func owner(epoch uint64) string { return "epoch " + strconv.FormatUint(epoch, 10) }
 
 // save writes the entry's record.
 func (b *batch) save(e *entry) (err error) {

@@ -17,7 +17,7 @@
 // it is there.
 //
 // A commit is one write to the end of a journal in the file, and one sync of the disk. When
-// the journal is full, after 4096 versions of records or 2 MiB, they are flushed to the
+// the journal is full, after 8192 versions of records or 2 MiB, they are flushed to the
 // places where they stay, in a transaction of bbolt with its two syncs: of each record the
 // latest version. What is in the journal is kept in memory, and read when the file is
 // opened. Records of more than 16 KiB, what commits together with a function of the

@@ -239,6 +239,7 @@ type head struct {
 	counts [states]uint64
 	// generation is that of the journal: all that it has of others is in the records.
 	generation uint64
+	owner      string // of this epoch; it follows from that
 }
 
 func (h *head) encode() []byte {
@@ -270,6 +271,7 @@ func decodeHead(b []byte) (h head, have int, err error) {
 		h.counts[i] = d.uvarint()
 	}
 	h.generation = d.uvarint()
+	h.owner = owner(h.epoch)
 	copy(h.id[:], d.take(len(h.id)))
 	if d.bad {
 		return h, have, errors.New("it is not a head")
@@ -280,6 +282,7 @@ func decodeHead(b []byte) (h head, have int, err error) {
 // reopen makes h that of a new epoch.
 func (h *head) reopen() {
 	h.epoch++
+	h.owner = owner(h.epoch)
 	h.counts[store.Interrupted] += h.counts[store.InProgress]
 	h.counts[store.InProgress] = 0
 }

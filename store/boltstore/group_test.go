@@ -24,7 +24,7 @@ func together(s *Store, ops ...*op) error {
 	s.committing.Lock()
 	defer s.committing.Unlock()
 	for _, o := range ops {
-		o.done = make(chan struct{})
+		o.done = make(chan struct{}, 1)
 		if err := s.queue.add(o); err != nil {
 			return err
 		}

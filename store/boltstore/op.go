@@ -2,9 +2,13 @@ package boltstore
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/warren-rpc/warren/store"
 )
 
 // op is one operation that waits for a commit, or is part of one.
@@ -26,16 +30,17 @@ type op struct {
 	call     func(*bbolt.Tx)
 	failure  error // of the function, for which the batch was rolled back
 
-	begun atomic.Bool // set by whoever decides its fate: the commit, or its caller who leaves
-	own   error       // what apply returned
-	err   error       // set before done is closed
-	done  chan struct{}
+	begun atomic.Bool   // set by whoever decides its fate: the commit, or its caller who leaves
+	left  bool          // its caller has left, and it is in the queue still
+	own   error         // what apply returned
+	err   error         // set before done has its token
+	done  chan struct{} // has room for a token: it has ended
 }
 
-// finish ends an operation. It is called once.
+// finish ends an operation. It is called once, and is the last that a commit does with it.
 func (o *op) finish(err error) {
 	o.err = err
-	close(o.done)
+	o.done <- struct{}{}
 }
 
 // do has an operation committed and returns how that ended.
@@ -43,7 +48,9 @@ func (s *Store) do(ctx context.Context, o *op) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	o.done = make(chan struct{})
+	if o.done == nil {
+		o.done = make(chan struct{}, 1)
+	}
 	if err := s.queue.add(o); err != nil {
 		return err
 	}
@@ -51,6 +58,11 @@ func (s *Store) do(ctx context.Context, o *op) error {
 		s.lead()
 	} else {
 		s.queue.signal() // its caller is needed for its function
+	}
+	select {
+	case <-o.done: // asking a context for its end may cost a timer
+		return o.err
+	default:
 	}
 	cancelled := ctx.Done()
 	for {
@@ -61,9 +73,51 @@ func (s *Store) do(ctx context.Context, o *op) error {
 			o.call(tx)
 		case <-cancelled:
 			if !o.begun.Swap(true) {
+				o.left = true
 				return ctx.Err()
 			}
 			cancelled = nil // it is being committed: its end is near
 		}
 	}
+}
+
+// claimOp and completeOp are the operations that each call needs. They are used again, but
+// for those that were left in the queue.
+type claimOp struct {
+	op
+
+	claim  store.Claim
+	record store.Record
+	won    bool
+}
+
+type completeOp struct {
+	op
+
+	key       store.Key
+	token     uint64
+	result    store.Result
+	retention time.Duration
+}
+
+var (
+	claimOps = sync.Pool{New: func() any {
+		o := &claimOp{op: op{name: "claim"}}
+		o.apply = func(b *batch) (err error) {
+			o.record, o.won, err = b.claim(o.claim)
+			return err
+		}
+		return o
+	}}
+	completeOps = sync.Pool{New: func() any {
+		o := &completeOp{op: op{name: "complete", ends: true}}
+		o.apply = func(b *batch) error { return b.complete(o.key, o.token, o.result, o.retention) }
+		return o
+	}}
+)
+
+// again makes an operation that has ended one that can be used again.
+func (o *op) again() {
+	o.begun.Store(false)
+	o.own, o.err = nil, nil
 }

@@ -72,7 +72,7 @@ const (
 	maxWidth      = 256      // application functions of one commit
 
 	// The journal is bounded so that it is read in some milliseconds.
-	defaultJournalVersions = 4096
+	defaultJournalVersions = 8192
 	maxJournalBytes        = 2 << 20
 	// largeRecord is the length of the strings and the payload of a record from which it
 	// is not written to the journal: to write it twice would cost more than the pages

@@ -11,6 +11,7 @@ import (
 type commitQueue struct {
 	mu     sync.Mutex
 	ops    []*op
+	taken  []*op         // of the commit that is being made
 	closed error         // nil while it takes operations
 	wake   chan struct{} // one token: somebody should commit what waits
 }
@@ -35,12 +36,14 @@ func (q *commitQueue) add(o *op) error {
 }
 
 // take returns the operations of the next commit, of which at most width run
-// functions of the application, and how many others wait.
+// functions of the application, and how many others wait. What it returns is valid until
+// it is called again.
 func (q *commitQueue) take(width int) (taken []*op, waiting int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	weight := 0
-	rest := q.ops[:0]
+	clear(q.taken)
+	taken, rest := q.taken[:0], q.ops[:0]
 	for _, o := range q.ops {
 		heavy := len(taken) > 0 && weight+o.weight > maxWeight
 		if len(taken) == maxOps || heavy || (o.turn != nil && width == 0) {
@@ -56,6 +59,7 @@ func (q *commitQueue) take(width int) (taken []*op, waiting int) {
 		weight += o.weight
 		taken = append(taken, o)
 	}
+	q.taken = taken
 	clear(q.ops[len(rest):])
 	q.ops = rest
 	if len(rest) > 0 {

@@ -161,14 +161,17 @@ func (s *Store) Claim(ctx context.Context, c store.Claim) (r store.Record, won b
 	if err := retained(c.Retention); err != nil {
 		return store.Record{}, false, err
 	}
-	err = s.do(ctx, &op{name: "claim", apply: func(b *batch) (err error) {
-		r, won, err = b.claim(c)
-		return err
-	}})
-	if err != nil {
-		return r, false, err
+	o := claimOps.Get().(*claimOp) //nolint:forcetypeassert // nothing else is in there
+	o.claim = c
+	err = s.do(ctx, &o.op)
+	if o.left {
+		return store.Record{}, false, err
 	}
-	return r, won, nil
+	r, won = o.record, o.won && err == nil
+	o.claim, o.record, o.won = store.Claim{}, store.Record{}, false
+	o.again()
+	claimOps.Put(o)
+	return r, won, err
 }
 
 // Renew implements store.Store. It checks the token and writes nothing.
@@ -184,10 +187,17 @@ func (s *Store) Complete(ctx context.Context, key store.Key, token uint64, r sto
 	if err := errors.Join(r.Validate(), retained(retention)); err != nil {
 		return err
 	}
-	kept := s.opts.kept(r.Payload)
-	return s.do(ctx, &op{name: "complete", ends: true, weight: kept, placed: kept >= largeRecord, apply: func(b *batch) error {
-		return b.complete(key, token, r, retention)
-	}})
+	o := completeOps.Get().(*completeOp) //nolint:forcetypeassert // nothing else is in there
+	o.key, o.token, o.result, o.retention = key, token, r, retention
+	o.weight = s.opts.kept(r.Payload)
+	o.placed = o.weight >= largeRecord
+	err := s.do(ctx, &o.op)
+	if !o.left {
+		o.result = store.Result{}
+		o.again()
+		completeOps.Put(o)
+	}
+	return err
 }
 
 // Abandon implements store.Store.
