@@ -161,7 +161,7 @@ func (s *Store) Claim(ctx context.Context, c store.Claim) (r store.Record, won b
 	if err := retained(c.Retention); err != nil {
 		return store.Record{}, false, err
 	}
-	o := claimOps.Get().(*claimOp) //nolint:forcetypeassert // nothing else is in there
+	o := claimOps.Get().(*claimOp) //nolint:errcheck,forcetypeassert // nothing else is in there
 	o.claim = c
 	err = s.do(ctx, &o.op)
 	if o.left {
@@ -187,7 +187,7 @@ func (s *Store) Complete(ctx context.Context, key store.Key, token uint64, r sto
 	if err := errors.Join(r.Validate(), retained(retention)); err != nil {
 		return err
 	}
-	o := completeOps.Get().(*completeOp) //nolint:forcetypeassert // nothing else is in there
+	o := completeOps.Get().(*completeOp) //nolint:errcheck,forcetypeassert // nothing else is in there
 	o.key, o.token, o.result, o.retention = key, token, r, retention
 	o.weight = s.opts.kept(r.Payload)
 	o.placed = o.weight >= largeRecord

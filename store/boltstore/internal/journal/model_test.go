@@ -8,8 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/warren-rpc/warren/store"
 	"pgregory.net/rapid"
+
+	"github.com/warren-rpc/warren/store"
 )
 
 const modelKeys = 8
