@@ -115,5 +115,5 @@ func (a *attempt) Settled(result broker.Result, reason error) {
 			e.Err = errClosed()
 		}
 	}
-	cl.on(e)
+	cl.on(time.Now(), e)
 }

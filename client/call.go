@@ -74,7 +74,7 @@ func (cl *call) roundTrip(ctx context.Context) (*warren.Reply, error) {
 		expired = timer.C
 		defer c.putTimer(timer)
 	}
-	if err := cl.admit(ctx, expired); err != nil {
+	if err := cl.admit(ctx, now, expired); err != nil {
 		return nil, cl.complete(err)
 	}
 	if err := cl.method.Bulkhead.Acquire(); err != nil {
@@ -87,7 +87,7 @@ func (cl *call) roundTrip(ctx context.Context) (*warren.Reply, error) {
 	}
 	if shared == cl {
 		crashpoint.Reached(crashpoint.BeforePublish, cl.req.Method, cl.req.CallID)
-		cl.ask()
+		cl.ask(time.Now()) // admit may have waited
 	} else {
 		c.counters.joined.Add(1)
 		cl.req.Issued = shared.req.Issued
@@ -113,7 +113,7 @@ func (cl *call) setDeadline(ctx context.Context, now time.Time, usual time.Durat
 }
 
 // admit refuses what must not be published.
-func (cl *call) admit(ctx context.Context, expired <-chan time.Time) *warren.Error {
+func (cl *call) admit(ctx context.Context, now time.Time, expired <-chan time.Time) *warren.Error {
 	c := cl.c
 	if err := wire.CheckRequest(&cl.req.Request, cl.limits()); err != nil {
 		return err
@@ -130,7 +130,7 @@ func (cl *call) admit(ctx context.Context, expired <-chan time.Time) *warren.Err
 	if cl.settings.noServer == Wait {
 		return nil
 	}
-	return c.serverCheck.allow(ctx, cl, expired)
+	return c.serverCheck.allow(ctx, cl, now, expired)
 }
 
 // begin enters the call into the table of pending calls, or joins the one that is

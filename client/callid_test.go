@@ -14,7 +14,8 @@ func TestIDsAreShortAndHarmless(t *testing.T) {
 	form, seen := regexp.MustCompile(`^[0-9A-Za-z_][0-9A-Za-z_-]{21}$`), map[string]bool{}
 	for range 10_000 {
 		id := client.NewID()
-		if b, err := base64.RawURLEncoding.DecodeString(id); !form.MatchString(id) || len(b) != 16 || err != nil || seen[id] {
+		b, err := base64.RawURLEncoding.DecodeString(id)
+		if err != nil || len(b) != 16 || !form.MatchString(id) || seen[id] || b[6]>>4 != 4 || b[8]>>6 != 2 {
 			t.Fatalf("%q, %v", id, err)
 		}
 		seen[id] = true

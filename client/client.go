@@ -243,7 +243,7 @@ func (c *Client) Close() error {
 	c.closeOnce.Do(func() {
 		close(c.closing)
 		for _, call := range c.pending.close() {
-			call.on(callstate.Event{Kind: callstate.Stopped, Err: errClosed()})
+			call.on(time.Now(), callstate.Event{Kind: callstate.Stopped, Err: errClosed()})
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), closePatience)
 		defer cancel()

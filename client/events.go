@@ -10,18 +10,18 @@ import (
 // effectRooms are where the effects of an event stand while they are carried out.
 var effectRooms = sync.Pool{New: func() any { return new([4]callstate.Effect) }}
 
-// on takes an event: what follows from it is decided under the lock, and done outside
+// on takes an event that has come about now: what follows from it is decided under the lock, and done outside
 // of it. It reports whether the call has ended, by this event or before.
-func (cl *call) on(e callstate.Event) (ended bool) {
+func (cl *call) on(now time.Time, e callstate.Event) (ended bool) {
 	room, _ := effectRooms.Get().(*[4]callstate.Effect)
-	at := callstate.Moment{Now: time.Now(), Replies: cl.c.replies.arrivals()}
+	at := callstate.Moment{Now: now, Replies: cl.c.replies.arrivals()}
 	cl.lock()
 	effects := cl.state.Handle(at, e, room[:0])
-	cl.setTimer(at.Now)
+	cl.setTimer(now)
 	ended = cl.state.Ended()
 	cl.mu.Unlock()
 	for i := range effects {
-		cl.carryOut(&effects[i], at.Now)
+		cl.carryOut(&effects[i], now)
 	}
 	clear(room[:])
 	effectRooms.Put(room)
@@ -48,7 +48,7 @@ func (cl *call) setTimer(now time.Time) {
 	case wakes.IsZero():
 		cl.timer.Stop()
 	case cl.timer == nil:
-		cl.timer = time.AfterFunc(wakes.Sub(now), func() { cl.on(callstate.Event{Kind: callstate.Timer}) })
+		cl.timer = time.AfterFunc(wakes.Sub(now), func() { cl.on(time.Now(), callstate.Event{Kind: callstate.Timer}) })
 	default:
 		cl.timer.Reset(wakes.Sub(now))
 	}
@@ -58,7 +58,7 @@ func (cl *call) setTimer(now time.Time) {
 func (cl *call) carryOut(e *callstate.Effect, now time.Time) {
 	switch e.Do {
 	case callstate.Ask:
-		cl.ask()
+		cl.ask(now)
 	case callstate.Publish:
 		cl.publish(e.Attempt)
 	case callstate.Judge:
@@ -73,11 +73,11 @@ func (cl *call) carryOut(e *callstate.Effect, now time.Time) {
 }
 
 // ask asks the breaker for another attempt.
-func (cl *call) ask() {
-	ticket, refusal := cl.method.Breaker.Allow(time.Now())
+func (cl *call) ask(now time.Time) {
+	ticket, refusal := cl.method.Breaker.Allow(now)
 	if refusal != nil {
-		cl.on(callstate.Event{Kind: callstate.Denied, Err: refusal})
+		cl.on(now, callstate.Event{Kind: callstate.Denied, Err: refusal})
 		return
 	}
-	cl.on(callstate.Event{Kind: callstate.Admitted, Ticket: ticket})
+	cl.on(now, callstate.Event{Kind: callstate.Admitted, Ticket: ticket})
 }

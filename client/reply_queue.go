@@ -140,7 +140,7 @@ func (r *replyQueue) lost(queue string) {
 		r.c.cfg.Logger.Warn("the reply queue is gone; calls in flight are sent again if they may be", "calls", len(calls))
 	}
 	for _, cl := range calls {
-		cl.on(callstate.Event{Kind: callstate.ReplyQueueLost, Queue: queue})
+		cl.on(time.Now(), callstate.Event{Kind: callstate.ReplyQueueLost, Queue: queue})
 	}
 }
 
@@ -152,7 +152,7 @@ func (r *replyQueue) handle(d broker.Delivery) {
 	case wire.IsBundle(d.Type):
 		r.unbundle(d.Message())
 	default:
-		r.take(d.Message())
+		r.take(time.Now(), d.Message())
 	}
 	d.Ack(nil)
 }
@@ -172,15 +172,17 @@ func (r *replyQueue) unbundle(d *wire.Delivery) {
 		r.drop(err.Error(), d.CorrelationId)
 		return
 	}
+	now, n := time.Now(), uint64(0)
 	for reply := range replies {
-		r.c.counters.bundled.Add(1)
-		r.take(reply)
+		r.take(now, reply)
+		n++
 	}
+	r.c.counters.bundled.Add(n)
 }
 
 // take ends the call that a reply is for. A reply that nobody waits for is late, double
 // or foreign: it is dropped and counted.
-func (r *replyQueue) take(d *wire.Delivery) {
+func (r *replyQueue) take(now time.Time, d *wire.Delivery) {
 	cl := r.c.pending.get(d.CorrelationId)
 	if cl == nil {
 		r.c.counters.late.Add(1)
@@ -208,7 +210,7 @@ func (r *replyQueue) take(d *wire.Delivery) {
 	} else {
 		e.Attempt = reply.Attempts
 	}
-	cl.on(e)
+	cl.on(now, e)
 }
 
 // close deletes the queue, if there is a connection to do so.

@@ -42,8 +42,8 @@ func newServerCheck() *serverCheck { return &serverCheck{methods: map[string]*se
 
 // allow returns nil if the call may be published: a server is there as far as
 // is known, or nothing can be known. It waits only if nothing fresh is known.
-func (k *serverCheck) allow(ctx context.Context, cl *call, expired <-chan time.Time) *warren.Error {
-	c, now := cl.c, time.Now()
+func (k *serverCheck) allow(ctx context.Context, cl *call, now time.Time, expired <-chan time.Time) *warren.Error {
+	c := cl.c
 	k.mu.Lock()
 	m := k.method(cl.queue())
 	fresh, known := believeAlive, forgetAlive

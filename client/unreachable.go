@@ -3,6 +3,7 @@ package client
 import (
 	"cmp"
 	"context"
+	"time"
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/broker"
@@ -35,7 +36,7 @@ func (c *Client) watchReach(ctx context.Context) {
 		}
 		if why != nil {
 			for _, cl := range c.pending.all() {
-				cl.on(callstate.Event{Kind: callstate.Unreachable, Err: errRefused(why)})
+				cl.on(time.Now(), callstate.Event{Kind: callstate.Unreachable, Err: errRefused(why)})
 			}
 		}
 		select {

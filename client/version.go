@@ -28,10 +28,11 @@ func (cl *call) choose(now time.Time, rules *policy.Policy) wire.Version {
 
 // refusedVersion goes on in version 1, as a server does not read version 2.
 func (cl *call) refusedVersion(refusal *warren.Error) {
-	cl.method.V1Until.Store(time.Now().Add(v1Lasts).UnixNano())
+	now := time.Now()
+	cl.method.V1Until.Store(now.Add(v1Lasts).UnixNano())
 	cl.lock()
 	cl.version = wire.V1
 	cl.mu.Unlock()
 	refusal.Method, refusal.CallID, refusal.Issued = cl.req.Method, cl.req.CallID, cl.req.Issued
-	cl.on(callstate.Event{Kind: callstate.Unread, Version: int(wire.V2), Err: refusal})
+	cl.on(now, callstate.Event{Kind: callstate.Unread, Version: int(wire.V2), Err: refusal})
 }

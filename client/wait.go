@@ -46,7 +46,7 @@ func (cl *call) keepsOn(ctx context.Context, shared *call) bool {
 // leave gives up waiting, with err: it executes nothing, so the outcome is that of the
 // attempts.
 func (cl *call) leave(shared *call, err *warren.Error) (*warren.Reply, error) {
-	if !shared.on(callstate.Event{Kind: callstate.Left, Err: err}) {
+	if !shared.on(time.Now(), callstate.Event{Kind: callstate.Left, Err: err}) {
 		return nil, cl.complete(err) // others wait on
 	}
 	<-shared.done // until then its body may be read, which the caller is about to have back

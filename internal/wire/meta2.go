@@ -16,9 +16,23 @@ var kindLetters = [...]byte{KindCall: 'c', KindReply: 'r', KindBundle: 'm'}
 // commonReply is the metadata of most replies.
 const commonReply = Namespace + "2r"
 
+// commonCalls are the metadata of most calls: those that say when they were made, and
+// that they take several replies in a message, and nothing else.
+var commonCalls lastText
+
+func commonCall(issued int64) string {
+	b := appendNumber(append(make([]byte, 0, 32), Namespace+"2c"...), 't', issued)
+	return string(append(b, ";b"...))
+}
+
 func (m *Meta) encode2() string {
-	if m.Attempt <= 1 && *m == (Meta{Version: V2, Kind: KindReply, Attempt: m.Attempt}) {
-		return commonReply
+	if common := (Meta{Version: V2, Kind: m.Kind, Attempt: m.Attempt, Issued: m.Issued, Bundles: m.Bundles}); m.Attempt <= 1 && *m == common {
+		switch {
+		case m.Kind == KindReply && m.Issued.IsZero() && !m.Bundles:
+			return commonReply
+		case m.Kind == KindCall && !m.Issued.IsZero() && m.Bundles:
+			return commonCalls.of(millis(m.Issued), commonCall)
+		}
 	}
 	var space [128]byte
 	b := append(append(space[:0], Namespace+"2"...), kindLetters[m.Kind])

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -146,27 +145,14 @@ const maxExpiration = 4_000_000_000
 // integer would close the channel.
 func Expiration(left time.Duration) string { return expiration(max(left.Milliseconds(), 1)) }
 
-// lastExpiration is the one that was written last: most calls have the same.
-var lastExpiration atomic.Pointer[struct {
-	ms   int64
-	text string
-}]
+var lastExpiration lastText
 
 // expiration returns a time of so many milliseconds as a TTL, and none for 0.
 func expiration(ms int64) string {
 	if ms == 0 {
 		return ""
 	}
-	ms = min(ms, maxExpiration)
-	if last := lastExpiration.Load(); last != nil && last.ms == ms {
-		return last.text
-	}
-	text := strconv.FormatInt(ms, 10)
-	lastExpiration.Store(&struct {
-		ms   int64
-		text string
-	}{ms, text})
-	return text
+	return lastExpiration.of(min(ms, maxExpiration), func(ms int64) string { return strconv.FormatInt(ms, 10) })
 }
 
 // parseExpiration returns the milliseconds of a TTL, 0 if it is none.
