@@ -116,9 +116,9 @@ func decode2(rest string) (Meta, error) {
 			return Meta{}, fmt.Errorf("warren: metadata: the item %q stands twice", letter)
 		}
 		seen[letter-'a'] = true
-		err := error(nil)
+		var err error
 		if letter == 'd' {
-			left, err = parseNumber(value, 1, maxMillis)
+			left, err = parseNumber(value, maxMillis)
 		} else {
 			err = m.set2(letter, value)
 		}
@@ -155,16 +155,16 @@ func (m *Meta) set2(letter byte, value string) (err error) {
 	var n int64
 	switch letter {
 	case 't':
-		if n, err = parseNumber(value, 1, maxMillis); err == nil {
+		if n, err = parseNumber(value, maxMillis); err == nil {
 			m.Issued = time.UnixMilli(n)
 		}
 	case 'n':
-		n, err = parseNumber(value, 1, maxAttempt)
+		n, err = parseNumber(value, maxAttempt)
 		m.Attempt = int(n)
 	case 'x':
 		m.Nonce, err = parseNonce(value)
 	case 'c':
-		if n, err = parseNumber(value, 1, math.MaxInt64); err == nil {
+		if n, err = parseNumber(value, math.MaxInt64); err == nil {
 			m.Code = codeOf(n)
 		}
 	case 'r':
@@ -215,13 +215,13 @@ func parseWait(value string) (time.Duration, error) {
 	if value == "-1" {
 		return -time.Millisecond, nil
 	}
-	n, err := parseNumber(value, 1, math.MaxInt64)
+	n, err := parseNumber(value, math.MaxInt64)
 	return time.Duration(min(n, warren.MaxRetryAfter.Milliseconds())) * time.Millisecond, err
 }
 
 // parseNumber reads a number in base 36, which has one form: lower case, without sign
 // and leading zeros. One that is larger than any is taken for the largest.
-func parseNumber(value string, least, most int64) (n int64, err error) {
+func parseNumber(value string, most int64) (n int64, err error) {
 	if value == "" || value[0] == '0' {
 		return 0, errors.New("not a number in base 36")
 	}
@@ -238,7 +238,7 @@ func parseNumber(value string, least, most int64) (n int64, err error) {
 		}
 		n = n*36 + int64(digit)
 	}
-	if n < least || n > most {
+	if n > most {
 		return 0, errRange
 	}
 	return n, nil

@@ -238,8 +238,8 @@ func (m *Meta) answers(req *Request) bool {
 // none. Its outcome is unknown if it may be meant for another one: of a request whose ID
 // is not its own alone, and if it may have been taken before.
 func RefusesVersion(d *amqp.Delivery, req *Request) *warren.Error {
-	meta, err := DecodeMeta(d.Type)
-	if err != nil || req.Version != V2 || meta.Version != V1 || meta.Kind != KindReply || meta.Code != warren.CodeInvalidArgument ||
+	meta, _ := DecodeMeta(d.Type) // nothing if it cannot be read
+	if req.Version != V2 || meta.Version != V1 || meta.Kind != KindReply || meta.Code != warren.CodeInvalidArgument ||
 		meta.Reason != warren.ReasonBadRequest || meta.Nonce != (Nonce{}) || !meta.Issued.IsZero() {
 		return nil
 	}

@@ -245,6 +245,10 @@ func TestRefusalOfTheVersionIsTold(t *testing.T) {
 		if e := wire.RefusesVersion(&amqp.Delivery{Type: test.typ}, test.req); e != nil {
 			got = e.Outcome.String()
 		}
+		again := wire.RefusesVersion(&amqp.Delivery{Type: test.typ, Redelivered: true}, test.req)
+		if (again == nil) != (got == "") || again != nil && again.Outcome != warren.Unknown {
+			t.Errorf("%s, delivered again: %+v", test.typ, again)
+		}
 		if got != test.want {
 			t.Errorf("%s to version %d: %q, not %q", test.typ, test.req.Version, got, test.want)
 		}
