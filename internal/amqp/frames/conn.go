@@ -28,7 +28,7 @@ type Conn struct {
 	replaced []byte // the last header that was made for the library
 
 	mu       sync.Mutex
-	channels map[uint16]*Channel // those that have not ended; nil once the connection has
+	channels map[uint16]*Channel // by number the last that was opened; nil once the connection has ended
 	opened   *Channel            // by the last channel.open
 	cause    error               // of the connection's end, as far as it is known
 	closed   bool                // the transport is
@@ -112,13 +112,11 @@ func (c *Conn) channel(number uint16) (*Channel, Handler) {
 	return ch, ch.handler
 }
 
-// endChannel ends one channel. The caller holds reading.
+// endChannel ends one channel, whose number may be used again. The caller holds reading.
 func (c *Conn) endChannel(ch *Channel, err error) {
+	ch.content = content{stage: over}
 	c.mu.Lock()
 	handler := ch.end(err)
-	if c.channels[ch.number] == ch {
-		delete(c.channels, ch.number)
-	}
 	c.mu.Unlock()
 	if handler != nil {
 		handler.Ended(err)

@@ -51,6 +51,9 @@ func (c *Conn) next() error {
 	}
 	c.passing = total
 	ch, handler := c.channel(f.channel)
+	if ch != nil && ch.content.stage == over && (f.kind == codec.FrameHeader || f.kind == codec.FrameBody) {
+		return c.drop()
+	}
 	switch f.kind {
 	case codec.FrameMethod:
 		return c.takeMethod(f, ch, handler)
@@ -72,6 +75,13 @@ func (c *Conn) pass() (err error) {
 	c.out, err = c.in.upTo(c.passing)
 	c.passing -= int64(len(c.out))
 	return err
+}
+
+// drop moves on from the frame in hand, which nobody gets.
+func (c *Conn) drop() error {
+	size := c.passing
+	c.passing = 0
+	return c.in.skip(size)
 }
 
 // payload returns the payload of the frame that comes next, which use moves on from.
@@ -110,11 +120,11 @@ func (c *Conn) takeMethod(f frameHead, ch *Channel, handler Handler) error {
 		if !ch.closing.Load() {
 			// It answers the close of an earlier channel with the number, which the broker had closed meanwhile. The library
 			// would take it for the answer to what it has asked on this one.
-			size := c.passing
-			c.passing = 0
-			return c.in.skip(size)
+			return c.drop()
 		}
 		c.endChannel(ch, ErrClosed)
+	case ch.content.stage == over:
+		return c.drop()
 	case handler == nil:
 	case ch.content.stage != wantsMethod:
 		return violation("method %d.%d, where the content of a message is due", id>>16, id&0xffff)

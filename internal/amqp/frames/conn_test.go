@@ -186,16 +186,31 @@ func TestTheEndDoesNotWaitForTheLibrary(t *testing.T) {
 	}
 }
 
-// The broker may close a channel, a connection or a consumer at any time, in the middle of a message too.
+// The broker may close a channel in the middle of a message, whose rest comes all the same. The connection lives on.
 func TestTheEndOfAChannelInterruptsAMessage(t *testing.T) {
 	t.Parallel()
 	s, p := open(t, 8192)
 	s.ch.Handle(s.told)
 	p.say(1, &codec.BasicDeliver{ConsumerTag: "tag", DeliveryTag: 1})
-	p.say(1, &codec.ChannelClose{ReplyCode: 541, ReplyText: "internal"})
+	late := method(1, &codec.ChannelClose{ReplyCode: 406, ReplyText: "unknown delivery tag"})
+	late = appendContent(late, 1, payload(properties(), 8000), make([]byte, 4000), make([]byte, 4000))
+	late = append(late, message(payload(properties(), 4), []byte("next"))...)
+	p.send(append(late, ack(1, false)...))
 	e := new(amqp.Error)
-	if err := s.told.end(t); !errors.As(err, &e) || e.Code != 541 {
+	if err := s.told.end(t); !errors.As(err, &e) || e.Code != 406 {
 		t.Errorf("the handler was told of %#v", err)
 	}
 	await[*codec.ChannelCloseOk](p)
+	// The number is used again, and nothing else has been said on the connection.
+	s.told = newTold()
+	go func() {
+		await[*codec.ChannelOpen](p)
+		p.say(1, &codec.ChannelOpenOk{})
+	}()
+	s.openChannel(t)
+	s.ch.Handle(s.told)
+	p.send(message(payload(properties(), 4), []byte("body")))
+	if got := s.told.until(t, 1); got[0] != "delivered 1 body" {
+		t.Errorf("%q", got)
+	}
 }

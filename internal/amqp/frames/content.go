@@ -30,6 +30,9 @@ const (
 	wantsMethod stage = iota
 	wantsHeader
 	wantsBody
+	// over is when the channel has ended. RabbitMQ may close it in the middle of a message, whose rest still comes; over a
+	// method that does, the library would end the connection.
+	over
 )
 
 // delivered takes a basic.deliver.

@@ -55,8 +55,12 @@ func play(script []byte) (out []byte, readable bool) {
 				method = methods[kind%4]
 			}
 			kind, octets = codec.FrameMethod, append([]byte{0, 60, 0, method}, octets...)
-			if _, err := codec.DecodeMethod(octets); err != nil {
+			m, err := codec.DecodeMethod(octets)
+			if err != nil {
 				continue // the library would read on in the next frame
+			}
+			if d, ok := m.(*codec.BasicDeliver); ok && d.DeliveryTag == endMark {
+				continue
 			}
 			if method == 80 || method == 120 { // the library counts up to any tag, and believes those of no publish
 				binary.BigEndian.PutUint64(octets[idSize:], binary.BigEndian.Uint64(octets[idSize:])%(scriptedPublishes+1))
