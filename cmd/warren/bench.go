@@ -25,15 +25,15 @@ Examples:
    warren bench
    warren bench --sizes 64,65536 --inflight 1,256 --rounds 9 --plot bench.svg
    warren bench --rate 500,2000,5000 --variants warren-quorum,raw-best-quorum
-   warren bench --json --variants warren-classic,raw-best,raw-tutorial
+   warren bench --json --against raw-best,raw-tutorial
    warren bench --baseline raw-guarantees --variants warren-quorum,raw-guarantees`
 
-// benchDefault is what is measured unless it is said: Warren, the best by hand, and
-// what the tutorial teaches. All of them would take long.
-var benchDefault = []string{
-	"warren-classic", "warren-classic-one-by-one", "warren-quorum", "warren-classic-store",
-	"raw-tutorial", "raw-best", "raw-best-quorum",
-}
+// What is measured unless it is said: Warren, the best by hand, and what the tutorial
+// teaches. All of them would take long.
+var (
+	benchWarren = []string{"warren-classic", "warren-classic-one-by-one", "warren-quorum", "warren-classic-store"}
+	benchByHand = []string{"raw-tutorial", "raw-best", "raw-best-quorum"}
+)
 
 func benchCommand() *cli.Command {
 	names := strings.Join(bench.Variants(), ", ")
@@ -46,7 +46,8 @@ func benchCommand() *cli.Command {
 			&cli.IntSliceFlag{Name: "inflight", Usage: "numbers of calls in flight; with --rate, at most", DefaultText: "1, 16, 256, 10000; 1000 with --rate"},
 			&cli.IntSliceFlag{Name: "rate", Usage: "make so many calls per second when they are due, and count their latency from then", DefaultText: "each call follows another"},
 			&cli.IntFlag{Name: "rounds", Value: 5, Usage: "how often everything is measured"},
-			&cli.StringSliceFlag{Name: "variants", Value: benchDefault, Usage: "what is measured, of " + names},
+			&cli.StringSliceFlag{Name: "against", Value: benchByHand, Usage: "what Warren is measured against, of " + names},
+			&cli.StringSliceFlag{Name: "variants", Usage: "what is measured, instead of Warren and --against", DefaultText: strings.Join(benchWarren, ", ") + " and --against"},
 			&cli.StringFlag{Name: "baseline", Usage: "the `VARIANT` that all are held to", DefaultText: "raw-best, and of quorum queues raw-best-quorum"},
 			&cli.DurationFlag{Name: "duration", Value: 2 * time.Second, Usage: "how long one measurement lasts"},
 			&cli.DurationFlag{Name: "warm-up", Value: 500 * time.Millisecond, Usage: "how long calls are made before it"},
@@ -67,7 +68,7 @@ func runBench(ctx context.Context, cmd *cli.Command) error {
 		return err
 	}
 	options := bench.Options{
-		Variants: cmd.StringSlice("variants"), Baseline: cmd.String("baseline"),
+		Variants: slices.Concat(benchWarren, cmd.StringSlice("against")), Baseline: cmd.String("baseline"),
 		Sizes: cmd.IntSlice("sizes"), Inflight: cmd.IntSlice("inflight"), Rates: cmd.IntSlice("rate"), Rounds: cmd.Int("rounds"),
 		Duration: cmd.Duration("duration"), WarmUp: cmd.Duration("warm-up"), ProfileDir: cmd.String("profiles"),
 		JSON: out.json, Out: out.stdout, Progress: out.stderr,
@@ -78,9 +79,16 @@ func runBench(ctx context.Context, cmd *cli.Command) error {
 	if err := benchBounds(cmd); err != nil {
 		return err
 	}
+	flag := "against"
+	if cmd.IsSet("variants") {
+		if cmd.IsSet(flag) {
+			return usageError(cmd, "--against and --variants exclude each other")
+		}
+		flag, options.Variants = "variants", cmd.StringSlice("variants")
+	}
 	for _, name := range options.Variants {
 		if !slices.Contains(bench.Variants(), name) {
-			return usageError(cmd, "--variants: there is no variant %.60q", name)
+			return usageError(cmd, "--%s: there is no variant %.60q", flag, name)
 		}
 	}
 	if base := options.Baseline; cmd.IsSet("baseline") && !slices.Contains(bench.Variants(), base) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -66,5 +67,22 @@ func TestBenchAtARateWritesItsPlotOnlyIfItSucceeds(t *testing.T) {
 	}
 	if left, err := os.ReadDir(folder); err != nil || len(left) != 1 {
 		t.Errorf("beside the plot there are %v, %v", left, err)
+	}
+}
+
+func TestBenchMeasuresWarrenAgainstWhatIsNamed(t *testing.T) {
+	t.Parallel()
+	r := invoke(t, rabbit.VHost(t), "bench", "--sizes", "8", "--inflight", "1", "--rounds", "1", "--duration", "20ms", "--warm-up", "10ms",
+		"--against", "raw-best", "--json", "--quiet").want(t, 0)
+	var variants []string
+	for line := range strings.Lines(r.stdout.String()) {
+		var object struct{ Variant string }
+		if err := json.Unmarshal([]byte(line), &object); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		variants = append(variants, object.Variant)
+	}
+	if want := append(slices.Clone(benchWarren), "raw-best"); !slices.Equal(variants, want) {
+		t.Errorf("measured %v, want %v", variants, want)
 	}
 }

@@ -92,6 +92,8 @@ func TestWrongInputGivesOneLineAndExitCode2(t *testing.T) {
 		{"bench", "--duration", "1ms"},
 		{"bench", "--warm-up", "-1s"},
 		{"bench", "--variants", "raw-best,nosuch"},
+		{"bench", "--against", "raw-best,nosuch"},
+		{"bench", "--against", "raw-best", "--variants", "raw-best"},
 		{"bench", "--baseline", "nosuch"},
 		{"bench", "--baseline", ""},
 		{"bench", "--url", "amqp://a/,amqp://b/"},
