@@ -68,9 +68,6 @@ func newRelay(t testing.TB, addr string) (*relay, net.Conn) {
 	return r, client
 }
 
-// end waits until both sides have closed the connection.
-func (r *relay) end() { r.moving.Wait() }
-
 // cut has nothing pass any more. Each side gets what was passed before, and then the end. The caller holds mu.
 func (r *relay) cut() {
 	r.isCut = true
@@ -80,8 +77,8 @@ func (r *relay) cut() {
 
 // close lets go of both sides.
 func (r *relay) close() {
-	r.near.Close()
-	r.far.Close()
+	_ = r.near.Close()
+	_ = r.far.Close()
 	r.moving.Wait()
 }
 
@@ -137,6 +134,7 @@ func (r *relay) pass(to io.Writer, frame codec.Frame, log *[]relayed, messages m
 		m.header = &h
 	case codec.FrameBody:
 		m.body = append(m.body, frame.Payload...)
+	case codec.FrameHeartbeat:
 	}
 	if !r.isCut {
 		_, _ = to.Write(codec.AppendFrame(nil, frame))

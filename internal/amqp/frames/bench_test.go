@@ -147,7 +147,7 @@ func (k *keeper) Delivered(d *Delivery) { k.last = d }
 
 func TestTheHotPathDoesNotAllocate(t *testing.T) {
 	buf := make([]byte, 4096)
-	c, ch, h := handled(append(ack(1, false), ack(1, true)...))
+	c, ch, _ := handled(append(ack(1, false), ack(1, true)...))
 	ch.published.Store(1)
 	check := func(what string, most float64, f func()) {
 		t.Helper()
@@ -173,7 +173,7 @@ func TestTheHotPathDoesNotAllocate(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	c, _, h = handled(bodies(64))
+	c, _, h := handled(bodies(64))
 	check("a delivery: its struct, its strings, its body", 3, read)
 	if h.deliveries == 0 {
 		t.Error("nothing was delivered")

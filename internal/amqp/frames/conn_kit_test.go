@@ -197,12 +197,12 @@ func (h *told) end(t testing.TB) error {
 
 func socketPair(t testing.TB) (net.Conn, net.Conn) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // On loopback, for a moment.
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	here, err := net.Dial("tcp", l.Addr().String()) //nolint:noctx // Likewise.
+	here, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}

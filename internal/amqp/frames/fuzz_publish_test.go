@@ -113,7 +113,7 @@ func (r *recorded) publish(t *testing.T, key string, mandatory bool, msg amqp.Pu
 	r.mu.Lock()
 	r.written.Reset()
 	r.mu.Unlock()
-	if err := r.l.channel.Publish("", key, mandatory, false, msg); err != nil { //nolint:staticcheck // A context is for nothing.
+	if err := r.l.channel.Publish("", key, mandatory, false, msg); err != nil {
 		t.Fatal(err)
 	}
 	r.mu.Lock()
