@@ -26,14 +26,14 @@ type call struct {
 	deadline time.Time     // of the first caller; what the server is told
 	done     chan struct{} // closed when the call has ended
 	first    attempt
-	made     atomic.Bool             // an interceptor has made the call with the ID that it was given
 	last     atomic.Pointer[attempt] // that was made; nil before the first
+	made     atomic.Bool             // an interceptor has made the call with the ID that it was given
+	version  wire.Version            // in which attempts are written; guarded by mu
 
-	mu      sync.Mutex // held briefly: within it are taken only the locks of budget, latency and reply queue
-	state   callstate.Call
-	version wire.Version // in which attempts are written
-	timer   *time.Timer
-	wakes   time.Time // when timer fires; zero if it is stopped
+	mu    sync.Mutex // held briefly: within it are taken only the locks of budget, latency and reply queue
+	state callstate.Call
+	timer *time.Timer
+	wakes time.Time // when timer fires; zero if it is stopped
 }
 
 // newCall returns a call that is not under way.

@@ -11,19 +11,19 @@ type CallOption func(*callSettings)
 
 type callSettings struct {
 	callID      string
-	named       bool // by the caller, perhaps wrongly
 	header      warren.Header
 	contentType string
 	encoding    string
 	timeout     time.Duration
-	attempts    int // 0: the policy's
+	attempts    int  // 0: the policy's
+	named       bool // callID is the caller's own, perhaps wrongly
 	idempotent  bool
 	noServer    NoServer
 	persistent  bool
 	oneWay      bool
+	keepsOn     bool
 	maxRequest  int // 0: Config's
 	maxReply    int // 0: Config's
-	keepsOn     bool
 }
 
 // WithCallID names the call with a key of the caller's own: 1 to 128 bytes of

@@ -14,7 +14,7 @@ type attempt struct {
 	writtenAt  time.Time // zero until it is handed to a connection
 	until      time.Time // when it is given up alone; zero if it is not
 	replyQueue string
-	version    int  // in which it was written
+	version    int8 // in which it was written
 	answered   bool // by an error
 	beside     bool // another one was waited for when it was made
 	givenUp    bool // it is waited for no longer, or has been answered by an error

@@ -89,7 +89,7 @@ func (c *Call) Write(now time.Time, number int, replyQueue string, version int) 
 	if !c.cfg.OneWay {
 		a.replyQueue = replyQueue
 	}
-	a.version = version
+	a.version = int8(version)
 	w = Writing{Again: a.isWritten(), Beside: a.beside}
 	if w.Again {
 		return w, true

@@ -127,7 +127,7 @@ func (s *step) blocked(a *attempt, err *warren.Error) {
 // keep the order.
 func (s *step) unread(version int, err *warren.Error) {
 	i := slices.IndexFunc(s.attempts, func(a attempt) bool {
-		return a.isWritten() && a.version == version && !a.answered && !a.proven
+		return a.isWritten() && int(a.version) == version && !a.answered && !a.proven
 	})
 	if i < 0 {
 		return
