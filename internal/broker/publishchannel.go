@@ -327,7 +327,7 @@ func (c *publishChannel) settleLost(items []*Publishing) {
 		reason = closed
 		first = c.limits.learn(closed, items, c.p.single)
 		c.found = first < len(items)
-		if c.found && closed.Code == amqp.InternalError {
+		if c.found && closed.Code == amqp.InternalError && !closed.Recover {
 			c.s.explained.Store(true)
 		}
 	}

@@ -5,8 +5,6 @@ import (
 	"sync/atomic"
 
 	amqp "github.com/rabbitmq/amqp091-go"
-
-	"github.com/warren-rpc/warren/internal/amqp/codec"
 )
 
 // ErrClosed says that a channel is closed, and that nothing has been written.
@@ -85,13 +83,12 @@ func (ch *Channel) end(err error) Handler {
 	return ch.handler
 }
 
-// brokerError is a code and a text of the broker's in the library's form.
-func brokerError(code uint16, text string) *amqp.Error {
-	e := &amqp.Error{Code: int(code), Reason: text, Server: true}
-	switch code {
-	case codec.ContentTooLarge, codec.NoRoute, codec.NoConsumers, codec.AccessRefused, codec.NotFound, codec.ResourceLocked,
-		codec.PreconditionFailed:
-		e.Recover = true // it closes a channel only
-	}
-	return e
+// channelError is what the broker has closed a channel with. The connection lives on, whatever the code.
+func channelError(code uint16, text string) *amqp.Error {
+	return &amqp.Error{Code: int(code), Reason: text, Server: true, Recover: true}
+}
+
+// connectionError is what it has closed the connection with.
+func connectionError(code uint16, text string) *amqp.Error {
+	return &amqp.Error{Code: int(code), Reason: text, Server: true}
 }

@@ -170,7 +170,7 @@ func (c *Conn) takeChannelClose(f frameHead, ch *Channel) error {
 		return err
 	}
 	a := arguments{rest: payload[idSize:]}
-	c.endChannel(ch, brokerError(a.short16(), string(a.shortstr())))
+	c.endChannel(ch, channelError(a.short16(), string(a.shortstr())))
 	return c.pass()
 }
 
@@ -180,7 +180,7 @@ func (c *Conn) takeConnectionClose(f frameHead) error {
 		return err
 	}
 	a := arguments{rest: payload[idSize:]}
-	c.end(brokerError(a.short16(), string(a.shortstr())))
+	c.end(connectionError(a.short16(), string(a.shortstr())))
 	return c.pass()
 }
 

@@ -126,7 +126,7 @@ func TestNothingFollowsTheCloseOfAChannel(t *testing.T) {
 	}
 }
 
-func TestHandlersAreToldWhyTheConnectionEnds(t *testing.T) {
+func TestHandlersAreToldWhyTheChannelOrConnectionEnds(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		end  func(*side, *peer)
@@ -137,6 +137,20 @@ func TestHandlersAreToldWhyTheConnectionEnds(t *testing.T) {
 			func(err error) bool {
 				e := new(amqp.Error)
 				return errors.As(err, &e) && e.Code == 320 && e.Server && !e.Recover
+			},
+		},
+		"the broker closes it with a channel's code": {
+			func(_ *side, p *peer) { p.say(0, &codec.ConnectionClose{ReplyCode: 403, ReplyText: "refused"}) },
+			func(err error) bool {
+				e := new(amqp.Error)
+				return errors.As(err, &e) && e.Code == 403 && !e.Recover
+			},
+		},
+		"the broker closes the channel with a connection's code": {
+			func(_ *side, p *peer) { p.say(1, &codec.ChannelClose{ReplyCode: 541, ReplyText: "error"}) },
+			func(err error) bool {
+				e := new(amqp.Error)
+				return errors.As(err, &e) && e.Code == 541 && e.Recover
 			},
 		},
 		"it is cut":                      {func(_ *side, p *peer) { p.conn.Close() }, func(err error) bool { return errors.Is(err, io.EOF) }},

@@ -20,8 +20,8 @@ type Handler interface {
 	// Canceled is told that the broker has ended a consumer. The library answers it.
 	Canceled(consumer string)
 	// Ended is called once, and is the last: nothing that was not answered until then will be. The error is an
-	// *amqp.Error if the broker has closed the channel or the connection, ErrClosed if this side has, and else what the
-	// connection ended with.
+	// *amqp.Error if the broker has closed the channel, whose Recover is set then, or the connection; ErrClosed if this
+	// side has; and else what the connection ended with.
 	Ended(err error)
 }
 
