@@ -38,7 +38,9 @@ func consume(t *testing.T, test func(c *consumed), rules ...amqptest.Rule) {
 				d.Ack(nil)
 			},
 		})
-		link := broker.NewLink(r.Settings().WithDefaults(), "test", rig.Logger(r.T), c.Consumer)
+		settings := r.Settings().WithDefaults()
+		settings.Heartbeat = time.Minute // who delays an answer delays heartbeats too
+		link := broker.NewLink(settings, "test", rig.Logger(r.T), c.Consumer)
 		if err := link.Start(r.T.Context()); err != nil {
 			r.T.Fatal(err)
 		}
@@ -207,4 +209,33 @@ func TestReturnedDeliveryIsDeliveredAgain(t *testing.T) {
 			r.T.Errorf("handled %v; %+v", seen, q)
 		}
 	})
+}
+
+// Which of the two a broker closes is its own choice, not the code's.
+func TestConsumerGoesOnAfterAChannelClosedWithAnyCode(t *testing.T) {
+	for _, code := range []uint16{amqp.NotFound, amqp.ChannelError, amqp.NotImplemented, amqp.InternalError} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			consume(t, func(c *consumed) {
+				c.Broker.Inject(amqptest.Rule{When: amqptest.When{Method: "basic.ack"}, Do: amqptest.CloseChannel(code, "closed")})
+				c.publish(1)
+				c.release <- struct{}{}
+				time.Sleep(10 * time.Second)
+				c.want("after it", 1, 0, 1, 2)
+			})
+		})
+	}
+}
+
+// The answer to basic.consume may come when nobody waits for it any more.
+func TestConsumerThatBeginsTooLateIsEnded(t *testing.T) {
+	consume(t, func(c *consumed) {
+		time.Sleep(time.Minute)
+		c.want("later", 1, 0, 0, 0)
+		c.Pause()
+		c.publish(4)
+		c.want("paused", 0, 4, 0, 0)
+		c.Resume(0)
+		c.rest()
+		c.want("resumed", 1, 0, 4, 2)
+	}, amqptest.Rule{When: amqptest.When{Method: "basic.consume-ok"}, Do: amqptest.Delay(20 * time.Second), Times: 2})
 }

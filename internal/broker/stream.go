@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -49,6 +50,7 @@ func newStream(c *Consumer, s *Session, flow flow) (*stream, error) {
 	st.ch, st.wire = ch, wire
 	acks := &ackChannel{s: s, ch: ch, wire: wire, batch: wire.NewBatch(), prefetch: flow.prefetch}
 	st.acker = newAcker(s, acks, c.cfg.AckDelay, c.cfg.AckBatch)
+	var decided atomic.Bool // by who comes first: the broker's answer, or the end of the wait for it
 	err = s.do("consume "+queue, func() error {
 		if err := ch.Qos(flow.prefetch, 0, false); err != nil {
 			return err
@@ -58,13 +60,21 @@ func newStream(c *Consumer, s *Session, flow flow) (*stream, error) {
 			args = amqp.Table{"x-priority": int32(s.Number)}
 		}
 		_, err := ch.Consume(queue, st.tag, false, false, false, false, args) // the library is handed no delivery
+		if err == nil && decided.Swap(true) {
+			return ch.Close() // nobody waits for the consumer any more; it would keep what it is sent
+		}
 		return err
 	})
 	if c.cfg.Consumed != nil {
 		c.cfg.Consumed(err)
 	}
 	if err != nil {
-		s.abandon(ch, err)
+		c.workers.leave(st)
+		if decided.Swap(true) {
+			s.closeChannel(ch)
+		} else {
+			s.abandon(ch, err)
+		}
 		return nil, withAdvice(s, queue, err)
 	}
 	return st, nil
