@@ -18,9 +18,9 @@ import (
 
 var areaKey = []byte("area")
 
-// areaBegin is where the area begins in its value: at the beginning of a page that has
-// nothing else, so that no write that is cut off reaches what is bbolt's. It is the same for
-// all sizes of pages, as a compacted file may have another one.
+// areaBegin is where the area begins in its value: 16 KiB behind the beginning of a page,
+// which is a multiple of 4 KiB, so that the journal's blocks have nothing else in them. It
+// is the same for all sizes of pages, as a compacted file may have another one.
 const areaBegin = 16<<10 - pageHeader - elementLength - 4
 
 // resize gives the journal, which must be empty, an area of so many bytes.
@@ -94,6 +94,46 @@ func (f *file) rewrite(j *journal.Journal, area int64) error {
 	return nil
 }
 
+// follow goes where the area is that a function of the application may have moved: to set
+// the sequence of the journal's bucket is enough for that, and cannot be seen before the
+// commit. The journal is empty by then, and the area's old pages are still nobody's.
+func (s *Store) follow() {
+	err := s.file.in(s.db.View, func(tx *bbolt.Tx) error {
+		area, _, err := s.file.areaOf(tx)
+		if err != nil || area == s.area {
+			return err
+		}
+		s.area = area
+		return errMoved
+	})
+	if errors.Is(err, errMoved) {
+		err = s.again()
+	}
+	if err != nil {
+		s.unconfirmed.Store(true) // the next commit finds out, before it
+	}
+}
+
+// errMoved says that the area is elsewhere than before.
+var errMoved = errors.New("boltstore: the area of the journal was moved")
+
+// again commits the head once more, as it is: with that both of bbolt's meta pages know
+// where the area is. If one is damaged, the journal is not lost.
+func (s *Store) again() error {
+	var b *batch
+	err := s.file.in(s.db.Update, func(tx *bbolt.Tx) (err error) {
+		if b, err = newBatch(tx, s.opts, *s.head.Load()); err != nil {
+			return err
+		}
+		b.txid = uint64(tx.ID())
+		return b.finish()
+	})
+	if err == nil {
+		s.show(b, func() {})
+	}
+	return err
+}
+
 // headWith returns the head of a store with that journal: the journal's, if it has one that
 // is of this epoch.
 func (t table) headWith(j *journal.Journal) (head, error) {
@@ -102,7 +142,7 @@ func (t table) headWith(j *journal.Journal) (head, error) {
 		return h, err
 	}
 	if h.generation != j.Generation() {
-		return h, integrity.Damaged("the journal is of generation %d, and should be of %d", j.Generation(), h.generation)
+		return h, integrity.Damaged("the journal is of generation %x, and should be of %x", j.Generation(), h.generation)
 	}
 	if j.Head() == nil {
 		return h, nil

@@ -47,8 +47,8 @@ func TestDamagedJournalIsFound(t *testing.T) {
 	}
 	last := entries[records-1]
 	for at := 0; at < entries[records]; at += 7 {
-		if at >= last-64 && at < last { // it may be behind the entry before
-			at = last
+		if begin := at / journalBlock * journalBlock; begin < last && at > begin+1000 { // it is behind an entry
+			at = begin + journalBlock
 		}
 		damaged := slices.Clone(content)
 		damaged[area+int64(at)] ^= 0x10
@@ -72,7 +72,7 @@ func TestDamagedJournalIsFound(t *testing.T) {
 			shut(t, s)
 			continue
 		}
-		if offset := slices.Index(entries, at/64*64); err == nil && (offset >= 0 || !between(entries, content[area:], at)) || err != nil && !closedOver(err, path) {
+		if err == nil && !between(entries, content[area:], at) || err != nil && !closedOver(err, path) {
 			t.Errorf("byte %d: Open: %v", at, err)
 		}
 		if err == nil {

@@ -67,6 +67,12 @@ func (b *batch) flush(j *journal.Journal, keys []store.Key) error {
 	return nil
 }
 
+// empty flushes all of the journal, and begins its next generation.
+func (b *batch) empty(j *journal.Journal) error {
+	b.generation = b.generation.Next()
+	return b.flush(j, j.Keys())
+}
+
 // entry is a record as the methods see it.
 type entry struct {
 	stored

@@ -217,6 +217,11 @@ func (s *Store) place(ops []*op) (failure int, err error) {
 		b, failure, err = s.transact(tx, keys, ops)
 		return err
 	})
+	if errors.Is(err, errFunction) && s.journal.Versions() > costlyFlush {
+		if _, err := s.place(nil); err != nil {
+			return -1, err
+		}
+	}
 	if !committed {
 		return failure, err
 	}
@@ -224,8 +229,15 @@ func (s *Store) place(ops []*op) (failure int, err error) {
 		s.opts.Logger.Error("a commit handler of the application panicked", "path", s.path, "error", err)
 	}
 	s.show(b, func() { s.journal.Reset(b.generation) })
+	if slices.ContainsFunc(ops, func(o *op) bool { return o.turn != nil }) {
+		s.follow()
+	}
 	return -1, nil
 }
+
+// costlyFlush is how many versions are flushed by a commit of their own, so that a function
+// that fails has them rolled back once only.
+const costlyFlush = 256
 
 // transact flushes the journal, of which those keys are not flushed yet, and applies
 // operations, in a transaction.
@@ -237,7 +249,7 @@ func (s *Store) transact(tx *bbolt.Tx, keys []store.Key, ops []*op) (b *batch, f
 		return nil, -1, err
 	}
 	b.dirty = s.journal.Versions() > 0
-	b.generation++
+	b.generation = b.generation.Next()
 	if failure, err = s.apply(b, ops); err != nil {
 		return nil, failure, err
 	}

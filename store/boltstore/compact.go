@@ -15,7 +15,8 @@ const compactTransaction = 4 << 20
 func timeless() time.Time { return time.Time{} }
 
 // Compact writes what is in the file src, which nobody has open, to a new file dst,
-// without the free pages, and the buckets of the application too. It checks nothing
+// without the free pages and what the journal has of records that were forgotten, and with
+// the buckets of the application. It checks nothing
 // but what an opening does: [Check] src before, and dst before it takes src's place.
 // dst must not be there; with an error it is not there after either. Both are
 // complete stores then: only one of them may be used, or a call runs once for each.
@@ -48,7 +49,12 @@ func Compact(src, dst string) (err error) {
 	if err != nil {
 		return err
 	}
-	err = guard(func() error { return bbolt.Compact(target, source, compactTransaction) })
+	err = guard(func() error {
+		if err := bbolt.Compact(target, source, compactTransaction); err != nil {
+			return err
+		}
+		return clearJournal(target, to)
+	})
 	if err != nil {
 		to.stuck.Store(true) // a transaction may be open still
 		from.stuck.Store(true)
@@ -58,4 +64,31 @@ func Compact(src, dst string) (err error) {
 		return openError(dst, err)
 	}
 	return openError(dst, syncDir(filepath.Dir(dst)))
+}
+
+// clearJournal flushes the journal of a file and overwrites it: what it had of earlier
+// generations is not copied either.
+func clearJournal(db *bbolt.DB, f *file) error {
+	var offset int64
+	var size int
+	err := f.in(db.Update, func(tx *bbolt.Tx) (err error) {
+		if tx.Bucket(bucketKey) == nil {
+			return nil
+		}
+		j, area, err := f.readJournal(tx, firstDamage)
+		if err != nil {
+			return err
+		}
+		offset, size = area, j.Size()
+		b, err := readBatch(tx, Options{Now: timeless}, j)
+		if err != nil {
+			return err
+		}
+		return errors.Join(b.empty(j), b.finish())
+	})
+	if err != nil || size == 0 {
+		return err
+	}
+	_, err = f.f.Load().WriteAt(make([]byte, size), offset)
+	return errors.Join(err, db.Sync())
 }

@@ -24,7 +24,7 @@ func TestFullDiskLosesNothingAndIsOvercome(t *testing.T) {
 }
 
 func overcomeFullDisk(t *testing.T, o Options) {
-	dir := disk.MountTmpfs(t, 5<<20)
+	dir := disk.MountTmpfs(t, 7<<20)
 	path := filepath.Join(dir, "store.db")
 	s := open(t, path, o)
 	ballast := filepath.Join(dir, "ballast")

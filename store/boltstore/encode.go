@@ -10,6 +10,7 @@ import (
 
 	"github.com/warren-rpc/warren/store"
 	"github.com/warren-rpc/warren/store/boltstore/internal/integrity"
+	"github.com/warren-rpc/warren/store/boltstore/internal/journal"
 )
 
 // The file has four buckets:
@@ -238,19 +239,20 @@ type head struct {
 	floor  uint64
 	counts [states]uint64
 	// generation is that of the journal: all that it has of others is in the records.
-	generation uint64
+	generation journal.Generation
 	owner      string // of this epoch; it follows from that
 }
 
 func (h *head) encode() []byte {
-	b := binary.BigEndian.AppendUint32(make([]byte, 0, 4+(4+states)*binary.MaxVarintLen64+len(h.id)+4), version)
+	b := binary.BigEndian.AppendUint32(make([]byte, 0, 4+(4+states)*binary.MaxVarintLen64+len(h.id)+len(h.generation.Secret)+4), version)
 	b = binary.AppendVarint(b, h.created.UnixNano())
 	b = binary.AppendUvarint(b, h.epoch)
 	b = binary.AppendUvarint(b, h.floor)
 	for _, n := range h.counts {
 		b = binary.AppendUvarint(b, n)
 	}
-	b = binary.AppendUvarint(b, h.generation)
+	b = binary.AppendUvarint(b, h.generation.Number)
+	b = append(b, h.generation.Secret[:]...)
 	b = append(b, h.id[:]...)
 	return binary.BigEndian.AppendUint32(b, integrity.Sum(headKey, b))
 }
@@ -270,7 +272,8 @@ func decodeHead(b []byte) (h head, have int, err error) {
 	for i := range h.counts {
 		h.counts[i] = d.uvarint()
 	}
-	h.generation = d.uvarint()
+	h.generation.Number = d.uvarint()
+	copy(h.generation.Secret[:], d.take(len(h.generation.Secret)))
 	h.owner = owner(h.epoch)
 	copy(h.id[:], d.take(len(h.id)))
 	if d.bad {

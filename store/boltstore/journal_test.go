@@ -48,7 +48,7 @@ func compareJournal(s *Store) error {
 
 // journalContent is what a journal has.
 type journalContent struct {
-	generation uint64
+	generation journal.Generation
 	versions   int
 	keys       []store.Key
 	values     []string

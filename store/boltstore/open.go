@@ -182,10 +182,11 @@ func (s *Store) begin() error {
 		return err
 	}
 	var h head
+	var moved bool
 	var txid uint64
 	err := s.file.in(s.db.Update, func(tx *bbolt.Tx) (err error) {
 		txid = uint64(tx.ID())
-		h, err = s.enter(tx)
+		h, moved, err = s.enter(tx)
 		return err
 	})
 	if err != nil {
@@ -198,42 +199,50 @@ func (s *Store) begin() error {
 	s.epoch = h.epoch
 	s.file.pageSize.Store(m.pageSize)
 	s.publish(h, txid)
+	if moved {
+		if err := s.again(); err != nil {
+			return err
+		}
+	}
 	return s.file.in(s.db.View, func(tx *bbolt.Tx) (err error) {
 		s.journal, s.area, err = s.file.readJournal(tx, firstDamage)
 		return err
 	})
 }
 
-// enter begins an epoch in the database, which may be empty, and returns its head.
-func (s *Store) enter(tx *bbolt.Tx) (head, error) {
+// enter begins an epoch in the database, which may be empty, and returns its head; moved
+// says that the journal has another area than before.
+func (s *Store) enter(tx *bbolt.Tx) (h head, moved bool, err error) {
 	if err := recognise(tx, s.path); err != nil {
-		return head{}, err
+		return head{}, false, err
 	}
 	if tx.Bucket(bucketKey) == nil {
-		return s.found(tx)
+		h, err = s.found(tx)
+		return h, true, err
 	}
 	j, area, err := s.file.readJournal(tx, firstDamage)
 	if err != nil {
-		return head{}, err
+		return head{}, false, err
 	}
 	b, err := readBatch(tx, s.opts, j)
 	if err != nil {
-		return head{}, err
+		return head{}, false, err
 	}
 	b.reopen()
-	if size := s.opts.journalSize(); size != j.Size() {
-		b.generation++
-		err = errors.Join(b.flush(j, j.Keys()), b.resize(size))
+	size := s.opts.journalSize()
+	if moved = size != j.Size(); moved {
+		err = errors.Join(b.empty(j), b.resize(size))
 	} else {
 		err = s.file.rewrite(j, area) // the commit of the transaction syncs it
 	}
-	return b.head, errors.Join(err, b.finish())
+	return b.head, moved, errors.Join(err, b.finish())
 }
 
 // found makes the store in an empty database.
 func (s *Store) found(tx *bbolt.Tx) (head, error) {
 	h := head{created: s.opts.Now().UTC().Round(0)}
 	_, _ = rand.Read(h.id[:]) // it never fails
+	h.generation = h.generation.Next()
 	h.reopen()
 	if err := createTable(tx); err != nil {
 		return h, err

@@ -245,7 +245,7 @@ func TestOpeningInterruptsWhatIsInProgress(t *testing.T) {
 
 func TestReadOnlyFolderIsSaid(t *testing.T) {
 	t.Parallel()
-	dir := disk.MountTmpfs(t, 4<<20)
+	dir := disk.MountTmpfs(t, 6<<20)
 	shut(t, open(t, filepath.Join(dir, "store.db"), Options{}))
 	if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
 		t.Fatalf("mounting needs root: %v", err)

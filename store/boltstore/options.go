@@ -73,7 +73,7 @@ const (
 
 	// The journal is bounded so that it is read in some milliseconds.
 	defaultJournalVersions = 8192
-	maxJournalBytes        = 2 << 20
+	maxJournalBytes        = 4 << 20
 	// largeRecord is the length of the strings and the payload of a record from which it
 	// is not written to the journal: to write it twice would cost more than the pages
 	// that are spared.

@@ -72,7 +72,7 @@ func TestCallsBeginAgainOnceTheirEndsMayFit(t *testing.T) {
 // What a transaction was to record counts, as far as it is kept.
 func TestEndOfATransactionWithoutRoomKeepsCallsOut(t *testing.T) {
 	t.Parallel()
-	dir := disk.MountTmpfs(t, 4<<20)
+	dir := disk.MountTmpfs(t, 6<<20)
 	s := open(t, filepath.Join(dir, "store.db"), Options{SweepEvery: -1, MaxPayload: 300_000})
 	r := must(t, s, numbered(1))
 	free, _ := freeOn(dir)

@@ -55,7 +55,7 @@ func TestJournalCanBeSwitchedOffAndOnAgain(t *testing.T) {
 // An opening that has no room to flush the journal changes nothing.
 func TestJournalThatCannotBeFlushedStays(t *testing.T) {
 	t.Parallel()
-	dir := disk.MountTmpfs(t, 8<<20)
+	dir := disk.MountTmpfs(t, 10<<20)
 	path := filepath.Join(dir, "store.db")
 	s := open(t, path, settings["journal"])
 	fill(t, s, 0, 100)

@@ -61,10 +61,23 @@ func (t *table) open() error {
 }
 
 // whole reports whether the buckets of the store, which are open, are those that they
-// were.
-func (t table) whole() bool {
+// were, and that of the journal has an area of so many bytes, and nothing else.
+func (t table) whole(size int) bool {
 	return t.tx.Bucket(bucketKey) == t.root && t.tx.Bucket(indexKey) == t.index &&
-		t.tx.Bucket(recordsKey) == t.records && t.tx.Bucket(journalKey) == t.area
+		t.tx.Bucket(recordsKey) == t.records && t.tx.Bucket(journalKey) == t.area && t.hasArea(size)
+}
+
+func (t table) hasArea(size int) bool {
+	c := t.area.Cursor()
+	k, v := c.First()
+	if size == 0 {
+		return k == nil
+	}
+	if !bytes.Equal(k, areaKey) || len(v) != areaBegin+size {
+		return false
+	}
+	k, _ = c.Next()
+	return k == nil
 }
 
 func createTable(tx *bbolt.Tx) error {

@@ -48,8 +48,8 @@ func (s *Store) Transact(
 		if v.err == nil {
 			v.err = v.result.Validate()
 		}
-		if v.err == nil && !b.whole() {
-			v.err = fmt.Errorf("boltstore: the function replaced or deleted a bucket %s, which is the store's", Bucket)
+		if v.err == nil && !b.whole(s.journal.Size()) {
+			v.err = fmt.Errorf("boltstore: the function replaced, deleted or changed a bucket %s, which is the store's", Bucket)
 		}
 		if v.err == nil {
 			o.weight = s.opts.kept(v.result.Payload)

@@ -5,10 +5,11 @@
 //
 // # Format
 //
-// Entries begin at multiples of 64 bytes, each right behind the one before. All numbers
-// are big endian. An entry is
+// Entries begin at multiples of 4 KiB, each in the first such block behind the one before:
+// a disk that leaves a block damaged in which it was writing damages the entry that was
+// being written, and none before. All numbers are big endian. An entry is
 //
-//	checksum (4), length (4), generation (8), number of versions (4), length of the head (4)
+//	checksum (4), length (4), generation (16), number of versions (4), length of the head (4)
 //	versions of records, in the order in which they were written: length (4), value
 //	head
 //
@@ -16,16 +17,19 @@
 // value's. What values and heads are, the caller knows; the key of the record is in a
 // value. The checksum covers where the entry lies, too.
 //
-// The caller keeps the generation. When all has been flushed it counts one up: with that
-// the journal is empty, and what the area still has of earlier generations is nothing.
+// A generation is a number (8) and a secret (8). The caller keeps it. When all has been
+// flushed the next one begins: with that the journal is empty. What the area still has of
+// earlier ones is nothing, even if a value contains what looks like an entry: nobody could
+// know the secret when it was written.
 //
 // # Damage
 //
 // A journal ends before the first entry that is not whole. If an entry of the same
 // generation follows that is, the one before was damaged; if none does, it was the last,
-// and the write of it was cut off: nobody was told that it was made. That the last entry
-// was damaged later cannot be told from that. An entry of a later generation says that the
-// rest of the file has gone back to what it was.
+// and the write of it was cut off: nobody was told that it was made. That the last entry,
+// or the last ones all together, were damaged later cannot be told from that. An entry of a
+// later generation at the beginning says that the rest of the file has gone back to what it
+// was.
 //
 // # Use
 //

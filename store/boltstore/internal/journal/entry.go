@@ -7,13 +7,13 @@ import (
 )
 
 const (
-	entryHeader   = integrity.SumLength + 4 + 8 + 4 + 4
+	entryHeader   = integrity.SumLength + 4 + generationLength + 4 + 4
 	versionHeader = 4
-	alignment     = 64
+	block         = 4 << 10
 )
 
 // aligned returns where the next entry begins after one that ends at the offset.
-func aligned(offset int) int { return (offset + alignment - 1) / alignment * alignment }
+func aligned(offset int) int { return (offset + block - 1) / block * block }
 
 // position is where a value is in the area.
 type position struct{ offset, length uint32 }
@@ -34,19 +34,19 @@ func sum(offset int, entry []byte) uint32 {
 }
 
 // seal sets the header of an entry that ends with the head.
-func seal(offset int, entry []byte, generation uint64, versions, head int) {
+func seal(offset int, entry []byte, generation Generation, versions, head int) {
 	binary.BigEndian.PutUint32(entry[4:], uint32(len(entry)))
-	binary.BigEndian.PutUint64(entry[8:], generation)
-	binary.BigEndian.PutUint32(entry[16:], uint32(versions))
-	binary.BigEndian.PutUint32(entry[20:], uint32(head))
+	generation.encode(entry[8:])
+	binary.BigEndian.PutUint32(entry[24:], uint32(versions))
+	binary.BigEndian.PutUint32(entry[28:], uint32(head))
 	binary.BigEndian.PutUint32(entry, sum(offset, entry))
 }
 
 // parse returns the entry of a generation that lies at an offset of the area; ok is false
 // if none does that is whole.
-func parse(area []byte, offset int, generation uint64) (e entry, ok bool) {
+func parse(area []byte, offset int, generation Generation) (e entry, ok bool) {
 	rest := area[min(offset, len(area)):]
-	if len(rest) < entryHeader || binary.BigEndian.Uint64(rest[8:]) != generation {
+	if len(rest) < entryHeader || decodeGeneration(rest[8:]) != generation {
 		return e, false
 	}
 	length := int64(binary.BigEndian.Uint32(rest[4:]))
@@ -57,19 +57,22 @@ func parse(area []byte, offset int, generation uint64) (e entry, ok bool) {
 	if binary.BigEndian.Uint32(b) != sum(offset, b) {
 		return e, false
 	}
-	head := int64(binary.BigEndian.Uint32(b[20:]))
+	head := int64(binary.BigEndian.Uint32(b[28:]))
 	if head > length-entryHeader {
 		return e, false
 	}
-	return entry{offset, b, int(binary.BigEndian.Uint32(b[16:])), b[length-head:]}, true
+	return entry{offset, b, int(binary.BigEndian.Uint32(b[24:])), b[length-head:]}, true
 }
 
-// generationAt is the generation of the first entry of an area, if there is one.
-func generationAt(area []byte) uint64 {
+// first returns the entry at the beginning of an area, whatever its generation; ok is false
+// if there is none that is whole. Nothing of a record's lies there.
+func first(area []byte) (e entry, generation Generation, ok bool) {
 	if len(area) < entryHeader {
-		return 0
+		return e, generation, false
 	}
-	return binary.BigEndian.Uint64(area[8:])
+	generation = decodeGeneration(area[8:])
+	e, ok = parse(area, 0, generation)
+	return e, generation, ok
 }
 
 // each calls fn with the places of the entry's versions. The error is a damage.
@@ -101,8 +104,8 @@ func (e entry) damaged(how string) error {
 }
 
 // next returns the first whole entry of a generation that begins behind an offset.
-func next(area []byte, offset int, generation uint64) (e entry, ok bool) {
-	for at := aligned(offset + 1); at < len(area); at += alignment {
+func next(area []byte, offset int, generation Generation) (e entry, ok bool) {
+	for at := aligned(offset + 1); at < len(area); at += block {
 		if e, ok := parse(area, at, generation); ok {
 			return e, true
 		}

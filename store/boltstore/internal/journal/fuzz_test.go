@@ -9,8 +9,8 @@ import (
 // FuzzRead reads areas of any content: it ends, says what is damaged, and what it takes for
 // whole is exactly what would have been written.
 func FuzzRead(f *testing.F) {
-	sample := make(file, 2<<10)
-	j, _ := Read(bytes.Clone(sample), 3, format, stop)
+	sample := make(file, 16<<10)
+	j, _ := Read(bytes.Clone(sample), numbered(3), format, stop)
 	var tx Tx
 	for i := range 4 {
 		tx.Begin(j, 100)
@@ -25,7 +25,8 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte(sample), uint64(3), true)
 	f.Add([]byte(sample[:150]), uint64(3), true)
 	f.Add([]byte(sample), uint64(4), false)
-	f.Fuzz(func(t *testing.T, content []byte, generation uint64, sealed bool) {
+	f.Fuzz(func(t *testing.T, content []byte, number uint64, sealed bool) {
+		generation := numbered(number)
 		area := bytes.Clone(content)
 		if sealed { // so that checksums are no obstacle
 			reseal(area, generation)
@@ -50,11 +51,11 @@ func FuzzRead(f *testing.F) {
 }
 
 // reseal sets the checksums of what could be entries.
-func reseal(area []byte, generation uint64) {
+func reseal(area []byte, generation Generation) {
 	for at := 0; at+entryHeader <= len(area); {
 		rest := area[at:]
 		length := int(binary.BigEndian.Uint32(rest[4:]))
-		if binary.BigEndian.Uint64(rest[8:]) != generation || length < entryHeader || length > len(rest) {
+		if decodeGeneration(rest[8:]) != generation || length < entryHeader || length > len(rest) {
 			return
 		}
 		binary.BigEndian.PutUint32(rest, sum(at, rest[:length]))

@@ -25,7 +25,7 @@ type Format struct {
 // but not during Apply, Forget and Reset.
 type Journal struct {
 	area       []byte // the content of the file's area, as far as tail
-	generation uint64
+	generation Generation
 	tail       int // where the next entry begins
 	last       entry
 	latest     map[store.Key]position
@@ -35,14 +35,12 @@ type Journal struct {
 // Read returns the journal of a generation that an area has, which it keeps, and verifies
 // it. What is wrong it tells report, and goes on as long as that returns nil; an error is
 // what report returned. A journal in an area of no bytes is always empty, and full.
-func Read(area []byte, generation uint64, format *Format, report func(error) error) (*Journal, error) {
+func Read(area []byte, generation Generation, format *Format, report func(error) error) (*Journal, error) {
 	j := &Journal{area: area, generation: generation, latest: make(map[store.Key]position)}
-	if later := generationAt(area); later > generation {
-		if _, ok := parse(area, 0, later); ok {
-			err := report(integrity.Damaged("the journal is of generation %d, and of the file only %d is left", later, generation))
-			if err != nil {
-				return nil, err
-			}
+	if _, other, ok := first(area); ok && other != generation && other.Number >= generation.Number {
+		err := report(integrity.Damaged("the journal is of generation %x, and the rest of the file of %x", other, generation))
+		if err != nil {
+			return nil, err
 		}
 	}
 	for {
@@ -90,7 +88,7 @@ func (j *Journal) value(p position) []byte {
 }
 
 // Generation is that of the journal's entries.
-func (j *Journal) Generation() uint64 { return j.generation }
+func (j *Journal) Generation() Generation { return j.generation }
 
 // Size is that of the area in bytes.
 func (j *Journal) Size() int { return len(j.area) }
@@ -139,7 +137,7 @@ func (j *Journal) Forget(keys []store.Key) {
 }
 
 // Reset begins a generation, without an entry.
-func (j *Journal) Reset(generation uint64) {
+func (j *Journal) Reset(generation Generation) {
 	clear(j.latest)
 	j.generation, j.tail, j.last, j.versions = generation, 0, entry{}, 0
 }

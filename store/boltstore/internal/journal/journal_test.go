@@ -13,7 +13,7 @@ import (
 // filled returns a file whose journal has three entries and several versions of some records.
 func filled(t *testing.T) (file, *Journal) {
 	t.Helper()
-	f := make(file, 16<<10)
+	f := make(file, 32<<10)
 	j := f.read(t, 7)
 	var tx Tx
 	for round := range 3 {
@@ -49,7 +49,7 @@ func TestReadHasWhatWasCommitted(t *testing.T) {
 		t.Errorf("the next generation has %d versions", other.Versions())
 	}
 	// The file has gone back to what it was before, and does not know of the journal.
-	if _, err := Read(f, 6, format, stop); !damaged(err) {
+	if _, err := Read(f, numbered(6), format, stop); !damaged(err) {
 		t.Errorf("Read of the generation before: %v", err)
 	}
 }
@@ -60,15 +60,15 @@ func TestReadFindsDamage(t *testing.T) {
 	t.Parallel()
 	f, j := filled(t)
 	last := j.last.offset
-	second, _ := next(f, 0, 7)
-	ends := []int{second.offset - 64, last - 64} // what follows may belong to no entry
-	for at := range j.tail {
-		if at >= ends[0] && at < second.offset || at >= ends[1] && at < last {
-			continue
+	first, _ := parse(f, 0, numbered(7))
+	second, _ := next(f, 0, numbered(7))
+	for at := range last + len(j.last.bytes) {
+		if at >= len(first.bytes) && at < second.offset || at >= second.offset+len(second.bytes) && at < last {
+			continue // it belongs to no entry
 		}
 		changed := bytes.Clone(f)
 		changed[at] ^= 0x10
-		read, err := Read(changed, 7, format, stop)
+		read, err := Read(changed, numbered(7), format, stop)
 		if at < last && !damaged(err) {
 			t.Errorf("byte %d: Read: %v", at, err)
 		}
@@ -76,18 +76,18 @@ func TestReadFindsDamage(t *testing.T) {
 			t.Errorf("byte %d: Read has %d versions, error %v", at, read.Versions(), err)
 		}
 		findings := 0
-		if _, err := Read(bytes.Clone(changed), 7, format, func(error) error { findings++; return nil }); err != nil || findings == 0 && at < last {
+		if _, err := Read(bytes.Clone(changed), numbered(7), format, func(error) error { findings++; return nil }); err != nil || findings == 0 && at < last {
 			t.Errorf("byte %d: %d findings, error %v", at, findings, err)
 		}
 	}
 	cut := bytes.Clone(f)
 	clear(cut[last+100:])
-	if read, err := Read(cut, 7, format, stop); err != nil || read.Versions() != 20 || read.tail != last {
+	if read, err := Read(cut, numbered(7), format, stop); err != nil || read.Versions() != 20 || read.tail != last {
 		t.Errorf("with a last entry that was cut off it has %d versions, error %v", read.Versions(), err)
 	}
 	elsewhere := make(file, len(f)) // the second entry in the first one's place
-	copy(elsewhere, f[second.offset:last])
-	if read, err := Read(elsewhere, 7, format, stop); err != nil || read.Versions() != 0 {
+	copy(elsewhere, second.bytes)
+	if read, err := Read(elsewhere, numbered(7), format, stop); err != nil || read.Versions() != 0 {
 		t.Errorf("in another's place an entry is taken for %d versions, error %v", read.Versions(), err)
 	}
 }
@@ -95,7 +95,7 @@ func TestReadFindsDamage(t *testing.T) {
 // A record whose last version is damaged is not taken for what it was before.
 func TestVersionBeforeADamagedOneIsNotTheLatest(t *testing.T) {
 	t.Parallel()
-	f := make(file, 4<<10)
+	f := make(file, 8<<10)
 	j := f.read(t, 0)
 	var tx Tx
 	tx.Begin(j, 100)
@@ -104,7 +104,7 @@ func TestVersionBeforeADamagedOneIsNotTheLatest(t *testing.T) {
 	}
 	f.commit(t, &tx, "")
 	findings := 0
-	j, err := Read(f, 0, format, func(error) error { findings++; return nil })
+	j, err := Read(f, numbered(0), format, func(error) error { findings++; return nil })
 	if err != nil || findings != 1 || !reflect.DeepEqual(j.Keys(), []store.Key{key(2)}) {
 		t.Errorf("%d findings, error %v; the records are %v", findings, err, j.Keys())
 	}
@@ -115,7 +115,7 @@ func TestFullJournalTakesNothing(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ area, limit, length, want int }{
 		"versions": {area: 1 << 20, limit: 25, length: 10, want: 25},
-		"bytes":    {area: 4 << 10, limit: 1000, length: 100, want: 20},
+		"bytes":    {area: 80 << 10, limit: 1000, length: 100, want: 20},
 		"no area":  {area: 0, limit: 1000, length: 0, want: 0},
 	} {
 		f := make(file, c.area)
@@ -140,7 +140,7 @@ func TestFullJournalTakesNothing(t *testing.T) {
 // A value that is longer than was said is not written beyond its room.
 func TestValueThatIsLongerThanItsSizeIsNotTaken(t *testing.T) {
 	t.Parallel()
-	f := make(file, 4<<10)
+	f := make(file, 8<<10)
 	j := f.read(t, 1)
 	var tx Tx
 	tx.Begin(j, 10)

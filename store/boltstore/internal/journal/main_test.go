@@ -41,7 +41,7 @@ type file []byte
 // read reads the journal of a generation that the file has.
 func (f file) read(t failer, generation uint64) *Journal {
 	t.Helper()
-	j, err := Read(bytes.Clone(f), generation, format, stop)
+	j, err := Read(bytes.Clone(f), numbered(generation), format, stop)
 	if err != nil {
 		t.Fatalf("Read: %v", err)
 	}
@@ -63,6 +63,9 @@ type failer interface {
 	Helper()
 	Fatalf(format string, args ...any)
 }
+
+// numbered returns the generation of these tests that has a number.
+func numbered(n uint64) Generation { return Generation{Number: n, Secret: [8]byte{0xA5, byte(n)}} }
 
 func stop(err error) error { return err }
 

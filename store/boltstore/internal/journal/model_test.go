@@ -21,7 +21,7 @@ const modelKeys = 8
 func TestJournalIsAsItsModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
-		f := make(file, rapid.IntRange(0, 20).Draw(rt, "area")<<10)
+		f := make(file, rapid.IntRange(0, 60).Draw(rt, "area")<<10)
 		generation := rapid.Uint64Range(0, 2).Draw(rt, "generation")
 		j, there, head := f.read(rt, generation), map[int]string{}, ""
 		var tx Tx
@@ -43,7 +43,7 @@ func TestJournalIsAsItsModel(t *testing.T) {
 				rt.Fatalf("Put: %v", failed)
 			case failed != nil || end == 0:
 				generation++
-				j.Reset(generation)
+				j.Reset(numbered(generation))
 				there, head = map[int]string{}, ""
 			case end == 1: // it is not committed
 			case end == 2:
