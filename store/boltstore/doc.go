@@ -17,7 +17,7 @@
 // it is there.
 //
 // A commit is one write to the end of a journal in the file, and one sync of the disk. When
-// the journal is full, after 8192 versions of records or 2 MiB, they are flushed to the
+// the journal is full, after 8192 versions of records, 1024 commits or 4 MiB, they are flushed to the
 // places where they stay, in a transaction of bbolt with its two syncs: of each record the
 // latest version. What is in the journal is kept in memory, and read when the file is
 // opened. Records of more than 16 KiB, what commits together with a function of the
@@ -28,8 +28,8 @@
 //
 // The function given to [Store.Transact] has the whole file but the top-level
 // buckets whose names begin with [Bucket], which are the store's; to delete or
-// replace them is an error, and to change what is in them is found by [Check]
-// alone. Commit and Rollback of the transaction panic. The function runs on the
+// replace them, or to change what that of the journal has, is an error, and to change
+// what is in the others is found by [Check] alone. Commit and Rollback of the transaction panic. The function runs on the
 // goroutine that called Transact, while all other changes wait: one that hangs stops
 // the store, and one that calls a changing method of the store hangs. Handlers that it
 // gives to the transaction's OnCommit run while the others wait, too, and must not end
@@ -63,9 +63,12 @@
 // application's own buckets may be met by the application first, as a panic of bbolt. A
 // leaf page whose header alone was changed can hide records from all this; [Check] finds it.
 //
-// Of a file that was not closed, since its process was killed or the machine failed, damage to
-// the last commit alone looks like a commit that was cut off, of which nobody was told. Close
-// leaves a file of which nothing does.
+// Of a file that was not closed, since its process was killed or the machine failed, damage
+// that begins anywhere in the journal and reaches its last commit looks like commits that were
+// cut off, of which nobody was told: what they recorded is forgotten. Commits do not share
+// blocks of 4 KiB, so one bad block costs the last commit at most, and one before it is found.
+// That holds for disks that leave other blocks alone while they write one, as a bad power
+// failure may not. Close leaves a file of which nothing is forgotten so.
 //
 // A change that the disk refuses is a *store.UnavailableError, and may have been
 // made. The store tries again with the next change, and shows nothing before the

@@ -41,7 +41,7 @@ type Options struct {
 
 	// NoJournal has each change written to its place at once: the file has no room for a
 	// journal then. The setting may change from one opening of a file to the next; the
-	// opening that changes it, or SizeLimit to or from less than 32 MiB, first flushes the
+	// opening that changes it, or SizeLimit to or from less than 64 MiB, first flushes the
 	// journal that it finds, in one transaction of at most some megabytes, and fails if the
 	// disk has no room for that.
 	NoJournal bool

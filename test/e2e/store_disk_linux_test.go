@@ -48,7 +48,7 @@ func (b *bulky) count(id string) int {
 // forgotten: its reply follows when there is room, and it does not run again.
 func TestFullDiskRefusesCallsAndLosesNone(t *testing.T) {
 	t.Parallel()
-	url, dir := rabbit.VHost(t), disk.MountTmpfs(t, 5<<20)
+	url, dir := rabbit.VHost(t), disk.MountTmpfs(t, 7<<20)
 	ballast := filepath.Join(dir, "ballast")
 	if err := os.WriteFile(ballast, make([]byte, 1<<20), 0o600); err != nil {
 		t.Fatal(err)
@@ -166,7 +166,7 @@ func TestFullStoreRefusesCallsUntilASweep(t *testing.T) {
 // A folder that cannot be written is an error at once, and no damage.
 func TestReadOnlyFolderIsAnErrorAtOnce(t *testing.T) {
 	t.Parallel()
-	url, dir := rabbit.VHost(t), disk.MountTmpfs(t, 8<<20)
+	url, dir := rabbit.VHost(t), disk.MountTmpfs(t, 10<<20)
 	path := filepath.Join(dir, storeFile)
 	var n numbered
 	serve := func(replayed bool) {
