@@ -3,6 +3,7 @@ package boltstore
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -27,13 +28,11 @@ func forgedEntry(s *Store, key store.Key, offset int) []byte {
 	h := *s.head.Load()
 	h.generation.Number++
 	head := h.encode()
-	e := make([]byte, 32)
+	e := slices.Concat(make([]byte, 32), binary.BigEndian.AppendUint32(nil, uint32(len(body))), body, head)
 	binary.BigEndian.PutUint64(e[8:], h.generation.Number)
 	copy(e[16:], h.generation.Secret[:])
 	binary.BigEndian.PutUint32(e[24:], 1)
 	binary.BigEndian.PutUint32(e[28:], uint32(len(head)))
-	e = binary.BigEndian.AppendUint32(e, uint32(len(body)))
-	e = append(append(e, body...), head...)
 	binary.BigEndian.PutUint32(e[4:], uint32(len(e)))
 	binary.BigEndian.PutUint32(e, integrity.Sum(binary.BigEndian.AppendUint64(nil, uint64(offset)), e[4:]))
 	return e
