@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/binary"
 	"io"
@@ -22,9 +23,12 @@ type peer struct {
 	answer func(p *peer, m message)
 
 	writing sync.Mutex
-	mu      sync.Mutex
-	opened  []uint16 // channels, in the order of their opening
-	tags    map[uint16]uint64
+	unsent  []byte
+	sending bool
+
+	mu     sync.Mutex
+	opened []uint16 // channels, in the order of their opening
+	tags   map[uint16]uint64
 }
 
 // message is one publish: on which channel, as which delivery tag, for whom.
@@ -46,14 +50,28 @@ func (p *peer) method(channel, class, method uint16, args ...byte) []byte {
 	return p.frame(1, channel, append(payload, args...))
 }
 
+// send does not wait for the other side, which may be writing: a pipe has no room.
 func (p *peer) send(frames ...[]byte) {
 	p.writing.Lock()
 	defer p.writing.Unlock()
-	for _, f := range frames {
-		if _, err := p.conn.Write(f); err != nil {
-			return // the other side has gone, as tests mean it to
-		}
+	p.unsent = append(p.unsent, bytes.Join(frames, nil)...)
+	if !p.sending {
+		p.sending = true
+		go p.write()
 	}
+}
+
+func (p *peer) write() {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	for len(p.unsent) > 0 {
+		out := p.unsent
+		p.unsent = nil
+		p.writing.Unlock()
+		_, _ = p.conn.Write(out) // the other side may have gone, as tests mean it to
+		p.writing.Lock()
+	}
+	p.sending = false
 }
 
 func (p *peer) confirm(channel uint16, ack bool, tag uint64, multiple byte) {
