@@ -25,7 +25,8 @@ type acker struct {
 	delay time.Duration // how long few acknowledgements may wait for more
 	batch int           // how many are not few
 
-	taken atomic.Int64 // deliveries that were handed out and are not acknowledged
+	came  atomic.Uint64 // deliveries
+	taken atomic.Int64  // of these were handed out and are not acknowledged
 
 	mu      sync.Mutex
 	queued  ackBatch
@@ -38,7 +39,7 @@ type acker struct {
 
 	// Of run alone:
 	now   ackBatch   // what is being written
-	base  uint64     // every tag up to it is acknowledged
+	base  uint64     // no tag up to it is outstanding
 	state []tagState // of the tags after base
 }
 
@@ -82,9 +83,9 @@ type AckObserver interface {
 type tagState uint8
 
 const (
-	pending tagState = iota // it is being worked on
-	ready                   // to be acknowledged
-	acked
+	pending  tagState = iota // it is being worked on
+	ready                    // to be acknowledged
+	answered                 // acknowledged, or put back: the broker does not wait for it any more
 )
 
 func newAcker(s *Session, ch acknowledger, delay time.Duration, batch int) *acker {
@@ -93,6 +94,9 @@ func newAcker(s *Session, ch acknowledger, delay time.Duration, batch int) *acke
 		wake: make(chan struct{}, 1), idle: make(chan struct{}, 1),
 	}
 }
+
+// come counts a delivery that the broker has sent.
+func (a *acker) come() { a.came.Add(1) }
 
 // take counts a delivery as being worked on.
 func (a *acker) take() { a.taken.Add(1) }
@@ -133,8 +137,8 @@ func (a *acker) ackConfirmed(tag uint64, after AckObserver) {
 }
 
 // requeue returns messages to their queue soon, if the channel is not being closed, which
-// returns them too. Their tags stay pending, so that nothing acknowledges them together
-// with others.
+// returns them too. Until that is written their tags stay pending, so that nothing
+// acknowledges them together with others.
 func (a *acker) requeue(tags ...uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -255,10 +259,9 @@ func (a *acker) append() {
 		if tag <= a.base {
 			continue // acknowledged before, against the contract: to do it again would end the channel
 		}
-		for uint64(len(a.state)) < tag-a.base {
-			a.state = append(a.state, pending)
-		}
-		if a.state[tag-a.base-1] == pending {
+		if !a.track(tag) {
+			a.ch.AppendAck(tag, false)
+		} else if a.state[tag-a.base-1] == pending {
 			a.state[tag-a.base-1] = ready
 		}
 	}
@@ -277,15 +280,32 @@ func (a *acker) append() {
 	a.base += uint64(run)
 	a.state = a.state[:copy(a.state, a.state[run:])]
 	for _, tag := range a.now.done {
-		if tag > a.base && a.state[tag-a.base-1] == ready {
+		if a.tracked(tag) && a.state[tag-a.base-1] == ready {
 			a.ch.AppendAck(tag, false)
-			a.state[tag-a.base-1] = acked
+			a.state[tag-a.base-1] = answered
 		}
 	}
 	for _, tag := range a.now.requeued {
 		a.ch.AppendNack(tag, false, true)
+		if tag > a.base && a.track(tag) {
+			a.state[tag-a.base-1] = answered
+		}
 	}
 }
+
+// track gives tag, which is above base, a state. It reports false for one that the broker
+// cannot have got to by counting: that would take memory without bound.
+func (a *acker) track(tag uint64) bool {
+	if tag > a.came.Load() {
+		return false
+	}
+	for uint64(len(a.state)) < tag-a.base {
+		a.state = append(a.state, pending)
+	}
+	return true
+}
+
+func (a *acker) tracked(tag uint64) bool { return tag > a.base && tag-a.base <= uint64(len(a.state)) }
 
 // stop writes what is done. It returns when nothing will be written any more.
 func (a *acker) stop() {

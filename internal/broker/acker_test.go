@@ -24,6 +24,9 @@ type ledger struct {
 	closed       atomic.Bool
 }
 
+// mostCome is more than comes in any of these tests.
+const mostCome = 1000
+
 // deliver hands out n more messages.
 func (l *ledger) deliver(n int) {
 	l.mu.Lock()
@@ -86,6 +89,7 @@ func TestAcknowledgementsCoverExactlyWhatIsDone(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var broker ledger
 		a := newAcker(offline(&sink{}), &broker, 0, 0)
+		a.came.Store(mostCome)
 		var working, batch []uint64
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			switch rapid.IntRange(0, 3).Draw(t, "step") {
@@ -140,6 +144,7 @@ func TestAcknowledgementsAreFew(t *testing.T) {
 		var broker ledger
 		broker.deliver(5)
 		a := newAcker(offline(&sink{}), &broker, 0, 0)
+		a.came.Store(mostCome)
 		for _, tags := range test.tell {
 			a.now.done = tags
 			a.append()
@@ -169,6 +174,7 @@ func TestEveryObserverIsToldOnce(t *testing.T) {
 	broker.deliver(workers * each)
 	session := offline(&sink{})
 	a := newAcker(session, &broker, 0, 0)
+	a.came.Store(mostCome)
 	var working sync.WaitGroup
 	for w := range workers {
 		working.Go(func() {
@@ -209,6 +215,7 @@ func TestNothingIsToldAfterTheChannelOrSessionEnded(t *testing.T) {
 			broker.deliver(3)
 			session := offline(&sink{})
 			a := newAcker(session, &broker, 0, 0)
+			a.came.Store(mostCome)
 			end(session, &broker)
 			synctest.Wait()
 			for tag := range uint64(3) {
@@ -238,6 +245,7 @@ func TestFewAcknowledgementsWaitForMore(t *testing.T) {
 			var broker ledger
 			broker.deliver(test.acks)
 			a := newAcker(offline(&sink{}), &broker, delay, enough)
+			a.came.Store(mostCome)
 			began := time.Now()
 			for tag := range test.acks {
 				a.take()
@@ -262,6 +270,7 @@ func TestStopTellsWhatIsGathered(t *testing.T) {
 		var told observers
 		broker.deliver(1)
 		a := newAcker(offline(&sink{}), &broker, time.Hour, 64)
+		a.came.Store(mostCome)
 		a.ack(1, &told)
 		synctest.Wait() // it gathers now
 		began := time.Now()
@@ -277,6 +286,7 @@ func TestAbandonedDeliveriesAreNeitherToldNorWaitedFor(t *testing.T) {
 	var broker ledger
 	broker.deliver(2)
 	a := newAcker(offline(&sink{}), &broker, 0, 0)
+	a.came.Store(mostCome)
 	a.take()
 	a.take()
 	a.abandon()
@@ -300,6 +310,7 @@ func TestObserversOfConfirmedAcknowledgementsAreToldOnceTheBrokerHasTakenThem(t 
 		var told observers
 		broker.deliver(3)
 		a := newAcker(offline(&sink{}), &broker, time.Hour, 64)
+		a.came.Store(mostCome)
 		a.ackConfirmed(1, &told)
 		synctest.Wait()
 		if told.written.Load() != 1 || broker.questions != 1 {
@@ -316,4 +327,39 @@ func TestObserversOfConfirmedAcknowledgementsAreToldOnceTheBrokerHasTakenThem(t 
 			t.Errorf("%d told after %d questions", told.written.Load(), broker.questions)
 		}
 	})
+}
+
+// What was put back holds up no later acknowledgement, and none covers it before.
+func TestWhatIsPutBackIsPassedOver(t *testing.T) {
+	t.Parallel()
+	var broker ledger
+	broker.deliver(6)
+	a := newAcker(offline(&sink{}), &broker, 0, 0)
+	a.came.Store(6)
+	for _, step := range []ackBatch{
+		{done: []uint64{3}, requeued: []uint64{1, 4}}, {done: []uint64{2}}, {done: []uint64{5}}, {requeued: []uint64{6}}, {},
+	} {
+		a.now = step
+		a.append()
+	}
+	want := []string{"3 false", "1 false", "4 false", "2 true", "5 true", "6 false"}
+	if !slices.Equal(broker.acks, want) || broker.precondition != nil || len(broker.left()) > 0 {
+		t.Errorf("%q; want %q; %v", broker.acks, want, broker.precondition)
+	}
+	if len(a.state) != 0 || a.base != 6 {
+		t.Errorf("%d tags after %d are remembered", len(a.state), a.base)
+	}
+}
+
+func TestTagThatNoDeliveryCanHaveTakesNoMemory(t *testing.T) {
+	t.Parallel()
+	var broker ledger
+	a := newAcker(offline(&sink{}), &broker, 0, 0)
+	broker.deliver(2)
+	a.came.Store(3)
+	a.now = ackBatch{done: []uint64{1 << 62, 1, 2}, requeued: []uint64{1 << 61}}
+	a.append()
+	if want := []string{fmt.Sprint(1<<62, " false"), "2 true", fmt.Sprint(1<<61, " false")}; !slices.Equal(broker.acks, want) || cap(a.state) > 1000 {
+		t.Errorf("%q; want %q; %d tags are remembered", broker.acks, want, cap(a.state))
+	}
 }

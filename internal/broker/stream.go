@@ -81,7 +81,10 @@ func newStream(c *Consumer, s *Session, flow flow) (*stream, error) {
 }
 
 // Delivered implements frames.Handler.
-func (st *stream) Delivered(d *frames.Delivery) { st.c.workers.deliver(delivered{d, st}) }
+func (st *stream) Delivered(d *frames.Delivery) {
+	st.acker.come()
+	st.c.workers.deliver(delivered{d, st})
+}
 
 // Canceled implements frames.Handler.
 func (st *stream) Canceled(string) { notify(st.canceled) }
