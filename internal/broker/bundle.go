@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"strconv"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -105,6 +106,9 @@ func (b *bundle) Writing(now time.Time, msg *amqp.Publishing) bool {
 		*msg = *msgs[0]
 	default:
 		*msg = b.publisher.encode(msgs)
+		// All bundles for one queue look the same: a return must tell them apart.
+		b.publisher.bundles++
+		msg.MessageId = strconv.FormatUint(b.publisher.bundles, 36)
 	}
 	return true
 }

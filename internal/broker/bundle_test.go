@@ -171,6 +171,24 @@ func TestBundlesEndIsThatOfEachMessage(t *testing.T) {
 	}
 }
 
+// Bundles for one queue look alike but for that.
+func TestReturnedBundleIsNotTakenForAnother(t *testing.T) {
+	t.Parallel()
+	var first message
+	b := bundles(t, func(p *peer, m message) {
+		switch m.tag {
+		case 1:
+			first = m
+		case 2:
+			p.giveBack(m)
+			p.ack(first)
+		}
+	})
+	all := b.send(t, numbered("a", 2*mostBundled, 1)...)
+	wantAll(t, "the first", all[:mostBundled], Acked)
+	wantAll(t, "the second", all[mostBundled:], Returned)
+}
+
 // What the broker does not take together it may take one by one.
 func TestRefusedBundleIsWrittenAgainOneByOne(t *testing.T) {
 	t.Parallel()
@@ -304,26 +322,40 @@ func TestBundlesThatWereNotWrittenAreTakenApart(t *testing.T) {
 	}
 }
 
-// Under load, with a broker that answers as it likes, each message ends once, and what is
-// acked has been written.
+// Under load, with a broker that answers as it likes, each message ends once, and as the
+// broker has said of what it was in.
 func TestBundledMessagesEndOnceUnderLoad(t *testing.T) {
 	t.Parallel()
+	var mu sync.Mutex
+	said := map[string]Result{}
+	answers := map[Result]func(*peer, message){Acked: ackAll, Nacked: (*peer).nack, Returned: (*peer).giveBack}
+	say := func(p *peer, m message, result Result) {
+		mu.Lock()
+		defer mu.Unlock()
+		for id := range strings.SplitSeq(string(m.content), ",") {
+			said[id] = result
+		}
+		answers[result](p, m)
+	}
 	n := 0
 	b := bundles(t, func(p *peer, m message) {
 		switch n++; {
 		case n%11 == 3:
-			p.nack(m)
+			say(p, m, Nacked)
 		case n%7 == 5:
-			p.giveBack(m)
+			say(p, m, Returned)
+		case n%3 == 1:
+			time.AfterFunc(time.Millisecond, func() { say(p, m, Acked) })
 		default:
-			p.ack(m)
+			say(p, m, Acked)
 		}
 	})
 	var all []*outcome
 	for i := range 2000 {
 		o := &outcome{ended: make(chan Result, 1)}
 		all = append(all, o)
-		item := &Publishing{Key: fmt.Sprint("q", i%3), Mandatory: true, Bundle: i%5 != 0, Sink: o, Msg: amqp.Publishing{Body: fmt.Append(nil, i)}}
+		item := &Publishing{Key: fmt.Sprint("q", i%3), Mandatory: true, Bundle: i%5 != 0, Sink: o}
+		item.Msg = amqp.Publishing{CorrelationId: fmt.Sprint(i), Body: fmt.Append(nil, i)}
 		if err := b.Publish(item); err != nil {
 			t.Fatal(err)
 		}
@@ -336,6 +368,11 @@ func TestBundledMessagesEndOnceUnderLoad(t *testing.T) {
 		select {
 		case r := <-o.ended:
 			ends[r]++
+			mu.Lock()
+			if want := said[fmt.Sprint(i)]; r != want {
+				t.Errorf("message %d has ended as %v; the broker has said %v", i, r, want)
+			}
+			mu.Unlock()
 		case <-time.After(patience.Soon):
 			t.Fatalf("message %d has not ended: %v", i, ends)
 		}

@@ -34,6 +34,8 @@ type publishChannel struct {
 	ended     chan struct{} // closed after the last answer
 	err       error         // why, set before that
 
+	settling sync.Mutex // held while the reader's goroutine calls Sinks; taken before mu
+
 	mu      sync.Mutex
 	open    unconfirmed
 	full    bool        // the writer waits for room
@@ -212,11 +214,13 @@ func (c *publishChannel) waited() time.Duration {
 // Returned implements frames.Handler: it settles the oldest publish that the returned
 // message can be. The confirm follows.
 func (c *publishChannel) Returned(r *frames.Return) {
+	c.settling.Lock()
+	defer c.settling.Unlock()
 	c.mu.Lock()
 	var match *Publishing
 	for _, item := range c.open.items.waiting() {
 		if item != nil && item.state.Load() != settled && item.Key == r.RoutingKey &&
-			item.Msg.CorrelationId == r.CorrelationId && item.Msg.Type == r.Type {
+			item.Msg.CorrelationId == r.CorrelationId && item.Msg.MessageId == r.MessageId && item.Msg.Type == r.Type {
 			match = item
 			break
 		}
@@ -230,6 +234,8 @@ func (c *publishChannel) Returned(r *frames.Return) {
 // Confirmed implements frames.Handler. Confirms of different queues may overtake one
 // another.
 func (c *publishChannel) Confirmed(tag uint64, multiple, ack bool) {
+	c.settling.Lock()
+	defer c.settling.Unlock()
 	c.mu.Lock()
 	c.confirmed = c.open.confirmed(tag, multiple, c.confirmed[:0])
 	room := c.full && len(c.confirmed) > 0
@@ -282,12 +288,14 @@ func (c *publishChannel) finish() {
 	defer close(c.finished)
 	c.await()
 	c.s.closeHandled(c.ch, c.wire)
+	c.settling.Lock() // what is settled there has ended then, and no more follows
 	c.mu.Lock()
 	left := c.open.all()
 	if c.doubt != nil {
 		c.doubt.Stop()
 	}
 	c.mu.Unlock()
+	c.settling.Unlock()
 	c.settleLost(left)
 }
 

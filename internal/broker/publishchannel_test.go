@@ -332,3 +332,35 @@ func TestSinglePublisherHasOneMessageUnderWayHoweverLongThatTakes(t *testing.T) 
 		})
 	}
 }
+
+// slow is a Sink that takes its time over the end.
+type slow struct{ entered, leave chan struct{} }
+
+func (s *slow) Writing(time.Time, *amqp.Publishing) bool { return true }
+
+func (s *slow) Settled(Result, error) {
+	close(s.entered)
+	<-s.leave
+}
+
+func TestPublisherServesUntilNobodyIsBeingTold(t *testing.T) {
+	t.Parallel()
+	r := connect(t, newPublisher(), func(p *peer, m message) { p.ack(m) })
+	s := &slow{make(chan struct{}), make(chan struct{})}
+	if err := r.Publish(&Publishing{Key: "m", Sink: s}); err != nil {
+		t.Fatal(err)
+	}
+	<-s.entered
+	served := make(chan struct{})
+	go func() {
+		r.end()
+		close(served)
+	}()
+	select {
+	case <-served:
+		t.Error("the publisher has left the session while a Sink was told")
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(s.leave)
+	<-served
+}

@@ -47,7 +47,10 @@ type Publisher struct {
 	encode  func(msgs []*amqp.Publishing) amqp.Publishing // PublisherConfig.Bundle
 	written func(*Publishing)
 	up      *Readiness
-	log     LogLimiter // of Serve alone
+
+	// Of Serve alone:
+	log     LogLimiter
+	bundles uint64 // how many have been made
 }
 
 // NewPublisher returns a publisher to be put on a link.
@@ -79,6 +82,12 @@ func (p *Publisher) Serve(ctx context.Context, s *Session) {
 		}
 		p.up.set()
 		ended := p.write(ctx, s, c)
+		if c.wire.Closed() { // not by this side: why is told in a moment
+			select {
+			case <-c.ended:
+			case <-s.Done():
+			}
+		}
 		channels.Go(c.finish)
 		if ended {
 			return
