@@ -69,7 +69,9 @@ func (d *direct) taken(address string) {
 	if len(d.taker) >= mostTakers {
 		clear(d.taker)
 	}
-	d.taker[address] = struct{}{}
+	if _, known := d.taker[address]; !known {
+		d.taker[strings.Clone(address)] = struct{}{} // it is a part of all that came with a request
+	}
 }
 
 // lost notes that it may not have: the caller's node may have left the cluster.

@@ -40,9 +40,9 @@ const (
 	// need be no more than twice the prefetch: so many are lost with a channel, and so
 	// many acknowledgements may be on their way.
 	mostEnded = 2048
-	// mostEndedBytes bounds what is kept with them: request and reply.
+	// mostEndedBytes bounds what is kept with them: request, with its headers, and reply.
 	mostEndedBytes = 8 << 20
-	// retainedAtLeast is about how large an exchange is without its bodies, in bytes.
+	// retainedAtLeast is about how large an exchange is without these, in bytes.
 	retainedAtLeast = 1 << 10
 	// rememberFor is how long they are remembered at most.
 	rememberFor = 5 * time.Minute
@@ -166,7 +166,7 @@ func (rs *requests) remember(ex *exchange, size int) {
 
 // sizeOf is about how many bytes are kept with the exchange.
 func sizeOf(ex *exchange) int {
-	n := retainedAtLeast + len(ex.d.Body)
+	n := retainedAtLeast + ex.d.HeaderSize() + len(ex.d.Body)
 	if ex.response.publish != nil {
 		n += len(ex.response.publish.Msg.Body)
 	}

@@ -3,6 +3,7 @@ package memstore
 import (
 	"context"
 	"crypto/rand"
+	"strings"
 	"sync"
 	"time"
 
@@ -113,7 +114,8 @@ func view(r *store.Record, key store.Key, now time.Time) store.Record {
 func (d *Data) make(c store.Claim, now time.Time) store.Record {
 	d.forget(c.Key)
 	return store.Record{
-		Key: c.Key, Method: c.Method, CallID: c.CallID, Fingerprint: c.Fingerprint, Token: d.floor, Created: now,
+		Key: c.Key, Method: c.Method, CallID: strings.Clone(c.CallID), // it may be a part of more
+		Fingerprint: c.Fingerprint, Token: d.floor, Created: now,
 	}
 }
 

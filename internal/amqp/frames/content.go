@@ -76,7 +76,7 @@ func same(last *string, b []byte) string {
 func (ch *Channel) header(h *contentHeader) error {
 	m := &ch.content
 	d := m.delivery
-	d.flaw = h.flaw
+	d.flaw, d.size = h.flaw, len(h.properties)
 	if entries, ok := readProperties(&d.Delivery, h.flags, h.properties, h.table); ok {
 		d.entries, d.has = entries, h.table && h.flags.Has(codec.HasHeaders)
 	} else {

@@ -12,6 +12,7 @@ type Delivery struct {
 
 	entries string // of the header table
 	has     bool   // a header table
+	size    int    // of the properties
 	flaw    string
 }
 
@@ -33,6 +34,9 @@ func (d *Delivery) DecodeHeaders() {
 		d.Headers[death] = nil
 	}
 }
+
+// HeaderSize is how many bytes of memory its strings share.
+func (d *Delivery) HeaderSize() int { return d.size }
 
 // Unreadable says, once the headers have been decoded, why they could not be, and is empty if they are what was sent.
 // Headers above the size of a frame have their properties, malformed ones may have none.
