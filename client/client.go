@@ -156,8 +156,10 @@ func (c *Client) notConnected() error {
 // out again when a server dies. The client itself publishes a call again only
 // if it is [Idempotent].
 //
-// body is read until Call returns, and may be read after that if the error's
-// outcome is Unknown: do not reuse it then.
+// body is read until Call returns. It may be read after that if the error's outcome
+// is Unknown, and if it has 16 KiB or more and the call was published more than once,
+// as an [Idempotent] one may be: what is being written when the reply comes to another
+// attempt goes out to its end. Do not change it then.
 func (c *Client) Call(ctx context.Context, method string, body []byte, opts ...CallOption) (*warren.Reply, error) {
 	return c.do(ctx, c.newCall(method, body, opts))
 }

@@ -18,7 +18,10 @@ import (
 type Config struct {
 	// Broker says how to reach RabbitMQ. Required.
 	Broker warren.Broker
-	// Logger gets what happens to connections. Default: slog.Default().
+	// Logger gets what happens to connections, and what cannot be read of replies. It
+	// is called on goroutines that others depend on, the one that reads replies among
+	// them: its handler must not block for long, nor call this client. Default:
+	// slog.Default().
 	Logger *slog.Logger
 	// Codec encodes requests and decodes replies of typed calls. Default:
 	// warren.JSON.

@@ -17,7 +17,9 @@ type Config struct {
 	// Broker says how to reach RabbitMQ. Required.
 	Broker warren.Broker
 	// Logger gets panics with their stacks, failures of handlers, and what
-	// happens to connections. Default: slog.Default().
+	// happens to connections. It is called on goroutines that others depend on, the
+	// one that reads confirms from a connection among them: its handler must not block
+	// for long, nor wait for this server. Default: slog.Default().
 	Logger *slog.Logger
 	// Interceptors wrap every handler, the first outermost, outside those of
 	// the method.
