@@ -111,14 +111,24 @@ func (s *stream) take(p []byte, by time.Duration) []byte {
 	return whole
 }
 
-// An instant is written as Unix milliseconds: thirteen digits until the year 2286.
-var instants = regexp.MustCompile(`(?:;[dt]=|"issued":)(\d{13})`)
+// Instants are Unix milliseconds. Version 1 of the metadata, and bodies, have them in
+// thirteen digits, until the year 2286; version 2 has one, in eight of base 36, until
+// 2059.
+var (
+	decimal = regexp.MustCompile(`(?:;[dt]=|"issued":)(\d{13})`)
+	base36  = regexp.MustCompile(`warren/2[a-z];t([0-9a-z]{8})`)
+)
 
 // move moves the instants that are in a frame. It stays as long as it is.
 func move(frame []byte, by time.Duration) {
+	moveAll(frame, decimal, 10, by)
+	moveAll(frame, base36, 36, by)
+}
+
+func moveAll(frame []byte, instants *regexp.Regexp, base int, by time.Duration) {
 	for _, at := range instants.FindAllSubmatchIndex(frame, -1) {
-		if ms, err := strconv.ParseInt(string(frame[at[2]:at[3]]), 10, 64); err == nil {
-			copy(frame[at[2]:at[3]], strconv.FormatInt(ms+by.Milliseconds(), 10))
+		if ms, err := strconv.ParseInt(string(frame[at[2]:at[3]]), base, 64); err == nil {
+			copy(frame[at[2]:at[3]], strconv.FormatInt(ms+by.Milliseconds(), base))
 		}
 	}
 }

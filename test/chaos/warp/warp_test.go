@@ -47,12 +47,15 @@ func TestEachSideGoesByItsOwnClock(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// 100,000 bytes are several frames.
-		reply, err := c.Call(t.Context(), "m", make([]byte, 100_000), client.WithTimeout(time.Minute), client.WithCallID("k"))
-		if err != nil || len(reply.Body) != 100_000 {
-			t.Errorf("%s: %v, %v", name, reply, err)
-		} else if got := <-left; got > test.left || got < test.left-patience.Soon {
-			t.Errorf("%s: the handler had %v left; want %v", name, got, test.left)
+		// An ID of the caller's own has version 1 of the metadata, none has version 2.
+		for version, options := range [][]client.CallOption{{client.WithCallID("k")}, nil} {
+			// 100,000 bytes are several frames.
+			reply, err := c.Call(t.Context(), "m", make([]byte, 100_000), append(options, client.WithTimeout(time.Minute))...)
+			if err != nil || len(reply.Body) != 100_000 {
+				t.Errorf("%s, version %d: %v, %v", name, version+1, reply, err)
+			} else if got := <-left; got > test.left || got < test.left-patience.Soon {
+				t.Errorf("%s, version %d: the handler had %v left; want %v", name, version+1, got, test.left)
+			}
 		}
 		if err := c.Close(); err != nil {
 			t.Error(err)
