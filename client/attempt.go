@@ -63,7 +63,7 @@ func (a *attempt) Writing(now time.Time, msg *wire.Message) bool {
 	if !cl.settings.oneWay {
 		msg.ReplyTo = queue
 	}
-	if w.Again || a.number > 1 || now.Sub(cl.req.Issued) > wire.Prompt {
+	if w.Again || a.number > 1 || cl.version != cl.req.Version || now.Sub(cl.req.Issued) > wire.Prompt {
 		cl.req.Stamp(msg, cl.kind(), cl.version, a.number, now)
 	}
 	if w.Again {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -200,6 +201,76 @@ func TestSecondInvocationOfACallIDHasANonce(t *testing.T) {
 		}
 		if want := []bool{false, true, false, true, true, true}; !slices.Equal(nonces, want) {
 			r.T.Errorf("nonces: %v; want %v", nonces, want)
+		}
+	})
+}
+
+// oldRefusal is what an old server writes to a call of version 2: it names no attempt.
+func oldRefusal(id string) amqp.Publishing {
+	return amqp.Publishing{
+		CorrelationId: id, ContentType: "application/json", Body: []byte(`{}`),
+		Type: "warren/1;k=reply;n=1;c=invalid_argument;r=bad_request;o=not_executed",
+	}
+}
+
+// The first attempt is refused by an old server, which says it twice; the second runs.
+func TestSecondCopyOfARefusalOfVersion2ProvesNothing(t *testing.T) {
+	rig.Bubble(t, func(r *rig.Rig) {
+		var first amqp.Delivery
+		script(r, "m", func(s *scripted, n int, d amqp.Delivery) {
+			switch n {
+			case 1:
+				first = d
+			case 2: // it runs, and is never answered
+				s.send(first, oldRefusal(first.CorrelationId))
+				s.send(first, oldRefusal(first.CorrelationId))
+			default:
+				e := refusal()
+				e.RetryAfter = -1
+				s.refuse(d, e)
+			}
+		})
+		c := r.Ready(hedging())
+		_, err := c.Call(r.T.Context(), "m", nil, client.WithTimeout(9*time.Second))
+		if e, _ := warren.AsError(err); e == nil || e.Outcome != warren.Unknown {
+			r.T.Errorf("got %v; want an unknown outcome, since the second attempt may run", err)
+		}
+	})
+}
+
+// What an earlier invocation was told comes before the first attempt of this one is
+// written.
+func TestCallThatIsTurnedToVersion1BeforeItIsWrittenGoesOutInIt(t *testing.T) {
+	rig.Bubble(t, func(r *rig.Rig) {
+		var s *scripted
+		s = script(r, "m", func(_ *scripted, _ int, d amqp.Delivery) {
+			if strings.HasPrefix(d.Type, "warren/2") {
+				s.send(d, oldRefusal(d.CorrelationId))
+			} else {
+				s.answer(d)
+			}
+		})
+		c := r.Client()
+		var armed atomic.Bool
+		var queue string
+		client.OnLock(c, func() {
+			if armed.CompareAndSwap(true, false) {
+				s.send(amqp.Delivery{ReplyTo: queue}, oldRefusal("k"))
+				time.Sleep(2 * time.Millisecond) // virtual: all else comes first
+			}
+		})
+		if err := c.Ready(r.T.Context()); err != nil {
+			r.T.Fatal(err)
+		}
+		queue = replyQueue(r)
+		armed.Store(true)
+		if _, err := c.Call(r.T.Context(), "m", nil, client.WithCallID("k"), client.Idempotent(), client.WithTimeout(9*time.Second)); err != nil {
+			r.T.Error(err)
+		}
+		for _, v := range versions(r, "m") {
+			if v[0] != '1' {
+				r.T.Errorf("published in %q; want version 1 alone", versions(r, "m"))
+			}
 		}
 	})
 }

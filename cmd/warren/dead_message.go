@@ -75,7 +75,7 @@ func (p *parked) request(method string) (*amqp.Publishing, error) {
 		if err != nil {
 			return nil, err
 		}
-		meta.Deadline = time.Time{}
+		meta.Version, meta.Deadline = wire.V1, time.Time{} // a server that refused version 2 would have taken it out of the queue
 		d.Type = meta.Encode()
 	}
 	d.Headers[wire.ReplayMark] = wire.Replay{Incident: p.header(wire.DeadIncident), User: p.header(wire.DeadUser)}.Mark()

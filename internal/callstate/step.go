@@ -1,7 +1,6 @@
 package callstate
 
 import (
-	"slices"
 	"time"
 
 	"github.com/warren-rpc/warren"
@@ -124,17 +123,26 @@ func (s *step) blocked(a *attempt, err *warren.Error) {
 
 // unread follows an attempt that a server did not read, which tells nothing of the
 // method. It is taken for the first one of that version that is not answered: queues
-// keep the order.
+// keep the order. It proves nothing if there were several: it may be a second copy of
+// what one of them was told.
 func (s *step) unread(version int, err *warren.Error) {
-	i := slices.IndexFunc(s.attempts, func(a attempt) bool {
-		return a.isWritten() && int(a.version) == version && !a.answered && !a.proven
-	})
-	if i < 0 {
+	of, first := 0, -1
+	for i := range s.attempts {
+		a := &s.attempts[i]
+		if !a.isWritten() || int(a.version) != version {
+			continue
+		}
+		of++
+		if first < 0 && !a.answered && !a.proven {
+			first = i
+		}
+	}
+	if first < 0 {
 		return
 	}
-	a := &s.attempts[i]
+	a := &s.attempts[first]
 	a.answered = true
-	if err.Outcome == warren.NotExecuted {
+	if err.Outcome == warren.NotExecuted && of == 1 {
 		s.prove(a)
 	}
 	s.giveUp(a)

@@ -265,7 +265,13 @@ func (w *world) notRead(r *request, outcome warren.Outcome) {
 	if !w.call.Ended() {
 		w.unread++
 	}
-	r.answered, r.proven = true, outcome == warren.NotExecuted
+	of := 0
+	for _, r := range w.sent {
+		if r.written && r.version == 2 {
+			of++
+		}
+	}
+	r.answered, r.proven = true, outcome == warren.NotExecuted && of == 1
 	w.handle(callstate.Event{Kind: callstate.Unread, Version: 2, Err: &warren.Error{
 		Code: warren.CodeInvalidArgument, Reason: warren.ReasonBadRequest, Outcome: outcome, Remote: true,
 	}})
