@@ -136,6 +136,8 @@ func (r *run) post(ctx context.Context, rng chance, p amqp.Publishing) error {
 func (r *run) skewed(ctx context.Context, rng chance) error {
 	return r.remembering(ctx, "skew", func(ctx context.Context) error {
 		id, issued := uuid.NewString(), time.Now()
+		// The fast client's record is forgotten, and rightly, some seconds after that.
+		answered := issued.Add(workload.Retention + fast - oblivion - 5*time.Second)
 		which := 1 + rng.IntN(2)
 		through := r.memory.clients[which]
 		if r.clients.Remember(ctx, through, id, recollection) != nil {
@@ -147,6 +149,8 @@ func (r *run) skewed(ctx context.Context, rng chance) error {
 			}
 			issued = issued.Add(-oblivion)
 		}
+		ctx, cancel := context.WithDeadline(ctx, answered)
+		defer cancel()
 		r.clients.Recall(ctx, through, id, issued)
 		return nil
 	})
