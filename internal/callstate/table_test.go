@@ -85,6 +85,9 @@ func TestWhatFollowsFromWhat(t *testing.T) {
 		{"a server that does not read the first, and a hedge", scene{attempts: 2, idempotent: true, hedge: true, newer: true},
 			"timer, admitted, write 2, not read: not_executed, not read: not_executed, admitted, write 3, reply 3",
 			"ask, publish 2, judge 1 ignored, judge 2 ignored, ask, publish 3, judge 3 success, observe 1s, finish", 0},
+		{"a refusal that may be a second copy of the first", scene{attempts: 2, idempotent: true, hedge: true, newer: true},
+			"timer, admitted, write 2, not read: not_executed, not read: not_executed, admitted, write 3, no more 3",
+			"ask, publish 2, judge 1 ignored, judge 2 ignored, ask, publish 3, judge 3 ignored, finish resource_exhausted/ unknown", 0},
 		{"no queue of that name", idempotent, "returned 1", "finish unavailable/no_route not_executed, judge 1 failure", 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
