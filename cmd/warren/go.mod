@@ -1,0 +1,36 @@
+module github.com/warren-rpc/warren/cmd/warren
+
+go 1.26.0
+
+require (
+	github.com/google/uuid v1.6.0
+	github.com/jackc/pgx/v5 v5.13.0
+	github.com/rabbitmq/amqp091-go v1.16.0
+	github.com/redis/go-redis/v9 v9.23.0
+	github.com/urfave/cli/v3 v3.14.0
+	github.com/warren-rpc/warren v0.0.0-00010101000000-000000000000
+	github.com/warren-rpc/warren/store/pgstore v0.0.0-00010101000000-000000000000
+	github.com/warren-rpc/warren/store/redisstore v0.0.0-00010101000000-000000000000
+	go.etcd.io/bbolt v1.5.0
+	go.yaml.in/yaml/v3 v3.0.6
+)
+
+require (
+	github.com/anishathalye/porcupine v1.3.1 // indirect
+	github.com/cenkalti/backoff/v4 v4.3.0 // indirect
+	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/jackc/pgpassfile v1.0.0 // indirect
+	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
+	github.com/jackc/puddle/v2 v2.2.3 // indirect
+	github.com/sony/gobreaker/v2 v2.4.0 // indirect
+	go.uber.org/atomic v1.12.0 // indirect
+	golang.org/x/sync v0.22.0 // indirect
+	golang.org/x/sys v0.48.0 // indirect
+	golang.org/x/text v0.41.0 // indirect
+)
+
+replace (
+	github.com/warren-rpc/warren => ../..
+	github.com/warren-rpc/warren/store/pgstore => ../../store/pgstore
+	github.com/warren-rpc/warren/store/redisstore => ../../store/redisstore
+)

@@ -1,0 +1,2 @@
+// Package redisstore keeps the records of package store in Redis.
+package redisstore
