@@ -18,8 +18,12 @@
 // A record begins with a claim, which makes its caller the owner and gives it a
 // fencing token. Only the owner's current token completes, renews or abandons the
 // record: who was believed dead and was replaced finds its token stale. An owner
-// is dead when its lease has run out or, in a store that one process has at a
-// time, when that process has closed the store or ended.
+// is dead when its lease has run out, or the store has learnt that its process has
+// ended: that it has closed the store, or was killed.
+//
+// A store that one process has at a time knows it when the next one opens it, and
+// needs no leases. A shared one knows it by its leases at the latest; it may learn
+// it sooner, within a second or two of the death.
 //
 // # What may happen twice
 //
@@ -31,4 +35,9 @@
 // Every method that returns nil has its change on stable storage, as far as
 // [Traits] promise and the disk keeps its word. One that fails may have made it:
 // Get tells. Claim after a Claim that failed so is the next attempt.
+//
+// # Calls that another process has
+//
+// Who meets a record in progress waits until it is not: by looking again or, in a
+// store that is a [Waiter], until the store says that it may have changed.
 package store

@@ -13,6 +13,10 @@ var (
 	ErrStale = errors.New("store: the claim has been lost to another owner, or has ended")
 	// ErrKeyReused: the record is of another request with the same key.
 	ErrKeyReused = errors.New("store: the key was used for another request")
+	// ErrRolledBack: the transaction of a Transact cannot commit although its function
+	// returned no error: a statement in it had failed, and the function went on.
+	// Nothing was changed, and the record is in progress still.
+	ErrRolledBack = errors.New("store: the transaction cannot commit: a statement in it had failed, and the error was passed over")
 	// ErrClosed: the store has been closed.
 	ErrClosed = errors.New("store: closed")
 )

@@ -34,7 +34,8 @@ type Store interface {
 
 	// Renew extends the lease of a record in progress, from now on. A store without
 	// leases does nothing but check the token. ErrStale if token is not that of the
-	// record's owner at this time, or the record is not in progress any more.
+	// record's owner at this time, or the record is not in progress any more. A process
+	// renews all its claims at about the same time: concurrent calls may be made one.
 	Renew(ctx context.Context, key Key, token uint64, lease time.Duration) error
 
 	// Complete ends a record in progress. It is kept for retention from now on.
@@ -117,7 +118,9 @@ type Transactional[Tx any] interface {
 	// does, with the result that fn returns. Either both are committed or neither:
 	// if fn fails, the transaction is rolled back and its error returned as it is,
 	// and the record is in progress still. ErrStale if the token is not that of the
-	// record's owner, before fn is called.
+	// record's owner, before fn is called; or after it, if the record was lost while
+	// fn ran: all that fn did is undone then. ErrRolledBack if fn returned no error
+	// and the transaction cannot commit because a statement of fn's had failed.
 	//
 	// fn may be called several times, each time with a transaction in which what it
 	// did before is undone, and at most once with effect: transactions that are
@@ -127,6 +130,19 @@ type Transactional[Tx any] interface {
 	// with one writer has all others wait. A panic of fn is rolled back and
 	// propagated.
 	Transact(ctx context.Context, key Key, token uint64, retention time.Duration, fn func(tx Tx) (Result, error)) error
+}
+
+// Waiter is a store that tells when a record in progress may have changed, so that who
+// waits for another process's call does not have to look again and again.
+type Waiter interface {
+	// Wait returns nil when the record is not in progress any more with this token
+	// and an owner that is alive: it has ended, was abandoned, taken over or
+	// forgotten, or its owner is dead. It returns within 50 ms of that as a rule, and
+	// may return nil sooner for no reason: Get tells what has become of the record.
+	// Else it returns ctx's error when ctx ends, or fails as Get does.
+	//
+	// Any number of goroutines may wait, for the same record too.
+	Wait(ctx context.Context, key Key, token uint64) error
 }
 
 // Identity is which store this is: what calls of a method have done is remembered in

@@ -20,6 +20,8 @@ const (
 	retention = 24 * time.Hour
 	// instant is as exact as a store must keep times.
 	instant = time.Millisecond
+	// soon is how long anything may take that should happen soon.
+	soon = time.Minute
 )
 
 // clock is a clock that stands still unless it is moved.
@@ -85,6 +87,25 @@ func (e *env) killOwners() {
 		return
 	}
 	e.reopen()
+}
+
+// eventually waits until the condition holds.
+func (e *env) eventually(what string, condition func() bool) {
+	e.Helper()
+	for deadline := time.Now().Add(soon); !condition(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			e.Fatalf("not within %v: %s", soon, what)
+		}
+	}
+}
+
+// learnsDeath waits until the store knows that the record's owner is dead, whose
+// process has ended.
+func (e *env) learnsDeath(key store.Key) {
+	e.Helper()
+	e.eventually("the claim of an owner whose process has ended is a dead owner's", func() bool {
+		return e.get(key).State != store.InProgress
+	})
 }
 
 // key returns one that has not been used.

@@ -89,10 +89,26 @@ func (h *history) dead(r *modelRecord) bool {
 	if r.State != store.InProgress {
 		return false
 	}
-	if h.f.Leases {
-		return h.clock.Now().After(r.Lease)
+	if h.f.Leases && h.clock.Now().After(r.Lease) {
+		return true
 	}
-	return r.opened != h.opened
+	return r.opened != h.opened && (!h.f.Leases || h.f.Deaths)
+}
+
+// restart closes the store and opens it again. All owners that are dead by that are
+// known to be afterwards.
+func (h *history) restart() {
+	h.Helper()
+	h.reopen()
+	h.opened++
+	if !h.f.Deaths {
+		return
+	}
+	for _, key := range h.known {
+		if r := h.find(key); r != nil && r.State == store.InProgress {
+			h.learnsDeath(key)
+		}
+	}
 }
 
 func (h *history) over(r *modelRecord) bool {
@@ -146,8 +162,7 @@ func (h *history) step() string {
 		h.sweepAll()
 	default:
 		what = "reopen"
-		h.reopen()
-		h.opened++
+		h.restart()
 	}
 	h.compare(what)
 	return what

@@ -85,7 +85,7 @@ func (h *history) token(key store.Key) (token uint64, r *modelRecord, judged boo
 	if h.pick(4) == 0 {
 		return r.Token + uint64(h.pick(3)) - 1, r, r.State != store.InProgress || !h.dead(r)
 	}
-	return r.Token, r, r.State != store.InProgress || !h.dead(r) || h.f.Leases
+	return r.Token, r, r.State != store.InProgress || !h.dead(r) || h.f.Leases && (!h.f.Deaths || r.opened == h.opened)
 }
 
 func (h *history) complete(key store.Key) string {

@@ -31,6 +31,8 @@ var ownerGroups = []group{
 		sentence: "Every method that returns nil has its change on stable storage. Created does not change while the data live."},
 	{name: "SeveralOwners", run: severalOwners, need: shared,
 		sentence: "Several processes may use the store at the same time."},
+	{name: "ClosedOwnerDies", run: closedOwnerDies, need: withDeaths,
+		sentence: "An owner is dead when its lease has run out, or the store has learnt that its process has ended."},
 	{name: "ClockJumps", run: clockJumps,
 		sentence: "Only the owner's current token completes the record. What has ended is kept for retention."},
 }
@@ -204,7 +206,11 @@ func reopenEndsOwners(e *env) {
 	e.win(refused)
 	e.end(e.win(kept), store.Completed, []byte("kept"))
 	e.reopen()
-	if e.f.Leases {
+	switch {
+	case e.f.Deaths:
+		e.learnsDeath(c.Key)
+		e.learnsDeath(refused.Key)
+	case e.f.Leases:
 		// Closing ends no lease.
 		e.unchanged(r, "closing and opening")
 		e.lose(c)
@@ -298,6 +304,33 @@ func severalOwners(e *env) {
 			e.Errorf("%d of two owners have claimed one key", winners.Load())
 		}
 	}
+}
+
+// closedOwnerDies has an owner close its store, with its lease far from its end, while
+// another looks.
+func closedOwnerDies(e *env) {
+	first, second := e.store, e.another()
+	c, refused, done := claimOf(e.key()), claimOf(e.key()), claimOf(e.key())
+	c.Lease, refused.Lease, refused.Once = time.Hour, time.Hour, true
+	r := e.win(c)
+	e.win(refused)
+	ended := e.end(e.win(done), store.Completed, []byte("before the end"))
+	e.store = second
+	mine := e.win(claimOf(e.key()))
+	e.store = first
+	e.close()
+	e.store = second
+	e.learnsDeath(c.Key)
+	e.learnsDeath(refused.Key)
+	if got := e.lose(refused); got.State != store.Interrupted || got.Attempts != 1 {
+		e.Errorf("a claim with Once of what an owner left that has closed its store returned %v", brief(got))
+	}
+	if next := e.win(c); next.Token != r.Token+1 || next.Owner != second.Owner() {
+		e.Errorf("the takeover of token %d is %v of %q", r.Token, brief(next), next.Owner)
+	}
+	e.replaced(r)
+	e.unchanged(ended, "the end of an owner")
+	e.unchanged(mine, "the end of another owner")
 }
 
 func clockJumps(e *env) {

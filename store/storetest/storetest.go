@@ -62,6 +62,10 @@ type Features struct {
 	// Leases: an owner is dead when its lease has run out. Without it, an owner is
 	// dead when its store has been closed or its process has ended, and then only.
 	Leases bool
+	// Deaths: a store with leases that learns that an owner's process has ended: soon
+	// after the owner has closed its store, or was killed, its claims are those of a
+	// dead owner, though their leases have not run out.
+	Deaths bool
 	// SizeLimit is the limit to fill the store up to, in bytes: as small as the store
 	// can work with. Default 4 MiB; below 0: the store knows no limit.
 	SizeLimit int64
@@ -143,4 +147,5 @@ func (g group) judge(t *testing.T, open Open, f Features) {
 func withLeases(f Features, _ store.Traits) bool    { return f.Leases }
 func withoutLeases(f Features, _ store.Traits) bool { return !f.Leases }
 func shared(_ Features, traits store.Traits) bool   { return traits.Shared }
+func withDeaths(f Features, _ store.Traits) bool    { return f.Leases && f.Deaths }
 func durable(_ Features, traits store.Traits) bool  { return traits.Durable }
