@@ -80,10 +80,10 @@ func userIDFlag() cli.Flag {
 }
 
 // brokerURLs returns what --url, WARREN_URL and the tool's file say, checked;
-// nothing if none of them is given. It is what tells that the file is wrong.
+// nothing if none of them is given.
 func brokerURLs(cmd *cli.Command) ([]string, error) {
-	if err := settingsFile(cmd).err; err != nil {
-		return nil, exit(exitUsage, "%s", screenOf(cmd.Root().ErrWriter).redact(err.Error()))
+	if err := checkSettingsFile(cmd); err != nil {
+		return nil, err
 	}
 	var list []string
 	for _, value := range cmd.StringSlice("url") {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net/url"
 	"strings"
 	"time"
 
@@ -19,6 +18,8 @@ The file is the one of --config or WARREN_CONFIG, else config.yaml in the folder
 warren of $XDG_CONFIG_HOME (~/.config); there need not be one. It is YAML, and may
 have these keys, all of them texts:
    url          of the broker; of a cluster a list of them
+   store        serve, store: the path of a file, or a URL of PostgreSQL or Redis; may
+                have a password
    user_id      call, resolve, gateway: the user of the URL, which the broker then
                 vouches for
    timeout      call, ping, resolve, dead, queues: 1ms to 24h
@@ -42,7 +43,7 @@ func configCommand() *cli.Command {
 		Name:        "config",
 		Usage:       "show how commands reach the broker, and where that is said",
 		Description: configDescription,
-		Flags:       connectionFlags(defaultURL, userIDFlag(), timeoutFlag(), managementFlag()),
+		Flags:       connectionFlags(defaultURL, aboutStoreFlag(), userIDFlag(), timeoutFlag(), managementFlag()),
 		Action:      showConfig,
 	}
 }
@@ -72,6 +73,9 @@ func showConfig(_ context.Context, cmd *cli.Command) error {
 		return err
 	}
 	if _, err := managementURL(cmd); err != nil {
+		return err
+	}
+	if _, err := namedStore(cmd); err != nil {
 		return err
 	}
 	file := settingsFile(cmd)
@@ -107,20 +111,6 @@ func shownValue(cmd *cli.Command, name string) string {
 	default:
 		return withoutPassword(cmd.String(name))
 	}
-}
-
-// withoutPassword hides the password of a URL that was checked.
-func withoutPassword(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil || u.User == nil {
-		return raw
-	}
-	if _, has := u.User.Password(); !has {
-		return raw
-	}
-	user := u.User.Username()
-	u.User = nil
-	return strings.Replace(u.String(), "//", "//"+url.User(user).String()+":***@", 1)
 }
 
 func (r *configResult) table() string {

@@ -158,7 +158,7 @@ func flagText(d *configfile.Decoder, key string, node *yaml.Node) string {
 		list = append(list, text.Value)
 	}
 	text := strings.Join(list, ",")
-	if check.path && !filepath.IsAbs(text) {
+	if check.path && !filepath.IsAbs(text) && !strings.Contains(text, "://") {
 		text = filepath.Join(filepath.Dir(d.File), text)
 	}
 	return text
@@ -168,11 +168,12 @@ func flagText(d *configfile.Decoder, key string, node *yaml.Node) string {
 type configCheck struct {
 	form  string
 	wrong func(text string) string // empty if it is right
-	path  bool                     // of a file; it begins where this one lies
+	path  bool                     // of a file, if it is no URL; it begins where this one lies
 }
 
 var configChecks = map[string]configCheck{
 	"url":             {form: "a URL, or a list of URLs", wrong: wrongURL},
+	"store":           {form: "the path of a file, or a URL", wrong: wrongStore, path: true},
 	"user_id":         {form: "the name of a user", wrong: noDemand},
 	"timeout":         {form: `a duration such as "2s"`, wrong: wrongTimeout},
 	"management":      {form: "a URL", wrong: wrongManagement},

@@ -48,7 +48,7 @@ func testMain(m *testing.M) int {
 		"GORACE": "halt_on_error=1 atexit_sleep_ms=0",
 		// That of the machine must not reach the tool.
 		"WARREN_URL": "", configVariable: "", "XDG_CONFIG_HOME": filepath.Join(dir, "home"),
-		"WARREN_TIMEOUT": "", "WARREN_USER_ID": "", "WARREN_MANAGEMENT_URL": "", "WARREN_BROKER_AUTH": "",
+		"WARREN_TIMEOUT": "", "WARREN_STORE": "", "WARREN_USER_ID": "", "WARREN_MANAGEMENT_URL": "", "WARREN_BROKER_AUTH": "",
 		"WARREN_BROKER_CA": "", "WARREN_BROKER_CERT": "", "WARREN_BROKER_KEY": "", "WARREN_BROKER_SERVER_NAME": "",
 	} {
 		if err := os.Setenv(name, value); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/url"
 	"os"
 	"regexp"
 	"slices"
@@ -20,6 +21,30 @@ func (s *screen) redact(text string) string { return redact(s.hide(text)) }
 // users is a user with a password before a host, after a scheme or not.
 var users = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)?([^\s"'@:/=(]*:[^/\s"'][^\s"']*)@`)
 
+// passwords are settings in the query of a store's URL.
+var passwords = regexp.MustCompile(`((?:^|[?&])[A-Za-z_]*(?i:password)=)([^&\s"']+)`)
+
+// withoutPassword hides the passwords of a URL, in whatever state it is.
+func withoutPassword(raw string) string {
+	scheme, rest, isURL := strings.Cut(raw, "://")
+	if !isURL {
+		return raw
+	}
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	at := strings.LastIndexByte(rest, '@')
+	if at > end { // of a password that was not encoded, perhaps
+		return scheme + "://***"
+	}
+	user := rest[:max(at, 0)]
+	if name, _, has := strings.Cut(user, ":"); has {
+		user = name + ":***"
+	}
+	return scheme + "://" + user + passwords.ReplaceAllString(rest[max(at, 0):], "$1***")
+}
+
 // noSecrets are RabbitMQ's default, and what stands in examples.
 var noSecrets = []string{"guest:guest", "user:password"}
 
@@ -27,7 +52,7 @@ var noSecrets = []string{"guest:guest", "user:password"}
 // mistyped command line, or an error of a library, may have one in any place. Hidden
 // is what looks like a user and a password before an @, and what does so as an
 // argument of the command line or in the environment, wherever it is repeated, cut
-// off or quoted.
+// off or quoted; and passwords in the queries of URLs.
 func hider(args []string) func(string) string {
 	var secrets []string
 	for _, arg := range args {
@@ -43,6 +68,7 @@ func hider(args []string) func(string) string {
 		for _, secret := range secrets {
 			text = hideSecret(text, secret)
 		}
+		text = passwords.ReplaceAllString(text, "$1***")
 		return users.ReplaceAllStringFunc(text, func(found string) string {
 			parts := users.FindStringSubmatch(found)
 			if slices.Contains(noSecrets, parts[2]) {
@@ -53,9 +79,13 @@ func hider(args []string) func(string) string {
 	}
 }
 
-// secretsOf returns the parts user:password of an argument, which may be a list.
+// secretsOf returns the parts user:password of an argument, which may be a list, and
+// passwords in a query, as those of no user; as they stand, and decoded.
 func secretsOf(arg string) []string {
 	var list []string
+	for _, found := range passwords.FindAllStringSubmatch(arg, -1) {
+		list = append(list, ":"+found[2])
+	}
 	for _, part := range append(strings.Split(arg, ","), arg) {
 		at := strings.LastIndexByte(part, '@')
 		if at < 0 {
@@ -68,6 +98,11 @@ func secretsOf(arg string) []string {
 		part = strings.TrimLeft(part, "-")
 		if colon := strings.IndexByte(part, ':'); colon >= 0 && colon+1 < len(part) && !slices.Contains(noSecrets, part) {
 			list = append(list, part)
+		}
+	}
+	for _, secret := range list {
+		if decoded, err := url.PathUnescape(secret); err == nil && decoded != secret {
+			list = append(list, decoded)
 		}
 	}
 	return list
@@ -87,7 +122,10 @@ func hideSecret(text, secret string) string {
 		return text
 	}
 	for end := len(secret); end > password; end-- {
-		text = hidePart(text, secret[:end])
+		// Without a user, a colon and a letter may be anything.
+		if password > 1 || end == len(secret) || end >= password+leastPassword {
+			text = hidePart(text, secret[:end])
+		}
 		if end >= password+leastPassword {
 			text = hidePart(text, secret[password:end])
 		}

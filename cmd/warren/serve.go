@@ -66,12 +66,12 @@ func serve(ctx context.Context, cmd *cli.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	mem, err := openMemory(cmd, out)
+	mem, err := openMemory(ctx, cmd, out)
 	if err != nil {
 		return err
 	}
 	if mem != nil {
-		defer func() { err = errors.Join(err, mem.close()) }()
+		defer func() { err = errors.Join(err, mem.closes()) }()
 	}
 	chosen, err := chooseSamples(cmd, mem)
 	if err != nil {
@@ -181,7 +181,7 @@ func methodSettings(cmd *cli.Command) (server.Method, error) {
 func chooseSamples(cmd *cli.Command, mem *memory) ([]sample, error) {
 	all := samples()
 	if mem != nil {
-		all = append(all, mem.count())
+		all = append(all, mem.sample())
 	}
 	wanted := cmd.StringSlice("method")
 	if len(wanted) == 0 {

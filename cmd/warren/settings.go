@@ -17,6 +17,7 @@ type toolSetting struct {
 
 var settings = []toolSetting{
 	{"url", "WARREN_URL", "url"},
+	{"store", "WARREN_STORE", "store"},
 	{"user-id", "WARREN_USER_ID", "user_id"},
 	{"timeout", "WARREN_TIMEOUT", "timeout"},
 	{"management", "WARREN_MANAGEMENT_URL", "management"},
@@ -97,12 +98,22 @@ func flagSources(cmd *cli.Command, name string) []source {
 
 // settingsFile returns the file from which a command's flags take values.
 func settingsFile(cmd *cli.Command) *configFile {
-	for _, s := range flagSources(cmd, "url") {
-		if s, ok := s.(*fileSource); ok {
-			return s.file
+	for _, setting := range settings {
+		for _, s := range flagSources(cmd, setting.flag) {
+			if s, ok := s.(*fileSource); ok {
+				return s.file
+			}
 		}
 	}
 	return &configFile{}
+}
+
+// checkSettingsFile tells that the file is wrong.
+func checkSettingsFile(cmd *cli.Command) error {
+	if err := settingsFile(cmd).err; err != nil {
+		return exit(exitUsage, "%s", screenOf(cmd.Root().ErrWriter).redact(err.Error()))
+	}
+	return nil
 }
 
 // envSource is a variable of the environment; an empty one says nothing.
@@ -130,7 +141,7 @@ type fileSource struct {
 	gave bool
 }
 
-// Lookup finds nothing in a file that is refused; [brokerURLs] tells that.
+// Lookup finds nothing in a file that is refused; [checkSettingsFile] tells that.
 func (s *fileSource) Lookup() (string, bool) {
 	s.file.load()
 	value, ok := s.file.values[s.key]

@@ -11,7 +11,6 @@ import (
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/internal/wire"
 	"github.com/warren-rpc/warren/store"
-	"github.com/warren-rpc/warren/store/boltstore"
 )
 
 const storeDescription = `A server with a store in a file remembers there which calls it has begun, and how
@@ -35,19 +34,24 @@ Examples:
 
 func storeCommand() *cli.Command {
 	return commandGroup("store", "look into a server's file of calls, check it, compact it, give methods to it", storeDescription,
-		storeStatsCommand(), storeGetCommand(), storeCheckCommand(), storeCompactCommand(), storeExportCommand(), storeAdoptCommand())
+		storeStatsCommand(), storeGetCommand(), storeCheckCommand(), storeCompactCommand(), storeExportCommand(), storeSweepCommand(), storeAdoptCommand())
 }
 
-// openStore opens a file for reading. The error is an exitError.
-func openStore(path string) (*boltstore.Reader, error) {
-	r, err := boltstore.OpenReadOnly(path)
+// openStore opens a store for reading. The error is an exitError.
+func openStore(ctx context.Context, at storeLocation) (inspector, error) {
+	opening, cancel := context.WithTimeout(ctx, openingTimeout)
+	defer cancel()
+	s, err := at.inspect(opening)
 	if err != nil {
-		return nil, storeError(context.Background(), err)
+		return nil, storeError(ctx, err)
 	}
-	return r, nil
+	return s, nil
 }
 
-// storeError ends a command about a file: nil if err is.
+// openingTimeout bounds the first answer of a database.
+const openingTimeout = 15 * time.Second
+
+// storeError ends a command about a store: nil if err is.
 func storeError(ctx context.Context, err error) error {
 	var ended *exitError
 	switch {

@@ -38,10 +38,10 @@ Examples:
 func storeAdoptCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "adopt",
-		Usage:       "make a file the memory of methods, in another's place",
-		ArgsUsage:   "FILE METHOD…",
+		Usage:       "make a store the memory of methods, in another's place",
+		ArgsUsage:   "STORE METHOD…",
 		Description: storeAdoptDescription,
-		Flags:       connectionFlags(defaultURL, timeoutFlag()),
+		Flags:       connectionFlags(defaultURL, aboutStoreFlag(), timeoutFlag()),
 		Action:      storeAdopt,
 	}
 }
@@ -71,11 +71,11 @@ func newStoreIdentity(id store.Identity) *storeIdentity {
 
 func storeAdopt(ctx context.Context, cmd *cli.Command) error {
 	out := newOutput(cmd)
-	args, err := arguments(cmd, 2, mostAdopted)
+	at, methods, err := storeArguments(cmd, 1, mostAdopted)
 	if err != nil {
 		return err
 	}
-	for _, method := range args[1:] {
+	for _, method := range methods {
 		if err := checkDeadMethod(cmd, method); err != nil {
 			return err
 		}
@@ -88,17 +88,17 @@ func storeAdopt(ctx context.Context, cmd *cli.Command) error {
 	if err := within(cmd, "timeout", timeout, time.Millisecond, longestTimeout); err != nil {
 		return err
 	}
-	r, err := openStore(args[0])
+	s, err := openStore(ctx, at)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = r.Close() }() // it was only read, and kept servers from the file
-	id, err := r.Identity()
+	defer func() { _ = s.Close() }() // it was only read, and kept servers from the file
+	id, err := s.identity()
 	switch {
 	case err != nil:
 		return storeError(ctx, err)
 	case id.ID == "":
-		return exit(exitInternal, "%s is empty: no server has opened it yet", args[0])
+		return exit(exitInternal, "%s is empty: no server has opened it yet", at)
 	}
 	l, err := openLink(ctx, settings, "warren store adopt", timeout)
 	if err != nil {
@@ -107,7 +107,7 @@ func storeAdopt(ctx context.Context, cmd *cli.Command) error {
 	a := &adoption{l, id}
 	defer a.drop()
 	result := storeAdoptResult{Store: *newStoreIdentity(id), Methods: []storeAdopted{}}
-	for _, method := range args[1:] {
+	for _, method := range methods {
 		done, err := a.adopt(method)
 		if err != nil {
 			return err
@@ -125,8 +125,8 @@ func storeAdopt(ctx context.Context, cmd *cli.Command) error {
 	return nil
 }
 
-// mostAdopted bounds the methods of one command, and FILE.
-const mostAdopted = 1001
+// mostAdopted bounds the methods of one command.
+const mostAdopted = 1000
 
 func (d *storeAdopted) text(id store.Identity) string {
 	switch {

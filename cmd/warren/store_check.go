@@ -4,8 +4,6 @@ import (
 	"context"
 
 	"github.com/urfave/cli/v3"
-
-	"github.com/warren-rpc/warren/store/boltstore"
 )
 
 const storeCheckDescription = `Reads all of FILE: its pages, the database, every record, the index and the counts,
@@ -26,9 +24,9 @@ func storeCheckCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "check",
 		Usage:       "say what is wrong with a file",
-		ArgsUsage:   "FILE",
+		ArgsUsage:   "STORE",
 		Description: storeCheckDescription,
-		Flags:       outputFlags(),
+		Flags:       storeCommandFlags(),
 		Action:      storeCheck,
 	}
 }
@@ -40,26 +38,28 @@ type storeCheckResult struct {
 	Findings []string `json:"findings"`
 }
 
+func newStoreCheckResult(records int, findings []string) *storeCheckResult {
+	return &storeCheckResult{OK: len(findings) == 0, Records: records, Findings: append([]string{}, findings...)}
+}
+
 func storeCheck(ctx context.Context, cmd *cli.Command) error {
 	out := newOutput(cmd)
-	args, err := arguments(cmd, 1, 1)
+	at, _, err := storeArguments(cmd, 0, 0)
 	if err != nil {
 		return err
 	}
-	report, err := boltstore.Check(ctx, args[0])
+	r, err := at.check(ctx)
 	if err != nil {
 		return storeError(ctx, err)
 	}
-	r := storeCheckResult{OK: len(report.Findings) == 0, Records: report.Records, Findings: []string{}}
-	r.Findings = append(r.Findings, report.Findings...)
 	switch {
 	case out.json:
 		err = out.object(r)
 	case r.OK:
-		err = out.printf("%s: %s, nothing wrong\n", args[0], count(r.Records, "record"))
+		err = out.printf("%s: %s, nothing wrong\n", at, count(r.Records, "record"))
 	default:
 		for _, finding := range r.Findings {
-			if err = out.printf("%s: %s\n", args[0], finding); err != nil {
+			if err = out.printf("%s: %s\n", at, finding); err != nil {
 				return err
 			}
 		}
@@ -67,7 +67,9 @@ func storeCheck(ctx context.Context, cmd *cli.Command) error {
 	if err != nil || r.OK {
 		return err
 	}
-	out.note("if the records are whole, `warren store compact %s --to NEW` writes a file without the damage; else restore a backup: "+
-		"calls whose records are lost may run again", args[0])
+	if _, isFile := at.(fileLocation); isFile {
+		out.note("if the records are whole, `warren store compact %s --to NEW` writes a file without the damage; else restore a backup: "+
+			"calls whose records are lost may run again", at)
+	}
 	return &exitError{code: exitBroken}
 }

@@ -34,11 +34,11 @@ func storeCompactCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "compact",
 		Usage:       "rewrite a file without its free pages",
-		ArgsUsage:   "FILE",
+		ArgsUsage:   "STORE",
 		Description: storeCompactDescription,
-		Flags: append([]cli.Flag{
+		Flags: storeCommandFlags(
 			&cli.StringFlag{Name: "to", Usage: "write to a new `FILE` instead of replacing the old one"},
-		}, outputFlags()...),
+		),
 		Action: storeCompact,
 	}
 }
@@ -53,20 +53,25 @@ type storeCompactResult struct {
 
 func storeCompact(ctx context.Context, cmd *cli.Command) error {
 	out := newOutput(cmd)
-	args, err := arguments(cmd, 1, 1)
+	at, _, err := storeArguments(cmd, 0, 0)
 	if err != nil {
 		return err
 	}
+	file, isFile := at.(fileLocation)
+	if !isFile {
+		return usageError(cmd, "only files are compacted: a database sees to its own room")
+	}
+	path := string(file)
 	var r *storeCompactResult
 	if to := cmd.String("to"); cmd.IsSet("to") {
 		if to == "" {
 			return usageError(cmd, "--to is empty")
 		}
-		if r, err = rewriteStore(ctx, args[0], to, false); err == nil {
-			out.note("use only one of %s and %s from here on", args[0], to)
+		if r, err = rewriteStore(ctx, path, to, false); err == nil {
+			out.note("use only one of %s and %s from here on", path, to)
 		}
 	} else {
-		r, err = replaceStore(ctx, args[0])
+		r, err = replaceStore(ctx, path)
 	}
 	var damage *store.CorruptError
 	switch {

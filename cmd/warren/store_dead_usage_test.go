@@ -11,7 +11,7 @@ func TestStoreAndDeadTellWrongUsageInOneLine(t *testing.T) {
 		"store", "store nosuch", "store stats", "store stats a b", "store check", "store compact", "store compact a --to=",
 		"store get", "store get f", "store get f nokey", "store get f --method m", "store get f --call-id c",
 		"store get f " + strings.Repeat("0", 64) + " --method m", "store export", "store export f --state absent", "store export f --state in_progress",
-		"store adopt", "store adopt f", "store adopt f a/b", "store adopt --timeout 0s f m", "store adopt --url amqp://user:s3cr3t@host:port/ f m",
+		"store sweep", "store sweep a b", "store adopt", "store adopt f", "store adopt f a/b", "store adopt --timeout 0s f m", "store adopt --url amqp://user:s3cr3t@host:port/ f m",
 		"dead", "dead nosuch", "dead list", "dead list a b", "dead list a/b", "dead list x.dead", "dead list --limit 0 x", "dead list --timeout 0s x",
 		"dead show x", "dead show a b c", "dead replay x", "dead replay", "dead replay --all x y", "dead replay --limit 3 x y",
 		"dead replay --all --limit 0 x", "dead replay --url amqp://user:s3cr3t@host:port/ --all x",
@@ -29,7 +29,7 @@ func TestStoreAndDeadTellWrongUsageInOneLine(t *testing.T) {
 
 func TestHelpOfStoreAndDeadHasExamples(t *testing.T) {
 	t.Parallel()
-	for group, names := range map[string]string{"store": "stats get check compact export adopt", "dead": "list show replay drop"} {
+	for group, names := range map[string]string{"store": "stats get check compact export sweep adopt", "dead": "list show replay drop"} {
 		out := invoke(t, "", group, "--help").want(t, 0).stdout.String()
 		for name := range strings.FieldsSeq(names) {
 			if !strings.Contains(out, "   "+name+" ") {

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"strings"
 
 	"github.com/urfave/cli/v3"
 
@@ -21,34 +22,34 @@ func storeExportCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "export",
 		Usage:       "print records as JSON Lines",
-		ArgsUsage:   "FILE",
+		ArgsUsage:   "STORE",
 		Description: storeExportDescription,
-		Flags: append([]cli.Flag{
+		Flags: storeCommandFlags(
 			&cli.StringFlag{Name: "state", Usage: "only records in `STATE`: interrupted, completed, failed, parked or tombstone"},
 			&cli.StringFlag{Name: "method", Usage: "only records of `METHOD`"},
-		}, outputFlags()...),
+		),
 		Action: storeExport,
 	}
 }
 
 func storeExport(ctx context.Context, cmd *cli.Command) error {
 	out := newOutput(cmd)
-	args, err := arguments(cmd, 1, 1)
+	at, _, err := storeArguments(cmd, 0, 0)
 	if err != nil {
 		return err
 	}
-	state, err := stateFlag(cmd)
+	state, err := stateFlag(cmd, at)
 	if err != nil {
 		return err
 	}
-	r, err := openStore(args[0])
+	s, err := openStore(ctx, at)
 	if err != nil {
 		return err
 	}
-	defer r.Close()
+	defer func() { _ = s.Close() }() // it was only read
 	lines := bufio.NewWriter(out.stdout.raw)
 	method := cmd.String("method")
-	err = r.All(ctx, func(record store.Record) error {
+	err = s.Each(ctx, func(record store.Record) error {
 		if state != store.Absent && record.State != state || method != "" && record.Method != method {
 			return nil
 		}
@@ -58,15 +59,18 @@ func storeExport(ctx context.Context, cmd *cli.Command) error {
 }
 
 // stateFlag reads --state; Absent if it is not given.
-func stateFlag(cmd *cli.Command) (store.State, error) {
+func stateFlag(cmd *cli.Command, at storeLocation) (store.State, error) {
 	if !cmd.IsSet("state") {
 		return store.Absent, nil
 	}
 	name := cmd.String("state")
-	for _, state := range recordStates {
+	var names []string
+	for _, state := range at.states() {
 		if state.String() == name {
 			return state, nil
 		}
+		names = append(names, state.String())
 	}
-	return store.Absent, usageError(cmd, "--state: there is no state %.60q: interrupted, completed, failed, parked or tombstone", name)
+	return store.Absent, usageError(cmd, "--state: there is no state %.60q: %s or %s",
+		name, strings.Join(names[:len(names)-1], ", "), names[len(names)-1])
 }

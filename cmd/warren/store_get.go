@@ -32,9 +32,9 @@ func storeGetCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "get",
 		Usage:       "show the record of a call",
-		ArgsUsage:   "FILE [KEY]",
+		ArgsUsage:   "STORE [KEY]",
 		Description: storeGetDescription,
-		Flags: append([]cli.Flag{
+		Flags: storeCommandFlags(
 			&cli.StringFlag{Name: "method", Usage: "`METHOD` of the call"},
 			&cli.StringFlag{Name: "call-id", Usage: "`ID` of the call"},
 			&cli.StringFlag{Name: "namespace", Usage: "the server's `NAMESPACE`"},
@@ -42,27 +42,27 @@ func storeGetCommand() *cli.Command {
 			&cli.StringFlag{Name: "tenant", Usage: "the `TENANT` of the call"},
 			&cli.StringFlag{Name: "reply-to", Usage: "`ADDRESS` of a plain caller's replies"},
 			&cli.StringFlag{Name: "proof", Usage: "the `PROOF` by which warren resolve asked about a call that never came"},
-		}, outputFlags()...),
+		),
 		Action: storeGet,
 	}
 }
 
 func storeGet(ctx context.Context, cmd *cli.Command) error {
 	out := newOutput(cmd)
-	args, err := arguments(cmd, 1, 2)
+	at, args, err := storeArguments(cmd, 0, 1)
 	if err != nil {
 		return err
 	}
-	key, err := recordKey(cmd, args[1:])
+	key, err := recordKey(cmd, args)
 	if err != nil {
 		return err
 	}
-	r, err := openStore(args[0])
+	s, err := openStore(ctx, at)
 	if err != nil {
 		return err
 	}
-	defer r.Close()
-	record, err := r.Get(ctx, key)
+	defer func() { _ = s.Close() }() // it was only read
+	record, err := s.Get(ctx, key)
 	if err != nil {
 		return storeError(ctx, err)
 	}

@@ -2,14 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
-	"os"
 	"time"
 
 	"github.com/urfave/cli/v3"
 
 	"github.com/warren-rpc/warren/store"
-	"github.com/warren-rpc/warren/store/boltstore"
 )
 
 const storeStatsDescription = `Prints what FILE holds: how many records are in each state, how many of them are past
@@ -25,43 +22,60 @@ Examples:
 func storeStatsCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "stats",
-		Usage:       "count the records of a file, by state",
-		ArgsUsage:   "FILE",
+		Usage:       "count the records of a store, by state",
+		ArgsUsage:   "STORE",
 		Description: storeStatsDescription,
-		Flags:       outputFlags(),
+		Flags:       storeCommandFlags(),
 		Action:      storeStats,
 	}
 }
 
 // storeStatsResult is what `warren store stats --json` prints.
 type storeStatsResult struct {
-	File    string         `json:"file"`
-	ID      string         `json:"id,omitempty"` // of the store; none if no server has opened it yet
-	Records map[string]int `json:"records"`      // by state, all states
+	File    string         `json:"file,omitempty"` // of a store in a file
+	URL     string         `json:"url,omitempty"`  // of any other, without passwords
+	ID      string         `json:"id,omitempty"`   // of the store; none if no server has opened it yet
+	Records map[string]int `json:"records"`        // by state, all states
 	Total   int            `json:"total"`
+	Size    int64          `json:"size"` // bytes in use
+	Created *time.Time     `json:"created,omitempty"`
+
+	*storeFileStats // of a store in a file
+}
+
+// storeFileStats are what the tool tells of files alone.
+type storeFileStats struct {
 	// Expired are past their retention. OldestExpiry is when the first record ends,
 	// or has ended; NextExpiry when the first does of those that have not.
 	Expired      int        `json:"expired"`
 	OldestExpiry *time.Time `json:"oldest_expiry,omitempty"`
 	NextExpiry   *time.Time `json:"next_expiry,omitempty"`
-	Size         int64      `json:"size"`      // bytes in use
 	FileSize     int64      `json:"file_size"` // bytes
-	Created      *time.Time `json:"created,omitempty"`
 	Epoch        uint64     `json:"epoch"`
+}
+
+func newStoreStatsResult(id store.Identity, stats *store.Stats, states []store.State) *storeStatsResult {
+	r := &storeStatsResult{
+		ID: id.ID, Records: map[string]int{}, Total: stats.Total(), Size: stats.Size, Created: known(stats.Created),
+	}
+	for _, state := range states {
+		r.Records[state.String()] = stats.Records[state]
+	}
+	return r
 }
 
 func storeStats(ctx context.Context, cmd *cli.Command) error {
 	out := newOutput(cmd)
-	args, err := arguments(cmd, 1, 1)
+	at, _, err := storeArguments(cmd, 0, 0)
 	if err != nil {
 		return err
 	}
-	r, err := openStore(args[0])
+	s, err := openStore(ctx, at)
 	if err != nil {
 		return err
 	}
-	defer r.Close()
-	result, err := readStats(ctx, r, args[0])
+	defer func() { _ = s.Close() }() // it was only read
+	result, err := s.stats(ctx)
 	if err != nil {
 		return storeError(ctx, err)
 	}
@@ -71,87 +85,40 @@ func storeStats(ctx context.Context, cmd *cli.Command) error {
 	return out.text(result.text())
 }
 
-func readStats(ctx context.Context, r *boltstore.Reader, path string) (*storeStatsResult, error) {
-	stats, err := r.Stats(ctx)
-	if err != nil {
-		return nil, err
-	}
-	epoch, err := r.Epoch()
-	if err != nil {
-		return nil, err
-	}
-	id, err := r.Identity()
-	if err != nil {
-		return nil, err
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	result := &storeStatsResult{
-		File: path, ID: id.ID, Records: map[string]int{}, Total: stats.Total(), Size: stats.Size, FileSize: info.Size(),
-		Created: known(stats.Created), Epoch: epoch,
-	}
-	for _, state := range recordStates {
-		result.Records[state.String()] = stats.Records[state]
-	}
-	return result, result.readExpiries(ctx, r, time.Now())
-}
-
-// recordStates are the states of records that nobody is at work on.
-var recordStates = []store.State{store.Interrupted, store.Completed, store.Failed, store.Parked, store.Tombstone}
-
-var errSeen = errors.New("enough was seen")
-
-// readExpiries looks at the records that are past their retention, and a minute's
-// more: that is how far they are out of order.
-func (s *storeStatsResult) readExpiries(ctx context.Context, r *boltstore.Reader, now time.Time) error {
-	var oldest, next time.Time
-	err := r.All(ctx, func(record store.Record) error {
-		at := record.Expires
-		if oldest.IsZero() || at.Before(oldest) {
-			oldest = at
-		}
-		switch {
-		case !at.After(now):
-			s.Expired++
-		case next.IsZero() || at.Before(next):
-			next = at
-		case at.After(next.Add(time.Minute)):
-			return errSeen
-		}
-		return nil
-	})
-	if errors.Is(err, errSeen) {
-		err = nil
-	}
-	s.OldestExpiry, s.NextExpiry = known(oldest), known(next)
-	return err
-}
+// The states of records: in a file that is read nobody is at work on any.
+var (
+	fileStates   = []store.State{store.Interrupted, store.Completed, store.Failed, store.Parked, store.Tombstone}
+	sharedStates = append([]store.State{store.InProgress}, fileStates...)
+)
 
 func (s *storeStatsResult) text() string {
 	rows := newSheet()
 	line := rows.field
 	line("file", "%s", s.File)
-	if s.ID != "" {
-		line("store", "%s", s.ID)
-	}
+	line("url", "%s", s.URL)
+	line("store", "%s", s.ID)
 	line("records", "%s", thousands(s.Total))
-	for _, state := range recordStates {
+	for _, state := range sharedStates {
 		if n := s.Records[state.String()]; n > 0 {
 			line("  "+state.String(), "%s", thousands(n))
 		}
 	}
-	line("past retention", "%s", thousands(s.Expired))
-	for _, at := range []struct {
-		name string
-		*time.Time
-	}{{"oldest expiry", s.OldestExpiry}, {"next expiry", s.NextExpiry}, {"created", s.Created}} {
-		if at.Time != nil {
-			line(at.name, "%s", at.Format(time.RFC3339))
+	instant := func(name string, at *time.Time) {
+		if at != nil {
+			line(name, "%s", at.Format(time.RFC3339))
 		}
 	}
-	line("in use", "%s of %s", thousands(int(s.Size)), count(int(s.FileSize), "byte"))
-	line("epoch", "%d", s.Epoch)
+	if f := s.storeFileStats; f != nil {
+		line("past retention", "%s", thousands(f.Expired))
+		instant("oldest expiry", f.OldestExpiry)
+		instant("next expiry", f.NextExpiry)
+	}
+	instant("created", s.Created)
+	if f := s.storeFileStats; f != nil {
+		line("in use", "%s of %s", thousands(int(s.Size)), count(int(f.FileSize), "byte"))
+		line("epoch", "%d", f.Epoch)
+	} else if s.Size > 0 {
+		line("in use", "%s", count(int(s.Size), "byte"))
+	}
 	return rows.String()
 }
