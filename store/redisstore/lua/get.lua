@@ -1,0 +1,1 @@
+return reply('ok', find(KEYS[6]))
