@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,7 +29,7 @@ type memory struct {
 	spec    workload.Spec
 	server  *proc.Process
 	clients []*client.Client // of the same clock, of a fast and of a slow one
-	others  []string         // files of other stores
+	others  int              // other stores
 }
 
 const (
@@ -42,10 +41,19 @@ const (
 	recollection = 30 * time.Second
 )
 
+// memoryStore is memory's own, and otherStore each of those that know nothing of its
+// calls.
+const memoryStore = "memory"
+
+func otherStore(n int) string { return fmt.Sprintf("other_%d", n) }
+
 func (r *run) startMemory(ctx context.Context) (err error) {
 	m := &r.memory
+	if err := r.cfg.Backend.Create(ctx, r.readable(memoryStore)); err != nil {
+		return err
+	}
 	m.spec = r.spec
-	m.spec.Memory, m.spec.Name, m.spec.Store = true, "memory", filepath.Join(r.cfg.Folder, "memory.db")
+	m.spec.Memory, m.spec.Name, m.spec.Store = true, "memory", r.place(memoryStore)
 	if m.server, err = r.startProcess(ctx, r.cfg.Server, m.spec, r.remote(), "memory.log"); err != nil {
 		return err
 	}
@@ -156,9 +164,9 @@ func (r *run) skewed(ctx context.Context, rng chance) error {
 	})
 }
 
-// otherStore has the server die when it has done a call and before it has
+// supplant has the server die when it has done a call and before it has
 // acknowledged it, and one take its place that knows nothing of it: it must not.
-func (r *run) otherStore(ctx context.Context, rng chance) error {
+func (r *run) supplant(ctx context.Context, rng chance) error {
 	return r.remembering(ctx, "other-store", func(ctx context.Context) error {
 		m := &r.memory
 		point := one(rng, []string{"committed", "reply-published", "reply-confirmed"})
@@ -185,9 +193,13 @@ func (r *run) otherStore(ctx context.Context, rng chance) error {
 
 // intrude starts a server with a store of its own, for a while.
 func (r *run) intrude(ctx context.Context) error {
+	name := otherStore(r.memory.others)
+	r.memory.others++
+	if r.cfg.Backend.Create(ctx, r.readable(name)) != nil {
+		return nil // another fault was there
+	}
 	spec := r.memory.spec
-	spec.Name, spec.Store = check.Intruder, filepath.Join(r.cfg.Folder, fmt.Sprintf("other-%d.db", len(r.memory.others)))
-	r.memory.others = append(r.memory.others, spec.Store)
+	spec.Name, spec.Store = check.Intruder, r.place(name)
 	began, cancel := context.WithTimeout(ctx, recollection/5)
 	defer cancel()
 	options := r.remote()
@@ -200,23 +212,24 @@ func (r *run) intrude(ctx context.Context) error {
 	return p.Close()
 }
 
-// readMemories records the effects that are in the files of memory's stores.
-func (r *run) readMemories() error {
+// readMemories records the effects that are in memory's stores.
+func (r *run) readMemories(ctx context.Context) error {
 	if !r.memory.wanted {
 		return nil
 	}
-	if _, err := workload.Book(r.memory.spec.Store, nil, r.log.Append); err != nil {
+	if _, err := r.cfg.Backend.Book(ctx, r.readable(memoryStore), nil, r.log.Append); err != nil {
 		return err
 	}
-	if len(r.memory.others) == 0 {
+	if r.memory.others == 0 {
 		return nil
 	}
 	log, err := history.Open(r.cfg.Folder, check.Intruder, r.began)
 	if err != nil {
 		return err
 	}
-	for _, path := range r.memory.others {
-		if _, bookErr := workload.Book(path, nil, log.Append); !errors.Is(bookErr, fs.ErrNotExist) {
+	for n := range r.memory.others {
+		_, bookErr := r.cfg.Backend.Book(ctx, r.readable(otherStore(n)), nil, log.Append)
+		if !errors.Is(bookErr, fs.ErrNotExist) {
 			err = errors.Join(err, bookErr)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/warren-rpc/warren/test/chaos/history"
@@ -17,10 +18,10 @@ func points() (client, server []string) {
 	return all[:first], all[first:]
 }
 
-// killServer has the server die. Who follows it records that, and starts it again.
+// killServer has a server die. Who follows it records that, and starts it again.
 func (r *run) killServer(ctx context.Context, rng chance) error {
 	_, points := points()
-	kill(ctx, rng, r.server, points)
+	kill(ctx, rng, one(rng, r.servers).Process, points)
 	return nil
 }
 
@@ -44,16 +45,18 @@ func kill(ctx context.Context, rng chance, p *proc.Process, points []string) {
 }
 
 func (r *run) freezeServer(ctx context.Context, rng chance) error {
-	d := upTo(rng, 3*time.Second)
-	return r.lasting(ctx, history.Fault{Name: "freeze-server", Target: "server"}, d, func() error {
-		_ = r.server.Freeze(ctx) // it may have ended
+	d, s := upTo(rng, 3*time.Second), one(rng, r.servers)
+	return r.lasting(ctx, history.Fault{Name: "freeze-server", Target: s.name}, d, func() error {
+		_ = s.Freeze(ctx) // it may have ended
 		return nil
 	}, func() error {
-		_ = r.server.Thaw()
+		_ = s.Thaw()
 		return nil
 	})
 }
 
+// clock steps the clock of the servers' store: that of the file's process, or the
+// database's, which is the same for all of them.
 func (r *run) clock(ctx context.Context, rng chance) error {
 	off := time.Hour
 	if rng.IntN(2) == 0 {
@@ -62,7 +65,11 @@ func (r *run) clock(ctx context.Context, rng chance) error {
 	step := func(d time.Duration) error {
 		order, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
-		_ = r.server.SetClock(order, d) // it also holds for the server's next start
+		var orders sync.WaitGroup
+		for _, s := range r.servers {
+			orders.Go(func() { _ = s.SetClock(order, d) }) // it also holds for the server's next start
+		}
+		orders.Wait()
 		return nil
 	}
 	f := history.Fault{Name: "clock", Target: "server", Detail: off.String()}

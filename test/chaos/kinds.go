@@ -64,7 +64,7 @@ var kinds = []kind{
 	{"unserved", 3 * time.Second, nothing, "a call of a method that nobody serves", (*run).nobody},
 	{"unreadable", 8 * time.Second, nothing, "plain peers send headers that no AMQP library can read", (*run).unreadable},
 	{"refused", 4 * time.Second, ownLimits, "calls that the broker refuses: too large, or in another's name", (*run).refused},
-	{"other-store", 25 * time.Second, aMemory, "a server dies, and one with a store of its own takes its place", (*run).otherStore},
+	{"other-store", 25 * time.Second, aMemory, "a server dies, and one with a store of its own takes its place", (*run).supplant},
 	{"retention", 15 * time.Second, aMemory, "a request comes again after its call has been forgotten", (*run).outlive},
 	{"skew", 15 * time.Second, aMemory, "a caller's clock is 45 s fast, or 15 s slow", (*run).skewed},
 	{"poison", 70 * time.Second, ownOperations, "a call that kills each server which begins it", (*run).poison},

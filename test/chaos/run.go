@@ -16,7 +16,6 @@ import (
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/test/chaos/check"
 	"github.com/warren-rpc/warren/test/chaos/history"
-	"github.com/warren-rpc/warren/test/chaos/proc"
 	"github.com/warren-rpc/warren/test/chaos/report"
 	"github.com/warren-rpc/warren/test/chaos/workload"
 )
@@ -25,9 +24,9 @@ import (
 type Config struct {
 	// Duration is for how long calls are made while faults happen. At least 1 s.
 	Duration time.Duration
-	// Faults are the kinds of fault, of [Faults]; "cut:clients" and "cut:server" strike
-	// only those connections, and likewise the other kinds that strike connections.
-	// Default: all.
+	// Faults are the kinds of fault, of [Faults]; "cut:clients", "cut:server" and
+	// "cut:store" strike only those connections, and likewise the other kinds that strike
+	// connections. Default: all.
 	Faults []string
 	// Mode is the method's. Default: at-least-once.
 	Mode server.Mode
@@ -38,11 +37,17 @@ type Config struct {
 	Workers int
 	// Timeout is each call's. Default: 8 s.
 	Timeout time.Duration
+	// Backend is where the servers keep what they remember, and the state that calls
+	// change. Default: [workload.File].
+	Backend workload.Backend
+	// Servers is how many processes serve the method. Default: 1, and 3 on a Backend that
+	// is shared; up to 9, and 1 on one that is not.
+	Servers int
 	// Nodes is how many nodes the broker has. Default: 1; up to 7. With three or more a
 	// node that is killed costs nothing but a new leader of its queues.
 	Nodes int
 	// Server is the program, with its arguments, of a process that calls
-	// [workload.Serve].
+	// [workload.Serve], or [workload.ServeOn] with the Backend.
 	Server []string
 	// Caller is that of a process that calls [workload.Call]: a client that is killed,
 	// too. Default: none.
@@ -119,6 +124,14 @@ func (c Config) complete() (Config, error) {
 	c.Grace = cmp.Or(c.Grace, 100*time.Millisecond)
 	c.Recovery = cmp.Or(c.Recovery, recovery)
 	c.Nodes = cmp.Or(c.Nodes, 1)
+	if c.Backend == nil {
+		c.Backend = workload.File{}
+	}
+	most := 1
+	if c.Backend.Shared() {
+		most = 9
+	}
+	c.Servers = cmp.Or(c.Servers, min(most, 3))
 	switch {
 	case c.Duration < time.Second:
 		return c, errors.New("chaos: Config.Duration must be at least 1 s")
@@ -128,6 +141,8 @@ func (c Config) complete() (Config, error) {
 		return c, errors.New("chaos: Config.Method and Config.Request go together")
 	case c.Nodes < 1 || c.Nodes > 7:
 		return c, errors.New("chaos: Config.Nodes must be 1 to 7")
+	case c.Servers < 1 || c.Servers > most:
+		return c, fmt.Errorf("chaos: Config.Servers must be 1 to %d with this Config.Backend", most)
 	case c.Folder == "":
 		return c, errors.New("chaos: Config.Folder is required")
 	}
@@ -193,7 +208,7 @@ func (r *run) drive(ctx context.Context, chosen []choice) (err error) {
 	}
 	chosen, err = r.setUp(ctx, chosen)
 	if err != nil {
-		return errors.Join(err, r.tearDown())
+		return errors.Join(err, r.endProcesses(), r.tearDown())
 	}
 	clients, err := r.connect(ctx)
 	if err == nil {
@@ -202,11 +217,11 @@ func (r *run) drive(ctx context.Context, chosen []choice) (err error) {
 	for _, c := range slices.Concat(clients, r.memory.clients) {
 		err = errors.Join(err, c.Close())
 	}
-	err = errors.Join(err, r.tearDown())
-	if err != nil {
-		return err
+	err = errors.Join(err, r.endProcesses())
+	if err == nil {
+		err = r.readBook(ctx)
 	}
-	if err := r.readBook(); err != nil {
+	if err = errors.Join(err, r.tearDown()); err != nil {
 		return err
 	}
 	return r.sampleSelf(history.PhaseEnd)
@@ -240,7 +255,9 @@ func (r *run) breakThings(ctx context.Context, clients []*client.Client, chosen 
 	watch, stopWatching := context.WithCancel(ctx)
 	defer stopWatching()
 	var watching sync.WaitGroup
-	watching.Go(func() { r.follow(watch, r.server, history.Fault{Name: "kill-server", Target: "server"}) })
+	for _, s := range r.servers {
+		watching.Go(func() { r.follow(watch, s.Process, history.Fault{Name: "kill-server", Target: s.name}) })
+	}
 	calling, stopCalling := context.WithCancel(ctx)
 	defer stopCalling()
 	if r.caller != nil {
@@ -278,11 +295,9 @@ func (r *run) breakThings(ctx context.Context, clients []*client.Client, chosen 
 func (r *run) disarm(ctx context.Context) {
 	orders, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	for _, p := range []*proc.Process{r.server, r.caller} {
-		if p != nil {
-			_ = p.Arm(orders, "") // it may just be started again
-			_ = p.SetCrash("")
-		}
+	for _, p := range r.victims() {
+		_ = p.Arm(orders, "") // it may just be started again
+		_ = p.SetCrash("")
 	}
 }
 

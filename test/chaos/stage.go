@@ -31,9 +31,17 @@ type stage struct {
 	disk      *disk.Disk
 	storage   sync.Mutex // held by who does something to the disk
 
-	spec           workload.Spec
-	server, caller *proc.Process
-	memory         memory
+	spec    workload.Spec // of the first server
+	servers []serving
+	caller  *proc.Process
+	memory  memory
+}
+
+// serving is a process that serves the method, by its name in the history.
+type serving struct {
+	*proc.Process
+
+	name string
 }
 
 // gate is a way to the broker: a proxy for each node.
@@ -147,16 +155,26 @@ func (r *run) openGate(wire *netns.Pair) (g gate, err error) {
 	return g, nil
 }
 
-// startProcesses starts the server and, if there is one, the client.
+// startProcesses starts the servers and, if there is one, the client.
 func (r *run) startProcesses(ctx context.Context) (err error) {
-	r.spec = workload.Spec{
-		URLs: r.far.urls(workload.User, 0), Folder: r.cfg.Folder, Store: r.book(), Start: r.began, Mode: r.cfg.Mode,
-	}
-	if r.disk != nil {
-		r.spec.Store = filepath.Join(r.disk.Path(), workload.StoreName)
-	}
-	if r.server, err = r.startProcess(ctx, r.cfg.Server, r.spec, r.remote(), "server.log"); err != nil {
+	if err := r.cfg.Backend.Create(ctx, r.readable(mainStore)); err != nil {
 		return err
+	}
+	r.spec = workload.Spec{
+		URLs: r.far.urls(workload.User, 0), Folder: r.cfg.Folder, Store: r.place(mainStore), Start: r.began, Mode: r.cfg.Mode,
+	}
+	for n := range r.cfg.Servers {
+		spec := r.spec
+		spec.Name = "server"
+		if r.cfg.Servers > 1 {
+			spec.Name = fmt.Sprintf("server-%d", n+1)
+		}
+		spec.URLs = r.far.urls(workload.User, n)
+		p, err := r.startProcess(ctx, r.cfg.Server, spec, r.remote(), spec.Name+".log")
+		if err != nil {
+			return err
+		}
+		r.servers = append(r.servers, serving{p, spec.Name})
 	}
 	if r.memory.wanted {
 		if err := r.startMemory(ctx); err != nil {
@@ -194,16 +212,46 @@ func (r *run) startProcess(
 	return proc.Start(ctx, options)
 }
 
-// book is where the store's file is when all is over.
-func (r *run) book() string { return filepath.Join(r.cfg.Folder, workload.StoreName) }
+// mainStore is the store of the servers that all calls go to.
+const mainStore = "store"
 
-// tearDown ends what setUp has started.
-func (r *run) tearDown() (err error) {
-	for _, p := range []*proc.Process{r.caller, r.server, r.memory.server} {
+// place is where the servers find a store. See [workload.Backend].
+func (r *run) place(store string) string {
+	if r.disk != nil && store == mainStore {
+		return filepath.Join(r.disk.Path(), workload.StoreName)
+	}
+	return r.readable(store)
+}
+
+// readable is where the run finds it, once the servers have ended.
+func (r *run) readable(store string) string { return filepath.Join(r.cfg.Folder, store+".db") }
+
+// victims are the processes that can be killed.
+func (r *run) victims() (all []*proc.Process) {
+	for _, s := range r.servers {
+		all = append(all, s.Process)
+	}
+	if r.caller != nil {
+		all = append(all, r.caller)
+	}
+	return all
+}
+
+// endProcesses ends all that could still write to a store.
+func (r *run) endProcesses() (err error) {
+	for _, p := range append(r.victims(), r.memory.server) {
 		if p != nil {
 			err = errors.Join(err, p.Close())
 		}
 	}
+	if r.disk != nil && len(r.servers) > 0 {
+		err = errors.Join(err, copyFile(r.readable(mainStore), r.place(mainStore)))
+	}
+	return err
+}
+
+// tearDown ends what else setUp has started.
+func (r *run) tearDown() (err error) {
 	for _, p := range slices.Concat(r.near.proxies, r.far.proxies) {
 		err = errors.Join(err, p.Close())
 	}
@@ -214,9 +262,6 @@ func (r *run) tearDown() (err error) {
 		err = errors.Join(err, r.cluster.Close())
 	}
 	if r.disk != nil {
-		if r.server != nil {
-			err = errors.Join(err, copyFile(r.book(), r.spec.Store))
-		}
 		err = errors.Join(err, r.disk.Close())
 	}
 	return err

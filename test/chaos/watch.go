@@ -173,12 +173,12 @@ func (r *run) consumed(ctx context.Context) bool {
 	return err == nil && slices.ContainsFunc(queues, func(q rabbit.Queue) bool { return q.Name == r.method() && q.Consumers > 0 })
 }
 
-// readBook records the effects that are in the store's file, and the balances.
-func (r *run) readBook() error {
+// readBook records the effects that are in the store, and the balances.
+func (r *run) readBook(ctx context.Context) error {
 	if r.cfg.Mode != server.Transactional {
 		return nil // the servers have written theirs themselves
 	}
-	balances, err := workload.Book(r.book(), r.accounts(), r.log.Append)
+	balances, err := r.cfg.Backend.Book(ctx, r.readable(mainStore), r.accounts(), r.log.Append)
 	if err != nil {
 		return err
 	}
@@ -187,7 +187,7 @@ func (r *run) readBook() error {
 			return err
 		}
 	}
-	return r.readMemories()
+	return r.readMemories(ctx)
 }
 
 func state(account string, balance int64, phase history.Phase) history.Event {

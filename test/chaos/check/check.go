@@ -33,6 +33,7 @@ func Check(events history.Events, o Options) (*Report, error) {
 	j.quiet(g)
 	j.recovers(g)
 	j.memories(g)
+	j.takeovers(g)
 	j.bank(g)
 	files, err := j.registers(g)
 	if err != nil {

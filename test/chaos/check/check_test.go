@@ -44,9 +44,18 @@ func TestHistoryInWhichNothingIsBrokenIsOK(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				o := Options{}
 				for _, p := range promises {
-					if once(mode) || p.name != UnknownAtMostOne && p.name != RegisterLinearizes {
-						o.Require = append(o.Require, p.name)
+					switch p.name {
+					case BegunOnce:
+						if mode != server.AtMostOnce {
+							continue
+						}
+					case UnknownAtMostOne, RegisterLinearizes:
+						if !once(mode) {
+							continue
+						}
+					default:
 					}
+					o.Require = append(o.Require, p.name)
 				}
 				r := judged(t, tell(t, mode), o)
 				if r.Verdict != OK {
@@ -85,6 +94,9 @@ var mutants = []struct {
 		e.Code, e.Reason, e.Outcome = "deadline_exceeded", "", warren.Unknown
 	})},
 	{"nobody can say what became of it", OutcomeIsTold, nil, added(history.Event{Kind: history.KindNote, Note: history.NoteUntold, CallID: "un-0"})},
+	{"a call is begun again, whose server has died", BegunOnce, modes[1:2], added(history.Event{
+		Kind: history.KindNote, Note: history.NoteTakeover, CallID: "un-0", Process: "server@9", At: 1,
+	})},
 	{"another store's server has an effect", OneMemory, nil, added(history.Event{
 		Kind: history.KindEffect, CallID: "ki-0", Method: "work", Process: Intruder + "@9", At: 1,
 	})},

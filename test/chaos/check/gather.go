@@ -99,7 +99,9 @@ type gathered struct {
 	snapshots map[string]int64
 	deadRead  map[string]bool // methods
 	poisoned  map[string]bool // processes that a poison has ended
-	intruded  int             // effects that servers with another store had
+	owners    map[string]life // by what their stores call them
+	takeovers []takeover
+	intruded  int // effects that servers with another store had
 	timeline  timeline
 }
 
@@ -107,7 +109,7 @@ func newGathered(o Options) *gathered {
 	g := &gathered{
 		o: o, modes: map[string]server.Mode{"": o.Mode}, names: map[string]string{}, calls: map[string]*call{},
 		accounts: map[string]*account{}, snapshots: map[string]int64{}, deadRead: map[string]bool{},
-		poisoned: map[string]bool{}, samples: newSamples(), faults: newFaults(),
+		poisoned: map[string]bool{}, owners: map[string]life{}, samples: newSamples(), faults: newFaults(),
 	}
 	g.report.Errors = map[string]int{}
 	for m := server.AtLeastOnce; m <= server.NotDeduped; m++ {
@@ -150,6 +152,10 @@ func (g *gathered) take(e *history.Event) error {
 			if c := g.call(e); e.At >= c.last.at {
 				c.last = last{g.one(e.Process), e.At}
 			}
+		case history.NoteOwner:
+			g.owners[e.Owner] = life{g.one(e.Process), e.At}
+		case history.NoteTakeover:
+			g.takeovers = append(g.takeovers, takeover{g.call(e), g.one(e.Owner), e.At})
 		case history.NotePoison:
 			g.poisoned[e.Process] = true
 		case history.NoteUntold:

@@ -19,6 +19,7 @@ const (
 	Answered           Name = "call_is_answered"
 	OutcomeIsTold      Name = "outcome_is_told"
 	ResolveAgrees      Name = "resolve_agrees"
+	BegunOnce          Name = "begun_once"
 	OneMemory          Name = "one_memory"
 	EffectHasCall      Name = "effect_has_call"
 	ReplyBelongs       Name = "reply_belongs_to_call"
@@ -49,6 +50,7 @@ var promises = []struct {
 	{Answered, "a call that the broker has not refused is answered by its deadline if servers died or were cut off meanwhile, and nothing else happened"},
 	{OutcomeIsTold, "when all is well again, Resolve says what became of each call"},
 	{ResolveAgrees, "what Resolve says of a call is so, and stays so"},
+	{BegunOnce, "a call in at-most-once mode is begun once, whichever server dies"},
 	{OneMemory, "a server whose store is not the one that knows a method's calls does none of them"},
 	{EffectHasCall, "each effect is of a call that was made"},
 	{ReplyBelongs, "each reply answers the call that got it"},
@@ -94,6 +96,9 @@ type Report struct {
 	// Recovery is how long it took, after each fault that was checked, until a call
 	// succeeded; in the order of the faults' ends.
 	Recovery []time.Duration
+	// Takeovers is how long after the kill of the server that had a call it was begun
+	// again, by any server; in the order of the history's files.
+	Takeovers []time.Duration
 	// ClockSkew is by how much Wall less At differs between events: what the system's
 	// clock was stepped by. See package history.
 	ClockSkew time.Duration

@@ -35,8 +35,8 @@ const (
 	KindFault Kind = "fault"
 	// KindSample: figures of a process or a queue. Sample, Phase.
 	KindSample Kind = "sample"
-	// KindNote: whatever else is worth knowing. Note, Text; Method and CallID where
-	// it is about a call.
+	// KindNote: whatever else is worth knowing. Note, Text, Owner; Method and CallID
+	// where it is about a call.
 	KindNote Kind = "note"
 )
 
@@ -61,6 +61,11 @@ const (
 	// NoteLastAttempt: the process is about to begin the call for the last time before it
 	// is parked, and alone.
 	NoteLastAttempt = "last_attempt"
+	// NoteOwner: Owner is the process, as its store knows it.
+	NoteOwner = "owner"
+	// NoteTakeover: the process begins the call, which had been begun before; by Owner, if
+	// that is known.
+	NoteTakeover = "takeover"
 	// NotePoison: the call has been begun, and is about to end the process.
 	NotePoison = "poison"
 	// NoteDeadQueueRead: the dead queue of Method was read in full at the end, and
@@ -136,7 +141,8 @@ type Event struct {
 	Phase  Phase   `json:"phase,omitempty"`
 	Fault  *Fault  `json:"fault,omitempty"`
 	Sample *Sample `json:"sample,omitempty"`
-	Note   string  `json:"note,omitempty"` // its name, in the style of a reason
+	Note   string  `json:"note,omitempty"`  // its name, in the style of a reason
+	Owner  string  `json:"owner,omitempty"` // of a record: see store.Record
 }
 
 // Names of operations that package check understands. Others are counted only.

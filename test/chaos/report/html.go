@@ -16,7 +16,7 @@ import (
 var pageText string
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"counts": counts, "state": state, "bound": bound, "line": line, "round": round,
+	"counts": counts, "state": state, "bound": bound, "line": line, "round": round, "takeovers": takeovers,
 	"seconds": func(e history.Event) float64 { return e.At.Seconds() },
 	"base":    filepath.Base,
 }).Parse(pageText))

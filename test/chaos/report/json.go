@@ -29,6 +29,10 @@ type jsonReport struct {
 	Events         int                          `json:"events"`
 	RecoveryP50ms  float64                      `json:"recovery_p50_ms"`
 	RecoveryMaxMs  float64                      `json:"recovery_max_ms"`
+	Takeovers      int                          `json:"takeovers"`
+	TakeoverP50ms  float64                      `json:"takeover_p50_ms"`
+	TakeoverP99ms  float64                      `json:"takeover_p99_ms"`
+	TakeoverMaxMs  float64                      `json:"takeover_max_ms"`
 	ClockSkewMs    float64                      `json:"clock_skew_ms"`
 	Visualisations []string                     `json:"visualisations,omitempty"`
 }
@@ -58,6 +62,8 @@ func JSON(w io.Writer, run Run) error {
 		Kills: kills(run.Kills), Missing: run.Missing, Mode: run.Mode, Seed: run.Seed, Command: run.Command, DurationS: r.Duration.Seconds(), OK: r.Succeeded,
 		Errors: orEmpty(r.Errors), Effects: r.Effects, Resolved: r.Resolved, Events: r.Events,
 		RecoveryP50ms: milliseconds(quantile(r.Recovery, 0.5)), RecoveryMaxMs: milliseconds(quantile(r.Recovery, 1)),
+		Takeovers: len(r.Takeovers), TakeoverP50ms: milliseconds(quantile(r.Takeovers, 0.5)),
+		TakeoverP99ms: milliseconds(quantile(r.Takeovers, 0.99)), TakeoverMaxMs: milliseconds(quantile(r.Takeovers, 1)),
 		ClockSkewMs: milliseconds(r.ClockSkew), Visualisations: r.Visualisations,
 	}
 	if !run.Started.IsZero() {

@@ -134,13 +134,15 @@ func TestTextSaysWhatBroke(t *testing.T) {
 	t.Parallel()
 	run := sample(t, 60)
 	run.Report.Visualisations = []string{"/x/register-k.html"}
+	run.Report.Takeovers = []time.Duration{3 * time.Second, time.Second, 2 * time.Second}
 	var b strings.Builder
 	if err := Text(&b, run); err != nil {
 		t.Fatal(err)
 	}
 	for _, part := range []string{
-		"verdict: broken", "seed      42", "BROKEN", "not checked", "success_has_effect: ", "it has 0 effects",
+		"verdict: broken", "seed       42", "BROKEN", "not checked", "success_has_effect: ", "it has 0 effects",
 		"call work", "ok", "1 cut", "register-k.html", "median",
+		"3, after a kill: median 2s,", "at most 3s",
 	} {
 		if !strings.Contains(b.String(), part) {
 			t.Errorf("no %q in\n%s", part, &b)
@@ -161,6 +163,7 @@ func TestEventsAreToldInOneLine(t *testing.T) {
 			Kind: history.KindEnd, OK: true, Replayed: true, NoEffect: true, Digest: "d", Echo: "c", Value: "v\nw",
 		}},
 		{`end aborted/interrupted, unknown text="t"`, history.Event{Kind: history.KindEnd, Code: "aborted", Reason: "interrupted", Text: "t"}},
+		{`note note="takeover" owner="o"`, history.Event{Kind: history.KindNote, Note: history.NoteTakeover, Owner: "o"}},
 		{`end aborted, executed`, history.Event{Kind: history.KindEnd, Code: "aborted", Outcome: warren.Executed}},
 		{`resolve canceled, not_executed`, history.Event{Kind: history.KindResolve, State: "canceled", Outcome: warren.NotExecuted}},
 		{`fault cut proxy rst (begin)`, history.Event{

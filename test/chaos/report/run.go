@@ -83,6 +83,13 @@ func quantile(of []time.Duration, q float64) time.Duration {
 	return slices.Sorted(slices.Values(of))[int(q*float64(len(of)-1))]
 }
 
+// takeovers tells how long after a kill calls were begun again.
+func takeovers(after []time.Duration) string {
+	within := func(q float64) time.Duration { return quantile(after, q).Round(time.Millisecond) }
+	return fmt.Sprintf("%d, after a kill: median %v, 90 %% within %v, 99 %% within %v, at most %v",
+		len(after), within(0.5), within(0.9), within(0.99), within(1))
+}
+
 // line tells of an event in one line, without its time and process.
 func line(e history.Event) string {
 	parts := []string{string(e.Kind)}
@@ -121,7 +128,7 @@ func line(e history.Event) string {
 		}
 	}
 	for _, text := range [][2]string{
-		{"digest", e.Digest}, {"echo", e.Echo}, {"key", e.Key}, {"value", e.Value}, {"note", e.Note}, {"text", e.Text},
+		{"digest", e.Digest}, {"echo", e.Echo}, {"key", e.Key}, {"value", e.Value}, {"note", e.Note}, {"owner", e.Owner}, {"text", e.Text},
 	} {
 		if text[1] != "" {
 			add("%s=%.80q", text[0], text[1])

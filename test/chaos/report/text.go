@@ -49,6 +49,9 @@ func Text(w io.Writer, run Run) error {
 	if len(r.Recovery) > 0 {
 		row("recovery", "median %v, at most %v", quantile(r.Recovery, 0.5).Round(time.Millisecond), quantile(r.Recovery, 1).Round(time.Millisecond))
 	}
+	if len(r.Takeovers) > 0 {
+		row("takeovers", "%s", takeovers(r.Takeovers))
+	}
 	if r.ClockSkew > time.Millisecond {
 		row("clock", "stepped by %v", r.ClockSkew.Round(time.Microsecond))
 	}

@@ -15,8 +15,6 @@ import (
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/server"
-	"github.com/warren-rpc/warren/store"
-	"github.com/warren-rpc/warren/store/boltstore"
 	"github.com/warren-rpc/warren/test/chaos/history"
 	"github.com/warren-rpc/warren/test/chaos/proc"
 	"github.com/warren-rpc/warren/test/chaos/warp"
@@ -26,7 +24,7 @@ import (
 type Spec struct {
 	URLs   []string    `json:"urls"`
 	Folder string      `json:"folder"` // of the run's logs
-	Store  string      `json:"store"`  // the file of the server's store
+	Store  string      `json:"store"`  // the place of the server's store: see [Backend]
 	Start  time.Time   `json:"start"`  // of the run
 	Mode   server.Mode `json:"mode"`
 
@@ -57,9 +55,6 @@ func (s Spec) Environ() (string, error) {
 	return Env + "=" + string(text), err
 }
 
-// StoreName is the name of a store's file in the folder that it is in.
-const StoreName = "store.db"
-
 // child is what every process of a run has.
 type child struct {
 	control *proc.Control
@@ -87,7 +82,8 @@ type Worker struct {
 	// Mode is that of the run, which the methods should have.
 	Mode server.Mode
 
-	log *history.Log
+	backend Backend
+	log     *history.Log
 }
 
 // Effect records that the call whose context this is has its effect now: once for
@@ -98,34 +94,44 @@ func (w *Worker) Effect(ctx context.Context) error {
 	return w.log.Append(effect(w.log, req, history.Op{Name: req.Method}))
 }
 
-// EffectIn records it in the transaction of a method in transactional mode.
+// EffectIn records it in the transaction of a method in transactional mode, whose store
+// is a file.
 func (w *Worker) EffectIn(ctx context.Context, tx *bbolt.Tx) error {
 	req := warren.RequestFromContext(ctx)
-	return state{tx}.note(effect(w.log, req, history.Op{Name: req.Method}))
+	return fileState{tx}.Note(effect(w.log, req, history.Op{Name: req.Method}))
 }
 
-// Serve is what a server's process does: it makes a server with a store as the
-// run says, has methods add its methods, and serves until ctx ends or it is
+// Serve is what a server's process does: it makes a server with a store in a file as
+// the run says, has methods add its methods, and serves until ctx ends or it is
 // killed. Nil adds [Method].
-func Serve(ctx context.Context, stdout, stderr io.Writer, methods func(*server.Server, *Worker) error) (err error) {
+func Serve(ctx context.Context, stdout, stderr io.Writer, methods func(*server.Server, *Worker) error) error {
+	return ServeOn(ctx, File{}, stdout, stderr, methods)
+}
+
+// ServeOn is Serve with the store of another backend: that of the run.
+func ServeOn(
+	ctx context.Context, backend Backend, stdout, stderr io.Writer, methods func(*server.Server, *Worker) error,
+) (err error) {
 	c, err := begin("server", stderr)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.log.Close()) }()
 	broker := warren.Broker{URLs: c.spec.URLs, Name: "chaos server", Heartbeat: Heartbeat}
-	options := boltstore.Options{Now: c.control.Now, Logger: c.logger}
-	if c.spec.Memory {
+	options := BackendOptions{Now: c.control.Now, Logger: c.logger}
+	switch {
+	case c.spec.Memory:
 		methods, options.SweepEvery, broker.Dial = registerMemory, time.Second, warp.Dial(c.control.Offset)
+	case methods == nil:
+		methods, options.Claim = register, claims{c.log}.claim
 	}
-	file, err := boltstore.Open(c.spec.Store, options)
+	st, err := backend.Open(ctx, c.spec.Store, options)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	var st store.Store = file
-	if methods == nil {
-		methods, st = register, lastAttempts{file, c.log}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	if err := c.log.Append(history.Event{Kind: history.KindNote, Note: history.NoteOwner, Owner: st.Owner()}); err != nil {
+		return err
 	}
 	s, err := server.New(server.Config{
 		Broker: broker, Logger: c.logger, Store: st,
@@ -133,7 +139,7 @@ func Serve(ctx context.Context, stdout, stderr io.Writer, methods func(*server.S
 	if err != nil {
 		return err
 	}
-	if err := methods(s, &Worker{Mode: c.spec.Mode, log: c.log}); err != nil {
+	if err := methods(s, &Worker{Mode: c.spec.Mode, backend: backend, log: c.log}); err != nil {
 		return err
 	}
 	if err := s.Start(ctx); err != nil {

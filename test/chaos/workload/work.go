@@ -2,15 +2,10 @@ package workload
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/json"
-	"fmt"
 	"os"
-	"strconv"
 	"syscall"
 	"time"
-
-	"go.etcd.io/bbolt"
 
 	"github.com/warren-rpc/warren"
 	"github.com/warren-rpc/warren/server"
@@ -69,7 +64,7 @@ func registerMemory(s *server.Server, w *Worker) error {
 func (w *Worker) handle(s *server.Server, m server.Method) error {
 	m.Dedupe.Mode, m.Dedupe.ByCaller = w.Mode, true
 	if w.Mode == server.Transactional {
-		return server.HandleTx(s, m, w.inTransaction)
+		return w.backend.HandleTx(s, m, w.inTransaction)
 	}
 	return server.Handle(s, m, w.outside)
 }
@@ -120,37 +115,26 @@ func (w *Worker) die(req *warren.Request) error {
 	select {}
 }
 
-// The buckets of the application's state in the store's file.
-var (
-	bookBucket     = []byte("chaos.book")
-	accountsBucket = []byte("chaos.accounts")
-	registerBucket = []byte("chaos.registers")
-)
-
-// inTransaction does an operation in the store's transaction.
-func (w *Worker) inTransaction(ctx context.Context, tx *bbolt.Tx, op history.Op) (Answer, error) {
+// inTransaction does an operation in the transaction that commits the call's record.
+func (w *Worker) inTransaction(ctx context.Context, tx State, op history.Op) (Answer, error) {
 	req := warren.RequestFromContext(ctx)
 	a := Answer{Echo: identity(req)}
-	state := state{tx}
 	var err error
 	switch op.Name {
 	case OpPoison:
 		err = w.die(req)
 	case OpAppend:
 	case history.OpTransfer:
-		err = state.transfer(op)
+		err = tx.Transfer(op.Key, op.To, op.Amount)
 	case history.OpRead:
-		a.Value, err = state.register(op.Key)
+		a.Value, err = tx.Register(op.Key)
 		return a, err
 	case history.OpWrite:
-		err = state.set(op.Key, op.New)
+		err = tx.Set(op.Key, op.New)
 	case history.OpCAS:
-		if a.Value, err = state.register(op.Key); err == nil && a.Value != op.Old {
+		if a.Value, err = tx.Swap(op.Key, op.Old, op.New); err == nil && a.Value != op.Old {
 			a.NoEffect = true
 			return a, nil
-		}
-		if err == nil {
-			err = state.set(op.Key, op.New)
 		}
 	default:
 		err = warren.Errorf(warren.CodeUnimplemented, "there is no operation %.40q", op.Name)
@@ -158,116 +142,5 @@ func (w *Worker) inTransaction(ctx context.Context, tx *bbolt.Tx, op history.Op)
 	if err != nil {
 		return Answer{}, err
 	}
-	return a, state.note(effect(w.log, req, op))
-}
-
-// state is the application's part of the file.
-type state struct{ tx *bbolt.Tx }
-
-func (s state) bucket(name []byte) (*bbolt.Bucket, error) {
-	b, err := s.tx.CreateBucketIfNotExists(name)
-	if err != nil {
-		return nil, fmt.Errorf("the bucket %s: %w", name, err)
-	}
-	return b, nil
-}
-
-// Opening is what each account has at the beginning.
-const Opening = 1000
-
-func (s state) balance(b *bbolt.Bucket, account string) (int64, error) {
-	text := b.Get([]byte(account))
-	if text == nil {
-		return Opening, nil
-	}
-	return strconv.ParseInt(string(text), 10, 64)
-}
-
-func (s state) transfer(op history.Op) error {
-	b, err := s.bucket(accountsBucket)
-	if err != nil {
-		return err
-	}
-	from, err := s.balance(b, op.Key)
-	if err != nil {
-		return err
-	}
-	if err := b.Put([]byte(op.Key), strconv.AppendInt(nil, from-op.Amount, 10)); err != nil {
-		return err
-	}
-	to, err := s.balance(b, op.To)
-	if err != nil {
-		return err
-	}
-	return b.Put([]byte(op.To), strconv.AppendInt(nil, to+op.Amount, 10))
-}
-
-func (s state) register(key string) (string, error) {
-	b, err := s.bucket(registerBucket)
-	if err != nil {
-		return "", err
-	}
-	return string(b.Get([]byte(key))), nil
-}
-
-func (s state) set(key, value string) error {
-	b, err := s.bucket(registerBucket)
-	if err != nil {
-		return err
-	}
-	return b.Put([]byte(key), []byte(value))
-}
-
-// note writes the effect into the book.
-func (s state) note(e history.Event) error {
-	b, err := s.bucket(bookBucket)
-	if err != nil {
-		return err
-	}
-	n, err := b.NextSequence()
-	if err != nil {
-		return err
-	}
-	line, err := json.Marshal(e)
-	if err != nil {
-		return err
-	}
-	return b.Put(binary.BigEndian.AppendUint64(nil, n), line)
-}
-
-// Book calls fn with every effect that is in the file of a store whose server has
-// ended, and returns what the accounts hold. The accounts named are there even if
-// no transfer has touched them.
-func Book(path string, accounts []string, fn func(history.Event) error) (balances map[string]int64, err error) {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true})
-	if err != nil {
-		return nil, fmt.Errorf("read the book: %w", err)
-	}
-	defer func() { _ = db.Close() }()
-	balances = map[string]int64{}
-	err = db.View(func(tx *bbolt.Tx) error {
-		s := state{tx}
-		for _, account := range accounts {
-			balances[account] = Opening
-		}
-		if b := tx.Bucket(accountsBucket); b != nil {
-			for account := range balances {
-				if balances[account], err = s.balance(b, account); err != nil {
-					return err
-				}
-			}
-		}
-		b := tx.Bucket(bookBucket)
-		if b == nil {
-			return nil
-		}
-		return b.ForEach(func(_, line []byte) error {
-			var e history.Event
-			if err := json.Unmarshal(line, &e); err != nil {
-				return fmt.Errorf("a line of the book: %w", err)
-			}
-			return fn(e)
-		})
-	})
-	return balances, err
+	return a, tx.Note(effect(w.log, req, op))
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/warren-rpc/warren/test/chaos/history"
 )
 
-func TestLastAttemptsAreInTheHistory(t *testing.T) {
+func TestAttemptsAfterTheFirstAreInTheHistory(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	log, err := history.Open(folder, "server", time.Now())
@@ -22,7 +22,7 @@ func TestLastAttemptsAreInTheHistory(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = file.Close() }()
-	s := lastAttempts{file, log}
+	s := watchedFile{file, BackendOptions{Claim: claims{log}.claim}}
 	for n := 1; n <= attempts+1; n++ {
 		for _, once := range []bool{true, false} {
 			c := store.Claim{
@@ -42,15 +42,18 @@ func TestLastAttemptsAreInTheHistory(t *testing.T) {
 				break
 			}
 		}
-		found := 0
+		found := map[string]int{}
 		for e, err := range history.ReadFolder(folder) {
-			if err != nil || e.Note != history.NoteLastAttempt || e.CallID != "k" || e.Process != log.Process() {
+			if err != nil || e.CallID != "k" || e.Process != log.Process() || e.Note == history.NoteTakeover && e.Owner != file.Owner() {
 				t.Fatalf("%+v, %v", e, err)
 			}
-			found++
+			found[e.Note]++
 		}
-		if want := map[bool]int{true: 1}[n >= attempts]; found != want {
-			t.Errorf("%d last attempts after %d; want %d", found, n, want)
+		if want := map[bool]int{true: 1}[n >= attempts]; found[history.NoteLastAttempt] != want {
+			t.Errorf("%v after %d attempts; want %d last ones", found, n, want)
+		}
+		if found[history.NoteTakeover] != n-1 {
+			t.Errorf("%v after %d attempts; each but the first is a takeover", found, n)
 		}
 	}
 	if err := log.Close(); err != nil {
