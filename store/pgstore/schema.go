@@ -40,6 +40,7 @@ type meta struct {
 	version int
 	id      string
 	created time.Time
+	period  time.Duration
 }
 
 // readMeta returns what the schema says of itself: a *store.VersionError if it is of a
@@ -51,7 +52,7 @@ func readMeta(ctx context.Context, q querier, schema string) (m meta, err error)
 		return m, fmt.Errorf("pgstore: look for schema %q: %w", schema, err)
 	}
 	if there {
-		err = q.QueryRow(ctx, "SELECT version, id, created FROM "+quote(schema)+".meta").Scan(&m.version, &m.id, &m.created)
+		err = q.QueryRow(ctx, "SELECT version, id, created, period FROM "+quote(schema)+".meta").Scan(&m.version, &m.id, &m.created, &m.period)
 		if err != nil && !missing(err) {
 			return m, fmt.Errorf("pgstore: read schema %q: %w", schema, err)
 		}

@@ -1,0 +1,174 @@
+package pgstore
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"net/url"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/warren-rpc/warren/store"
+)
+
+// Store is a [store.Store] in PostgreSQL, and a [store.Transactional] of [pgx.Tx]. Its methods may be called
+// concurrently.
+type Store struct {
+	options  Options
+	pool     *pgxpool.Pool
+	ownsPool bool
+	queries  queries
+	identity store.Identity
+	owner    int64
+	class    int32 // of the advisory locks of keys
+
+	writes  line[*request]
+	waiters waiters
+
+	mu     sync.Mutex
+	closed bool           // guarded by mu
+	calls  sync.WaitGroup // methods under way; they are added while mu is held and the store open
+	ending chan struct{}  // closed when Close begins
+	ended  chan struct{}  // closed when Close is through
+}
+
+var _ store.Transactional[pgx.Tx] = (*Store)(nil)
+
+// Open returns a store on the tables of a schema, which [Migrate] has made. The pool is the application's: Close does
+// not close it. A store takes one connection of it for each transaction of Transact that is under way, and a few more.
+//
+// A schema of a later version is a [*store.VersionError].
+func Open(ctx context.Context, pool *pgxpool.Pool, o Options) (*Store, error) {
+	return open(ctx, pool, false, o)
+}
+
+// OpenURL is [Open] with a pool of the store's own. The URL is one of pgxpool.ParseConfig, with one parameter more:
+// schema is Options.Schema, if that is empty.
+func OpenURL(ctx context.Context, address string, o Options) (*Store, error) {
+	config, schema, err := parseURL(address)
+	if err != nil {
+		return nil, err
+	}
+	if o.Schema == "" {
+		o.Schema = schema
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("pgstore: %w", err)
+	}
+	s, err := open(ctx, pool, true, o)
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// parseURL returns the pool's configuration and the schema that the URL names, or "". Its errors show no password.
+func parseURL(address string) (*pgxpool.Config, string, error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
+		return nil, "", errors.New("pgstore: not a URL such as postgres://user@host:5432/database?schema=warren")
+	}
+	parameters := u.Query()
+	schema := parameters.Get("schema")
+	parameters.Del("schema")
+	u.RawQuery = parameters.Encode()
+	config, err := pgxpool.ParseConfig(u.String())
+	if err != nil {
+		return nil, "", fmt.Errorf("pgstore: the URL: %w", err)
+	}
+	return config, schema, nil
+}
+
+func open(ctx context.Context, pool *pgxpool.Pool, ownsPool bool, o Options) (*Store, error) {
+	s := &Store{options: o.complete(), pool: pool, ownsPool: ownsPool, ending: make(chan struct{}), ended: make(chan struct{})}
+	ctx, cancel := context.WithTimeout(ctx, s.options.Timeout)
+	defer cancel()
+	if err := s.meet(ctx); err != nil {
+		return nil, err
+	}
+	s.writes.start(writers, most, s.write)
+	return s, nil
+}
+
+// meet learns which store this is, and enters its owners.
+func (s *Store) meet(ctx context.Context) error {
+	m, err := readMeta(ctx, s.pool, s.options.Schema)
+	if err != nil {
+		return err
+	}
+	s.identity = store.Identity{ID: m.id, Created: m.created, Place: address(s.pool.Config().ConnConfig, s.options.Schema)}
+	s.queries = newQueries(s.options.Schema, m.period)
+	s.class = int32(crc32.ChecksumIEEE([]byte(s.identity.ID))) //nolint:gosec // its bits
+	var random [8]byte
+	_, _ = rand.Read(random[:])                              // it never fails
+	s.owner = int64(binary.BigEndian.Uint64(random[:]) >> 1) //nolint:gosec // 63 bits
+	_, err = s.pool.Exec(ctx, "INSERT INTO "+quote(s.options.Schema)+".owners (id, name, opened) VALUES ($1, $2, clock_timestamp())", s.owner, s.Owner())
+	if err != nil {
+		return s.translate("open", err)
+	}
+	return nil
+}
+
+// address is where the data are, for people; without a password.
+func address(c *pgx.ConnConfig, schema string) string {
+	return fmt.Sprintf("postgres://%s:%d/%s?schema=%s", c.Host, c.Port, url.PathEscape(c.Database), url.QueryEscape(schema))
+}
+
+// enter begins a method, which must call s.calls.Done at its end.
+func (s *Store) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return store.ErrClosed
+	}
+	s.calls.Add(1)
+	return nil
+}
+
+// Owner implements [store.Store].
+func (s *Store) Owner() string { return ownerName(s.owner) }
+
+// Identity implements [store.Store]: that of the schema.
+func (s *Store) Identity() store.Identity { return s.identity }
+
+// Traits implements [store.Store].
+func (s *Store) Traits() store.Traits { return store.Traits{Durable: true, Shared: true} }
+
+// Close implements [store.Store]. It waits for what is under way, the functions of Transact too. It always returns nil,
+// and may be called again.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	first := !s.closed
+	s.closed = true
+	s.mu.Unlock()
+	if !first {
+		<-s.ended
+		return nil
+	}
+	defer close(s.ended)
+	close(s.ending)
+	s.calls.Wait()
+	s.waiters.poller.Wait()
+	s.writes.close()
+	s.leave()
+	if s.ownsPool {
+		s.pool.Close()
+	}
+	return nil
+}
+
+func (s *Store) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), s.options.Timeout)
+	defer cancel()
+	_, _ = s.pool.Exec(ctx, `DELETE FROM `+quote(s.options.Schema)+`.owners WHERE id = $1`, s.owner)
+}

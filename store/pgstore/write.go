@@ -1,0 +1,193 @@
+package pgstore
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/warren-rpc/warren/store"
+)
+
+const (
+	// writers is how many transactions of claims and ends are under way at a time.
+	writers = 2
+	// most is how many claims and ends one of them has at most. Each claim takes a lock of the database's lock
+	// table until the commit.
+	most = 256
+)
+
+// request is a claim or an end that is done with others in one transaction.
+type request struct {
+	claim *store.Claim
+	end   *end
+	// done says that it was done, by a transaction that was committed. One that was not, and has no error, must be
+	// done alone: something is in its way.
+	done   bool
+	record store.Record // of a claim that is done
+	err    error
+}
+
+// together has the request done with others. It returns ctx's error if that ends before it was begun.
+func (s *Store) together(ctx context.Context, r *request) error {
+	if err := s.writes.wait(ctx, r); err != nil {
+		return err
+	}
+	return r.err
+}
+
+// write does the requests in one transaction.
+func (s *Store) write(requests []*request) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.options.Timeout)
+	defer cancel()
+	b := newWriteBatch(s, requests)
+	err := b.run(ctx)
+	for _, r := range requests {
+		switch {
+		case err == nil:
+		case single(err):
+			r.done = false
+		default:
+			op := "claim"
+			if r.end != nil {
+				op = r.end.op
+			}
+			r.err = s.translate(op, err)
+		}
+	}
+}
+
+// writeBatch is the requests of one transaction.
+type writeBatch struct {
+	store  *Store
+	claims []*request // in the order of their locks, each key once
+	ends   []*request // in the order of their keys
+}
+
+func newWriteBatch(s *Store, requests []*request) *writeBatch {
+	b := &writeBatch{store: s}
+	for _, r := range requests {
+		if r.claim != nil {
+			b.claims = append(b.claims, r)
+		} else {
+			b.ends = append(b.ends, r)
+		}
+	}
+	slices.SortFunc(b.claims, func(x, y *request) int {
+		return cmp.Or(cmp.Compare(lockOf(x.claim.Key), lockOf(y.claim.Key)), bytes.Compare(x.claim.Key[:], y.claim.Key[:]))
+	})
+	b.claims = slices.CompactFunc(b.claims, func(x, y *request) bool { return x.claim.Key == y.claim.Key })
+	slices.SortFunc(b.ends, func(x, y *request) int { return bytes.Compare(x.end.key[:], y.end.key[:]) })
+	return b
+}
+
+// lockOf returns the second half of the key's advisory lock. Several keys may have the same one.
+func lockOf(key store.Key) int32 { return int32(prefix(key)) } //nolint:gosec // its lower bits
+
+func (b *writeBatch) run(ctx context.Context) error {
+	conn, err := b.store.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	defer rollback(ctx, conn.Conn())
+	var p pgx.Batch
+	p.BeginTx(pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	p.Queue(settings)
+	b.queueClaims(&p)
+	b.queueEnds(&p)
+	p.Queue("commit")
+	return conn.SendBatch(ctx, &p).Close()
+}
+
+// rollback ends a transaction, if there is one. Without the transaction's end the pool does not take the connection back.
+func rollback(ctx context.Context, conn *pgx.Conn) {
+	if !conn.IsClosed() && conn.PgConn().TxStatus() != 'I' {
+		_, _ = conn.Exec(ctx, "rollback") // what cannot be rolled back is closed by the pool
+	}
+}
+
+func (b *writeBatch) queueClaims(p *pgx.Batch) {
+	n := len(b.claims)
+	if n == 0 {
+		return
+	}
+	s := b.store
+	locks, ks := make([]int32, n), make([]int64, n)
+	keys, tombstones, fingerprints := make([][]byte, n), make([][]byte, n), make([][]byte, n)
+	methods, callIDs := make([]string, n), make([]string, n)
+	leases, retentions := make([]int64, n), make([]int64, n)
+	byKey := make(map[store.Key]*request, n)
+	for i, r := range b.claims {
+		c := r.claim
+		locks[i], ks[i], keys[i], fingerprints[i] = lockOf(c.Key), prefix(c.Key), c.Key[:], c.Fingerprint[:]
+		tombstones[i] = tombstoneKey(*c)
+		methods[i], callIDs[i] = text(c.Method), text(c.CallID)
+		leases[i], retentions[i] = microseconds(c.Lease), microseconds(c.Retention)
+		byKey[c.Key] = r
+	}
+	p.Queue(s.queries.lock, s.class, locks)
+	p.Queue(s.queries.claim, s.options.now(), s.owner, ks, keys, tombstones, fingerprints, methods, callIDs, leases, retentions).
+		Query(func(rows pgx.Rows) error {
+			var key []byte
+			var token int64
+			var lease, created, expires time.Time
+			_, err := pgx.ForEachRow(rows, []any{&key, &token, &lease, &created, &expires}, func() error {
+				r := byKey[store.Key(key)]
+				c := r.claim
+				r.done = true
+				r.record = store.Record{
+					Key: c.Key, Method: text(c.Method), CallID: text(c.CallID), State: store.InProgress, Fingerprint: c.Fingerprint,
+					Token: uint64(token), Attempts: 1, First: true, Owner: s.Owner(), //nolint:gosec // tokens are from 1 on
+					Lease: lease, Created: created, Updated: created, Expires: expires,
+				}
+				return nil
+			})
+			return err
+		})
+}
+
+func (b *writeBatch) queueEnds(p *pgx.Batch) {
+	n := len(b.ends)
+	if n == 0 {
+		return
+	}
+	ks, keys, tokens, states := make([]int64, n), make([][]byte, n), make([]int64, n), make([]int16, n)
+	leases, retentions, less, undone := make([]int64, n), make([]int64, n), make([]int32, n), make([]bool, n)
+	sizes, digests, retained, payloads := make([]int32, n), make([][]byte, n), make([]bool, n), make([][]byte, n)
+	for i, r := range b.ends {
+		e := r.end
+		ks[i], keys[i], tokens[i], states[i] = prefix(e.key), e.key[:], signed(e.token), int16(e.state)
+		leases[i], retentions[i], less[i], undone[i] = microseconds(e.lease), microseconds(e.retention), int32(e.less), e.undone
+		sizes[i], digests[i], retained[i], payloads[i] = int32(e.size), e.digest, e.retained, e.payload
+	}
+	p.Queue(b.store.queries.end, b.store.options.now(), ks, keys, tokens, states, leases, retentions, less, undone, sizes, digests, retained, payloads).
+		Query(func(rows pgx.Rows) error {
+			var i int
+			_, err := pgx.ForEachRow(rows, []any{&i}, func() error {
+				b.ends[i-1].done = true
+				return nil
+			})
+			return err
+		})
+}
+
+// tombstoneKey is where a tombstone of the call would be; nil if it cannot have one.
+func tombstoneKey(c store.Claim) []byte {
+	if !c.Fingerprint.Proven() {
+		return nil
+	}
+	key := c.Key.Tombstone(c.Fingerprint)
+	return key[:]
+}
+
+// microseconds is the duration as the database counts it: at least 1 if it is above 0.
+func microseconds(d time.Duration) int64 {
+	if d > 0 {
+		return max(1, d.Microseconds())
+	}
+	return 0
+}
