@@ -49,11 +49,9 @@ func Open(ctx context.Context, client redis.UniversalClient, o Options) (*Store,
 }
 
 // OpenURL opens a store as Open does, with a client of its own, which Close closes. The
-// URL is redis://user:password@host:port/database, or rediss:// for TLS, with the
-// parameters that go-redis has: with master_name it is of Sentinels, with addr of Redis
-// Cluster. The parameter prefix is Options.Prefix, if that is not set.
+// URL is one for Connect. Its parameter prefix is Options.Prefix, if that is not set.
 func OpenURL(ctx context.Context, address string, o Options) (*Store, error) {
-	client, prefix, err := connect(address)
+	client, prefix, err := Connect(address)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +66,11 @@ func OpenURL(ctx context.Context, address string, o Options) (*Store, error) {
 	return s, nil
 }
 
-func connect(address string) (client redis.UniversalClient, prefix string, err error) {
+// Connect returns a client for a URL, which connects when it is used, and the parameter
+// prefix. The URL is redis://user:password@host:port/database, or rediss:// for TLS, with
+// the parameters that go-redis has: with master_name it is of Sentinels, with addr of
+// Redis Cluster. Errors do not show its password.
+func Connect(address string) (client redis.UniversalClient, prefix string, err error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		// Its error would have the password.
@@ -126,7 +128,7 @@ func (s *Store) opening(ctx context.Context, err error) error {
 	return s.failure(ctx, "open", err)
 }
 
-// refusedError says why a Redis cannot keep a store.
+// refusedError says why a Redis is not taken.
 type refusedError struct{ why string }
 
 func (e *refusedError) Error() string { return "redisstore: " + e.why }
@@ -169,6 +171,15 @@ func (s *Store) check(ctx context.Context) error {
 
 // join makes this owner one of the store's.
 func (s *Store) join(ctx context.Context) error {
+	if s.opts.MustExist {
+		n, err := s.client.Exists(ctx, s.keys.meta).Result()
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return &refusedError{"there is no store at " + s.identity.Place}
+		}
+	}
 	at := ""
 	if s.opts.Now != nil {
 		at = micros(s.opts.Now())

@@ -33,6 +33,8 @@ type Options struct {
 	// Prefix is what the names of all keys begin with, in braces. Stores with different
 	// prefixes know nothing of each other. Without braces in it. Default "warren".
 	Prefix string
+	// MustExist has Open fail if the store is not there, instead of making it.
+	MustExist bool
 	// Durability is what the application accepts as durable. It decides
 	// [store.Traits].Durable, without which a server refuses at-most-once. Default
 	// Forgets.
