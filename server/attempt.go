@@ -53,6 +53,7 @@ func (at *attempt) begin(ctx context.Context, b body, rec *store.Record) decisio
 	if err != nil || !won {
 		return at.notClaimed(ctx, &claimed, rec, unseen, err)
 	}
+	g.inFlight.claimed(ex.id.key)
 	g.m.s.counters.claims.Add(1)
 	if rec.State != store.Absent {
 		g.m.s.counters.takeovers.Add(1)
@@ -80,11 +81,11 @@ func (at *attempt) begin(ctx context.Context, b body, rec *store.Record) decisio
 func (at *attempt) notClaimed(ctx context.Context, claimed, seen *store.Record, unseen bool, err error) decision {
 	switch {
 	case err == nil && claimed.State == store.Tombstone:
-		return failed(at.canceled(ctx, at.ex, claimed))
+		return failed(at.canceled(at.ex, claimed))
 	case err == nil:
 		return at.othersNow()
 	case uncertain(err):
-		at.inFlight.doubt(at.ex.id.key, seen.Token)
+		at.doubt(at.ex.id.key, seen.Token)
 	}
 	// Of a call that was not looked at, only that the store is full says that there
 	// is no record of it.
@@ -185,6 +186,7 @@ func (at *attempt) run(ctx context.Context, b body, tx any) (dec decision, paylo
 func (at *attempt) inTransaction(ctx context.Context, b body) decision {
 	var dec decision
 	var payload []byte
+	begun := at.ex.begun
 	once := func(tx any) (store.Result, error) {
 		if dec.kind == undecided && ctx.Err() != nil {
 			return store.Result{}, ctx.Err()
@@ -196,7 +198,7 @@ func (at *attempt) inTransaction(ctx context.Context, b body) decision {
 		return store.Result{State: store.Completed, Payload: payload}, nil
 	}
 	err := at.transact(ctx, at.ex.id.key, at.token, at.retention.ofRecord(at.ex), once)
-	if err != nil && dec.kind == sendReply && !errors.Is(err, store.ErrStale) && !errors.Is(err, store.ErrClosed) {
+	if err != nil && dec.kind == sendReply && !isOneOf(err, store.ErrStale, store.ErrClosed, store.ErrRolledBack) {
 		// It was rolled back, or committed without a word of it. In the second case the
 		// repetition finds the token stale.
 		err = at.untilTaken(ctx, func(ctx context.Context) error {
@@ -209,6 +211,12 @@ func (at *attempt) inTransaction(ctx context.Context, b body) decision {
 		// read for a damage of its file. What is returned follows from the record.
 		logPanic(at.m, "the handler panicked", at.ex.req.CallID, at.ex.panicError(ctx), err)
 		return decision{}
+	case errors.Is(err, store.ErrRolledBack):
+		return at.rolledBack(err)
+	case dec.kind == sendError && uncertain(err) && err != error(dec.err): //nolint:errorlint // the store returns the handler's own as it is
+		// The store has failed under the handler, whose error says no more than that.
+		at.ex.begun = begun
+		return at.noTransaction(ctx, err)
 	case dec.kind == sendError:
 		return at.failed(ctx, dec)
 	case dec.kind == sendReply:
@@ -218,9 +226,36 @@ func (at *attempt) inTransaction(ctx context.Context, b body) decision {
 	case ctx.Err() != nil:
 		return at.notRun(ctx)
 	default:
-		at.abandon(store.Undone)
-		return at.broken(ctx, at.ex, err)
+		return at.noTransaction(ctx, err)
 	}
+}
+
+// rolledBack is the end of an attempt whose handler returned a reply although a
+// statement of its transaction had failed. The fault is the handler's, and nothing
+// was done.
+func (at *attempt) rolledBack(err error) decision {
+	told := warren.Errorf(warren.CodeInternal, "the handler's transaction could not commit, and was rolled back; the server's log has the rest")
+	told.Incident, told.Outcome = newIncident(), at.interrupted()
+	at.m.log.Error("the handler passed over an error of its transaction, which could not commit",
+		"incident", told.Incident, "call_id", clip(at.ex.req.CallID), "error", err)
+	if at.abandon(store.Undone) {
+		return at.othersNow()
+	}
+	return failed(told)
+}
+
+// noTransaction is the end of an attempt for which the store has no transaction, or
+// has lost it.
+func (at *attempt) noTransaction(ctx context.Context, err error) decision {
+	at.ex.stage = decoded
+	if at.abandon(store.Undone) {
+		return at.othersNow()
+	}
+	// The attempt's own context ends when its lease cannot be renewed any more.
+	if at.wait(at.m.s.handlers, at.ex, err, writeMost) {
+		return decision{kind: lookAgain}
+	}
+	return at.broken(ctx, at.ex, err)
 }
 
 // panicked records a call whose handler has not returned. The answer follows where

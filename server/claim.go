@@ -16,43 +16,6 @@ type claim struct {
 	token uint64 // fences off whoever had the record before
 }
 
-// errLeaseLost is the cause of a handler's context that ends because another
-// server has taken the call.
-var errLeaseLost = errors.New("warren: another server has taken the call")
-
-// keepLease renews the claim's lease until stop is called. The context ends when
-// that fails because somebody else has the call.
-func (c *claim) keepLease(ctx context.Context) (_ context.Context, stop func()) {
-	leased, cancel := context.WithCancelCause(ctx)
-	renewing, stopRenewing := context.WithCancel(context.Background())
-	lease := c.m.Dedupe.Lease
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		tick := time.NewTicker(lease / 3)
-		defer tick.Stop()
-		for {
-			select {
-			case <-renewing.Done():
-				return
-			case <-tick.C:
-			}
-			bounded, cancelRenew := context.WithTimeout(renewing, lease)
-			err := c.store.Renew(bounded, c.ex.id.key, c.token, lease)
-			cancelRenew()
-			if errors.Is(err, store.ErrStale) {
-				cancel(errLeaseLost)
-				return
-			}
-		}
-	}()
-	return leased, func() {
-		stopRenewing()
-		<-ended
-		cancel(nil)
-	}
-}
-
 // complete writes how the call has ended.
 func (c *claim) complete(ctx context.Context, result store.Result) error {
 	return c.untilTaken(ctx, func(ctx context.Context) error {
@@ -80,7 +43,7 @@ func (c *claim) untilTaken(ctx context.Context, write func(ctx context.Context) 
 	ctx = lasting{c.writes, context.WithoutCancel(ctx)}
 	for pause := writeFirst; ; pause = min(2*pause, writeMost) {
 		err := write(ctx)
-		if err == nil || !uncertain(err) && !isFull(err) || errors.Is(err, store.ErrStale) || errors.Is(err, store.ErrClosed) {
+		if err == nil || !uncertain(err) && !isFull(err) || isOneOf(err, store.ErrStale, store.ErrClosed, store.ErrRolledBack) {
 			return err
 		}
 		c.m.s.counters.storeErrors.Add(1)

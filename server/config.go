@@ -31,6 +31,12 @@ type Config struct {
 	// with the reply that it had; see [Dedupe]. It is neither opened nor closed here:
 	// close it after the server has stopped. Default: none.
 	//
+	// Any number of servers may serve a method with one shared store, such as a
+	// database's. Each opens it for itself: the store that was opened is who owns a
+	// call. While the store is away, methods without records are served, and calls of
+	// the others are refused as unavailable/store_unavailable, or wait if they have
+	// run; all is well again when it is back, without a restart.
+	//
 	// A store that is one process's alone (its Traits are not Shared) makes the server
 	// hold an exclusive queue for each method, warren.owner.NAME: a second server of
 	// the method waits until this one has gone. The broker keeps, for as long as there

@@ -81,8 +81,10 @@ type Dedupe struct {
 	// is repeated later runs again. Default: 24 h; 1 min to 90 days.
 	Retention time.Duration
 	// Lease is for how long a server that shares its store with others is taken for
-	// alive without a sign of life; it gives three in that time. Default: 3 s; 300 ms
-	// to 5 min. It should be shorter than the deadlines of calls.
+	// alive without a sign of life; it gives three in that time, for all its calls at
+	// once. A store that learns of the end of a process by itself does not wait for
+	// it. Default: 3 s; 300 ms to 5 min. It should be shorter than the deadlines of
+	// calls.
 	Lease time.Duration
 	// Replaces is the ID of the store whose place Config.Store takes: the broker keeps
 	// which store remembers the method's calls, and a server that has another one does
@@ -93,8 +95,10 @@ type Dedupe struct {
 	Replaces string
 	// Park is how many attempts of a call may begin and not end before it is parked:
 	// moved to the queue NAME.dead and answered as internal/poisoned. The last
-	// attempt runs while no other handler does, so that what kills the server takes
-	// nobody with it. Default: 5; 2 to 1000; negative parks nothing.
+	// attempt runs while no other handler of the method does in this server, so that
+	// what kills the server takes none of them with it; other servers, which share
+	// the store and count with this one, go on. Default: 5; 2 to 1000; negative parks
+	// nothing.
 	//
 	// Without a store the broker's count of deliveries stands for it, which only
 	// quorum queues have, and which also grows for requests that were fetched and

@@ -33,6 +33,7 @@ type gate struct {
 	// alone.
 	lock     sharedLock
 	inFlight inFlight
+	waiter   store.Waiter    // nil if the store is none
 	writes   context.Context // of what is written after a handler has run; see attempt.untilTaken
 }
 
@@ -45,6 +46,7 @@ func newGate(m *method, t transactor) *gate {
 		keys:    newKeys(m), transact: t, places: make(chan struct{}, m.Concurrency), inFlight: newInFlight(), writes: m.s.writes,
 	}
 	g.vouchers = vouchers{&g.keys, g.store}
+	g.waiter, _ = g.store.(store.Waiter)
 	return g
 }
 
@@ -95,12 +97,12 @@ func (g *gate) own(ctx context.Context, ex *exchange, call *flight, b body) deci
 		case rec.State.Ended() && (rec.State != store.Parked || !ex.unpark):
 			return g.replay(&rec)
 		case rec.State == store.Tombstone:
-			return failed(g.canceled(ctx, ex, &rec))
+			return failed(g.canceled(ex, &rec))
 		case rec.State == store.InProgress:
 			// Another server's, which lives. Not acknowledging costs nothing; giving it
 			// back would be a delivery of the queue's limit.
 			ex.begun = true
-			if !sleep(ctx, pause) {
+			if !g.awaitChange(ctx, &rec, pause) {
 				return g.unfinished(ctx)
 			}
 			continue
@@ -117,11 +119,21 @@ func (g *gate) own(ctx context.Context, ex *exchange, call *flight, b body) deci
 	}
 }
 
-// Pauses between looks at a call that another server has.
+// Pauses between looks at a call that another server has, if the store does not tell
+// when it changes.
 const (
 	foreignFirst = 20 * time.Millisecond
 	foreignMost  = time.Second
 )
+
+// awaitChange waits until the record, which another server has in progress, may have
+// changed, and reports whether ctx is alive after that.
+func (g *gate) awaitChange(ctx context.Context, rec *store.Record, pause time.Duration) bool {
+	if g.waiter == nil || g.waiter.Wait(ctx, rec.Key, rec.Token) != nil {
+		return sleep(ctx, pause) // a store that fails is met again by the next look
+	}
+	return ctx.Err() == nil
+}
 
 // look returns the record of a call. A claim of which the store said that it had failed
 // is given up.
@@ -131,11 +143,47 @@ func (g *gate) look(ctx context.Context, key store.Key) (store.Record, error) {
 		return rec, err
 	}
 	if err := g.store.Abandon(ctx, key, rec.Token, store.Undone); err != nil && !errors.Is(err, store.ErrStale) {
-		g.inFlight.doubt(key, rec.Token-1)
+		g.doubt(key, rec.Token-1)
 		return rec, err
 	}
 	return g.store.Get(ctx, key)
 }
+
+// doubt notes that a claim after that token, which has failed, may have been made. It
+// is looked at until the store answers: another server that met it would take it for
+// an attempt that was begun.
+func (g *gate) doubt(key store.Key, token uint64) {
+	if g.inFlight.doubt(key, token) {
+		g.m.s.inBackground(g.settle)
+	}
+}
+
+// settle looks at the calls that are in doubt until there are none, or handlers must
+// end: what is in doubt then is a dead owner's.
+func (g *gate) settle() {
+	for sleep(g.m.s.handlers, settleEvery) {
+		doubts := g.inFlight.inDoubt()
+		if len(doubts) == 0 {
+			return
+		}
+		for _, key := range doubts {
+			call, mine := g.inFlight.enter(&identity{key: key})
+			if !mine {
+				continue // who has the call looks at its record, or has claimed it
+			}
+			ctx, cancel := context.WithTimeout(g.m.s.handlers, g.m.Dedupe.Lease)
+			_, err := g.look(ctx, key)
+			cancel()
+			g.inFlight.exit(key, call)
+			if err != nil {
+				break
+			}
+		}
+	}
+}
+
+// settleEvery is how often it is tried.
+const settleEvery = 200 * time.Millisecond
 
 // reused is the end of a request whose ID was used for another.
 func (g *gate) reused(ex *exchange) decision {

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -100,12 +101,26 @@ func (f *testStore) Transact(
 ) error {
 	return f.do(ctx, "transact", func() error {
 		return f.Store.Transact(ctx, key, token, retention, func(tx *memstore.Tx) (result store.Result, err error) {
-			if result, err = fn(tx); err == nil {
-				err = f.do(ctx, "commit", func() error { return nil }) // it is rolled back if that fails
+			result, err = fn(tx)
+			end := "commit"
+			if err != nil {
+				end = "rollback"
 			}
-			return result, err
+			// It is rolled back if this fails.
+			return result, cmp.Or(f.do(ctx, end, func() error { return nil }), err)
 		})
 	})
+}
+
+// Wait looks by the handle's own Get.
+func (f *testStore) Wait(ctx context.Context, key store.Key, token uint64) error {
+	for {
+		rec, err := f.Get(ctx, key)
+		if err != nil || rec.State != store.InProgress || rec.Token != token {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 // times returns a function that returns err so many times, and nil after that.

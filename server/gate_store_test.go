@@ -205,13 +205,14 @@ func TestStopEndsWhileTheStoreFails(t *testing.T) {
 // before, is looked at before anything is told of it.
 func TestClaimWithoutALookTellsNothingThatItDoesNotKnow(t *testing.T) {
 	inEachMode(t, func(r *rig.Rig, mode server.Mode) {
-		st := alone(r, memstore.Options{})
-		if _, won, err := st.Claim(r.T.Context(), store.Claim{
+		var data memstore.Data
+		if _, won, err := moved(r, &data).Claim(r.T.Context(), store.Claim{
 			Key: store.Scope{Method: "m", CallID: "k"}.Key(), Lease: time.Second, Retention: time.Hour,
 		}); err != nil || !won {
 			r.T.Fatal(won, err)
 		}
 		time.Sleep(time.Second)
+		st := moved(r, &data)
 		var runs atomic.Int32
 		serve(r, st, in(mode), counting(&runs))
 		told := map[server.Mode]string{

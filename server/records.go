@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/warren-rpc/warren"
@@ -89,15 +90,14 @@ func (r *records) outcome(ctx context.Context, ex *exchange) warren.Outcome {
 	case rec.State.Ended():
 		return r.resolution(&rec).Outcome
 	case rec.State == store.Tombstone:
-		outcome, _ := r.proven(ctx, &rec, ex.req.Issued)
-		return outcome
+		return r.proven(&rec, ex.req.Issued)
 	}
 	return warren.Unknown
 }
 
 // canceled is what is told of a call that was resolved before it was begun, or after it
 // was interrupted.
-func (r *records) canceled(ctx context.Context, ex *exchange, rec *store.Record) *warren.Error {
+func (r *records) canceled(ex *exchange, rec *store.Record) *warren.Error {
 	told := &warren.Error{Code: warren.CodeCanceled, Outcome: ex.notExecuted(), Message: "the call was cancelled before it was begun"}
 	switch {
 	case rec.Token > 0:
@@ -106,24 +106,23 @@ func (r *records) canceled(ctx context.Context, ex *exchange, rec *store.Record)
 			told.Message += ", and was rolled back"
 		}
 	case told.Outcome == warren.Unknown && !ex.begun:
-		told.Outcome, _ = r.proven(ctx, rec, ex.req.Issued)
+		told.Outcome = r.proven(rec, ex.req.Issued)
 	}
 	return told
 }
 
 // proven is the outcome of a call that will not run: NotExecuted if what is known of it
-// proves that it never did, Unknown if not, or with an error.
-func (r *records) proven(ctx context.Context, rec *store.Record, issued time.Time) (warren.Outcome, error) {
+// proves that it never did, Unknown if not.
+func (r *records) proven(rec *store.Record, issued time.Time) warren.Outcome {
 	if rec.Token > 0 {
-		return r.interrupted(), nil
+		return r.interrupted()
 	}
 	// There was no record of it. There may have been one that was forgotten, or that
 	// went with an earlier store.
-	stats, err := r.store.Stats(ctx)
-	if err == nil && r.retention.covers(issued) && issued.After(stats.Created.Add(clockAllowance)) {
-		return warren.NotExecuted, nil
+	if r.retention.covers(issued) && issued.After(r.store.Identity().Created.Add(clockAllowance)) {
+		return warren.NotExecuted
 	}
-	return warren.Unknown, err
+	return warren.Unknown
 }
 
 // interrupted is what is known of attempts that did not end: in a transaction,
@@ -161,6 +160,11 @@ func (r *records) unanswered(callID string, err error) *warren.Error {
 			"call_id", clip(callID), "error", err, "others", kept)
 	}
 	return r.storeError(err)
+}
+
+// isOneOf reports whether err is one of these.
+func isOneOf(err error, targets ...error) bool {
+	return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
 }
 
 // isFull reports whether the store has failed for lack of room.

@@ -33,10 +33,11 @@ type Server struct {
 	state   state
 	stopped chan struct{} // closed when Stop has ended
 
-	handlers context.Context // of every handler; ends when they must
-	cancel   context.CancelCauseFunc
-	writes   context.Context // of what is recorded of them; ends a little later
-	open     sync.WaitGroup  // requests taken and neither acknowledged nor given back
+	handlers   context.Context // of every handler; ends when they must
+	cancel     context.CancelCauseFunc
+	writes     context.Context // of what is recorded of them; ends a little later
+	background sync.WaitGroup  // what ends when handlers must
+	open       sync.WaitGroup  // requests taken and neither acknowledged nor given back
 }
 
 type state uint8
@@ -246,7 +247,10 @@ func (s *Server) Stop(ctx context.Context) error {
 		defer cancel()
 		_ = s.drain(grace) // what is not done by now is given back
 	}
+	s.mu.Lock()
 	s.cancel(errStopping)
+	s.mu.Unlock()
+	s.background.Wait()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), linkPatience)
 	defer cancel()
 	// Consumers first: what they gave back must not be answered any more.
@@ -255,6 +259,15 @@ func (s *Server) Stop(ctx context.Context) error {
 	s.publisher.Close()
 	s.direct.close()
 	return errors.Join(err, linkErr)
+}
+
+// inBackground runs f, which returns when handlers must, unless they must by now.
+func (s *Server) inBackground(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.handlers.Err() == nil {
+		s.background.Go(f)
+	}
 }
 
 // isStopping reports whether Stop has been called.

@@ -46,19 +46,23 @@ func Handle[Req, Rep any](s *Server, m Method, h func(ctx context.Context, req R
 
 // HandleTx registers a typed handler whose effect and whose call's record commit as
 // one in the server's store, which has transactions of the type Tx: *bbolt.Tx for
-// package boltstore's. Method.Dedupe.Mode is Transactional, or left at its default.
-// Of a call that succeeded the effect is there exactly once, of any other at most
+// package boltstore's, pgx.Tx for package pgstore's. Method.Dedupe.Mode is
+// Transactional, or left at its default. Of a call that succeeded the effect is there exactly once, of any other at most
 // once, as long as the record is kept.
 //
 // An error that the handler returns, and a panic, roll the transaction back, and so
 // does a failure to commit, after which the handler runs again. It also runs again
 // without its own fault: transactions that commit together are rolled back together
-// if the handler of another one fails. So what it does besides the transaction may
-// happen more than once; it should do nothing else. It must use tx on its own
-// goroutine, and not after it has returned. A store that has one writer at a time
-// runs such handlers one after the other, and all methods wait meanwhile: keep them
-// short, without calls to elsewhere. Their context ends with the deadline, as all
-// do.
+// if the handler of another one fails, and those of a database if they get in each
+// other's way. So what it does besides the transaction may happen more than once; it
+// should do nothing else. It must use tx on its own goroutine, and not after it has
+// returned. If a statement of it fails the handler should return that error: a reply
+// with a transaction that cannot commit any more is told as internal, and nothing was
+// done. If the store goes away under the handler the call is told as
+// unavailable/store_unavailable, whatever the handler returns. A store that has one
+// writer at a time runs such handlers one after the other, and all methods wait
+// meanwhile: keep them short, without calls to elsewhere. Their context ends with the
+// deadline, as all do.
 //
 // Else it is as [Handle].
 func HandleTx[Tx, Req, Rep any](s *Server, m Method, h func(ctx context.Context, tx Tx, req Req) (Rep, error)) error {

@@ -120,7 +120,9 @@ type Transactional[Tx any] interface {
 	// and the record is in progress still. ErrStale if the token is not that of the
 	// record's owner, before fn is called; or after it, if the record was lost while
 	// fn ran: all that fn did is undone then. ErrRolledBack if fn returned no error
-	// and the transaction cannot commit because a statement of fn's had failed.
+	// and the transaction cannot commit because a statement of fn's had failed. If
+	// the storage failed under fn, it is an *UnavailableError whatever fn returned:
+	// an error of fn's may say no more than that.
 	//
 	// fn may be called several times, each time with a transaction in which what it
 	// did before is undone, and at most once with effect: transactions that are

@@ -72,7 +72,10 @@ type Store struct {
 	closed  bool // guarded by the data's lock
 }
 
-var _ store.Transactional[*Tx] = (*Store)(nil)
+var (
+	_ store.Transactional[*Tx] = (*Store)(nil)
+	_ store.Waiter             = (*Store)(nil)
+)
 
 // New returns a store with data of its own, which end with it.
 func New(o Options) *Store { return open(new(Data), o, false) }
@@ -213,6 +216,26 @@ func (s *Store) Renew(ctx context.Context, key store.Key, token uint64, lease ti
 		s.data.put(r, now)
 		return nil
 	})
+}
+
+// waitEvery is how often a record is looked at that somebody waits for.
+const waitEvery = 10 * time.Millisecond
+
+// Wait implements [store.Waiter].
+func (s *Store) Wait(ctx context.Context, key store.Key, token uint64) error {
+	look := time.NewTicker(waitEvery)
+	defer look.Stop()
+	for {
+		r, err := s.Get(ctx, key)
+		if err != nil || r.State != store.InProgress || r.Token != token {
+			return err
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // Complete implements [store.Store].
