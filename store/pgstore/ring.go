@@ -72,7 +72,7 @@ func (r *ring) due(ctx context.Context) (ended, endless []int, err error) {
 		SELECT slot, ends <= now, ends > now + (SELECT 13 * period FROM `+r.schema+`.meta)
 		FROM `+r.schema+`.slots, coalesce($1, clock_timestamp()) AS now ORDER BY ends`, r.now())
 	if err != nil {
-		return nil, nil, fmt.Errorf("pgstore: look for what may be forgotten: %w", err)
+		return nil, nil, fmt.Errorf("look for what may be forgotten: %w", err)
 	}
 	var (
 		slot      int
@@ -88,7 +88,7 @@ func (r *ring) due(ctx context.Context) (ended, endless []int, err error) {
 		return nil
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("pgstore: look for what may be forgotten: %w", err)
+		return nil, nil, fmt.Errorf("look for what may be forgotten: %w", err)
 	}
 	return ended, endless, nil
 }
@@ -112,7 +112,7 @@ func (r *ring) turn(ctx context.Context, slot int) (n int, err error) {
 		case err == nil:
 			return n, nil
 		case !busy(err):
-			return 0, fmt.Errorf("pgstore: empty slot %d: %w", slot, err)
+			return 0, fmt.Errorf("empty slot %d: %w", slot, err)
 		}
 	}
 	return 0, nil
@@ -188,7 +188,7 @@ func (r *ring) repeat(ctx context.Context, sql string) (total int, err error) {
 			// The next sweep goes on.
 			return total, nil
 		case err != nil:
-			return total, fmt.Errorf("pgstore: forget records: %w", err)
+			return total, fmt.Errorf("forget records: %w", err)
 		}
 		total += int(tag.RowsAffected())
 		if tag.RowsAffected() < batch {

@@ -16,6 +16,7 @@ type queries struct {
 	tombstone, bury        string
 	owned, complete        string
 	changed                string
+	page, tombstones       string
 }
 
 // settings begins every transaction of the store's own. Tables grow from nothing to a hundred million records, and a
@@ -130,6 +131,11 @@ func newQueries(schema string, period time.Duration) queries {
 			WHERE (SELECT 1 FROM {schema}.records r WHERE r.k = c.k AND r.key = c.key AND r.token = c.token AND r.state = 1
 				AND r.lease > t.now AND (r.owner < 0 OR (SELECT 1 FROM {schema}.owners o WHERE o.id = r.owner LIMIT 1) IS NOT NULL)
 				LIMIT 1) IS NULL`),
+
+		page: sql(`SELECT {columns} FROM {schema}.records r WHERE r.slot = $2 AND (r.k, r.key) > ($3, $4) AND NOT (` + over(quote(schema)) + `)
+			ORDER BY r.k, r.key LIMIT $5`),
+		tombstones: sql(`SELECT x.key, x.fingerprint, x.method, x.call_id, x.created, x.expires FROM {schema}.tombstones x
+			WHERE x.key > $2 AND x.expires > coalesce($1, clock_timestamp()) ORDER BY x.key LIMIT $3`),
 	}
 }
 

@@ -2,8 +2,6 @@ package pgstore
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -13,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/warren-rpc/warren/internal/lifecycle"
 	"github.com/warren-rpc/warren/store"
 )
 
@@ -29,6 +28,9 @@ type Store struct {
 
 	writes  line[*request]
 	waiters waiters
+	ring    ring
+	session *session // nil with Options.NoSession
+	sweeper lifecycle.Runner
 
 	mu     sync.Mutex
 	closed bool           // guarded by mu
@@ -94,10 +96,15 @@ func open(ctx context.Context, pool *pgxpool.Pool, ownsPool bool, o Options) (*S
 		return nil, err
 	}
 	s.writes.start(writers, most, s.write)
+	// The first start of a Runner that nobody else has cannot fail.
+	_ = s.sweeper.Start()
+	if s.options.SweepEvery > 0 {
+		s.sweeper.Go(s.sweepByItself)
+	}
 	return s, nil
 }
 
-// meet learns which store this is, and enters its owners.
+// meet learns which store this is, and registers among its owners.
 func (s *Store) meet(ctx context.Context) error {
 	m, err := readMeta(ctx, s.pool, s.options.Schema)
 	if err != nil {
@@ -106,10 +113,12 @@ func (s *Store) meet(ctx context.Context) error {
 	s.identity = store.Identity{ID: m.id, Created: m.created, Place: address(s.pool.Config().ConnConfig, s.options.Schema)}
 	s.queries = newQueries(s.options.Schema, m.period)
 	s.class = int32(crc32.ChecksumIEEE([]byte(s.identity.ID))) //nolint:gosec // its bits
-	var random [8]byte
-	_, _ = rand.Read(random[:])                              // it never fails
-	s.owner = int64(binary.BigEndian.Uint64(random[:]) >> 1) //nolint:gosec // 63 bits
-	_, err = s.pool.Exec(ctx, "INSERT INTO "+quote(s.options.Schema)+".owners (id, name, opened) VALUES ($1, $2, clock_timestamp())", s.owner, s.Owner())
+	s.ring = ring{pool: s.pool, schema: quote(s.options.Schema), now: s.options.now}
+	s.owner = newOwner(!s.options.NoSession)
+	if s.options.NoSession {
+		return nil
+	}
+	s.session, err = openSession(ctx, s.pool, s.owner, s.options.Schema, s.options.Logger.With("owner", s.Owner()))
 	if err != nil {
 		return s.translate("open", err)
 	}
@@ -160,15 +169,12 @@ func (s *Store) Close() error {
 	s.calls.Wait()
 	s.waiters.poller.Wait()
 	s.writes.close()
-	s.leave()
+	_ = s.sweeper.Stop(context.Background())
+	if s.session != nil {
+		s.session.close()
+	}
 	if s.ownsPool {
 		s.pool.Close()
 	}
 	return nil
-}
-
-func (s *Store) leave() {
-	ctx, cancel := context.WithTimeout(context.Background(), s.options.Timeout)
-	defer cancel()
-	_, _ = s.pool.Exec(ctx, `DELETE FROM `+quote(s.options.Schema)+`.owners WHERE id = $1`, s.owner)
 }

@@ -1,0 +1,113 @@
+package pgstore
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/warren-rpc/warren/store"
+)
+
+// page is how many records are read at a time: with payloads of 1 MiB, that many MiB.
+const page = 100
+
+// Each calls fn with each record that is remembered, tombstones among them, in no particular order, until it returns an
+// error, which Each then returns. The records are read a hundred at a time: no transaction is open while fn
+// runs, so that it may take as long as it likes. A record that is there all the time is told at least once, and
+// maybe twice, if it changes meanwhile; one that is made meanwhile may be told or not.
+func (s *Store) Each(ctx context.Context, fn func(store.Record) error) error {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	defer s.calls.Done()
+	order, err := s.slotsInOrder(ctx)
+	if err != nil {
+		return s.failure(ctx, "export", err)
+	}
+	for _, slot := range order {
+		if err := s.eachOf(ctx, slot, fn); err != nil {
+			return err
+		}
+	}
+	return s.eachTombstone(ctx, fn)
+}
+
+// slotsInOrder returns the slots by their ends. Records move to later ones only, where they are
+// met again.
+func (s *Store) slotsInOrder(ctx context.Context) ([]int, error) {
+	rows, err := s.pool.Query(ctx, "SELECT slot FROM "+quote(s.options.Schema)+".slots ORDER BY ends")
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[int])
+}
+
+// eachOf tells the records of a slot.
+func (s *Store) eachOf(ctx context.Context, slot int, fn func(store.Record) error) error {
+	last, key := int64(math.MinInt64), []byte{}
+	for {
+		var (
+			now     time.Time
+			records []row
+			p       pgx.Batch
+		)
+		p.Queue(settings)
+		p.Queue(s.queries.now, s.options.now()).QueryRow(func(r pgx.Row) error { return r.Scan(&now) })
+		p.Queue(s.queries.page, s.options.now(), slot, last, key, page).Query(func(rows pgx.Rows) (err error) {
+			records, err = pgx.CollectRows(rows, func(from pgx.CollectableRow) (r row, err error) {
+				err = r.scan(from)
+				return r, err
+			})
+			return err
+		})
+		if err := s.pool.SendBatch(ctx, &p).Close(); err != nil {
+			return s.failure(ctx, "export", err)
+		}
+		for i := range records {
+			r := &records[i]
+			last, key = prefix(r.Key), r.Key[:]
+			if v := r.view(r.Key, now); v.State != store.Absent {
+				if err := fn(v); err != nil {
+					return err
+				}
+			}
+		}
+		if len(records) < page {
+			return nil
+		}
+	}
+}
+
+// eachTombstone tells the tombstones of calls that never came.
+func (s *Store) eachTombstone(ctx context.Context, fn func(store.Record) error) error {
+	key := []byte{}
+	for {
+		rows, err := s.pool.Query(ctx, s.queries.tombstones, s.options.now(), key, page)
+		if err != nil {
+			return s.failure(ctx, "export", err)
+		}
+		records, err := pgx.CollectRows(rows, func(from pgx.CollectableRow) (store.Record, error) {
+			var found, fingerprint []byte
+			r := store.Record{State: store.Tombstone}
+			err := from.Scan(&found, &fingerprint, &r.Method, &r.CallID, &r.Created, &r.Expires)
+			copy(r.Key[:], found)
+			copy(r.Fingerprint[:], fingerprint)
+			r.Updated = r.Created
+			return r, err
+		})
+		if err != nil {
+			return s.failure(ctx, "export", err)
+		}
+		for _, r := range records {
+			key = r.Key[:]
+			if err := fn(r); err != nil {
+				return err
+			}
+		}
+		if len(records) < page {
+			return nil
+		}
+	}
+}
