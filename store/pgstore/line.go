@@ -9,7 +9,6 @@ import (
 // methods may be called concurrently.
 type line[R any] struct {
 	most int // how many are done together
-	do   func([]R)
 
 	mu      sync.Mutex
 	more    sync.Cond // with mu: some wait, or closed
@@ -25,12 +24,13 @@ type ticket[R any] struct {
 	done    chan struct{}
 }
 
-// start has workers take requests from the line until it is closed. do does several, and notes in each what came of it.
-func (l *line[R]) start(workers, most int, do func([]R)) {
-	l.most, l.do = most, do
+// start has requests taken from the line until it is closed, by a worker for each function. They do several at a time,
+// and note in each what came of it.
+func (l *line[R]) start(most int, do ...func([]R)) {
+	l.most = most
 	l.more.L = &l.mu
-	for range workers {
-		l.workers.Go(l.work)
+	for _, f := range do {
+		l.workers.Go(func() { l.work(f) })
 	}
 }
 
@@ -57,7 +57,7 @@ func (l *line[R]) wait(ctx context.Context, request R) error {
 	return nil
 }
 
-func (l *line[R]) work() {
+func (l *line[R]) work(do func([]R)) {
 	for {
 		taken := l.take()
 		if taken == nil {
@@ -67,7 +67,7 @@ func (l *line[R]) work() {
 		for i, t := range taken {
 			requests[i] = t.request
 		}
-		l.do(requests)
+		do(requests)
 		for _, t := range taken {
 			close(t.done)
 		}

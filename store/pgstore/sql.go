@@ -10,7 +10,8 @@ import (
 
 // queries are the statements, for one schema and one length of its buckets.
 type queries struct {
-	lock, claim, end       string // of many at a time
+	lock, claim            string            // of many at a time
+	ends                   [slots + 1]string // the same, by slot
 	now, find, findLocked  string
 	insert, update, forget string
 	tombstone, bury        string
@@ -19,12 +20,17 @@ type queries struct {
 	page, tombstones       string
 }
 
-// settings begins every transaction of the store's own. Tables grow from nothing to a hundred million records, and a
-// plan that was made for a small one is kept: so none may be made that reads a table from end to end. A commit must be
-// on the disk, whatever the session's default.
-const settings = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
-	set_config('enable_mergejoin', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true),
-	set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)`
+// Tables grow from nothing to a hundred million records, and a plan that was made for a small one is kept: so none may be
+// made that reads a table from end to end. A commit must be on the disk, whatever the session's default.
+const (
+	// settings is the first statement of a transaction of the store's own.
+	settings = `SELECT set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true), ` + durable + `, true)`
+	// sessionSettings are those of a connection of the store's own.
+	sessionSettings = `SELECT set_config('enable_seqscan', 'off', false), set_config('plan_cache_mode', 'force_generic_plan', false),
+		set_config('default_transaction_isolation', 'read committed', false), ` + durable + `, false)`
+	durable = `set_config('synchronous_commit', CASE current_setting('synchronous_commit')
+		WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END`
+)
 
 // borrow prepares a transaction of the application's for one look at the records, and giveBack leaves it as the
 // application expects it.
@@ -52,7 +58,7 @@ func newQueries(schema string, period time.Duration) queries {
 	room := time.Duration(slack * float64(period)).Microseconds()
 	values := strings.NewReplacer("{schema}", quote(schema), "{slack}", strconv.FormatInt(room, 10)+" us")
 	sql := func(s string) string { return values.Replace(names.Replace(s)) }
-	return queries{
+	q := queries{
 		// All locks are taken in one order, by the caller's, so that no two transactions wait for each other. A statement
 		// does not see what was committed while it waited: the next one looks.
 		lock: `SELECT pg_advisory_xact_lock($1, k) FROM unnest($2::int[]) AS k`,
@@ -61,7 +67,7 @@ func newQueries(schema string, period time.Duration) queries {
 		claim: sql(`WITH t AS MATERIALIZED (SELECT coalesce($1::timestamptz, clock_timestamp()) AS now)
 			INSERT INTO {schema}.records (k, token, owner, lease, created, updated, expires, keep, attempts, slot, state, first,
 				key, fingerprint, method, call_id)
-			SELECT c.k, nextval('{schema}.tokens') << 20, $2, u.lease, t.now, t.now, u.expires, place.ends, 1, place.slot, 1, true,
+			SELECT c.k, (nextval('{schema}.tokens') << 20) | (place.slot::bigint << 16), $2, u.lease, t.now, t.now, u.expires, place.ends, 1, place.slot, 1, true,
 				c.key, c.fingerprint, c.method, c.call_id
 			FROM t, unnest($3::bigint[], $4::bytea[], $5::bytea[], $6::bytea[], $7::text[], $8::text[], $9::bigint[], $10::bigint[])
 					AS c(k, key, tombstone, fingerprint, method, call_id, lease, retention),
@@ -72,30 +78,13 @@ func newQueries(schema string, period time.Duration) queries {
 				AND (SELECT 1 FROM {schema}.tombstones x WHERE x.key = c.tombstone LIMIT 1) IS NULL
 			RETURNING key, token, lease, created, expires`),
 
-		// Ends, renews or gives up those that need not move. The records are found one by one, and then by their
-		// place, because a join could be planned from the records' end.
-		end: sql(`WITH t AS MATERIALIZED (SELECT coalesce($1::timestamptz, clock_timestamp()) AS now)
-			UPDATE {schema}.records w SET state = e.state, updated = t.now,
-				lease = CASE WHEN e.lease > 0 THEN t.now + e.lease * interval '1 us' END,
-				expires = CASE WHEN e.retention > 0 THEN t.now + e.retention * interval '1 us' ELSE w.expires END,
-				attempts = w.attempts - e.less, size = e.size, digest = e.digest, retained = e.retained, payload = e.payload
-			FROM t, unnest($2::bigint[], $3::bytea[], $4::bigint[], $5::smallint[], $6::bigint[], $7::bigint[], $8::int[], $9::boolean[],
-					$10::int[], $11::bytea[], $12::boolean[], $13::bytea[]) WITH ORDINALITY
-					AS e(k, key, token, state, lease, retention, less, undone, size, digest, retained, payload, n),
-				LATERAL (SELECT r.slot, r.ctid FROM {schema}.records r
-					WHERE r.k = e.k AND r.key = e.key AND r.token = e.token AND r.state = 1 AND (r.expires > t.now OR r.lease > t.now)
-						AND r.keep >= t.now + greatest(e.lease, e.retention) * interval '1 us' AND NOT (e.undone AND r.first)
-					LIMIT 1) AS found
-			WHERE w.slot = found.slot AND w.ctid = found.ctid AND w.token = e.token AND w.state = 1
-			RETURNING e.n`),
-
 		now:        `SELECT coalesce($1::timestamptz, clock_timestamp())`,
 		find:       sql(`SELECT {columns} FROM {schema}.records r WHERE r.k = $1 AND r.key = $2`),
 		findLocked: sql(`SELECT {columns} FROM {schema}.records r WHERE r.k = $1 AND r.key = $2 FOR UPDATE OF r`),
 
 		insert: sql(`INSERT INTO {schema}.records (k, token, owner, lease, created, updated, expires, keep, attempts, slot, state, first,
 				key, fingerprint, method, call_id)
-			SELECT $1, nextval('{schema}.tokens') << 20, $2, $3, $4, $4, $5, place.ends, 1, place.slot, 1, true, $6, $7, $8, $9
+			SELECT $1, (nextval('{schema}.tokens') << 20) | (place.slot::bigint << 16), $2, $3, $4, $4, $5, place.ends, 1, place.slot, 1, true, $6, $7, $8, $9
 			FROM (SELECT greatest($3::timestamptz, $5::timestamptz) AS until) AS u, {place}
 			RETURNING token`),
 		update: sql(`UPDATE {schema}.records r SET token = $3, owner = $4, lease = $5, updated = $6, expires = $7, attempts = $8, size = $9,
@@ -137,6 +126,35 @@ func newQueries(schema string, period time.Duration) queries {
 		tombstones: sql(`SELECT x.key, x.fingerprint, x.method, x.call_id, x.created, x.expires FROM {schema}.tombstones x
 			WHERE x.key > $2 AND x.expires > coalesce($1, clock_timestamp()) ORDER BY x.key LIMIT $3`),
 	}
+	for slot := range q.ends {
+		q.ends[slot] = strings.ReplaceAll(sql(endSQL), "{slot}", strconv.Itoa(slot))
+	}
+	return q
+}
+
+// endSQL ends, renews or gives up records of one slot that need not move. They are found one by one, and then by their
+// place, because a join could be planned from the records' side.
+const endSQL = `WITH t AS MATERIALIZED (SELECT coalesce($1::timestamptz, clock_timestamp()) AS now)
+	UPDATE {schema}.records_{slot} w SET state = e.state, updated = t.now,
+		lease = CASE WHEN e.lease > 0 THEN t.now + e.lease * interval '1 us' END,
+		expires = CASE WHEN e.retention > 0 THEN t.now + e.retention * interval '1 us' ELSE w.expires END,
+		attempts = w.attempts - e.less, size = e.size, digest = e.digest, retained = e.retained, payload = e.payload
+	FROM t, unnest($2::bigint[], $3::bytea[], $4::bigint[], $5::smallint[], $6::bigint[], $7::bigint[], $8::int[], $9::boolean[],
+			$10::int[], $11::bytea[], $12::boolean[], $13::bytea[]) WITH ORDINALITY
+			AS e(k, key, token, state, lease, retention, less, undone, size, digest, retained, payload, n),
+		LATERAL (SELECT r.ctid FROM {schema}.records_{slot} r
+			WHERE r.k = e.k AND r.key = e.key AND r.token = e.token AND r.state = 1 AND (r.expires > t.now OR r.lease > t.now)
+				AND r.keep >= t.now + greatest(e.lease, e.retention) * interval '1 us' AND NOT (e.undone AND r.first)
+			LIMIT 1) AS found
+	WHERE w.ctid = found.ctid AND w.token = e.token AND w.state = 1
+	RETURNING e.n`
+
+// slotOf returns the slot in which the record of a token was made, and most probably is; -1 if no token is like that.
+func slotOf(token uint64) int {
+	if slot := int(token >> 16 & 15); slot <= slots {
+		return slot
+	}
+	return -1
 }
 
 // scan reads the columns of a record. What was read before is overwritten.

@@ -27,6 +27,7 @@ type Store struct {
 	class    int32 // of the advisory locks of keys
 
 	writes  line[*request]
+	writers [writers]writer
 	waiters waiters
 	ring    ring
 	session *session // nil with Options.NoSession
@@ -95,7 +96,12 @@ func open(ctx context.Context, pool *pgxpool.Pool, ownsPool bool, o Options) (*S
 	if err := s.meet(ctx); err != nil {
 		return nil, err
 	}
-	s.writes.start(writers, most, s.write)
+	var work []func([]*request)
+	for i := range s.writers {
+		s.writers[i] = writer{store: s, connect: connector(pool)}
+		work = append(work, s.writers[i].write)
+	}
+	s.writes.start(most, work...)
 	// The first start of a Runner that nobody else has cannot fail.
 	_ = s.sweeper.Start()
 	if s.options.SweepEvery > 0 {
@@ -169,6 +175,9 @@ func (s *Store) Close() error {
 	s.calls.Wait()
 	s.waiters.poller.Wait()
 	s.writes.close()
+	for i := range s.writers {
+		s.writers[i].close()
+	}
 	_ = s.sweeper.Stop(context.Background())
 	if s.session != nil {
 		s.session.close()

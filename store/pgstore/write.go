@@ -39,12 +39,19 @@ func (s *Store) together(ctx context.Context, r *request) error {
 	return r.err
 }
 
+// writer does requests on a connection of its own, so that claims and renewals do not wait for the application's
+// transactions, and need no settings of their own.
+type writer struct {
+	store   *Store
+	connect func(context.Context) (*pgx.Conn, error)
+	conn    *pgx.Conn // nil: none
+}
+
 // write does the requests in one transaction.
-func (s *Store) write(requests []*request) {
-	ctx, cancel := context.WithTimeout(context.Background(), s.options.Timeout)
+func (w *writer) write(requests []*request) {
+	ctx, cancel := context.WithTimeout(context.Background(), w.store.options.Timeout)
 	defer cancel()
-	b := newWriteBatch(s, requests)
-	err := b.run(ctx)
+	err := w.run(ctx, newWriteBatch(w.store, requests))
 	for _, r := range requests {
 		switch {
 		case err == nil:
@@ -55,16 +62,67 @@ func (s *Store) write(requests []*request) {
 			if r.end != nil {
 				op = r.end.op
 			}
-			r.err = s.translate(op, err)
+			r.err = w.store.translate(op, err)
 		}
+	}
+}
+
+func (w *writer) run(ctx context.Context, b *writeBatch) error {
+	var p pgx.Batch
+	if w.store.options.NoSession {
+		conn, err := w.store.pool.Acquire(ctx)
+		if err != nil {
+			return err
+		}
+		defer conn.Release()
+		defer rollback(ctx, conn.Conn())
+		p.BeginTx(pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+		p.Queue(settings)
+		b.queue(&p)
+		p.Queue("commit")
+		return conn.SendBatch(ctx, &p).Close()
+	}
+	if err := w.open(ctx); err != nil {
+		return err
+	}
+	b.queue(&p)
+	err := w.conn.SendBatch(ctx, &p).Close() // one transaction, as it is one message
+	if err != nil && !single(err) {
+		w.close()
+	}
+	return err
+}
+
+// open makes sure that there is a connection.
+func (w *writer) open(ctx context.Context) error {
+	if w.conn != nil && !w.conn.IsClosed() {
+		return nil
+	}
+	conn, err := w.connect(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := conn.Exec(ctx, sessionSettings); err != nil {
+		discard(conn)
+		return err
+	}
+	w.conn = conn
+	return nil
+}
+
+// close gives the connection up. The next may be one to another server.
+func (w *writer) close() {
+	if w.conn != nil {
+		discard(w.conn)
+		w.conn = nil
 	}
 }
 
 // writeBatch is the requests of one transaction.
 type writeBatch struct {
 	store  *Store
-	claims []*request // in the order of their locks, each key once
-	ends   []*request // in the order of their keys
+	claims []*request            // in the order of their locks, each key once
+	ends   [slots + 1][]*request // by the slot that they are most probably in, in the order of their keys
 }
 
 func newWriteBatch(s *Store, requests []*request) *writeBatch {
@@ -72,35 +130,28 @@ func newWriteBatch(s *Store, requests []*request) *writeBatch {
 	for _, r := range requests {
 		if r.claim != nil {
 			b.claims = append(b.claims, r)
-		} else {
-			b.ends = append(b.ends, r)
+		} else if slot := slotOf(r.end.token); slot >= 0 {
+			b.ends[slot] = append(b.ends[slot], r)
 		}
 	}
 	slices.SortFunc(b.claims, func(x, y *request) int {
 		return cmp.Or(cmp.Compare(lockOf(x.claim.Key), lockOf(y.claim.Key)), bytes.Compare(x.claim.Key[:], y.claim.Key[:]))
 	})
 	b.claims = slices.CompactFunc(b.claims, func(x, y *request) bool { return x.claim.Key == y.claim.Key })
-	slices.SortFunc(b.ends, func(x, y *request) int { return bytes.Compare(x.end.key[:], y.end.key[:]) })
+	for _, ends := range b.ends {
+		slices.SortFunc(ends, func(x, y *request) int { return bytes.Compare(x.end.key[:], y.end.key[:]) })
+	}
 	return b
 }
 
 // lockOf returns the second half of the key's advisory lock. Several keys may have the same one.
 func lockOf(key store.Key) int32 { return int32(prefix(key)) } //nolint:gosec // its lower bits
 
-func (b *writeBatch) run(ctx context.Context) error {
-	conn, err := b.store.pool.Acquire(ctx)
-	if err != nil {
-		return err
+func (b *writeBatch) queue(p *pgx.Batch) {
+	b.queueClaims(p)
+	for slot, ends := range b.ends {
+		b.queueEnds(p, slot, ends)
 	}
-	defer conn.Release()
-	defer rollback(ctx, conn.Conn())
-	var p pgx.Batch
-	p.BeginTx(pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
-	p.Queue(settings)
-	b.queueClaims(&p)
-	b.queueEnds(&p)
-	p.Queue("commit")
-	return conn.SendBatch(ctx, &p).Close()
 }
 
 // rollback ends a transaction, if there is one. Without the transaction's end the pool does not take the connection back.
@@ -150,25 +201,25 @@ func (b *writeBatch) queueClaims(p *pgx.Batch) {
 		})
 }
 
-func (b *writeBatch) queueEnds(p *pgx.Batch) {
-	n := len(b.ends)
+func (b *writeBatch) queueEnds(p *pgx.Batch, slot int, ends []*request) {
+	n := len(ends)
 	if n == 0 {
 		return
 	}
 	ks, keys, tokens, states := make([]int64, n), make([][]byte, n), make([]int64, n), make([]int16, n)
 	leases, retentions, less, undone := make([]int64, n), make([]int64, n), make([]int32, n), make([]bool, n)
 	sizes, digests, retained, payloads := make([]int32, n), make([][]byte, n), make([]bool, n), make([][]byte, n)
-	for i, r := range b.ends {
+	for i, r := range ends {
 		e := r.end
 		ks[i], keys[i], tokens[i], states[i] = prefix(e.key), e.key[:], signed(e.token), int16(e.state)
 		leases[i], retentions[i], less[i], undone[i] = microseconds(e.lease), microseconds(e.retention), int32(e.less), e.undone
 		sizes[i], digests[i], retained[i], payloads[i] = int32(e.size), e.digest, e.retained, e.payload
 	}
-	p.Queue(b.store.queries.end, b.store.options.now(), ks, keys, tokens, states, leases, retentions, less, undone, sizes, digests, retained, payloads).
+	p.Queue(b.store.queries.ends[slot], b.store.options.now(), ks, keys, tokens, states, leases, retentions, less, undone, sizes, digests, retained, payloads).
 		Query(func(rows pgx.Rows) error {
 			var i int
 			_, err := pgx.ForEachRow(rows, []any{&i}, func() error {
-				b.ends[i-1].done = true
+				ends[i-1].done = true
 				return nil
 			})
 			return err
