@@ -2,15 +2,12 @@ package storetest
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -216,14 +213,7 @@ func killed(e *env) {
 // kill runs the process until it has begun to work, and a random time longer.
 func (e *env) kill(dir string) {
 	e.Helper()
-	top, _, _ := strings.Cut(e.tb.Name(), "/Killed")
-	var pattern []string
-	for part := range strings.SplitSeq(top, "/") {
-		pattern = append(pattern, "^"+regexp.QuoteMeta(part)+"$")
-	}
-	// The test's own context would kill the process by itself, before the test has looked.
-	cmd := exec.CommandContext(context.WithoutCancel(e.ctx), os.Args[0], "-test.run="+strings.Join(pattern, "/")) //nolint:gosec // this binary
-	cmd.Env = append(os.Environ(), crashDir+"="+dir)
+	cmd := e.binary(crashDir, dir)
 	output := new(strings.Builder)
 	cmd.Stdout, cmd.Stderr = output, output
 	stdin, err := cmd.StdinPipe()

@@ -20,8 +20,6 @@ const (
 	retention = 24 * time.Hour
 	// instant is as exact as a store must keep times.
 	instant = time.Millisecond
-	// soon is how long anything may take that should happen soon.
-	soon = time.Minute
 )
 
 // clock is a clock that stands still unless it is moved.
@@ -92,9 +90,9 @@ func (e *env) killOwners() {
 // eventually waits until the condition holds.
 func (e *env) eventually(what string, condition func() bool) {
 	e.Helper()
-	for deadline := time.Now().Add(soon); !condition(); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(e.f.Patience); !condition(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			e.Fatalf("not within %v: %s", soon, what)
+			e.Fatalf("not within %v: %s", e.f.Patience, what)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package storetest_test
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"os"
 	"os/exec"
@@ -43,6 +44,7 @@ type mutant struct {
 	identity func() store.Identity
 	traits   func() store.Traits
 	close    func() error
+	wait     func(ctx context.Context, key store.Key, token uint64) error
 }
 
 // memory is what a mutant keeps beside the store that works, however often it is
@@ -139,15 +141,31 @@ func (m *mutant) Close() error {
 	return m.Store.Close()
 }
 
+func (m *mutant) Wait(ctx context.Context, key store.Key, token uint64) error {
+	if m.wait != nil {
+		return m.wait(ctx, key, token)
+	}
+	return m.delegate(ctx, key, token)
+}
+
+// delegate is the Wait of the store that works.
+func (m *mutant) delegate(ctx context.Context, key store.Key, token uint64) error {
+	if w, ok := m.Store.(store.Waiter); ok {
+		return w.Wait(ctx, key, token)
+	}
+	return errors.ErrUnsupported
+}
+
 // breaking opens stores that work or, in a process that is to fail, mutants.
-func breaking(t *testing.T, f *folders) storetest.Open {
+func breaking(t *testing.T, open storetest.Open) storetest.Open {
 	t.Helper()
 	name := os.Getenv(mutantName)
 	if name == "" {
-		return f.open
+		return open
 	}
 	all := allMutants()
 	maps.Copy(all, exclusiveMutants)
+	maps.Copy(all, sharedMutants)
 	change := all[name].change
 	if change == nil {
 		t.Fatalf("there is no mutant %q", name)
@@ -165,7 +183,7 @@ func breaking(t *testing.T, f *folders) storetest.Open {
 		if name == "knows no limit" {
 			o.SizeLimit = 0
 		}
-		m := &mutant{Store: f.open(t, dir, now, o), memory: memories[dir], now: now}
+		m := &mutant{Store: open(t, dir, now, o), memory: memories[dir], now: now}
 		m.opened++
 		change(m)
 		return m
@@ -199,6 +217,9 @@ func TestMutantsFail(t *testing.T) {
 	for name, m := range exclusiveMutants {
 		fail(name, "WithoutLeases", m.groups)
 	}
+	for name, m := range sharedMutants {
+		fail(name, "Served", m.groups)
+	}
 	for name, m := range transactionalMutants {
 		fail(name, "Transactions", m.groups)
 	}
@@ -211,7 +232,7 @@ func mustFail(t *testing.T, name, suite, group string) {
 	pattern := "^" + strings.ReplaceAll(test, "/", "$/^") + "$"
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run="+pattern, "-test.v", "-test.timeout=1m")
 	// The race detector waits for a second before a process ends.
-	cmd.Env = append(os.Environ(), mutantName+"="+name, "GORACE=atexit_sleep_ms=0")
+	cmd.Env = append(os.Environ(), mutantName+"="+name, servedAt+"=", "GORACE=atexit_sleep_ms=0")
 	output, err := cmd.CombinedOutput()
 	switch {
 	case err == nil:

@@ -76,6 +76,9 @@ type Features struct {
 	// Histories is how many random histories are compared with a model, of 60 steps
 	// each. Default 30.
 	Histories int
+	// Patience is how long anything may take that should happen soon, such as that a
+	// death is learnt. Default 1 min.
+	Patience time.Duration
 	// Kills is how often the process of a durable store is killed. Default 5.
 	Kills int
 }
@@ -93,6 +96,9 @@ func (f Features) complete() Features {
 	if f.Histories == 0 {
 		f.Histories = 30
 	}
+	if f.Patience == 0 {
+		f.Patience = time.Minute
+	}
 	if f.Kills == 0 {
 		f.Kills = 5
 	}
@@ -108,9 +114,12 @@ type group struct {
 	need     func(Features, store.Traits) bool // nil: every store is judged
 }
 
-// Run judges a store. The name of t must be that of a test at the top of its package,
-// or of a subtest: to kill the process of a durable store, the test binary is started
-// again with -test.run set to it, and does random work when it gets here.
+// Run judges a store, and what it has beyond that if it is a store.Waiter. The name of
+// t must be that of a test at the top of its package, or of a subtest: to kill the
+// process of a durable store, and to have several processes on a shared one, the test
+// binary is started again with -test.run set to it, and does what it is told when it
+// gets here. A store whose data are in a server must open, in such a process, the data
+// of the test that has started it: by an environment variable that this has set.
 func Run(t *testing.T, open Open, f Features) {
 	t.Helper()
 	f = f.complete()
@@ -118,10 +127,18 @@ func Run(t *testing.T, open Open, f Features) {
 		crashWork(t, open, dir)
 		return
 	}
+	if dir := os.Getenv(processDir); dir != "" {
+		obey(t, open, dir)
+		return
+	}
 	probe := newEnv(t, open, f, Options{})
-	traits := probe.store.Traits()
+	traits, waiter := probe.store.Traits(), isWaiter(probe.store)
 	probe.close()
-	for _, groups := range [][]group{claimGroups, ownerGroups, endGroups, roomGroups, concurrencyGroups, modelGroups, crashGroups} {
+	all := [][]group{claimGroups, ownerGroups, endGroups, roomGroups, concurrencyGroups, modelGroups, crashGroups, processGroups}
+	if waiter {
+		all = append(all, waitGroups)
+	}
+	for _, groups := range all {
 		for _, g := range groups {
 			if g.need != nil && !g.need(f, traits) {
 				continue
@@ -148,4 +165,7 @@ func withLeases(f Features, _ store.Traits) bool    { return f.Leases }
 func withoutLeases(f Features, _ store.Traits) bool { return !f.Leases }
 func shared(_ Features, traits store.Traits) bool   { return traits.Shared }
 func withDeaths(f Features, _ store.Traits) bool    { return f.Leases && f.Deaths }
-func durable(_ Features, traits store.Traits) bool  { return traits.Durable }
+func ofProcesses(f Features, traits store.Traits) bool {
+	return f.Leases && traits.Durable && traits.Shared
+}
+func durable(_ Features, traits store.Traits) bool { return traits.Durable }

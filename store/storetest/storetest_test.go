@@ -56,16 +56,25 @@ func TestStoreThatKeepsTheContractPasses(t *testing.T) {
 	features := storetest.Features{Leases: true, Keys: 10_000}
 	if os.Getenv(mutantName) != "" {
 		features.Histories = 300 // chance must not save a mutant
+		features.Patience = 5 * time.Second
 	}
 	t.Run("WithLeases", func(t *testing.T) {
 		t.Parallel()
-		storetest.Run(t, breaking(t, new(folders)), features)
+		storetest.Run(t, breaking(t, new(folders).open), features)
 	})
 	t.Run("WithoutLeases", func(t *testing.T) {
 		t.Parallel()
 		features := features
 		features.Leases = false
-		storetest.Run(t, breaking(t, &folders{exclusive: true}), features)
+		storetest.Run(t, breaking(t, (&folders{exclusive: true}).open), features)
+	})
+	t.Run("Served", func(t *testing.T) {
+		t.Parallel()
+		features := features
+		features.Deaths, features.SizeLimit = true, -1
+		f := new(served)
+		f.serve(t)
+		storetest.Run(t, breaking(t, f.open), features)
 	})
 	t.Run("Transactions", func(t *testing.T) {
 		t.Parallel()
