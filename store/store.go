@@ -60,8 +60,9 @@ type Store interface {
 	// are not used.
 	Bury(ctx context.Context, b Claim) (before Record, err error)
 
-	// Sweep forgets records whose retention is over, and returns how many. A record
-	// in progress whose owner is alive stays. Stores sweep by themselves, too.
+	// Sweep forgets records whose retention is over, and returns how many. It may
+	// leave some, which count as absent all the same, to a later one. A record in
+	// progress whose owner is alive stays. Stores sweep by themselves, too.
 	Sweep(ctx context.Context) (int, error)
 
 	// Stats returns figures of the store as it is.

@@ -67,6 +67,7 @@ type history struct {
 	buried  []store.Key // of tombstones of calls that never came
 	records map[store.Key]*modelRecord
 	opened  int // how often the store has been opened
+	unswept int // how many records that are over sweeps may have left
 }
 
 type modelRecord struct {
