@@ -59,12 +59,12 @@ func (s *Store) exclusive(ctx context.Context, op string, key store.Key, tombsto
 	}
 }
 
-func (s *Store) exclusiveOnce(ctx context.Context, key store.Key, tombstone []byte, f func(l *locked) error) error {
+func (s *Store) exclusiveOnce(ctx context.Context, key store.Key, tombstone []byte, f func(l *locked) error) (err error) {
 	conn, err := s.acquire(ctx)
 	if err != nil {
 		return err
 	}
-	defer conn.Release()
+	defer func() { release(conn, err) }()
 	ctx, cancel := s.detached(ctx)
 	defer cancel()
 	defer rollback(ctx, conn.Conn())
@@ -87,7 +87,13 @@ func (s *Store) exclusiveOnce(ctx context.Context, key store.Key, tombstone []by
 
 // queueLook has l filled with what is there, and the time.
 func (s *Store) queueLook(p *pgx.Batch, find string, key store.Key, tombstone []byte, l *locked) {
-	p.Queue(s.queries.now, s.options.now()).QueryRow(func(r pgx.Row) error { return r.Scan(&l.now) })
+	p.Queue(s.queries.now, s.options.now(), s.identity.ID).QueryRow(func(r pgx.Row) error {
+		err := r.Scan(&l.now)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return errAnother
+		}
+		return err
+	})
 	p.Queue(find, prefix(key), key[:]).QueryRow(func(from pgx.Row) error {
 		r := new(row)
 		if err := r.scan(from); err != nil {
@@ -113,6 +119,9 @@ func (s *Store) queueLook(p *pgx.Batch, find string, key store.Key, tombstone []
 		return nil
 	})
 }
+
+// errAnother: what the store remembers is not there any more.
+var errAnother = errors.New("the schema was made again, and holds another store: open it again")
 
 // noRows takes a row that is not there for no error.
 func noRows(err error) error {

@@ -30,12 +30,12 @@ func (s *Store) Get(ctx context.Context, key store.Key) (store.Record, error) {
 }
 
 // look fills l, without a lock. The key may be a tombstone's.
-func (s *Store) look(ctx context.Context, key store.Key, l *locked) error {
+func (s *Store) look(ctx context.Context, key store.Key, l *locked) (err error) {
 	conn, err := s.acquire(ctx)
 	if err != nil {
 		return err
 	}
-	defer conn.Release()
+	defer func() { release(conn, err) }()
 	ctx, cancel := context.WithTimeout(ctx, s.options.Timeout)
 	defer cancel()
 	var p pgx.Batch
@@ -49,4 +49,13 @@ func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.options.Timeout)
 	defer cancel()
 	return s.pool.Acquire(ctx)
+}
+
+// release gives the connection back. One to a server that only reads is closed: it was the primary, and the pool may find
+// out which one is.
+func release(conn *pgxpool.Conn, err error) {
+	if sqlState(err) == readOnly {
+		discard(conn.Conn())
+	}
+	conn.Release()
 }

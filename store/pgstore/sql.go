@@ -24,9 +24,11 @@ type queries struct {
 // made that reads a table from end to end. A commit must be on the disk, whatever the session's default.
 const (
 	// settings is the first statement of a transaction of the store's own.
-	settings = `SELECT set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true), ` + durable + `, true)`
+	settings = `SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true),
+		set_config('plan_cache_mode', 'force_generic_plan', true), ` + durable + `, true)`
 	// sessionSettings are those of a connection of the store's own.
-	sessionSettings = `SELECT set_config('enable_seqscan', 'off', false), set_config('plan_cache_mode', 'force_generic_plan', false),
+	sessionSettings = `SELECT set_config('enable_seqscan', 'off', false), set_config('jit', 'off', false),
+		set_config('plan_cache_mode', 'force_generic_plan', false),
 		set_config('default_transaction_isolation', 'read committed', false), ` + durable + `, false)`
 	durable = `set_config('synchronous_commit', CASE current_setting('synchronous_commit')
 		WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END`
@@ -45,6 +47,10 @@ const columns = `r.key, r.method, r.call_id, r.state, r.fingerprint, r.token, r.
 	r.created, r.updated, r.expires, r.size, r.digest, r.retained, r.payload,
 	r.owner < 0 OR EXISTS (SELECT 1 FROM {schema}.owners o WHERE o.id = r.owner)`
 
+// clock is the time, once for a statement, if the schema holds the store still that it held when it was opened: if it was
+// dropped and made again, there is no time, and nothing is done.
+const clock = `t AS MATERIALIZED (SELECT coalesce($1::timestamptz, clock_timestamp()) AS now FROM {schema}.meta m WHERE m.one AND m.id = $2)`
+
 // place finds where a record goes that must be kept until u.until. Some room is left above that, so that what is extended
 // a little later can stay where it is.
 const place = `LATERAL (SELECT s.slot, s.ends FROM {schema}.slots s WHERE s.ends >= u.until + interval '{slack}'
@@ -54,7 +60,7 @@ const place = `LATERAL (SELECT s.slot, s.ends FROM {schema}.slots s WHERE s.ends
 const slack = 1.0 / 12
 
 func newQueries(schema string, period time.Duration) queries {
-	names := strings.NewReplacer("{place}", place, "{columns}", columns)
+	names := strings.NewReplacer("{place}", place, "{columns}", columns, "{t}", clock)
 	room := time.Duration(slack * float64(period)).Microseconds()
 	values := strings.NewReplacer("{schema}", quote(schema), "{slack}", strconv.FormatInt(room, 10)+" us")
 	sql := func(s string) string { return values.Replace(names.Replace(s)) }
@@ -64,12 +70,12 @@ func newQueries(schema string, period time.Duration) queries {
 		lock: `SELECT pg_advisory_xact_lock($1, k) FROM unnest($2::int[]) AS k`,
 
 		// Begins those calls that have neither a record nor a tombstone.
-		claim: sql(`WITH t AS MATERIALIZED (SELECT coalesce($1::timestamptz, clock_timestamp()) AS now)
+		claim: sql(`WITH {t}
 			INSERT INTO {schema}.records (k, token, owner, lease, created, updated, expires, keep, attempts, slot, state, first,
 				key, fingerprint, method, call_id)
-			SELECT c.k, (nextval('{schema}.tokens') << 20) | (place.slot::bigint << 16), $2, u.lease, t.now, t.now, u.expires, place.ends, 1, place.slot, 1, true,
+			SELECT c.k, (nextval('{schema}.tokens') << 20) | (place.slot::bigint << 16), $3, u.lease, t.now, t.now, u.expires, place.ends, 1, place.slot, 1, true,
 				c.key, c.fingerprint, c.method, c.call_id
-			FROM t, unnest($3::bigint[], $4::bytea[], $5::bytea[], $6::bytea[], $7::text[], $8::text[], $9::bigint[], $10::bigint[])
+			FROM t, unnest($4::bigint[], $5::bytea[], $6::bytea[], $7::bytea[], $8::text[], $9::text[], $10::bigint[], $11::bigint[])
 					AS c(k, key, tombstone, fingerprint, method, call_id, lease, retention),
 				LATERAL (SELECT t.now + c.lease * interval '1 us' AS lease, t.now + c.retention * interval '1 us' AS expires,
 					t.now + greatest(c.lease, c.retention) * interval '1 us' AS until) AS u,
@@ -78,7 +84,7 @@ func newQueries(schema string, period time.Duration) queries {
 				AND (SELECT 1 FROM {schema}.tombstones x WHERE x.key = c.tombstone LIMIT 1) IS NULL
 			RETURNING key, token, lease, created, expires`),
 
-		now:        `SELECT coalesce($1::timestamptz, clock_timestamp())`,
+		now:        sql(`WITH {t} SELECT now FROM t`),
 		find:       sql(`SELECT {columns} FROM {schema}.records r WHERE r.k = $1 AND r.key = $2`),
 		findLocked: sql(`SELECT {columns} FROM {schema}.records r WHERE r.k = $1 AND r.key = $2 FOR UPDATE OF r`),
 
@@ -101,17 +107,17 @@ func newQueries(schema string, period time.Duration) queries {
 			ON CONFLICT (key) DO UPDATE SET fingerprint = excluded.fingerprint, method = excluded.method, call_id = excluded.call_id,
 				created = excluded.created, expires = excluded.expires`),
 
-		owned: sql(`SELECT EXISTS (SELECT 1 FROM {schema}.records r WHERE r.k = $1 AND r.key = $2 AND r.token = $3 AND r.state = 1
-			AND (r.expires > t.now OR r.lease > t.now)) FROM (SELECT coalesce($4::timestamptz, clock_timestamp()) AS now) AS t`),
+		owned: sql(`WITH {t} SELECT EXISTS (SELECT 1 FROM {schema}.records r WHERE r.k = $3 AND r.key = $4 AND r.token = $5 AND r.state = 1
+			AND (r.expires > t.now OR r.lease > t.now)) FROM t`),
 		// Fails if there is no such record in progress, so that the commit that follows it is not made.
-		complete: sql(`WITH t AS MATERIALIZED (SELECT coalesce($10::timestamptz, clock_timestamp()) AS now),
+		complete: sql(`WITH {t},
 			done AS (
-				UPDATE {schema}.records r SET state = $4, updated = t.now, lease = NULL, expires = u.until, size = $6, digest = $7,
-					retained = $8, payload = $9,
+				UPDATE {schema}.records r SET state = $6, updated = t.now, lease = NULL, expires = u.until, size = $8, digest = $9,
+					retained = $10, payload = $11,
 					slot = CASE WHEN u.until <= r.keep THEN r.slot ELSE place.slot END,
 					keep = CASE WHEN u.until <= r.keep THEN r.keep ELSE place.ends END
-				FROM t, LATERAL (SELECT t.now + $5::bigint * interval '1 us' AS until) AS u, {place}
-				WHERE r.k = $1 AND r.key = $2 AND r.token = $3 AND r.state = 1 AND (r.expires > t.now OR r.lease > t.now)
+				FROM t, LATERAL (SELECT t.now + $7::bigint * interval '1 us' AS until) AS u, {place}
+				WHERE r.k = $3 AND r.key = $4 AND r.token = $5 AND r.state = 1 AND (r.expires > t.now OR r.lease > t.now)
 				RETURNING 1)
 			SELECT 1 / count(*) FROM done`),
 
@@ -134,13 +140,13 @@ func newQueries(schema string, period time.Duration) queries {
 
 // endSQL ends, renews or gives up records of one slot that need not move. They are found one by one, and then by their
 // place, because a join could be planned from the records' side.
-const endSQL = `WITH t AS MATERIALIZED (SELECT coalesce($1::timestamptz, clock_timestamp()) AS now)
+const endSQL = `WITH {t}
 	UPDATE {schema}.records_{slot} w SET state = e.state, updated = t.now,
 		lease = CASE WHEN e.lease > 0 THEN t.now + e.lease * interval '1 us' END,
 		expires = CASE WHEN e.retention > 0 THEN t.now + e.retention * interval '1 us' ELSE w.expires END,
 		attempts = w.attempts - e.less, size = e.size, digest = e.digest, retained = e.retained, payload = e.payload
-	FROM t, unnest($2::bigint[], $3::bytea[], $4::bigint[], $5::smallint[], $6::bigint[], $7::bigint[], $8::int[], $9::boolean[],
-			$10::int[], $11::bytea[], $12::boolean[], $13::bytea[]) WITH ORDINALITY
+	FROM t, unnest($3::bigint[], $4::bytea[], $5::bigint[], $6::smallint[], $7::bigint[], $8::bigint[], $9::int[], $10::boolean[],
+			$11::int[], $12::bytea[], $13::boolean[], $14::bytea[]) WITH ORDINALITY
 			AS e(k, key, token, state, lease, retention, less, undone, size, digest, retained, payload, n),
 		LATERAL (SELECT r.ctid FROM {schema}.records_{slot} r
 			WHERE r.k = e.k AND r.key = e.key AND r.token = e.token AND r.state = 1 AND (r.expires > t.now OR r.lease > t.now)

@@ -113,8 +113,13 @@ func open(ctx context.Context, pool *pgxpool.Pool, ownsPool bool, o Options) (*S
 // meet learns which store this is, and registers among its owners.
 func (s *Store) meet(ctx context.Context) error {
 	m, err := readMeta(ctx, s.pool, s.options.Schema)
-	if err != nil {
+	var unfit *SchemaError
+	var later *store.VersionError
+	switch {
+	case errors.As(err, &unfit) || errors.As(err, &later):
 		return err
+	case err != nil:
+		return s.translate("open", err)
 	}
 	s.identity = store.Identity{ID: m.id, Created: m.created, Place: address(s.pool.Config().ConnConfig, s.options.Schema)}
 	s.queries = newQueries(s.options.Schema, m.period)

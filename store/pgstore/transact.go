@@ -59,7 +59,7 @@ type transaction struct {
 	unknown  bool // it may have been committed
 }
 
-func (t *transaction) run(ctx context.Context, fn func(tx pgx.Tx) (store.Result, error)) error {
+func (t *transaction) run(ctx context.Context, fn func(tx pgx.Tx) (store.Result, error)) (err error) {
 	conn, err := t.store.acquire(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -67,9 +67,8 @@ func (t *transaction) run(ctx context.Context, fn func(tx pgx.Tx) (store.Result,
 		}
 		return t.store.translate("transact", err)
 	}
-	defer conn.Release()
 	t.conn = conn
-	defer t.rollback()
+	defer func() { t.release(err) }()
 	tx, err := t.begin(ctx)
 	if err != nil {
 		return err
@@ -102,7 +101,8 @@ func (t *transaction) begin(ctx context.Context) (pgx.Tx, error) {
 	var p pgx.Batch
 	p.BeginTx(s.options.TxOptions)
 	p.Queue(borrow, s.idle())
-	p.Queue(s.queries.owned, prefix(t.key), t.key[:], signed(t.token), s.options.now()).QueryRow(func(r pgx.Row) error { return r.Scan(&mine) })
+	p.Queue(s.queries.owned, s.options.now(), s.identity.ID, prefix(t.key), t.key[:], signed(t.token)).
+		QueryRow(func(r pgx.Row) error { return noRows(r.Scan(&mine)) })
 	p.Queue(giveBack)
 	results := t.conn.SendBatch(ctx, &p)
 	err := results.Close()
@@ -132,7 +132,8 @@ func (t *transaction) commit(ctx context.Context, e end) error {
 	ended := false
 	var p pgx.Batch
 	p.Queue(settings)
-	p.Queue(s.queries.complete, prefix(e.key), e.key[:], signed(e.token), e.state, microseconds(e.retention), e.size, e.digest, e.retained, e.payload, s.options.now()).
+	p.Queue(s.queries.complete, s.options.now(), s.identity.ID, prefix(e.key), e.key[:], signed(e.token), e.state, microseconds(e.retention),
+		e.size, e.digest, e.retained, e.payload).
 		QueryRow(func(r pgx.Row) error {
 			err := r.Scan(nil)
 			ended = err == nil
@@ -154,10 +155,12 @@ func (t *transaction) commit(ctx context.Context, e end) error {
 	return s.translate("transact", err)
 }
 
-func (t *transaction) rollback() {
+// release rolls back what was not committed.
+func (t *transaction) release(err error) {
 	ctx, cancel := t.store.detached(context.Background())
 	defer cancel()
 	rollback(ctx, t.conn.Conn())
+	release(t.conn, err)
 }
 
 // idle is how long the function may leave the transaction alone, in milliseconds; 0: for ever.

@@ -181,7 +181,7 @@ func (b *writeBatch) queueClaims(p *pgx.Batch) {
 		byKey[c.Key] = r
 	}
 	p.Queue(s.queries.lock, s.class, locks)
-	p.Queue(s.queries.claim, s.options.now(), s.owner, ks, keys, tombstones, fingerprints, methods, callIDs, leases, retentions).
+	p.Queue(s.queries.claim, s.options.now(), s.identity.ID, s.owner, ks, keys, tombstones, fingerprints, methods, callIDs, leases, retentions).
 		Query(func(rows pgx.Rows) error {
 			var key []byte
 			var token int64
@@ -215,7 +215,7 @@ func (b *writeBatch) queueEnds(p *pgx.Batch, slot int, ends []*request) {
 		leases[i], retentions[i], less[i], undone[i] = microseconds(e.lease), microseconds(e.retention), int32(e.less), e.undone
 		sizes[i], digests[i], retained[i], payloads[i] = int32(e.size), e.digest, e.retained, e.payload
 	}
-	p.Queue(b.store.queries.ends[slot], b.store.options.now(), ks, keys, tokens, states, leases, retentions, less, undone, sizes, digests, retained, payloads).
+	p.Queue(b.store.queries.ends[slot], b.store.options.now(), b.store.identity.ID, ks, keys, tokens, states, leases, retentions, less, undone, sizes, digests, retained, payloads).
 		Query(func(rows pgx.Rows) error {
 			var i int
 			_, err := pgx.ForEachRow(rows, []any{&i}, func() error {
