@@ -11,14 +11,15 @@ import (
 // slots is how many partitions there are beside slot 0.
 const slots = 12
 
-// serverRights are what a server does to which tables of the schema. Rows are reached
-// through the table records, whose rights are those that count; its partitions are
-// named by the one who empties them alone.
+// serverRights are what a server does to which tables of the schema. Most rows are
+// reached through the table records, whose rights are those that count; a call ends in
+// the partition that its claim was put in, and the ring empties partitions.
 var serverRights = []struct{ rights, objects string }{
 	{"SELECT", "TABLE meta"},
 	{"SELECT, UPDATE", "TABLE slots"},
 	{"SELECT, INSERT, UPDATE, DELETE", "TABLE records, tombstones"},
-	{"SELECT, TRUNCATE", "TABLE " + partitions()},
+	{"SELECT, UPDATE", "TABLE records_0"},
+	{"SELECT, UPDATE, TRUNCATE", "TABLE " + partitions()},
 	{"SELECT, INSERT, DELETE", "TABLE owners"},
 	{"USAGE", "SEQUENCE tokens"},
 }
