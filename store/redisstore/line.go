@@ -52,10 +52,48 @@ func (l *line) do(ctx context.Context, o *op) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	alone, err := l.enter()
+	switch {
+	case err != nil:
+		return err
+	case alone:
+		// Another goroutine would cost more than Redis takes.
+		o.begun.Store(true)
+		l.exec([]*op{o})
+		l.leave()
+		return o.err
+	}
 	if err := l.add(o); err != nil {
 		return err
 	}
 	return o.wait(ctx)
+}
+
+// enter makes the caller a sender, for its own script alone, if nothing else is sent.
+func (l *line) enter() (alone bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false, store.ErrClosed
+	}
+	if l.senders > 0 {
+		return false, nil
+	}
+	l.senders++
+	l.group.Add(1)
+	return true, nil
+}
+
+// leave ends what enter began. What came meanwhile is for others to send.
+func (l *line) leave() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer l.group.Done()
+	if len(l.waiting) > 0 && !l.closed {
+		l.group.Go(l.send) // in this one's place
+		return
+	}
+	l.senders--
 }
 
 // wait waits for what was added to a line.

@@ -3,7 +3,8 @@ local lease, retention, once, unpark = tonumber(ARGV[7]), tonumber(ARGV[8]), ARG
 local fingerprint, method, call = ARGV[11], ARGV[12], ARGV[13]
 local LAST_TURN = 1048575
 
-local r = find(key)
+local ended = false
+local r, past = find(key)
 if r and r.nonce == nonce and r.state == IN_PROGRESS then
   return reply('won', r) -- sent a second time: the first reply was lost
 end
@@ -17,12 +18,11 @@ if not r then
   end
   -- Of a full Redis this is refused, and nothing was changed.
   local base = text(redis.call('INCR', TOKENS))
-  redis.call('DEL', key)
+  if past then redis.call('DEL', key) end
   r = {
     base = base, turn = 0, attempts = 1, first = '1', created = text(now), fingerprint = fingerprint,
     method = method, call = call, size = '0',
   }
-  redis.call('HSET', key, 'b', base, 'i', '1', 'k', r.created, 'm', method, 'c', call, 'z', '0')
 elseif (r.dead or r.state == INTERRUPTED) and not once or r.state == PARKED and unpark then
   local base, turn = r.base, r.turn + 1
   if turn > LAST_TURN then
@@ -30,18 +30,18 @@ elseif (r.dead or r.state == INTERRUPTED) and not once or r.state == PARKED and 
   end
   if r.state == PARKED then
     r.attempts, r.size, r.digest, r.payload = 0, '0', nil, nil
-    redis.call('HDEL', key, 'd', 'p')
+    ended = true
   end
   if r.fingerprint == UNKNOWN .. UNKNOWN then r.fingerprint = fingerprint end
   r.base, r.turn, r.attempts, r.first = base, turn, r.attempts + 1, '0'
-  redis.call('HSET', key, 'b', base, 'i', '0', 'z', r.size)
 else
   return reply('lost', r)
 end
 r.state, r.dead, r.owner, r.lease = IN_PROGRESS, false, owner, text(now + lease)
 r.updated, r.expires = text(now), text(now + retention)
-redis.call('HSET', key, 's', r.state, 't', r.turn, 'a', r.attempts, 'o', owner, 'l', r.lease,
-  'u', r.updated, 'e', r.expires, 'f', r.fingerprint, 'n', nonce)
+redis.call('HSET', key, 's', r.state, 'b', r.base, 't', r.turn, 'a', r.attempts, 'i', r.first, 'o', owner, 'l', r.lease,
+  'k', r.created, 'u', r.updated, 'e', r.expires, 'f', r.fingerprint, 'm', r.method, 'c', r.call, 'z', r.size, 'n', nonce)
+if ended then redis.call('HDEL', key, 'd', 'p') end
 keep(key, r)
 changed()
 return reply('won', r)

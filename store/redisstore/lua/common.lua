@@ -32,8 +32,8 @@ local function changed()
   return changes
 end
 
--- find returns the record, or nil if there is none or its retention is over. dead says
--- that it is in progress with a dead owner.
+-- find returns the record, or nil if there is none or its retention is over; past says
+-- that Redis has that one still. dead says that it is in progress with a dead owner.
 local function find(key)
   local v = redis.call('HMGET', key, 's', 'b', 't', 'a', 'i', 'o', 'l', 'k', 'u', 'e', 'f', 'm', 'c', 'z', 'd', 'p', 'n')
   if not v[1] then return nil end
@@ -43,7 +43,7 @@ local function find(key)
     size = v[14], digest = v[15], payload = v[16], nonce = v[17],
   }
   r.dead = r.state == IN_PROGRESS and (now >= tonumber(r.lease) or redis.call('HEXISTS', OWNERS, r.owner) == 0)
-  if now >= tonumber(r.expires) and (r.state ~= IN_PROGRESS or r.dead) then return nil end
+  if now >= tonumber(r.expires) and (r.state ~= IN_PROGRESS or r.dead) then return nil, 'past' end
   return r
 end
 
@@ -59,8 +59,10 @@ local function view(r)
 end
 
 -- reply is what a script returns: a word, how many changes this owner has made, and the
--- record.
+-- record. A replica, which may not have the last changes, answers nothing: it refuses
+-- all commands that could write, as this one could.
 local function reply(word, r)
+  redis.call('PERSIST', META)
   return { word, changes, view(r) }
 end
 
@@ -84,5 +86,5 @@ end
 local function owned(key, base, turn)
   local r = find(key)
   if r and r.state == IN_PROGRESS and r.base == base and text(r.turn) == turn then return r end
-  return nil, r
+  return nil, r -- which may be nil, too
 end

@@ -5,8 +5,12 @@ if not r then
   return reply('stale')
 end
 r.state, r.expires = tonumber(ARGV[9]), text(now + tonumber(ARGV[10]))
-redis.call('HSET', key, 's', r.state, 'l', '0', 'u', text(now), 'e', r.expires, 'z', ARGV[11], 'd', ARGV[12], 'n', nonce)
-if ARGV[13] then redis.call('HSET', key, 'p', ARGV[13]) end
+local fields = { 's', r.state, 'l', '0', 'u', text(now), 'e', r.expires, 'z', ARGV[11], 'd', ARGV[12], 'n', nonce }
+if ARGV[13] then
+  fields[#fields + 1] = 'p'
+  fields[#fields + 1] = ARGV[13]
+end
+redis.call('HSET', key, unpack(fields))
 keep(key, r)
 changed()
 return reply('ok')

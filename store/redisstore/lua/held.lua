@@ -7,4 +7,6 @@ for i = 6, #KEYS do
   local is = v[1] == '1' and v[2] .. ':' .. v[3] == token and now < tonumber(v[4]) and redis.call('HEXISTS', OWNERS, v[5]) == 1
   held[#held + 1] = is and 1 or 0
 end
-return { 'ok', changes, held }
+local answer = reply('ok')
+answer[3] = held
+return answer
