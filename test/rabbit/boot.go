@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/warren-rpc/warren/test/internal/private"
 )
 
 // errPortTaken marks a boot that failed because a port was no longer free.
@@ -59,15 +61,15 @@ func (n *Node) prepare() error {
 	if most := 107; len(n.control.path) > most {
 		return fmt.Errorf("rabbit: TMPDIR is too long for a Unix socket: %s has more than %d bytes", n.control.path, most)
 	}
-	if n.watchdog, err = startWatchdog(dir, n.options.Keep); err != nil {
+	if n.watchdog, err = private.StartWatchdog(private.Watch{Folder: dir, Keep: n.options.Keep}); err != nil {
 		return err
 	}
-	ports := []**port{&n.amqp, &n.dist}
+	ports := []**private.Port{&n.amqp, &n.dist}
 	if slices.Contains(n.options.Plugins, ManagementPlugin) {
 		ports = append(ports, &n.management)
 	}
 	for _, p := range ports {
-		if *p, err = reservePort(); err != nil {
+		if *p, err = private.ReservePort(); err != nil {
 			return err
 		}
 	}
@@ -105,7 +107,7 @@ func (n *Node) environment() []string {
 	}
 	in := func(name string) string { return filepath.Join(n.dir, name) }
 	return []string{
-		marker + "=" + n.dir,
+		private.Marker + "=" + n.dir,
 		"PATH=" + path,
 		"LANG=C.UTF-8",
 		"TMPDIR=" + n.dir,
@@ -154,7 +156,7 @@ func (n *Node) boot(ctx context.Context) error {
 	}
 	cmd := exec.Command(n.server)
 	cmd.Dir, cmd.Env = n.dir, n.environment()
-	beam, err := launch(cmd, n.logPath())
+	beam, err := private.Launch(cmd, n.logPath())
 	if err != nil {
 		return fmt.Errorf("rabbit: start the node: %w", err)
 	}
@@ -162,8 +164,8 @@ func (n *Node) boot(ctx context.Context) error {
 	n.beam = beam
 	n.mu.Unlock()
 
-	err = poll(ctx, func() (bool, error) {
-		if !beam.running() {
+	err = private.Poll(ctx, func() (bool, error) {
+		if !beam.Running() {
 			return false, errors.New("it ended")
 		}
 		// Another program that has epmd's port can be taken for epmd, until epmd
@@ -174,15 +176,14 @@ func (n *Node) boot(ctx context.Context) error {
 		return n.ready(ctx), nil
 	})
 	if err != nil {
-		_ = beam.cmd.Process.Kill()
-		beam.wait()
+		beam.Kill()
 		if portTaken.MatchString(n.Log()) {
 			err = errPortTaken
 		}
 		return fmt.Errorf("rabbit: the node did not start: %w; the end of its log:\n%s", err, n.logTail())
 	}
 	n.logf("rabbit: %s (process %d) accepts connections on %s after %v",
-		n.name, beam.pid(), n.Addr(), time.Since(began).Round(time.Millisecond))
+		n.name, beam.PID(), n.Addr(), time.Since(began).Round(time.Millisecond))
 	return nil
 }
 
@@ -195,7 +196,7 @@ func (n *Node) ready(ctx context.Context) bool {
 		return false
 	}
 	if n.management != nil {
-		conn, err := net.Dial("tcp", n.management.addr())
+		conn, err := net.Dial("tcp", n.management.Addr())
 		if err != nil {
 			return false
 		}
@@ -215,20 +216,4 @@ func (n *Node) ready(ctx context.Context) bool {
 	var greeting [11]byte
 	_, err = io.ReadFull(conn, greeting[:])
 	return err == nil && greeting[0] == 1 && greeting[8] == 10 && greeting[10] == 10
-}
-
-// poll calls try every 20 ms until it is done, fails, or ctx ends.
-func poll(ctx context.Context, try func() (done bool, err error)) error {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if done, err := try(); done || err != nil {
-			return err
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/warren-rpc/warren/test/internal/private"
 )
 
 // Cluster is a RabbitMQ cluster of private nodes on loopback. Each node can be
@@ -72,7 +74,7 @@ end`
 func (c *Cluster) whole(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, bootTimeout)
 	defer cancel()
-	return poll(ctx, func() (bool, error) {
+	return private.Poll(ctx, func() (bool, error) {
 		for _, n := range c.nodes {
 			seen, err := n.count(ctx, running)
 			if err != nil {
@@ -150,7 +152,7 @@ func (c *Cluster) Members(ctx context.Context, vhost, queue string) (members, on
 // ask returns the first answer that a running node gives. A node that is frozen
 // has five seconds.
 func (c *Cluster) ask(ctx context.Context, expressions string) (string, error) {
-	err := errDown
+	err := fmt.Errorf("rabbit: %w", private.ErrDown)
 	for _, n := range c.nodes {
 		if n.PID() == 0 {
 			continue

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+
+	"github.com/warren-rpc/warren/test/internal/private"
 )
 
 // family is what the nodes of one cluster have in common, and a node that is
@@ -19,8 +21,8 @@ type family struct {
 
 	mu    sync.Mutex
 	head  *Node
-	names *port    // epmd's
-	epmd  *process // nil until it is first started
+	names *private.Port    // epmd's
+	epmd  *private.Process // nil until it is first started
 }
 
 func newFamily() *family {
@@ -33,7 +35,7 @@ func (f *family) join(n *Node) error {
 	if f.head != nil {
 		return nil
 	}
-	names, err := reservePort()
+	names, err := private.ReservePort()
 	if err != nil {
 		return err
 	}
@@ -48,8 +50,8 @@ func (f *family) leave(n *Node) {
 	if f.head != n {
 		return
 	}
-	f.epmd.wait()
-	f.names.release()
+	f.epmd.Wait()
+	f.names.Release()
 }
 
 // discovery is the configuration by which a node that is not the head joins the
@@ -73,7 +75,7 @@ func (f *family) discovery(n *Node) []string {
 func (f *family) startEpmd(ctx context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.epmd.running() {
+	if f.epmd.Running() {
 		return nil
 	}
 	program, err := exec.LookPath("epmd")
@@ -82,16 +84,16 @@ func (f *family) startEpmd(ctx context.Context) error {
 	}
 	cmd := exec.Command(program)
 	cmd.Dir, cmd.Env = f.head.dir, f.head.environment()
-	epmd, err := launch(cmd, filepath.Join(f.head.dir, "epmd.log"))
+	epmd, err := private.Launch(cmd, filepath.Join(f.head.dir, "epmd.log"))
 	if err != nil {
 		return fmt.Errorf("rabbit: start epmd: %w", err)
 	}
 	f.epmd = epmd
-	return poll(ctx, func() (bool, error) {
-		if !epmd.running() {
+	return private.Poll(ctx, func() (bool, error) {
+		if !epmd.Running() {
 			return false, fmt.Errorf("rabbit: epmd ended at once: %w", errPortTaken)
 		}
-		conn, err := net.Dial("tcp", f.names.addr())
+		conn, err := net.Dial("tcp", f.names.Addr())
 		if err == nil {
 			_ = conn.Close()
 		}
@@ -102,5 +104,5 @@ func (f *family) startEpmd(ctx context.Context) error {
 func (f *family) epmdRuns() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.epmd.running()
+	return f.epmd.Running()
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/warren-rpc/warren/test/internal/private"
+
 	amqp "github.com/rabbitmq/amqp091-go"
 	"go.uber.org/goleak"
 )
@@ -44,7 +46,7 @@ func processesIn(t *testing.T, prefix string) []string {
 	var found []string
 	for _, file := range files {
 		environment, _ := os.ReadFile(file)
-		if bytes.Contains(environment, []byte(marker+"="+prefix)) {
+		if bytes.Contains(environment, []byte(private.Marker+"="+prefix)) {
 			command, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "cmdline"))
 			found = append(found, filepath.Base(filepath.Dir(file))+" "+strings.ReplaceAll(string(command), "\x00", " "))
 		}

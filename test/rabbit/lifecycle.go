@@ -4,12 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-
-	"github.com/warren-rpc/warren/test/patience"
+	"syscall"
 )
-
-// errDown is the answer of what needs a running broker.
-var errDown = errors.New("rabbit: the broker is not running")
 
 // Stop ends the broker as an administrator would: connections are closed and
 // queues written. Data, ports and folder stay for Restart. A frozen broker is
@@ -24,17 +20,17 @@ func (n *Node) Stop(ctx context.Context) error {
 // stop does the work of Stop for a caller that holds turn.
 func (n *Node) stop(ctx context.Context) error {
 	beam := n.process()
-	if !beam.running() {
+	if !beam.Running() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, controlTimeout)
 	defer cancel()
 	defer context.AfterFunc(n.life, cancel)()
-	if err := errors.Join(thaw(beam.cmd.Process), terminate(beam.cmd.Process)); err != nil && beam.running() {
+	if err := errors.Join(beam.Thaw(), beam.Signal(syscall.SIGTERM)); err != nil && beam.Running() {
 		return fmt.Errorf("rabbit: stop: %w", err)
 	}
 	select {
-	case <-beam.done:
+	case <-beam.Done():
 		n.control.reset()
 		n.logf("rabbit: %s stopped", n.name)
 		return nil
@@ -48,11 +44,10 @@ func (n *Node) stop(ctx context.Context) error {
 // stays for Restart. It does nothing if the broker is down.
 func (n *Node) Kill() {
 	beam := n.process()
-	if !beam.running() {
+	if !beam.Running() {
 		return
 	}
-	_ = beam.cmd.Process.Kill() // fails only if it has just ended
-	beam.wait()
+	beam.Kill()
 	n.control.reset()
 	n.logf("rabbit: %s killed", n.name)
 }
@@ -78,32 +73,16 @@ func (n *Node) Restart(ctx context.Context) error {
 // open and say nothing, like those of a machine that hangs. When it returns no
 // part of the broker runs. It fails if the broker is down.
 func (n *Node) Freeze() error {
-	beam := n.process()
-	if !beam.running() {
-		return errDown
-	}
-	if err := freeze(beam.cmd.Process); err != nil {
+	if err := n.process().Freeze(); err != nil {
 		return fmt.Errorf("rabbit: freeze: %w", err)
 	}
-	// The signal reaches the threads one by one.
-	ctx, cancel := context.WithTimeout(context.Background(), patience.Soon)
-	defer cancel()
-	return poll(ctx, func() (bool, error) {
-		if !beam.running() {
-			return false, errDown
-		}
-		return isFrozen(beam.pid()), nil
-	})
+	return nil
 }
 
 // Thaw lets a frozen broker go on. It fails if the broker is down and does
 // nothing if it is not frozen.
 func (n *Node) Thaw() error {
-	beam := n.process()
-	if !beam.running() {
-		return errDown
-	}
-	if err := thaw(beam.cmd.Process); err != nil {
+	if err := n.process().Thaw(); err != nil {
 		return fmt.Errorf("rabbit: thaw: %w", err)
 	}
 	return nil

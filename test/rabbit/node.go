@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/warren-rpc/warren/test/internal/private"
 	"github.com/warren-rpc/warren/test/patience"
 )
 
@@ -63,11 +64,11 @@ type Node struct {
 	name    string // Erlang node name
 	dir     string
 
-	amqp, dist *port
-	management *port // nil without the plugin
+	amqp, dist *private.Port
+	management *private.Port // nil without the plugin
 	family     *family
 
-	watchdog *watchdog
+	watchdog *private.Watchdog
 	control  *control
 
 	// life ends when Close is called.
@@ -80,7 +81,7 @@ type Node struct {
 	turn sync.Mutex
 
 	mu   sync.Mutex
-	beam *process // the last one started, running or not
+	beam *private.Process // the last one started, running or not
 }
 
 // bootTimeout bounds a boot whose context has no deadline. An idle machine
@@ -100,7 +101,7 @@ const portAttempts = 4
 // After an error nothing is left behind, neither processes nor, without Keep, the
 // folder.
 func Start(ctx context.Context, options Options) (*Node, error) {
-	if !supported {
+	if !private.Supported {
 		return nil, fmt.Errorf("rabbit: private nodes need Linux: %w", errors.ErrUnsupported)
 	}
 	if err := context.Cause(ctx); err != nil {
@@ -152,7 +153,7 @@ func (n *Node) start(ctx context.Context) error {
 func (n *Node) URL() string { return "amqp://guest:guest@" + n.Addr() + "/" }
 
 // Addr is the loopback host and port that the node accepts AMQP on.
-func (n *Node) Addr() string { return n.amqp.addr() }
+func (n *Node) Addr() string { return n.amqp.Addr() }
 
 // ManagementPlugin is RabbitMQ's plugin for Options.Plugins that serves the
 // management API.
@@ -165,13 +166,13 @@ func (n *Node) ManagementURL() string {
 	if n.management == nil {
 		return ""
 	}
-	return "http://guest:guest@" + n.management.addr() + "/"
+	return "http://guest:guest@" + n.management.Addr() + "/"
 }
 
 // PID is the process ID of the broker's Erlang VM, or 0 while it is down.
 func (n *Node) PID() int {
-	if p := n.process(); p.running() {
-		return p.pid()
+	if p := n.process(); p.Running() {
+		return p.PID()
 	}
 	return 0
 }
@@ -179,7 +180,7 @@ func (n *Node) PID() int {
 // CPU is the user and system time that the broker's Erlang VM has used since it
 // was last started, in steps of 10 ms. Once the VM has ended it stays at the
 // total.
-func (n *Node) CPU() time.Duration { return n.process().cpu() }
+func (n *Node) CPU() time.Duration { return n.process().CPU() }
 
 // Log returns the broker's log since the node was first started, as far as it
 // is written. It is empty once the node is closed.
@@ -205,14 +206,14 @@ func (n *Node) close() error {
 	}
 	var err error
 	if n.watchdog != nil {
-		err = n.watchdog.finish()
+		err = n.watchdog.Finish()
 	}
 	// The watchdog killed them; this reaps them.
-	n.process().wait()
+	n.process().Wait()
 	n.family.leave(n)
-	for _, p := range []*port{n.amqp, n.dist, n.management} {
+	for _, p := range []*private.Port{n.amqp, n.dist, n.management} {
 		if p != nil {
-			p.release()
+			p.Release()
 		}
 	}
 	if n.options.Keep {
@@ -226,7 +227,7 @@ func (n *Node) close() error {
 	return err
 }
 
-func (n *Node) process() *process {
+func (n *Node) process() *private.Process {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.beam

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/warren-rpc/warren/test/internal/private"
 	"github.com/warren-rpc/warren/test/patience"
 )
 
@@ -148,10 +149,10 @@ func TestNotInstalledNamesTheCommand(t *testing.T) {
 
 func TestLostPortIsSeenAsSuch(t *testing.T) {
 	t.Parallel()
-	for name, lost := range map[string]func(*Node) *port{
-		"amqp": func(n *Node) *port { return n.amqp },
-		"dist": func(n *Node) *port { return n.dist },
-		"epmd": func(n *Node) *port { return n.family.names },
+	for name, lost := range map[string]func(*Node) *private.Port{
+		"amqp": func(n *Node) *private.Port { return n.amqp },
+		"dist": func(n *Node) *private.Port { return n.dist },
+		"epmd": func(n *Node) *private.Port { return n.family.names },
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := newNode(serverPlaces[0], Options{})
@@ -159,7 +160,7 @@ func TestLostPortIsSeenAsSuch(t *testing.T) {
 			if err := n.prepare(); err != nil {
 				t.Fatal(err)
 			}
-			thief, err := net.Listen("tcp", lost(n).addr())
+			thief, err := net.Listen("tcp", lost(n).Addr())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,26 +1,42 @@
-package rabbit
+package private
 
 import (
 	"bytes"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 )
 
-const supported = true
+// Supported reports whether private servers can run on this system.
+const Supported = true
 
-// ownGroup keeps the signals of a terminal (Ctrl-C) away from a child.
-func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+const (
+	stop   = syscall.SIGSTOP
+	resume = syscall.SIGCONT
+)
 
-func freeze(p *os.Process) error { return p.Signal(syscall.SIGSTOP) }
+// isolate keeps the signals of a terminal (Ctrl-C) away from a child.
+func isolate(cmd *exec.Cmd) {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Setpgid = true
+}
 
-func thaw(p *os.Process) error { return p.Signal(syscall.SIGCONT) }
+// RunAs makes cmd run as the account.
+func RunAs(cmd *exec.Cmd, a Account) {
+	if a.root {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: a.uid, Gid: a.gid}}
+	}
+}
 
-func terminate(p *os.Process) error { return p.Signal(syscall.SIGTERM) }
+// signal sends a signal to a process that need not be a child.
+func signal(pid int, s syscall.Signal) error { return syscall.Kill(pid, s) }
 
 // isFrozen reports whether all of a process is stopped by a signal.
 func isFrozen(pid int) bool {
@@ -51,7 +67,7 @@ func cpuTime(pid int) (time.Duration, error) {
 	for _, field := range fields[11:13] { // utime and stime
 		n, err := strconv.ParseInt(field, 10, 64)
 		if err != nil {
-			return 0, fmt.Errorf("rabbit: /proc stat: %w", err)
+			return 0, fmt.Errorf("/proc stat: %w", err)
 		}
 		ticks += n
 	}
@@ -68,7 +84,7 @@ func statFields(file string) ([]string, error) {
 	}
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	if len(fields) < 13 {
-		return nil, errors.New("rabbit: " + file + " is too short")
+		return nil, errors.New(file + " is too short")
 	}
 	return fields, nil
 }
