@@ -3,6 +3,7 @@ package postgres
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -83,13 +84,9 @@ func query(t *testing.T, s *Server, statements string) string {
 // folder is one for temporary files that the server's account can enter.
 func folder(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "warren-postgres-test-")
-	if err == nil {
-		err = os.Chmod(dir, 0o755) //nolint:gosec // another user's server works in it
-	}
-	if err != nil {
+	dir := t.TempDir()
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Chmod(filepath.Dir(dir), 0o755)); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir
 }
