@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/warren-rpc/warren/store"
 )
 
@@ -64,7 +62,7 @@ func BenchmarkPairs(b *testing.B) {
 		for _, at := range []int{1, 256} {
 			b.Run(fmt.Sprintf("fsync=%s/%d", fsync, at), func(b *testing.B) {
 				server := startServer(b, config...)
-				client := redis.NewClient(&redis.Options{Addr: server.addr, PoolSize: 300})
+				client := server.client()
 				defer client.Close()
 				s, err := Open(b.Context(), client, Options{})
 				if err != nil {

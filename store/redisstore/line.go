@@ -59,7 +59,7 @@ func (l *line) do(ctx context.Context, o *op) error {
 	case alone:
 		// Another goroutine would cost more than Redis takes.
 		o.begun.Store(true)
-		l.exec([]*op{o})
+		l.exec([]*op{o}) //nolint:contextcheck // what is under way is not given up
 		l.leave()
 		return o.err
 	}

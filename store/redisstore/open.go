@@ -44,7 +44,7 @@ func Open(ctx context.Context, client redis.UniversalClient, o Options) (*Store,
 	if err := s.join(ctx); err != nil {
 		return nil, s.opening(ctx, err)
 	}
-	s.owners.start()
+	s.owners.start() //nolint:contextcheck // it outlives Open's
 	return s, nil
 }
 
@@ -155,9 +155,8 @@ func (s *Store) check(ctx context.Context) error {
 	}
 	for name, want := range map[string]string{"appendonly": "yes", "appendfsync": "always"} {
 		config, err := node.ConfigGet(ctx, name).Result()
-		var answered redis.Error
-		if errors.As(err, &answered) {
-			return nil //nolint:nilerr // it does not tell: the application's word is taken
+		if _, answered := errors.AsType[redis.Error](err); answered {
+			return nil // it does not tell: the application's word is taken
 		}
 		if err != nil {
 			return err

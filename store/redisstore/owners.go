@@ -61,7 +61,7 @@ func (o *owners) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		o.tell(err)
+		o.tell(ctx, err)
 		dead = nil
 		if err == nil {
 			dead = o.judge(counts, time.Now())
@@ -124,12 +124,12 @@ func (o *owners) judge(counts map[string]string, now time.Time) (dead []any) {
 
 // tell says that Redis cannot be reached, or has lost data, and that it can be again;
 // once each.
-func (o *owners) tell(err error) {
+func (o *owners) tell(ctx context.Context, err error) {
 	log := o.s.opts.Logger
 	switch {
 	case err != nil && !o.quiet:
 		log.Error("the store in Redis does not work", "store", o.s.identity.String(),
-			"error", o.s.failure(context.Background(), beatScript.name, err))
+			"error", o.s.failure(ctx, beatScript.name, err))
 	case err == nil && o.quiet:
 		log.Info("the store in Redis works again", "store", o.s.identity.String())
 	}

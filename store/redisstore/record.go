@@ -100,7 +100,7 @@ func parseRecord(key store.Key, values []any) (store.Record, error) {
 		return r, nil
 	}
 	f := fields{left: values}
-	r.State = store.State(f.number()) //nolint:gosec // one of a few
+	r.State = store.State(f.number())
 	r.Token = uint64(f.number())<<turnBits | uint64(f.number())
 	r.Attempts = int(f.number())
 	r.First = f.number() == 1

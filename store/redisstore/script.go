@@ -45,7 +45,7 @@ var (
 	//go:embed lua/leave.lua
 	leaveLua string
 
-	openScript     = newScript("open", openLua)
+	openScript     = newScript("open", allowOOM+openLua)
 	getScript      = newScript("get", prelude+getLua)
 	claimScript    = newScript("claim", prelude+claimLua)
 	renewScript    = newScript("renew", allowOOM+prelude+renewLua)

@@ -14,9 +14,14 @@ end
 -- text writes a whole number that may be too large for tostring.
 local function text(n) return string.format('%.0f', n) end
 
+-- A replica, which may not have the last changes, answers nothing: it refuses all
+-- commands that could write, as this one could.
+local function primary() redis.call('PERSIST', META) end
+
 -- Data that were lost are never taken for calls that never came.
 local have = redis.call('HGET', META, 'id')
 if have ~= id then
+  primary()
   return redis.error_reply('WARRENLOST the store ' .. id .. ' is gone; here is ' .. (have or 'none'))
 end
 local changes = redis.call('GET', CHANGES) or '0'
@@ -59,10 +64,9 @@ local function view(r)
 end
 
 -- reply is what a script returns: a word, how many changes this owner has made, and the
--- record. A replica, which may not have the last changes, answers nothing: it refuses
--- all commands that could write, as this one could.
+-- record.
 local function reply(word, r)
-  redis.call('PERSIST', META)
+  primary()
   return { word, changes, view(r) }
 end
 

@@ -1,0 +1,117 @@
+package redisstore
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/warren-rpc/warren/store"
+)
+
+func TestFullRedisBeginsNothingAndEndsWhatItHas(t *testing.T) {
+	t.Parallel()
+	server := startServer(t, "maxmemory", "16mb", "maxmemory-policy", "noeviction")
+	s := open(t, server.URL(), Options{})
+	waiting := []store.Record{win(t, s, claimOf(numbered(-1))), win(t, s, claimOf(numbered(-2))), win(t, s, claimOf(numbered(-3)))}
+	dead := win(t, s, claimOf(numbered(-4)))
+	if err := s.Abandon(t.Context(), dead.Key, dead.Token, store.Unended); err != nil {
+		t.Fatal(err)
+	}
+	large := store.Result{State: store.Completed, Payload: make([]byte, 256<<10)}
+	var full *store.FullError
+	last := claimOf(numbered(0))
+	for i := int64(1); full == nil; i++ {
+		c := claimOf(numbered(i))
+		r, won, err := s.Claim(t.Context(), c)
+		if errors.As(err, &full) {
+			if got, err := s.Get(t.Context(), c.Key); err != nil || got.State != store.Absent || won {
+				t.Errorf("a claim that was refused (won: %v) has left %v: %v", won, got.State, err)
+			}
+			break
+		}
+		if err != nil || !won || i > 200 {
+			t.Fatalf("claim %d: won %v, error %v", i, won, err)
+		}
+		if err := s.Complete(t.Context(), c.Key, r.Token, large, time.Hour); err != nil {
+			t.Fatalf("Complete: %v", err)
+		}
+		last = c
+	}
+	if full.Limit != 16<<20 || full.Size < 12<<20 || full.RetryAfter <= 0 {
+		t.Errorf("it is full with %+v", full)
+	}
+	if r, won, err := s.Claim(t.Context(), last); err != nil || won || r.State != store.Completed {
+		t.Errorf("a claim of what has ended, in a full Redis: %v, won %v, error %v", r.State, won, err)
+	}
+	if err := s.Renew(t.Context(), waiting[0].Key, waiting[0].Token, time.Hour); err != nil {
+		t.Errorf("Renew in a full Redis: %v", err)
+	}
+	for _, r := range waiting[:2] {
+		if err := s.Complete(t.Context(), r.Key, r.Token, large, time.Hour); err != nil {
+			t.Errorf("Complete in a full Redis: %v", err)
+		}
+	}
+	if err := s.Abandon(t.Context(), waiting[2].Key, waiting[2].Token, store.Ended); err != nil {
+		t.Errorf("Abandon in a full Redis: %v", err)
+	}
+	if _, _, err := s.Claim(t.Context(), claimOf(numbered(-9))); !errors.As(err, &full) {
+		t.Errorf("a claim after that: %v; want a FullError", err)
+	}
+	next := open(t, server.URL(), Options{})
+	if next.Identity() != s.Identity() {
+		t.Errorf("a server that starts while Redis is full has the store %v", next.Identity())
+	}
+	server.do(t, "config set maxmemory 0")
+	complete(t, s, win(t, s, claimOf(numbered(-9))))
+}
+
+func TestRedisIsTakenAsItIsConfigured(t *testing.T) {
+	t.Parallel()
+	server := startServer(t, "maxmemory", "16mb", "maxmemory-policy", "allkeys-lru")
+	client := server.client()
+	t.Cleanup(func() { _ = client.Close() })
+	steps := []struct {
+		what    string
+		command string
+		options Options
+		refused bool
+	}{
+		{"with eviction", "ping", Options{}, true},
+		{"with eviction of what expires", "config set maxmemory-policy volatile-ttl", Options{}, true},
+		{"without a limit", "config set maxmemory 0", Options{}, false},
+		{"with fsync every second", "config set maxmemory-policy noeviction", Options{Durability: OnDisk}, true},
+		{"with fsync always", "config set appendfsync always", Options{Durability: OnDisk}, false},
+		{"without a file", "config set appendonly no", Options{Durability: OnDisk}, true},
+		{"without replicas to wait for", "ping", Options{Durability: OnReplicas}, true},
+		{"with an unknown durability", "ping", Options{Durability: 9}, true},
+		{"with a prefix in braces", "ping", Options{Prefix: "{a}"}, true},
+		{"where the configuration is not told", "acl setuser default -config", Options{Durability: OnDisk}, false},
+	}
+	for _, step := range steps {
+		server.do(t, step.command)
+		s, err := Open(t.Context(), client, step.options)
+		if (err != nil) != step.refused {
+			t.Errorf("%s: %v; refused should be %v", step.what, err, step.refused)
+		}
+		if err == nil {
+			if got := s.Traits(); got != (store.Traits{Durable: step.options.Durability == OnDisk, Shared: true}) {
+				t.Errorf("%s the traits are %+v", step.what, got)
+			}
+			_ = s.Close()
+		}
+	}
+}
+
+func TestStoreOfALaterVersionIsRefused(t *testing.T) {
+	t.Parallel()
+	server, prefix := sharedServer(t)
+	open(t, server.URL(), Options{Prefix: prefix})
+	server.do(t, "hset {"+prefix+"}:store version 2")
+	client := server.client()
+	defer client.Close()
+	_, err := Open(t.Context(), client, Options{Prefix: prefix})
+	var later *store.VersionError
+	if !errors.As(err, &later) || later.Have != 2 || later.Known != version {
+		t.Errorf("Open of version 2: %v", err)
+	}
+}
