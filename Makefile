@@ -14,7 +14,7 @@ PATIENCE ?= 1
 export WARREN_PATIENCE := $(PATIENCE)
 LIMIT = $(shell expr 40 '*' $(PATIENCE))m
 
-# Go where its own instructions put it, and Debian's rabbitmq-server, for a PATH that names neither.
+# Go where its own instructions put it, and Debian's rabbitmq-server and pgbouncer, for a PATH that names neither.
 export PATH := $(PATH):/usr/local/go/bin:/usr/sbin
 
 # All modules: this one and, by go.work, the nested ones. Expanded by the recipe's shell.
@@ -28,19 +28,19 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: deps-broker ## Calls, kills and their count on one machine; installs a broker if there is none
+demo: deps-$(if $(findstring postgres,$(ARGS)),store,broker) ## Calls, kills and their count on one machine; installs the servers that are missing
 	@go run ./cmd/warren demo --rabbitmq $(ARGS)
 
 # The quick ones first.
-BROKERS := /test/(rabbit|e2e|interop|docs|bench|simulation|chaos|amqptest)|/cmd/
+SERVERS := /test/(rabbit|postgres|redis|e2e|interop|docs|bench|simulation|chaos|amqptest)|/store/(pgstore|redisstore)|/cmd/
 .PHONY: test
-test: deps $(INTEROP_MODULES) ## go vet and every test, with the race detector and a real broker
+test: deps $(INTEROP_MODULES) ## go vet and every test, with the race detector and real servers
 	@echo '== 1 of 3: go vet'
 	go vet $(ALL)
-	@echo '== 2 of 3: the packages that need no broker'
-	CGO_ENABLED=1 go test -race -vet=off -timeout $(LIMIT) $$(go list $(ALL) | grep -Ev '$(BROKERS)')
-	@echo '== 3 of 3: the packages that start brokers; the longest take minutes'
-	CGO_ENABLED=1 go test -race -vet=off -timeout $(LIMIT) $$(go list $(ALL) | grep -E '$(BROKERS)')
+	@echo '== 2 of 3: the packages that need no server'
+	CGO_ENABLED=1 go test -race -vet=off -timeout $(LIMIT) $$(go list $(ALL) | grep -Ev '$(SERVERS)')
+	@echo '== 3 of 3: the packages that start brokers and databases; the longest take minutes'
+	CGO_ENABLED=1 go test -race -vet=off -timeout $(LIMIT) $$(go list $(ALL) | grep -E '$(SERVERS)')
 
 # What cannot be installed fails its own tests, with the command that gets it, and no others.
 .PHONY: test-interop
@@ -61,8 +61,8 @@ fuzz: ## Each fuzz function for FUZZTIME (10s)
 	@sh scripts/fuzz.sh $(FUZZTIME)
 
 .PHONY: cover
-cover: deps $(INTEROP_MODULES) ## Tests with statement coverage over all packages of this module, in cover.out
-	go test -vet=off -timeout $(LIMIT) -coverpkg=./... -coverprofile=cover.out ./...
+cover: deps $(INTEROP_MODULES) ## Tests with statement coverage over all packages of all modules, in cover.out
+	go test -vet=off -timeout $(LIMIT) -coverpkg=github.com/warren-rpc/warren/... -coverprofile=cover.out $(ALL)
 	@go tool cover -func=cover.out | tail -n 1
 
 # govulncheck needs the vulnerability database. Being unable to read it is no finding; all else that it
@@ -80,9 +80,9 @@ deps: ## Install what demo, test and bench need (apt, root or sudo); does nothin
 	@echo '== what the tests need' >&2
 	@sh scripts/deps.sh || [ -n "$(GO_ON)" ]
 
-.PHONY: deps-broker
-deps-broker:
-	@sh scripts/deps.sh broker
+.PHONY: deps-broker deps-store
+deps-broker deps-store: deps-%:
+	@sh scripts/deps.sh $*
 
 # npm writes the hidden lock file last, so its age tells whether node_modules is current.
 test/interop/node_modules/.package-lock.json: test/interop/package.json test/interop/package-lock.json | deps

@@ -2,18 +2,20 @@
 # Install through apt what is missing to run Warren's demo, tests and benchmarks, and nothing else.
 #
 #   scripts/deps.sh broker    what the demo and the benchmarks need: a RabbitMQ server
-#   scripts/deps.sh           that, and what the tests need: a C compiler for the race detector; AMQP
-#                             libraries of Python, Ruby, PHP, Perl, C and Erlang, and Node.js with npm,
-#                             for the interoperability tests; iproute2, e2fsprogs and mount for
-#                             partitions and broken disks
+#   scripts/deps.sh store     that, and what they need for a store of several servers: PostgreSQL
+#   scripts/deps.sh           that, and what the tests need: Redis and PgBouncer; a C compiler for the race
+#                             detector; AMQP libraries of Python, Ruby, PHP, Perl, C and Erlang, and
+#                             Node.js with npm, for the interoperability tests; iproute2, e2fsprogs and
+#                             mount for partitions and broken disks
 #
-# apt-get runs only if something is missing. RabbitMQ's programs are installed, its service is neither
-# started nor enabled: the demo and the tests run brokers of their own on free ports.
+# apt-get runs only if something is missing. Of servers, the programs are installed; their services are
+# neither started nor enabled, and PostgreSQL's package makes no cluster: the demo and the tests run
+# servers of their own on free ports.
 # Everything goes to standard error, so that standard output stays the caller's.
 set -eu
 exec >&2
 
-# An ordinary user's PATH may lack the folder that holds Debian's rabbitmq-server.
+# An ordinary user's PATH may lack the folder that holds Debian's rabbitmq-server and pgbouncer.
 PATH=$PATH:/usr/sbin:/sbin
 
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -59,10 +61,23 @@ have_anyevent_rabbitmq() { quietly perl -MAnyEvent::RabbitMQ -e 1 || quietly /us
 
 have_librabbitmq() { echo '#include <amqp_tcp_socket.h>' | quietly ${CC:-gcc} -x c -fsyntax-only -; }
 
+# Debian keeps the server's programs out of PATH; test/postgres looks in the same folders.
+have_postgresql() {
+    for program in /usr/lib/postgresql/*/bin/initdb /usr/pgsql-*/bin/initdb /usr/local/pgsql/bin/initdb \
+        /usr/local/bin/initdb /usr/bin/initdb; do
+        [ -x "$program" ] && return 0
+    done
+    return 1
+}
+
 missing() {
     have rabbitmq-server || echo rabbitmq-server
     have_roots || echo ca-certificates
     [ "$1" = broker ] && return
+    have_postgresql || echo postgresql
+    [ "$1" = store ] && return
+    have redis-server || have valkey-server || echo redis-server
+    have pgbouncer || echo pgbouncer
     have_compiler || echo gcc libc6-dev
     have_pika || echo python3-pika
     have node || echo nodejs
@@ -86,22 +101,30 @@ apt_install() {
         install --no-install-recommends "$@" 9<&-
 }
 
-# Runs as root. A policy-rc.d that answers 101 keeps package scripts from starting services. The lock is
-# on the policy's folder: of two installations, the second waits, and neither takes the other's policy away.
+# Runs as root. A policy-rc.d that answers 101 keeps package scripts from starting services, and a file of
+# postgresql-common's settings keeps PostgreSQL's from making a cluster. The lock is on the policy's folder:
+# of two installations, the second waits, and neither takes away what the other has written.
 install_packages() {
     policy=${WARREN_POLICY_RC_D:-/usr/sbin/policy-rc.d}
+    clusters=${WARREN_CREATECLUSTER_D:-/etc/postgresql-common/createcluster.d}
     mark='# Written by scripts/deps.sh for the length of one installation.'
 
     exec 9<"$(dirname "$policy")"
     flock 9
+    trap clean_up EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
     # Ours is left over from an installation that was killed; anyone else's stays.
     if [ ! -e "$policy" ] || grep -qsxF "$mark" "$policy"; then
-        trap 'rm -f "$policy"' EXIT
-        trap 'exit 130' INT
-        trap 'exit 143' TERM
         printf '#!/bin/sh\n%s\nexit 101\n' "$mark" >"$policy"
         chmod 755 "$policy"
     fi
+    case " $* " in
+    *" postgresql "*)
+        mkdir -p "$clusters"
+        printf '%s\ncreate_main_cluster = off\n' "$mark" >"$clusters/warren.conf"
+        ;;
+    esac
 
     export DEBIAN_FRONTEND=noninteractive
     # A third party's unreachable archive does not matter if Debian's can be read.
@@ -110,10 +133,17 @@ install_packages() {
     # One package that the archive lacks does not keep the others out.
     apt_install "$@" || for package; do apt_install "$package" || echo "deps: $package cannot be installed"; done
 
-    # The policy has kept the service from starting now; this keeps it from starting with the machine.
-    case " $* " in
-    *" rabbitmq-server "*) ! have update-rc.d || update-rc.d rabbitmq-server disable ;;
-    esac
+    # The policy has kept the services from starting now; this keeps them from starting with the machine.
+    for package; do
+        case "$package" in
+        rabbitmq-server | postgresql | redis-server | pgbouncer) ! have update-rc.d || update-rc.d "$package" disable ;;
+        esac
+    done
+}
+
+clean_up() {
+    ! grep -qsxF "$mark" "$policy" || rm -f "$policy"
+    rm -f "$clusters/warren.conf"
 }
 
 case "${1:-all}" in
@@ -122,8 +152,8 @@ case "${1:-all}" in
     install_packages "$@"
     exit
     ;;
-broker | all) ;;
-*) die "usage: scripts/deps.sh [broker|all]" ;;
+broker | store | all) ;;
+*) die "usage: scripts/deps.sh [broker|store|all]" ;;
 esac
 
 have go || die "Go is not in PATH; see https://go.dev/doc/install"
