@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 
@@ -29,7 +27,8 @@ type Pair struct {
 // StartPair makes a primary with an empty cluster and a standby, and returns when
 // the standby streams.
 func StartPair(ctx context.Context, options Options) (*Pair, error) {
-	config := map[string]string{"synchronous_standby_names": "*"}
+	// The standby streams under its cluster's name; the copy that it is made from does not count as one.
+	config := map[string]string{"synchronous_standby_names": "warren", "cluster_name": "warren"}
 	maps.Copy(config, options.Config)
 	options.Config = config
 	primary, err := Start(ctx, options)
@@ -138,12 +137,7 @@ func (p *Pair) waitForStandby(ctx context.Context) error {
 // password comes with it.
 func (s *Server) copyFrom(ctx context.Context, primary *Server) error {
 	s.password = primary.password
-	source, err := url.Parse(primary.URL(""))
-	if err != nil {
-		return err
-	}
-	source.RawQuery += "&application_name=" + url.QueryEscape(filepath.Base(s.dir))
-	_, err = run(ctx, s.programs.command(s.dir, "pg_basebackup", "--pgdata", s.data(), "--dbname", source.String(),
+	_, err := run(ctx, s.programs.command(s.dir, "pg_basebackup", "--pgdata", s.data(), "--dbname", primary.URL(""),
 		"--write-recovery-conf", "--wal-method", "stream", "--checkpoint", "fast", "--no-sync"))
 	return err
 }
