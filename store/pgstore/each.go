@@ -54,7 +54,7 @@ func (s *Store) eachOf(ctx context.Context, slot int, fn func(store.Record) erro
 			p       pgx.Batch
 		)
 		p.Queue(settings)
-		p.Queue(s.queries.now, s.options.now()).QueryRow(func(r pgx.Row) error { return r.Scan(&now) })
+		s.queueNow(&p, &now)
 		p.Queue(s.queries.page, s.options.now(), slot, last, key, page).Query(func(rows pgx.Rows) (err error) {
 			records, err = pgx.CollectRows(rows, func(from pgx.CollectableRow) (r row, err error) {
 				err = r.scan(from)

@@ -36,7 +36,23 @@ func sqlState(err error) string {
 // transaction may have been committed before.
 func refused(err error) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && pg.Severity == "ERROR"
+	return errors.As(err, &pg) && pg.SeverityUnlocalized == "ERROR" // Severity is in the database's language
+}
+
+// outage reports whether the database has told that it, and not the statement, is what failed.
+func outage(err error) bool {
+	code := sqlState(err)
+	if code == readOnly {
+		return true
+	}
+	if code == "" || code == queryCanceled {
+		return false
+	}
+	switch code[:2] {
+	case "08", "53", "57", "58": // the connection, resources, somebody who ends sessions, the system below
+		return true
+	}
+	return false
 }
 
 // collided reports whether the transaction failed because of others that ran at the same time: the next attempt may

@@ -87,13 +87,7 @@ func (s *Store) exclusiveOnce(ctx context.Context, key store.Key, tombstone []by
 
 // queueLook has l filled with what is there, and the time.
 func (s *Store) queueLook(p *pgx.Batch, find string, key store.Key, tombstone []byte, l *locked) {
-	p.Queue(s.queries.now, s.options.now(), s.identity.ID).QueryRow(func(r pgx.Row) error {
-		err := r.Scan(&l.now)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return errAnother
-		}
-		return err
-	})
+	s.queueNow(p, &l.now)
 	p.Queue(find, prefix(key), key[:]).QueryRow(func(from pgx.Row) error {
 		r := new(row)
 		if err := r.scan(from); err != nil {
@@ -122,6 +116,17 @@ func (s *Store) queueLook(p *pgx.Batch, find string, key store.Key, tombstone []
 
 // errAnother: what the store remembers is not there any more.
 var errAnother = errors.New("the schema was made again, and holds another store: open it again")
+
+// queueNow has now be the time, if the tables are still those of this store.
+func (s *Store) queueNow(p *pgx.Batch, now *time.Time) {
+	p.Queue(s.queries.now, s.options.now(), s.identity.ID).QueryRow(func(r pgx.Row) error {
+		err := r.Scan(now)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return errAnother
+		}
+		return err
+	})
+}
 
 // noRows takes a row that is not there for no error.
 func noRows(err error) error {

@@ -76,6 +76,10 @@ func (t *transaction) run(ctx context.Context, fn func(tx pgx.Tx) (store.Result,
 	result, err := call(fn, tx)
 	if err != nil {
 		t.collided = collided(err)
+		// The connection of a context that has ended is closed, too.
+		if outage(err) || ctx.Err() == nil && conn.Conn().IsClosed() {
+			return t.store.translate("transact", err)
+		}
 		return err
 	}
 	e, err := t.store.options.completion("transact", t.key, t.token, result, t.retention)
@@ -185,6 +189,9 @@ func (s *Store) findOut(ctx context.Context, key store.Key, token uint64, lost e
 			case l.row.Token != token:
 				return store.ErrStale
 			case l.row.State.Ended():
+				// Its session may have ended before a standby had it. This commit waits for the standby as well.
+				r := l.row.Record
+				l.update(&r)
 				return nil
 			}
 			return lost
