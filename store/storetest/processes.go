@@ -164,7 +164,7 @@ const (
 )
 
 func (w work) run(ctx context.Context, s store.Store) error {
-	log, err := os.Create(w.Log) //nolint:gosec // the suite's own file
+	log, err := os.Create(w.Log)
 	if err != nil {
 		return err
 	}
@@ -181,9 +181,9 @@ func (w work) run(ctx context.Context, s store.Store) error {
 		random := rand.New(rand.NewPCG(rand.Uint64(), uint64(i)))
 		for errs[i] == nil {
 			left := 0
-			for _, offset := range random.Perm(int(w.Count)) { //nolint:gosec // it is small
+			for _, offset := range random.Perm(int(w.Count)) {
 				var ended bool
-				if ended, errs[i] = attempt(ctx, s, random, w.First+uint64(offset), write); errs[i] != nil { //nolint:gosec // it is not negative
+				if ended, errs[i] = attempt(ctx, s, random, w.First+uint64(offset), write); errs[i] != nil {
 					return
 				}
 				if !ended {

@@ -21,7 +21,6 @@ import (
 type served struct {
 	folders
 
-	once   sync.Once
 	listen net.Listener
 }
 
@@ -45,7 +44,7 @@ func (f *served) serve(t *testing.T) {
 	if f.listen, err = new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Setenv(servedAt, f.listen.Addr().String()); err != nil {
+	if err := os.Setenv(servedAt, f.listen.Addr().String()); err != nil { //nolint:usetesting // the test runs beside others
 		t.Fatal(err)
 	}
 	var sessions sync.WaitGroup

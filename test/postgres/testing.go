@@ -23,10 +23,12 @@ var shared struct {
 //
 //	func TestMain(m *testing.M) { os.Exit(postgres.Main(m)) }
 //
+// m is what runs them: a *testing.M, or another kit's Main around one.
+//
 // If the tests passed, the functions in after run once the server is closed, in their
 // order; an error from one is printed and makes the run fail. This is the place for a
 // check for leaked goroutines.
-func Main(m *testing.M, after ...func() error) int {
+func Main(m interface{ Run() int }, after ...func() error) int {
 	shared.mu.Lock()
 	shared.inMain = true
 	shared.mu.Unlock()
