@@ -68,7 +68,7 @@ DO $$
 BEGIN
 	FOR slot IN 0..12 LOOP
 		EXECUTE format('CREATE TABLE records_%s PARTITION OF records FOR VALUES IN (%s)
-			WITH (fillfactor = 50, autovacuum_vacuum_insert_threshold = -1)', slot, slot);
+			WITH (fillfactor = 30, autovacuum_vacuum_insert_threshold = -1)', slot, slot);
 		EXECUTE format('ALTER TABLE records_%s ALTER COLUMN payload SET STORAGE EXTERNAL', slot);
 		EXECUTE format('CREATE INDEX records_%s_k ON records_%s (k)', slot, slot);
 	END LOOP;
