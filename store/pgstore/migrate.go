@@ -107,12 +107,12 @@ func alone(ctx context.Context, conn *pgx.Conn, schema string, f func(pgx.Tx) er
 // migrationLock is the advisory lock of those who migrate the schema.
 func migrationLock(schema string) int64 {
 	sum := sha256.Sum256([]byte("warren/migrate/" + schema))
-	return int64(binary.BigEndian.Uint64(sum[:])) //nolint:gosec // a hash may wrap around
+	return int64(binary.BigEndian.Uint64(sum[:]))
 }
 
 // upgrade makes the schema one of version, if it is of the one before.
 func upgrade(ctx context.Context, tx pgx.Tx, o MigrateOptions, version int) error {
-	have := 0
+	var have int
 	m, err := readMeta(ctx, tx, o.Schema)
 	var outdated *SchemaError
 	switch {

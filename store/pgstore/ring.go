@@ -99,7 +99,7 @@ func (r *ring) turn(ctx context.Context, slot int) (n int, err error) {
 	wait := firstWait
 	for try := range turnTries {
 		if try > 0 {
-			if err := pause(ctx, wait+rand.N(wait)); err != nil { //nolint:gosec // it spreads load
+			if err := pause(ctx, wait+rand.N(wait)); err != nil {
 				return 0, err
 			}
 			wait *= 2

@@ -21,8 +21,8 @@ import (
 // whatever a database has lost. Without a session it is below 0.
 func newOwner(session bool) int64 {
 	var b [8]byte
-	_, _ = rand.Read(b[:])                            // it never fails
-	id := int64(binary.BigEndian.Uint64(b[:])>>2) + 1 //nolint:gosec // 62 bits
+	_, _ = rand.Read(b[:]) // it never fails
+	id := int64(binary.BigEndian.Uint64(b[:])>>2) + 1
 	if !session {
 		return -id
 	}
