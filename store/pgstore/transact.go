@@ -16,7 +16,7 @@ import (
 // record while fn runs: who is believed dead is in nobody's way, and its commit fails.
 //
 // fn is called again if the transaction fails by a collision with another (SQLSTATE 40001 or 40P01), several times;
-// then its error, or the commit's, is returned. A constraint that is checked with the commit, and violated, is
+// then that is a *store.UnavailableError, whoever met it: a later attempt may end otherwise. A constraint that is checked with the commit, and violated, is
 // ErrRolledBack. fn cannot commit or roll back: tx.Commit and tx.Rollback return an error and do nothing, and fn must
 // not do it by a statement. tx.Begin makes savepoints, as ever.
 //
@@ -39,6 +39,8 @@ func (s *Store) Transact(
 			if err := backoff(ctx, attempt); err != nil {
 				return err
 			}
+		case t.collided:
+			return &store.UnavailableError{Op: "transact", Cause: err}
 		case t.unknown:
 			return s.findOut(ctx, key, token, err)
 		default:
