@@ -56,7 +56,12 @@ func testMain(m *testing.M) int {
 			return 1
 		}
 	}
-	return rabbit.Main(m)
+	code := rabbit.Main(m)
+	if err := closeDatabases(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
+	return code
 }
 
 // raceEnabled reports whether this test was built with the race detector.

@@ -125,11 +125,11 @@ func (o *output) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(o.stderr, nil))
 }
 
+// lineEnds are those of joined errors, and of pgx's lists.
+var lineEnds = strings.NewReplacer("\nwarren: ", "; ", ":\n\t", ": ", "\n\t", "; ", "\n", "; ")
+
 // oneLine joins the lines of joined errors.
-func oneLine(text string) string {
-	text = strings.ReplaceAll(strings.TrimSpace(text), "\nwarren: ", "; ")
-	return printable.Text(strings.ReplaceAll(text, "\n", "; "))
-}
+func oneLine(text string) string { return printable.Text(lineEnds.Replace(strings.TrimSpace(text))) }
 
 // sheet is a table as text. What is in a cell stays in it.
 type sheet struct {

@@ -21,8 +21,8 @@ func (s *screen) redact(text string) string { return redact(s.hide(text)) }
 // users is a user with a password before a host, after a scheme or not.
 var users = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)?([^\s"'@:/=(]*:[^/\s"'][^\s"']*)@`)
 
-// passwords are settings in the query of a store's URL.
-var passwords = regexp.MustCompile(`((?:^|[?&])[A-Za-z_]*(?i:password)=)([^&\s"']+)`)
+// passwords are settings of a store, in the query of a URL or as a list.
+var passwords = regexp.MustCompile(`((?:^|[?&\s"'])[A-Za-z_]*(?i:password)=)([^&\s"']+)`)
 
 // withoutPassword hides the passwords of a URL, in whatever state it is.
 func withoutPassword(raw string) string {

@@ -30,18 +30,24 @@ Bodies are plain text, so that callers of RabbitMQ's tutorials are served too:
    sample.panic   panics
    sample.count   adds one to a counter and answers with it; with --store only
 
-With --store a call is remembered for 24 h: one that is delivered or made again
+With --store, a file or the URL of a store in PostgreSQL or Redis (see warren store
+--help), a call is remembered for 24 h: one that is delivered or made again
 with the same call ID is answered with the reply that it had, and its effect is
 not repeated. A call whose server died runs again (at-least-once), is answered as
 aborted/interrupted (at-most-once), or had no effect yet, as sample.count's counter
 and the record of the call are committed as one (transactional; the other samples
-have no effect, and are then at-least-once).
+have no effect, and are then at-least-once). A file is one server's; a URL may be that
+of any number of servers. The counter is in the same place: in PostgreSQL in the table
+warren_samples, which is made if it is not there. Redis has no transactional mode, and
+at-most-once if the URL says how it is durable: ?durability=disk (appendfsync always),
+or ?durability=replicas&replicas=N.
 
 Examples:
    warren serve
    warren serve --url amqps://broker.example/ --queue-type classic
    warren serve --json --method rpc_queue --concurrency 8
-   warren serve --store calls.db --store-mode transactional`
+   warren serve --store calls.db --store-mode transactional
+   WARREN_STORE=postgres://shop:secret@db/shop warren serve --store-mode transactional`
 
 func serveCommand() *cli.Command {
 	return &cli.Command{
@@ -66,7 +72,7 @@ func serve(ctx context.Context, cmd *cli.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	mem, err := openMemory(ctx, cmd, out)
+	mem, err := openMemory(ctx, cmd, out.logger())
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 
 	"github.com/urfave/cli/v3"
@@ -35,7 +36,7 @@ type memory struct {
 }
 
 // openMemory opens what the command line names; nil if it names nothing.
-func openMemory(ctx context.Context, cmd *cli.Command, out *output) (*memory, error) {
+func openMemory(ctx context.Context, cmd *cli.Command, log *slog.Logger) (*memory, error) {
 	at, err := namedStore(cmd)
 	if err != nil {
 		return nil, err
@@ -52,7 +53,7 @@ func openMemory(ctx context.Context, cmd *cli.Command, out *output) (*memory, er
 	}
 	opening, cancel := context.WithTimeout(ctx, openingTimeout)
 	defer cancel()
-	m, err := at.remember(opening, storeModes[i], out.logger())
+	m, err := at.remember(opening, storeModes[i], log)
 	if err != nil {
 		return nil, storeError(ctx, err)
 	}

@@ -13,19 +13,33 @@ import (
 	"github.com/warren-rpc/warren/store"
 )
 
-const storeDescription = `A server with a store in a file remembers there which calls it has begun, and how
-they ended. These commands read such a file, compact it, and make it the memory of
-methods in the place of another. The file must not be
-open: a server has it for as long as it runs, and cannot be started while one of
-these commands runs.
+const storeDescription = `A server with a store remembers there which calls it has begun, and how they ended.
+These commands read a store, see to it, and make it the memory of methods in the place
+of another.
 
-What a server was doing when it ended is "interrupted" here.
+STORE is one of
+   orders.db                               a file, which one server has at a time
+   postgres://user:password@host/database  tables of PostgreSQL, for any number of
+                                           servers; ?schema=NAME, or else warren
+   redis://user:password@host/0            keys of Redis, for any number of servers;
+                                           ?prefix=NAME, or else warren
+It is the first argument, or what --store, WARREN_STORE or the key store of the tool's
+file says, in this order. A password is better kept in one of the last two, which
+others on the machine cannot read; for PostgreSQL those of PGPASSWORD and ~/.pgpass do
+too. Passwords are never shown.
 
-The exit code is 1 for a file that is missing, open elsewhere, damaged, of a later
-version, or not a store.
+A file must not be open: a server has it for as long as it runs, and cannot be started
+while one of these commands runs. What a server was doing when it ended is
+"interrupted" here. Other stores are read while servers use them; what these are at
+work on is "in_progress". The user of the URL needs what a server needs.
+
+The exit code is 1 for a store that is missing, open elsewhere, damaged, of a later
+version, or not a store, and for a database that cannot be reached.
 
 Examples:
    warren store stats orders.db
+   warren store stats 'postgres://shop@db/shop?schema=orders'
+   warren store migrate --store postgres://owner@db/shop --role shop
    warren store get orders.db --method orders.place --call-id order-4711
    warren store check orders.db
    warren store compact orders.db
@@ -33,8 +47,8 @@ Examples:
    warren store adopt orders.db orders.place`
 
 func storeCommand() *cli.Command {
-	return commandGroup("store", "look into a server's file of calls, check it, compact it, give methods to it", storeDescription,
-		storeStatsCommand(), storeGetCommand(), storeCheckCommand(), storeCompactCommand(), storeExportCommand(), storeSweepCommand(), storeAdoptCommand())
+	return commandGroup("store", "look into a store of calls, see to it, give methods to it", storeDescription,
+		storeStatsCommand(), storeGetCommand(), storeCheckCommand(), storeCompactCommand(), storeExportCommand(), storeSweepCommand(), storeMigrateCommand(), storeAdoptCommand())
 }
 
 // openStore opens a store for reading. The error is an exitError.

@@ -15,7 +15,7 @@ import (
 	"github.com/warren-rpc/warren/store"
 )
 
-const storeAdoptDescription = `Makes the store in FILE the one that remembers the calls of each METHOD.
+const storeAdoptDescription = `Makes STORE, a file or a URL, the one that remembers the calls of each METHOD.
 
 The broker keeps, for each method with a store, which store that is, and a server that
 has another one refuses to serve the method: it would begin calls again that were
@@ -23,16 +23,17 @@ begun. When a store is lost, or a method begins anew on purpose, this command gi
 method to another store. What the one before remembers counts no more: a call that it
 has seen, and that is made or delivered again, runs again.
 
-No server of the METHOD may run, and none that has the FILE open. Adopting a store that
+No server of the METHOD may run, and none that has the file open. Adopting a store that
 has the method already changes nothing. The names of the methods' queues are
 warren.memory.METHOD; the server's permissions are enough.
 
-The exit code is 1 if the file cannot be read, or a server has the method, and 6 if the
+The exit code is 1 if the store cannot be read, or a server has the method, and 6 if the
 broker cannot be reached or refuses. Methods that stand before the one that failed are
 adopted.
 
 Examples:
    warren store adopt orders.db orders.place orders.cancel
+   WARREN_STORE=postgres://shop:secret@db/shop warren store adopt orders.place
    warren store adopt --url amqps://ops@rabbit-1/shop --json orders.db orders.place`
 
 func storeAdoptCommand() *cli.Command {
@@ -177,7 +178,15 @@ func (a *adoption) adopt(method string) (storeAdopted, error) {
 	if !errors.As(err, &refusal) || refusal.Code != amqp.PreconditionFailed {
 		return done, a.failure(method, err)
 	}
-	label, _ := broker.OtherLabel(err)
+	// Servers that share a store have no owner's queue.
+	serving, err := a.consumers(wire.ControlQueue(method))
+	switch {
+	case err != nil:
+		return done, a.failure(method, err)
+	case serving > 0:
+		return done, exit(exitInternal, "a server has %s, with another store: stop it first", method)
+	}
+	label, _ := broker.OtherLabel(refusal)
 	id, created := wire.DecodeMemory(label)
 	done.State, done.Replaced = adopted, newStoreIdentity(store.Identity{ID: id, Created: created})
 	err = a.on(func() error {
@@ -217,6 +226,19 @@ func (a *adoption) exists(name string) (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// consumers returns how many a queue has, which need not be there.
+func (a *adoption) consumers(name string) (n int, err error) {
+	err = a.on(func() error {
+		q, err := a.ch.QueueDeclarePassive(name, true, false, false, false, nil)
+		n = q.Consumers
+		return err
+	})
+	if broker.IsNotFound(err) {
+		return 0, nil
+	}
+	return n, err
 }
 
 // failure makes an exitError of an error of the link.

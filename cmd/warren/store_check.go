@@ -6,9 +6,12 @@ import (
 	"github.com/urfave/cli/v3"
 )
 
-const storeCheckDescription = `Reads all of FILE: its pages, the database, every record, the index and the counts,
-and prints what is wrong with it, one finding on a line. It changes nothing. The exit
-code is 7 if anything is wrong.
+const storeCheckDescription = `Reads all of STORE, and prints what is wrong with it, one finding on a line. It changes
+nothing. The exit code is 7 if anything is wrong.
+
+Of a file it reads the pages, the database, every record, the index and the counts; of
+a store in PostgreSQL or Redis the records, as a server would, each held against its
+own digest.
 
 A server does not use a damaged file: it could take a call for new that has run. If
 the records themselves are whole,

@@ -14,7 +14,7 @@ import (
 	"github.com/warren-rpc/warren/store/boltstore"
 )
 
-const storeCompactDescription = `Writes what is in FILE to a new file without its free pages, checks that, and puts it
+const storeCompactDescription = `It is for files: a database sees to its own room. Writes what is in FILE to a new file without its free pages, checks that, and puts it
 in FILE's place in one step: whatever happens, FILE is the old one or the new one. Its
 owner and permissions stay. A server cannot open it meanwhile. The new file is
 FILE.compacting until it is complete.
@@ -34,7 +34,7 @@ func storeCompactCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "compact",
 		Usage:       "rewrite a file without its free pages",
-		ArgsUsage:   "STORE",
+		ArgsUsage:   "FILE",
 		Description: storeCompactDescription,
 		Flags: storeCommandFlags(
 			&cli.StringFlag{Name: "to", Usage: "write to a new `FILE` instead of replacing the old one"},

@@ -10,8 +10,8 @@ import (
 	"github.com/warren-rpc/warren/store"
 )
 
-const storeExportDescription = `Prints all records of FILE, or those in a state or of a method, one JSON object on a
-line, about in the order in which they expire. An object is that of get --json, with
+const storeExportDescription = `Prints all records of STORE, or those in a state or of a method, one JSON object on a
+line: of a file about in the order in which they expire, else in any. An object is that of get --json, with
 the reply or error that the call ended with: bodies are in it.
 
 Examples:
@@ -25,7 +25,7 @@ func storeExportCommand() *cli.Command {
 		ArgsUsage:   "STORE",
 		Description: storeExportDescription,
 		Flags: storeCommandFlags(
-			&cli.StringFlag{Name: "state", Usage: "only records in `STATE`: interrupted, completed, failed, parked or tombstone"},
+			&cli.StringFlag{Name: "state", Usage: "only records in `STATE`: interrupted, completed, failed, parked, tombstone or, but not of a file, in_progress"},
 			&cli.StringFlag{Name: "method", Usage: "only records of `METHOD`"},
 		),
 		Action: storeExport,

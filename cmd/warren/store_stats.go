@@ -9,15 +9,20 @@ import (
 	"github.com/warren-rpc/warren/store"
 )
 
-const storeStatsDescription = `Prints what FILE holds: how many records are in each state, how many of them are past
-their retention and will be deleted by the next sweep, and when others will be; how
-many bytes are in use and how long the file is, which compact makes the same; when
-it was made; its ID, by which brokers know it; and its epoch, which is how often it was opened by a server. The limit of
-its size is the server's option, and not in the file.
+const storeStatsDescription = `Prints what STORE holds: how many records are in each state; how many bytes are in use;
+when it was made; and its ID, by which brokers know it.
+
+Of a file also how many records are past their retention and will be deleted by the
+next sweep, and when others will be; how long the file is, which compact makes as long
+as what is in use; and its epoch, which is how often it was opened by a server. The
+limit of its size is the server's option, and not in the file.
+
+All records of a store in Redis are read for it; the bytes are those of the whole Redis.
 
 Examples:
    warren store stats orders.db
-   warren store stats --json orders.db | jq .records.interrupted`
+   warren store stats --json orders.db | jq .records.interrupted
+   WARREN_STORE=postgres://shop:secret@db/shop warren store stats`
 
 func storeStatsCommand() *cli.Command {
 	return &cli.Command{

@@ -44,7 +44,10 @@ type inspector interface {
 }
 
 // storeSchemes are the kinds of store that a URL names. All else is a file.
-var storeSchemes = map[string]func(url string) (storeLocation, error){}
+var storeSchemes = map[string]func(url string) (storeLocation, error){
+	"postgres": newPostgresLocation, "postgresql": newPostgresLocation,
+	"redis": newRedisLocation, "rediss": newRedisLocation,
+}
 
 // newStoreLocation reads what names a store. The error does not repeat it.
 func newStoreLocation(text string) (storeLocation, error) {
