@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -30,6 +31,17 @@ another call's, the exit code is 7. The servers have no store, so a call may be
 executed more than once; how often is counted from what the handlers themselves
 have written down.
 
+With --store the servers have one memory in common, and the calls that the kills
+interrupt are not executed twice: it is broken, and the exit code 7, if one was, or if
+one was answered and not executed.
+   postgres   a private PostgreSQL. The effect of a call is a row, written in the
+              transaction that commits with the record of the call
+   redis      a private Redis, in at-most-once mode: a call whose server was killed
+              fails with aborted and is never begun again
+   URL        of a PostgreSQL database, in which the demo makes a schema of its own
+              that it drops at the end
+PostgreSQL or Redis must be installed, as RabbitMQ.
+
 With --rabbitmq it starts a private RabbitMQ instead of the broker in memory,
 which is for development and tests. RabbitMQ must be installed; if it is not, the
 exit code is 6 and the error names the command that installs it. With a URL the
@@ -39,6 +51,7 @@ Examples:
    warren demo
    warren demo --rabbitmq
    warren demo --calls 200 --kills 3
+   warren demo --rabbitmq --store postgres --servers 3
    warren demo --json --quiet --rate 0 --inflight 256
    warren demo --url amqps://broker.example/ --servers 4`
 
@@ -55,6 +68,7 @@ func demoCommand() *cli.Command {
 			&cli.IntFlag{Name: "inflight", Value: 64, Usage: "most calls in flight"},
 			&cli.DurationFlag{Name: "timeout", Value: 20 * time.Second, Usage: "deadline of each call"},
 			&cli.Int64Flag{Name: "seed", Usage: "order of the points at which servers are killed", DefaultText: "another one each time"},
+			&cli.StringFlag{Name: "store", Usage: "`STORE` that the servers share: postgres, redis, or the URL of a PostgreSQL database", DefaultText: "none"},
 			&cli.BoolFlag{Name: "rabbitmq", Usage: "without a URL: start a private RabbitMQ"},
 		}, urlFlags(withoutURL)...),
 		Action: demo,
@@ -66,8 +80,9 @@ type demoOptions struct {
 	calls, kills, servers, rate, inflight int
 	timeout                               time.Duration
 	seed                                  int64
-	urls                                  []string // none: a broker of its own
-	rabbitmq                              bool     // which is a RabbitMQ
+	urls                                  []string  // none: a broker of its own
+	rabbitmq                              bool      // which is a RabbitMQ
+	store                                 demoStore // nil: the servers have none
 }
 
 // over names the broker for a person.
@@ -107,6 +122,9 @@ func newDemoOptions(cmd *cli.Command) (demoOptions, error) {
 			return o, check
 		}
 	}
+	if o.store, err = newDemoStore(cmd); err != nil {
+		return o, err
+	}
 	if o.kills > o.calls {
 		return o, usageError(cmd, "--kills is %d; it must not be more than --calls, which is %d", o.kills, o.calls)
 	}
@@ -137,7 +155,7 @@ func printDemo(out *output, result *demoResult) error {
 		err = out.text(result.text())
 	}
 	if err == nil && result.broken() {
-		err = exit(exitBroken, "verdict broken: %d calls lost, %d replies mismatched", result.lost, result.mismatched)
+		err = exit(exitBroken, "verdict broken: %s", result.verdict())
 	}
 	return err
 }
@@ -158,6 +176,11 @@ func runDemo(ctx context.Context, cmd *cli.Command, out *output, o demoOptions) 
 		return nil, err
 	}
 	defer closeBroker()
+	memory, err := openDemoMemory(ctx, out, o.store)
+	if err != nil {
+		return nil, err
+	}
+	defer memory.close()
 	c, disconnect, err := demoClient(ctx, cmd, out, urls)
 	if err != nil {
 		return nil, err
@@ -173,13 +196,13 @@ func runDemo(ctx context.Context, cmd *cli.Command, out *output, o demoOptions) 
 	if err != nil {
 		return nil, exit(exitInternal, "cannot find this program: %w", err)
 	}
-	servers := newFleet(executable, method, urls, fail)
+	servers := newFleet(executable, method, urls, memory, fail)
 	defer servers.end()
 	if err := servers.start(ctx, o.servers); err != nil {
 		return nil, demoError(ctx, err)
 	}
 
-	kills := newKiller(servers, killPoints(o.kills, o.seed), o.timeout)
+	kills := newKiller(servers, killPoints(o.kills, o.seed, memory.points()), o.timeout)
 	calls := &load{
 		client: c, method: method, calls: o.calls, inflight: o.inflight, rate: o.rate, timeout: o.timeout,
 		before: kills.beforeCall(o.calls), tally: &tally{},
@@ -197,7 +220,13 @@ func runDemo(ctx context.Context, cmd *cli.Command, out *output, o demoOptions) 
 	if err := servers.stop(ctx); err != nil {
 		return nil, demoError(ctx, err)
 	}
-	return newDemoResult(o, calls.tally, kills, servers.effects), nil
+	done := servers.effects.count()
+	if memory != nil && memory.count != nil {
+		if done, err = memory.count(ctx); err != nil {
+			return nil, demoError(ctx, fmt.Errorf("count the effects: %w", err))
+		}
+	}
+	return newDemoResult(o, calls.tally, kills, memory, done), nil
 }
 
 // demoError returns why ctx has ended early, or err.
@@ -229,17 +258,31 @@ func demoBroker(ctx context.Context, out *output, o demoOptions) ([]string, func
 	out.note("starting a private RabbitMQ, which takes some seconds")
 	node, err := rabbit.Start(ctx, rabbit.Options{})
 	if err != nil {
-		first, rest, _ := strings.Cut(err.Error(), "\n")
-		if rest != "" && !out.quiet {
-			_, _ = fmt.Fprintln(out.stderr, rest)
-		}
-		return nil, nil, exit(exitBroker, "%s", strings.TrimPrefix(first, "rabbit: "))
+		return nil, nil, notStarted(out, exitBroker, err)
 	}
-	return []string{node.URL()}, func() {
-		if err := node.Close(); err != nil {
+	return []string{node.URL()}, closer(out, node), nil
+}
+
+// notStarted ends a demo that has not got what it is to start, with the first line of
+// the error; more of them are the end of a log.
+func notStarted(out *output, code int, err error) error {
+	first, rest, _ := strings.Cut(err.Error(), "\n")
+	if rest != "" && !out.quiet {
+		_, _ = fmt.Fprintln(out.stderr, rest)
+	}
+	if _, text, named := strings.Cut(first, ": "); named { // the package's name
+		first = text
+	}
+	return exit(code, "%s", first)
+}
+
+// closer returns what closes something private of the demo's.
+func closer(out *output, c io.Closer) func() {
+	return func() {
+		if err := c.Close(); err != nil {
 			out.note("%v", err)
 		}
-	}, nil
+	}
 }
 
 // demoQueueExpires is how long the demo's queue outlives a demo that could not

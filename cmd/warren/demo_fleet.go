@@ -29,12 +29,12 @@ type fleetServer struct {
 	wanted  atomic.Int64 // the ends of its starts up to this one are no surprise
 }
 
-func newFleet(executable, method string, urls []string, fail context.CancelCauseFunc) *fleet {
+func newFleet(executable, method string, urls []string, memory *demoMemory, fail context.CancelCauseFunc) *fleet {
 	f := &fleet{effects: &effects{executions: map[string]int{}}, fail: fail, held: make(chan *fleetServer, 1024)}
 	f.options = proc.Options{
 		Path: executable, Args: []string{"demo-server", method},
 		// In the environment, since the arguments of processes are everybody's to read.
-		Env:   []string{"WARREN_URL=" + strings.Join(urls, ",")},
+		Env:   append(memory.env(), "WARREN_URL="+strings.Join(urls, ",")),
 		Ready: sayReady, ReadyWithin: startPatience,
 		OnLine: func(line string) {
 			if callID, ok := strings.CutPrefix(line, sayEffect+" "); ok {
@@ -193,7 +193,7 @@ func (f *fleet) each(fn func(*fleetServer) error) error {
 	return nil
 }
 
-// effects counts executions by call, from what the handlers have written.
+// effects counts executions by call, from what the handlers have said.
 type effects struct {
 	mu         sync.Mutex
 	executions map[string]int
@@ -205,15 +205,17 @@ func (e *effects) add(callID string) {
 	e.mu.Unlock()
 }
 
-// repeated is how many calls were executed more than once.
-func (e *effects) repeated() int {
+func (e *effects) count() (sums effectSums) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	n := 0
 	for _, executions := range e.executions {
+		sums.executed++
 		if executions > 1 {
-			n++
+			sums.repeated++
 		}
 	}
-	return n
+	return sums
 }
+
+// effectSums is how many calls were executed, and how many of them more than once.
+type effectSums struct{ executed, repeated int }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -11,13 +12,21 @@ import (
 	"github.com/warren-rpc/warren/internal/crashpoint"
 )
 
-// killPoints spreads n kills evenly over the points that a request passes in a
-// server without a store, in random order.
-func killPoints(n int, seed int64) []crashpoint.Point {
-	points := []crashpoint.Point{
+// The points that a request passes in a server, without a store and with one.
+var (
+	plainPoints = []crashpoint.Point{
 		crashpoint.Delivered, crashpoint.InHandler, crashpoint.EffectDone,
 		crashpoint.ReplyPublished, crashpoint.ReplyConfirmed,
 	}
+	storePoints = []crashpoint.Point{
+		crashpoint.Delivered, crashpoint.Claimed, crashpoint.InHandler, crashpoint.EffectDone,
+		crashpoint.Committing, crashpoint.Committed, crashpoint.ReplyPublished, crashpoint.ReplyConfirmed,
+	}
+)
+
+// killPoints spreads n kills evenly over the points, in random order.
+func killPoints(n int, seed int64, points []crashpoint.Point) []crashpoint.Point {
+	points = slices.Clone(points)
 	r := rand.New(rand.NewPCG(uint64(seed), 0))
 	var chosen []crashpoint.Point
 	for len(chosen) < n {

@@ -13,22 +13,38 @@ import (
 type demoResult struct {
 	tallySums
 
-	over     string // what kind of broker
-	servers  int
-	kills    []kill
-	took     []time.Duration // of the calls that were answered, sorted
-	repeated int             // calls that were executed more than once
+	effectSums
+
+	over    string // what kind of broker
+	servers int
+	kills   []kill
+	took    []time.Duration // of the calls that were answered, sorted
+	memory  *demoMemory     // nil: the servers had none
 }
 
-func newDemoResult(o demoOptions, t *tally, k *killer, e *effects) *demoResult {
-	r := &demoResult{over: o.over(), servers: o.servers, kills: k.kills(), repeated: e.repeated()}
+func newDemoResult(o demoOptions, t *tally, k *killer, memory *demoMemory, e effectSums) *demoResult {
+	r := &demoResult{over: o.over(), servers: o.servers, kills: k.kills(), memory: memory, effectSums: e}
 	r.tallySums, r.took, _ = t.look(o.calls)
 	slices.Sort(r.took)
 	return r
 }
 
 // broken reports whether a promise was.
-func (r *demoResult) broken() bool { return r.lost > 0 || r.mismatched > 0 }
+func (r *demoResult) broken() bool {
+	return r.lost > 0 || r.mismatched > 0 || r.memory != nil && (r.repeated > 0 || r.unexecuted() > 0)
+}
+
+// unexecuted is how many calls at least were answered and not executed.
+func (r *demoResult) unexecuted() int { return max(0, len(r.took)-r.executed) }
+
+// verdict is what breaks promises.
+func (r *demoResult) verdict() string {
+	text := fmt.Sprintf("%d calls lost, %d replies mismatched", r.lost, r.mismatched)
+	if r.memory != nil {
+		text += fmt.Sprintf(", %d executed more than once, %d answered and not executed", r.repeated, r.unexecuted())
+	}
+	return text
+}
 
 // demoJSON is what `warren demo --json` prints.
 type demoJSON struct {
@@ -39,6 +55,8 @@ type demoJSON struct {
 	Lost             int            `json:"lost"`
 	Mismatched       int            `json:"mismatched"`
 	DuplicateEffects int            `json:"duplicate_effects"`
+	Store            string         `json:"store,omitempty"`
+	Executed         *int           `json:"executed,omitempty"` // calls; with a store
 	P50MS            float64        `json:"p50_ms"`
 	P95MS            float64        `json:"p95_ms"`
 	P99MS            float64        `json:"p99_ms"`
@@ -49,6 +67,9 @@ func (r *demoResult) json() demoJSON {
 		Calls: r.begun, OK: len(r.took), Errors: r.errors, Kills: len(r.kills), Lost: r.lost, Mismatched: r.mismatched,
 		DuplicateEffects: r.repeated, P50MS: milliseconds(quantile(r.took, 0.50)),
 		P95MS: milliseconds(quantile(r.took, 0.95)), P99MS: milliseconds(quantile(r.took, 0.99)),
+	}
+	if r.memory != nil {
+		j.Store, j.Executed = r.memory.name, &r.executed
 	}
 	if j.Errors == nil {
 		j.Errors = map[string]int{}
@@ -65,20 +86,27 @@ func (r *demoResult) text() string {
 		}
 		_, _ = fmt.Fprintf(&b, "  %-24s%8s%s\n", name, thousands(n), remark)
 	}
-	_, _ = fmt.Fprintf(&b, "%s by one client over %s to %s\n\n", count(r.begun, "call"), r.over, count(r.servers, "server"))
+	memory, repeated := "", "at-least-once without a store"
+	if r.memory != nil {
+		memory, repeated = " with one memory in "+r.memory.name, r.memory.remark
+	}
+	_, _ = fmt.Fprintf(&b, "%s by one client over %s to %s%s\n\n", count(r.begun, "call"), r.over, count(r.servers, "server"), memory)
 	row("answered", len(r.took), "each with the result of its own request")
 	row("typed errors", sum(r.errors), listCounts(r.errors))
 	row("lost", r.lost, "neither a reply nor an error in time")
 	row("mismatched", r.mismatched, "answered with another call's result")
 	row("servers killed", len(r.kills), pointsOf(r.kills))
-	row("executed more than once", r.repeated, "at-least-once without a store")
+	row("executed more than once", r.repeated, repeated)
 	if n := len(r.took); n > 0 {
 		_, _ = fmt.Fprintf(&b, "\n  latency   p50 %s   p95 %s   p99 %s   slowest %s\n",
 			short(quantile(r.took, 0.50)), short(quantile(r.took, 0.95)), short(quantile(r.took, 0.99)), short(r.took[n-1]))
 	}
 	verdict := "Every call was answered, or failed with a typed error, in time; every reply was its own call's."
-	if r.broken() {
-		verdict = "BROKEN: see the rows lost and mismatched."
+	switch {
+	case r.broken():
+		verdict = "BROKEN: " + r.verdict() + "."
+	case r.memory != nil:
+		verdict += "\nEvery call that was answered was executed, and none twice."
 	}
 	_, _ = fmt.Fprintf(&b, "\n%s\n", verdict)
 	return b.String()

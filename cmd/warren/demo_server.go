@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/urfave/cli/v3"
 
 	"github.com/warren-rpc/warren"
@@ -24,6 +25,13 @@ const (
 	sayEffect = "effect" // effect CALL_ID: the handler has had its effect
 )
 
+// What tells a server of the demo of its store, which is not that of the tool's
+// settings.
+const (
+	demoStoreVariable = "WARREN_DEMO_STORE"
+	demoModeVariable  = "WARREN_DEMO_STORE_MODE"
+)
+
 // demoServerCommand is what the demo starts its servers by.
 func demoServerCommand() *cli.Command {
 	return &cli.Command{
@@ -31,12 +39,15 @@ func demoServerCommand() *cli.Command {
 		Usage:     "a server of the demo",
 		ArgsUsage: "METHOD",
 		Hidden:    true,
-		Flags:     urlFlags(defaultURL),
-		Action:    demoServer,
+		Flags: append([]cli.Flag{
+			&cli.StringFlag{Name: "store", Sources: cli.EnvVars(demoStoreVariable)},
+			&cli.StringFlag{Name: "store-mode", Value: server.AtMostOnce.String(), Sources: cli.EnvVars(demoModeVariable)},
+		}, urlFlags(defaultURL)...),
+		Action: demoServer,
 	}
 }
 
-func demoServer(ctx context.Context, cmd *cli.Command) error {
+func demoServer(ctx context.Context, cmd *cli.Command) (err error) {
 	if _, err := proc.Child(); err != nil {
 		return exit(exitInternal, "%w", err)
 	}
@@ -49,14 +60,28 @@ func demoServer(ctx context.Context, cmd *cli.Command) error {
 		return err
 	}
 	say := newSpeaker(cmd.Root().Writer)
-	srv, err := server.New(server.Config{
+	cfg := server.Config{
 		Broker: settings, Logger: slog.New(slog.NewTextHandler(cmd.Root().ErrWriter, &slog.HandlerOptions{Level: slog.LevelWarn})),
-	})
+	}
+	mem, err := openMemory(ctx, cmd, cfg.Logger)
+	if err != nil {
+		return err
+	}
+	if mem != nil {
+		defer func() { err = errors.Join(err, mem.closes()) }()
+		cfg.Store = mem.store
+	}
+	srv, err := server.New(cfg)
 	if err != nil {
 		return usageError(cmd, "%v", err)
 	}
 	m := server.Method{Name: args[0], Queue: server.Queue{Expires: demoQueueExpires}}
-	err = srv.HandleRaw(m, squareHandler(say))
+	if mem != nil && mem.mode == server.Transactional {
+		m.Codec = textCodec{}
+		err = server.HandleTx(srv, m, squareInTransaction)
+	} else {
+		err = srv.HandleRaw(mem.remembered(m), squareHandler(say))
+	}
 	if err != nil {
 		return usageError(cmd, "%v", err)
 	}
@@ -87,20 +112,33 @@ func newSpeaker(w io.Writer) func(words ...any) {
 	}
 }
 
+// work takes some milliseconds, half of what a handler of the demo's has to do.
+func (n number) work() { time.Sleep(time.Duration(n*7919%5000) * time.Microsecond) }
+
 // squareHandler works for some milliseconds, has its effect in the middle, and
 // returns the square of the number in the body.
 func squareHandler(say func(...any)) warren.Handler {
 	return func(_ context.Context, req *warren.Request) (*warren.Reply, error) {
-		n, err := strconv.ParseUint(string(req.Body), 10, 32)
-		if err != nil {
-			return nil, warren.Errorf(warren.CodeInvalidArgument, "the body must be a decimal number")
+		var n number
+		if err := n.UnmarshalText(req.Body); err != nil {
+			return nil, warren.Errorf(warren.CodeInvalidArgument, "the body: %v", err)
 		}
-		work := time.Duration(n*7919%5000) * time.Microsecond
-		time.Sleep(work)
+		n.work()
 		say(sayEffect, req.CallID)
-		time.Sleep(work)
-		return &warren.Reply{ContentType: "text/plain", Body: strconv.AppendUint(nil, n*n, 10)}, nil
+		n.work()
+		return &warren.Reply{ContentType: "text/plain", Body: strconv.AppendInt(nil, int64(n*n), 10)}, nil
 	}
+}
+
+// squareInTransaction does the same, and its effect is a row that commits with the
+// record of the call.
+func squareInTransaction(ctx context.Context, tx pgx.Tx, n number) (string, error) {
+	n.work()
+	if _, err := tx.Exec(ctx, "INSERT INTO "+demoEffects+" (n) VALUES ($1)", int64(n)); err != nil {
+		return "", err
+	}
+	n.work()
+	return strconv.FormatInt(int64(n*n), 10), nil
 }
 
 // tail keeps the end of what is written to it.

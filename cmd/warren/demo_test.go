@@ -178,16 +178,16 @@ func TestTallyTellsTheEndsOfCallsApart(t *testing.T) {
 func TestKillsSpreadEvenlyOverThePoints(t *testing.T) {
 	t.Parallel()
 	counts := map[crashpoint.Point]int{}
-	for _, p := range killPoints(12, 7) {
+	for _, p := range killPoints(12, 7, plainPoints) {
 		counts[p]++
 	}
 	if len(counts) != 5 || slices.Max(slices.Collect(maps.Values(counts))) != 3 {
 		t.Errorf("12 kills are %v", counts)
 	}
-	if !slices.Equal(killPoints(12, 7), killPoints(12, 7)) || slices.Equal(killPoints(12, 7), killPoints(12, 8)) {
+	if !slices.Equal(killPoints(12, 7, plainPoints), killPoints(12, 7, plainPoints)) || slices.Equal(killPoints(12, 7, plainPoints), killPoints(12, 8, plainPoints)) {
 		t.Error("the seed does not decide the order")
 	}
-	if killPoints(0, 7) != nil {
+	if killPoints(0, 7, plainPoints) != nil {
 		t.Error("no kills have points")
 	}
 }
