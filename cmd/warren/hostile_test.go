@@ -274,7 +274,7 @@ func TestPasswordInAWrongPlaceIsHidden(t *testing.T) {
 	for _, password := range []string{
 		"s3cr3t", "s3cr3t/with?more#@t41l", `s3cr3t"quoted't41l`, "s3cr3t with t41l", "s3cr3t" + strings.Repeat("x", 100),
 	} {
-		for _, form := range []string{"amqp://u:%s@h", "u:%s@h", "http://u:%s@h:1/", "amqp://u:%s@h,amqp://u:%[1]s@i", "postgres://u:%s@127.0.0.1:1/db", "redis://:%s@127.0.0.1:1"} {
+		for _, form := range []string{"amqp://u:%s@h", "u:%s@h", "http://u:%s@h:1/", "amqp://u:%s@h,amqp://u:%[1]s@i", "postgres://u:%s@127.0.0.1:1/db", "redis://:%s@127.0.0.1:port"} {
 			secret := fmt.Sprintf(form, password)
 			for _, line := range [][]string{
 				{secret}, {"help", secret}, {"--" + secret}, {"--" + secret + "=x"}, {"call", "--" + secret, "x"},

@@ -61,12 +61,13 @@ func obeySignals(cancel context.CancelFunc) {
 
 const rootDescription = `Exit codes: 0 answered, 1 internal error, 2 wrong usage or configuration,
 3 deadline exceeded, 4 no server or no such method, 5 error from the server,
-6 no usable broker, 7 the verdict of a demonstration is "broken", or a store's file is
-damaged, 130 interrupted.
+6 no usable broker, 7 the verdict of a demonstration is "broken", or a store is damaged,
+130 interrupted.
 
-Results go to standard output, everything else to standard error. The brokers'
-URLs are better kept in WARREN_URL, or in the file of WARREN_CONFIG, than in --url,
-which others on the machine can read. warren config shows which settings there are.
+Results go to standard output, everything else to standard error. URLs of brokers and
+stores are better kept in WARREN_URL and WARREN_STORE, or in the file of WARREN_CONFIG,
+than in --url and --store, which others on the machine can read. warren config shows
+which settings there are.
 
 Examples:
    warren serve                       # samples, and without a broker one in memory

@@ -51,7 +51,7 @@ var storeSchemes = map[string]func(url string) (storeLocation, error){
 
 // newStoreLocation reads what names a store. The error does not repeat it.
 func newStoreLocation(text string) (storeLocation, error) {
-	scheme, _, isURL := strings.Cut(text, "://")
+	scheme, rest, isURL := strings.Cut(text, "://")
 	if !isURL {
 		if strings.Contains(text, "password=") { // a password must not become the name of a file
 			return nil, errors.New("must be the path of a file, or a URL; a list of settings is neither")
@@ -61,6 +61,10 @@ func newStoreLocation(text string) (storeLocation, error) {
 	at, known := storeSchemes[strings.ToLower(scheme)]
 	if !known {
 		return nil, errors.New("the scheme must be postgres, postgresql, redis or rediss; without one it is the path of a file")
+	}
+	if end := strings.IndexAny(rest, "/?#"); end >= 0 && strings.Contains(rest[end:], "@") {
+		// What would be said of it might have a part of the password.
+		return nil, errors.New("has an @ behind the host: special characters of a password must be percent-encoded")
 	}
 	return at(text)
 }

@@ -8,8 +8,10 @@ import (
 	"log/slog"
 	"net/url"
 	"strconv"
+	"sync"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/store"
@@ -23,9 +25,14 @@ type redisLocation struct {
 	options redisstore.Options
 }
 
+// quietRedis keeps the driver from writing to standard error by itself: what matters is
+// in errors.
+var quietRedis = sync.OnceFunc(logging.Disable)
+
 // newRedisLocation reads a URL of redisstore's with the parameters durability, which is
 // disk or replicas, and replicas, which is how many.
 func newRedisLocation(raw string) (storeLocation, error) {
+	quietRedis()
 	u, err := url.Parse(raw)
 	if err != nil || u.Host == "" {
 		return nil, errors.New("is not a URL such as redis://user:password@host:6379/0 (a password with special characters must be percent-encoded)")
