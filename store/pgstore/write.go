@@ -52,18 +52,19 @@ func (w *writer) write(requests []*request) {
 	ctx, cancel := context.WithTimeout(context.Background(), w.store.options.Timeout)
 	defer cancel()
 	err := w.run(ctx, newWriteBatch(w.store, requests))
+	if err == nil {
+		return
+	}
 	for _, r := range requests {
-		switch {
-		case err == nil:
-		case single(err):
-			r.done = false
-		default:
-			op := "claim"
-			if r.end != nil {
-				op = r.end.op
-			}
-			r.err = w.store.translate(op, err)
+		r.done = false // whatever was read before the commit failed
+		if single(err) {
+			continue
 		}
+		op := "claim"
+		if r.end != nil {
+			op = r.end.op
+		}
+		r.err = w.store.translate(op, err)
 	}
 }
 
