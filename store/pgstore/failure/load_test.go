@@ -18,8 +18,8 @@ import (
 	"github.com/warren-rpc/warren/test/patience"
 )
 
-// load is many calls on several stores, each driven as a server drives it: claimed, executed and ended, and after an
-// error claimed again, by whichever store.
+// load is many calls on several stores, each driven twice at the same time as servers drive a call that was delivered
+// twice: claimed, executed and ended, and after an error claimed again, by whichever store.
 type load struct {
 	stores []*pgstore.Store
 	begun  atomic.Int64
@@ -36,9 +36,9 @@ type load struct {
 // call is what its driver knows of it.
 type call struct {
 	claim     store.Claim
-	atMost    bool // it is executed at most once, outside of the database; else with effect once, in a transaction
-	confirmed bool // a store has told that it is recorded
-	executed  int  // how often, outside of the database
+	atMost    bool         // it is executed at most once, outside of the database; else with effect once, in a transaction
+	confirmed atomic.Bool  // a store has told that it is recorded
+	executed  atomic.Int32 // how often, outside of the database
 }
 
 // startLoad drives calls on each store, half of them of either kind, until finish.
@@ -65,7 +65,10 @@ func (l *load) work(t *testing.T, worker int) {
 		l.calls = append(l.calls, c)
 		l.mu.Unlock()
 		l.begun.Add(1)
+		var other sync.WaitGroup
+		other.Go(func() { l.drive(t, c) })
 		l.drive(t, c)
+		other.Wait()
 		l.ended.Add(1)
 	}
 }
@@ -82,7 +85,7 @@ func (l *load) drive(t *testing.T, c *call) {
 			if !l.storage(t, "claim", err) {
 				return
 			}
-		case won && c.confirmed:
+		case won && c.confirmed.Load():
 			t.Errorf("%s began again after its end was confirmed", c.claim.CallID)
 			return
 		case won:
@@ -111,15 +114,16 @@ func (l *load) drive(t *testing.T, c *call) {
 // execute reports whether the call must be claimed again to know its end.
 func (l *load) execute(ctx context.Context, t *testing.T, s *pgstore.Store, c *call, r store.Record) (again bool) {
 	var err error
+	time.Sleep(time.Duration(rand.IntN(5)) * time.Millisecond)
 	if c.atMost {
-		c.executed++
+		c.executed.Add(1)
 		err = finish(ctx, s, r)
 	} else {
 		err = transact(ctx, s, r)
 	}
 	switch {
 	case err == nil:
-		c.confirmed = true
+		c.confirmed.Store(true)
 		return true // to see that it is not begun again
 	case errors.Is(err, store.ErrStale):
 		l.stale.Add(1)
@@ -188,12 +192,12 @@ func (c *call) check(t *testing.T, r store.Record, effects int) {
 	t.Helper()
 	completed := r.State == store.Completed && string(r.Payload) == "reply to "+c.claim.CallID
 	switch {
-	case c.confirmed && !completed:
+	case c.confirmed.Load() && !completed:
 		t.Errorf("%s was confirmed, and is %v with %q", c.claim.CallID, r.State, r.Payload)
 	case !c.atMost && (!completed || effects != 1):
 		t.Errorf("%s is %v and has %d effects", c.claim.CallID, r.State, effects)
-	case c.atMost && c.executed > 1:
-		t.Errorf("%s was executed %d times", c.claim.CallID, c.executed)
+	case c.atMost && c.executed.Load() > 1:
+		t.Errorf("%s was executed %d times", c.claim.CallID, c.executed.Load())
 	case c.atMost && !completed && r.State != store.Interrupted:
 		t.Errorf("%s is %v", c.claim.CallID, r.State)
 	}
