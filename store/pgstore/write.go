@@ -68,14 +68,14 @@ func (w *writer) write(requests []*request) {
 	}
 }
 
-func (w *writer) run(ctx context.Context, b *writeBatch) error {
+func (w *writer) run(ctx context.Context, b *writeBatch) (err error) {
 	var p pgx.Batch
 	if w.store.options.NoSession {
-		conn, err := w.store.pool.Acquire(ctx)
-		if err != nil {
-			return err
+		conn, acquireErr := w.store.pool.Acquire(ctx)
+		if acquireErr != nil {
+			return acquireErr
 		}
-		defer conn.Release()
+		defer func() { release(conn, err) }()
 		defer rollback(ctx, conn.Conn())
 		p.BeginTx(pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 		p.Queue(settings)
@@ -87,7 +87,7 @@ func (w *writer) run(ctx context.Context, b *writeBatch) error {
 		return err
 	}
 	b.queue(&p)
-	err := w.conn.SendBatch(ctx, &p).Close() // one transaction, as it is one message
+	err = w.conn.SendBatch(ctx, &p).Close() // one transaction, as it is one message
 	if err != nil && !single(err) {
 		w.close()
 	}
