@@ -16,7 +16,7 @@ const attempts = 10
 
 // backoff waits before the next attempt of a transaction: longer, and more by chance, with each.
 func backoff(ctx context.Context, attempt int) error {
-	d := time.Duration(1+rand.IntN(1<<min(attempt, 7))) * time.Millisecond //nolint:gosec // luck, not a secret
+	d := time.Duration(1+rand.IntN(1<<min(attempt, 7))) * time.Millisecond
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
@@ -64,7 +64,7 @@ func (s *Store) exclusiveOnce(ctx context.Context, key store.Key, tombstone []by
 	if err != nil {
 		return err
 	}
-	defer func() { release(conn, err) }()
+	defer func() { release(ctx, conn, err) }()
 	ctx, cancel := s.detached(ctx)
 	defer cancel()
 	defer rollback(ctx, conn.Conn())

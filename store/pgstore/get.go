@@ -35,7 +35,7 @@ func (s *Store) look(ctx context.Context, key store.Key, l *locked) (err error) 
 	if err != nil {
 		return err
 	}
-	defer func() { release(conn, err) }()
+	defer func() { release(ctx, conn, err) }()
 	ctx, cancel := context.WithTimeout(ctx, s.options.Timeout)
 	defer cancel()
 	var p pgx.Batch
@@ -53,9 +53,9 @@ func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 
 // release gives the connection back. One to a server that only reads is closed: it was the primary, and the pool may find
 // out which one is.
-func release(conn *pgxpool.Conn, err error) {
+func release(ctx context.Context, conn *pgxpool.Conn, err error) {
 	if sqlState(err) == readOnly {
-		discard(conn.Conn())
+		discard(ctx, conn.Conn())
 	}
 	conn.Release()
 }

@@ -2,7 +2,7 @@ package pgstore
 
 import (
 	"context"
-	"sync/atomic"
+	"crypto/rand"
 	"testing"
 	"time"
 
@@ -26,10 +26,9 @@ func (s *Store) another(t testing.TB) *Store {
 	return openTest(t, testURL(t), o)
 }
 
-var keys atomic.Uint64
-
-func newKey() store.Key {
-	return store.Scope{CallID: time.Now().String(), Caller: string(rune(keys.Add(1)))}.Key()
+func newKey() (key store.Key) {
+	_, _ = rand.Read(key[:]) // it never fails
+	return key
 }
 
 func claimOf(key store.Key) store.Claim {

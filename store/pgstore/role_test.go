@@ -46,7 +46,7 @@ func (d *database) openAs(role, address string, o Options) storetest.Open {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer discard(conn)
+		defer discard(context.Background(), conn)
 		if err := Migrate(context.Background(), conn, MigrateOptions{Schema: o.Schema, Role: role}); err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +96,7 @@ func TestServersRoleMayNotDoMore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer discard(conn)
+	defer discard(context.Background(), conn)
 	if err := Migrate(t.Context(), conn, MigrateOptions{}); err != nil {
 		t.Errorf("Migrate by the servers' role, with nothing to do: %v", err)
 	}

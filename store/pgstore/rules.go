@@ -25,7 +25,7 @@ type row struct {
 
 // prefix is the part of a key that the tables' indexes have.
 func prefix(key store.Key) int64 {
-	return int64(binary.BigEndian.Uint64(key[:8])) //nolint:gosec // its bits, not its value
+	return int64(binary.BigEndian.Uint64(key[:8]))
 }
 
 // dead reports whether the record is in progress with a dead owner.
@@ -157,4 +157,4 @@ func text(s string) string {
 }
 
 // signed is the token as the database has it. One that no record can have becomes one that no record has.
-func signed(token uint64) int64 { return int64(token) } //nolint:gosec // its bits
+func signed(token uint64) int64 { return int64(token) }

@@ -64,7 +64,7 @@ func openSession(ctx context.Context, pool *pgxpool.Pool, owner int64, schema st
 	}
 	// The first start of a Runner that nobody else has cannot fail.
 	_ = s.runner.Start()
-	s.runner.Go(s.run)
+	s.runner.Go(s.run) //nolint:contextcheck // it outlives the opening
 	return s, nil
 }
 
@@ -102,7 +102,7 @@ func (s *session) attach(ctx context.Context) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			discard(conn)
+			discard(ctx, conn)
 		}
 	}()
 	var pid uint32
@@ -161,14 +161,14 @@ func (s *session) register(ctx context.Context, conn *pgx.Conn) error {
 
 // run looks for the others, and connects again when the connection is lost.
 func (s *session) run(ctx context.Context) {
-	defer s.leave()
+	defer s.leave(ctx)
 	for ctx.Err() == nil {
 		err := s.hold(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		s.logger.Warn("the session of the store is lost", "error", err)
-		discard(s.conn)
+		discard(ctx, s.conn)
 		s.conn = nil
 		s.again(ctx)
 	}
@@ -271,24 +271,24 @@ func (s *session) again(ctx context.Context) {
 }
 
 // leave says that the owner is not there any more.
-func (s *session) leave() {
+func (s *session) leave(ctx context.Context) {
 	if s.conn == nil {
 		return // the others find the lock free
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTimeout)
 	defer cancel()
 	if _, err := s.conn.Exec(ctx, "DELETE FROM "+s.owners+" WHERE id = $1", s.owner); err != nil {
 		s.logger.Warn("the store is closed, and the others find out for themselves", "error", err)
 	}
-	discard(s.conn)
+	discard(ctx, s.conn)
 }
 
 // close ends the session, and with it what the owner has in progress.
 func (s *session) close() { _ = s.runner.Stop(context.Background()) }
 
 // discard closes a connection that may not answer.
-func discard(conn *pgx.Conn) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+func discard(ctx context.Context, conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	_ = conn.Close(ctx)
 }

@@ -231,7 +231,7 @@ func TestSessionConnectsAsThePoolDoes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer discard(conn)
+	defer discard(context.Background(), conn)
 	var name, memory string
 	err = conn.QueryRow(t.Context(), "SELECT current_setting('application_name'), current_setting('work_mem')").Scan(&name, &memory)
 	if err != nil || name != "before" || memory != "5MB" || before.Load() == 0 || after.Load() == 0 {

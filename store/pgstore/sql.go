@@ -176,7 +176,7 @@ func (r *row) scan(from pgx.Row) error {
 	copy(r.Key[:], key)
 	copy(r.Fingerprint[:], fingerprint)
 	copy(r.Digest[:], digest)
-	r.Token = uint64(token) //nolint:gosec // tokens are from 1 on
+	r.Token = uint64(token)
 	r.Owner = ownerName(r.owner)
 	if lease != nil {
 		r.Lease = *lease

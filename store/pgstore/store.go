@@ -105,7 +105,7 @@ func open(ctx context.Context, pool *pgxpool.Pool, ownsPool bool, o Options) (*S
 	// The first start of a Runner that nobody else has cannot fail.
 	_ = s.sweeper.Start()
 	if s.options.SweepEvery > 0 {
-		s.sweeper.Go(s.sweepByItself)
+		s.sweeper.Go(s.sweepByItself) //nolint:contextcheck // it outlives the opening
 	}
 	return s, nil
 }
@@ -123,7 +123,7 @@ func (s *Store) meet(ctx context.Context) error {
 	}
 	s.identity = store.Identity{ID: m.id, Created: m.created, Place: address(s.pool.Config().ConnConfig, s.options.Schema)}
 	s.queries = newQueries(s.options.Schema, m.period)
-	s.class = int32(crc32.ChecksumIEEE([]byte(s.identity.ID))) //nolint:gosec // its bits
+	s.class = int32(crc32.ChecksumIEEE([]byte(s.identity.ID)))
 	s.ring = ring{pool: s.pool, schema: quote(s.options.Schema), now: s.options.now}
 	s.owner = newOwner(!s.options.NoSession)
 	if s.options.NoSession {
@@ -181,7 +181,7 @@ func (s *Store) Close() error {
 	s.waiters.poller.Wait()
 	s.writes.close()
 	for i := range s.writers {
-		s.writers[i].close()
+		s.writers[i].close(context.Background())
 	}
 	_ = s.sweeper.Stop(context.Background())
 	if s.session != nil {

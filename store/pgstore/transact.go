@@ -70,7 +70,7 @@ func (t *transaction) run(ctx context.Context, fn func(tx pgx.Tx) (store.Result,
 		return t.store.translate("transact", err)
 	}
 	t.conn = conn
-	defer func() { t.release(err) }()
+	defer func() { t.release(ctx, err) }()
 	tx, err := t.begin(ctx)
 	if err != nil {
 		return err
@@ -162,11 +162,11 @@ func (t *transaction) commit(ctx context.Context, e end) error {
 }
 
 // release rolls back what was not committed.
-func (t *transaction) release(err error) {
-	ctx, cancel := t.store.detached(context.Background())
+func (t *transaction) release(ctx context.Context, err error) {
+	ctx, cancel := t.store.detached(ctx)
 	defer cancel()
 	rollback(ctx, t.conn.Conn())
-	release(t.conn, err)
+	release(ctx, t.conn, err)
 }
 
 // idle is how long the function may leave the transaction alone, in milliseconds; 0: for ever.

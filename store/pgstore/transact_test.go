@@ -132,7 +132,7 @@ func TestTransactionIsOverWhenTheFunctionHasReturned(t *testing.T) {
 	ctx := context.Background()
 	var n int
 	_, exec := kept.Exec(ctx, "SELECT 1")
-	_, rows := kept.Query(ctx, "SELECT 1") //nolint:rowserrcheck,sqlclosecheck // there are none
+	_, rows := kept.Query(ctx, "SELECT 1") //nolint:sqlclosecheck // there are none
 	_, begin := kept.Begin(ctx)
 	_, prepare := kept.Prepare(ctx, "name", "SELECT 1")
 	_, from := kept.CopyFrom(ctx, pgx.Identifier{"application"}, []string{"key"}, nil)

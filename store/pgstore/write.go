@@ -75,7 +75,7 @@ func (w *writer) run(ctx context.Context, b *writeBatch) (err error) {
 		if acquireErr != nil {
 			return acquireErr
 		}
-		defer func() { release(conn, err) }()
+		defer func() { release(ctx, conn, err) }()
 		defer rollback(ctx, conn.Conn())
 		p.BeginTx(pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 		p.Queue(settings)
@@ -89,7 +89,7 @@ func (w *writer) run(ctx context.Context, b *writeBatch) (err error) {
 	b.queue(&p)
 	err = w.conn.SendBatch(ctx, &p).Close() // one transaction, as it is one message
 	if err != nil && !single(err) {
-		w.close()
+		w.close(ctx)
 	}
 	return err
 }
@@ -104,7 +104,7 @@ func (w *writer) open(ctx context.Context) error {
 		return err
 	}
 	if _, err := conn.Exec(ctx, sessionSettings); err != nil {
-		discard(conn)
+		discard(ctx, conn)
 		return err
 	}
 	w.conn = conn
@@ -112,9 +112,9 @@ func (w *writer) open(ctx context.Context) error {
 }
 
 // close gives the connection up. The next may be one to another server.
-func (w *writer) close() {
+func (w *writer) close(ctx context.Context) {
 	if w.conn != nil {
-		discard(w.conn)
+		discard(ctx, w.conn)
 		w.conn = nil
 	}
 }
@@ -146,7 +146,7 @@ func newWriteBatch(s *Store, requests []*request) *writeBatch {
 }
 
 // lockOf returns the second half of the key's advisory lock. Several keys may have the same one.
-func lockOf(key store.Key) int32 { return int32(prefix(key)) } //nolint:gosec // its lower bits
+func lockOf(key store.Key) int32 { return int32(prefix(key)) }
 
 func (b *writeBatch) queue(p *pgx.Batch) {
 	b.queueClaims(p)
@@ -193,7 +193,7 @@ func (b *writeBatch) queueClaims(p *pgx.Batch) {
 				r.done = true
 				r.record = store.Record{
 					Key: c.Key, Method: text(c.Method), CallID: text(c.CallID), State: store.InProgress, Fingerprint: c.Fingerprint,
-					Token: uint64(token), Attempts: 1, First: true, Owner: s.Owner(), //nolint:gosec // tokens are from 1 on
+					Token: uint64(token), Attempts: 1, First: true, Owner: s.Owner(),
 					Lease: lease, Created: created, Updated: created, Expires: expires,
 				}
 				return nil

@@ -235,7 +235,7 @@ func TestSchemaMadeAgain(t *testing.T) {
 			"Renew": s.Renew(ctx, r.Key, r.Token, time.Minute), "Transact": transact(s, r, nil),
 		} {
 			var u *store.UnavailableError
-			if !errors.As(err, &u) && !(name == "Transact" && errors.Is(err, store.ErrStale)) {
+			if stale := name == "Transact" && errors.Is(err, store.ErrStale); !errors.As(err, &u) && !stale {
 				t.Errorf("%s %s: %v", name, when, err)
 			}
 		}
