@@ -30,11 +30,14 @@ func TestCommandsOfDocumentsExist(t *testing.T) {
 			}
 			line := strings.Join(c.words, " ")
 			switch {
-			case c.words[0] == "make" && len(c.words) == 2:
+			case c.words[0] == "make" && (len(c.words) == 2 || len(c.words) == 3 && c.words[1] == "demo"):
+				if len(c.words) == 3 {
+					checkTool(t, exe, c, append([]string{"demo"}, strings.Fields(strings.TrimPrefix(c.words[2], "ARGS="))...))
+				}
 				if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(c.words[1]) + `:`).MatchString(makefile) {
 					t.Errorf("%v: the Makefile has no such target", c)
 				}
-			case c.words[0] == "export":
+			case c.words[0] == "export" && !strings.HasPrefix(c.words[1], "WARREN_STORE="):
 				if settings := (warren.Broker{URLs: []string{strings.TrimPrefix(c.words[1], "WARREN_URL=")}}); settings.Validate() != nil {
 					t.Errorf("%v: %v", c, settings.Validate())
 				}
