@@ -39,16 +39,13 @@ func (d *deaths) after(now time.Time, free []int64) (dead []int64) {
 	}
 	d.last = now
 	d.since = make(map[int64]time.Time, len(free))
-	if now.Sub(d.began) < d.grace {
-		return nil
-	}
 	for _, id := range free {
 		since, ok := before[id]
 		if !ok {
 			since = now
 		}
 		d.since[id] = since
-		if now.Sub(since) >= freeFor {
+		if now.Sub(since) >= freeFor && now.Sub(d.began) >= d.grace {
 			dead = append(dead, id)
 		}
 	}

@@ -17,7 +17,7 @@ func TestOwnersAreDeadWhoseLocksStayFree(t *testing.T) {
 	for name, looks := range map[string][]look{
 		"free for long enough":      {{0, nil, nil}, {1000, one, nil}, {1250, one, nil}, {1500, two, nil}, {1600, two, one}, {2100, two, two}},
 		"taken again":               {{0, nil, nil}, {1000, one, nil}, {1500, nil, nil}, {1700, one, nil}, {2200, one, nil}, {2300, one, one}},
-		"within the grace":          {{0, one, nil}, {900, one, nil}, {1100, one, nil}, {1600, one, nil}, {1700, one, one}},
+		"within the grace":          {{0, one, nil}, {900, one, nil}, {1100, two, one}, {1600, two, one}, {1700, two, two}},
 		"looks too far apart":       {{0, nil, nil}, {900, nil, nil}, {1800, one, nil}, {2900, one, nil}, {3400, one, nil}, {3500, one, one}},
 		"gone, and there again":     {{0, nil, nil}, {1000, one, nil}, {1600, one, one}, {1850, nil, nil}, {2100, one, nil}, {2600, one, nil}},
 		"dead until somebody tells": {{0, nil, nil}, {1000, one, nil}, {1600, one, one}, {1850, one, one}},
