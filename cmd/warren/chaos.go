@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"github.com/warren-rpc/warren/cmd/warren/internal/chaospg"
 	"github.com/warren-rpc/warren/server"
 	"github.com/warren-rpc/warren/test/chaos"
 	"github.com/warren-rpc/warren/test/chaos/check"
@@ -29,18 +30,21 @@ func chaosCommand() *cli.Command {
 		Usage: "make calls while everything around them is broken, and check what was promised",
 		Description: `Starts a RabbitMQ broker of its own, a server process with a store, and clients
 behind a proxy, some of them in a process of their own; makes calls while faults happen; and judges every call and every
-effect. Exit code 7 if anything was broken. It touches nothing that it did not
-start. The same seed makes the same plan of faults.
+effect. With --store postgres it starts a PostgreSQL, too, and several servers that share it. Exit code 7 if anything was
+broken. It touches nothing that it did not start. The same seed makes the same plan of faults.
 
 Faults:
 ` + list.String() + `
 Examples:
    warren chaos --duration 60s
-   warren chaos --duration 10m --mode at-most-once --faults kill-server,cut,broker-kill --seed 7`,
+   warren chaos --duration 10m --mode at-most-once --faults kill-server,cut,broker-kill --seed 7
+   warren chaos --duration 60s --store postgres --servers 3 --faults kill-server,postgres-failover,cut:store`,
 		Flags: append([]cli.Flag{
 			&cli.DurationFlag{Name: "duration", Value: time.Minute, Usage: "for how long things are broken; 1 s to 24 h"},
-			&cli.StringFlag{Name: "faults", Usage: "kinds of `FAULT`, separated by commas; cut:clients and cut:server strike one side", DefaultText: "all"},
+			&cli.StringFlag{Name: "faults", Usage: "kinds of `FAULT`, separated by commas; cut:clients, cut:server and cut:store strike one side", DefaultText: "all"},
 			&cli.StringFlag{Name: "mode", Value: "transactional", Usage: "at-least-once, at-most-once or transactional"},
+			&cli.StringFlag{Name: "store", Value: storeFile, Usage: "where servers keep what they remember: file or postgres"},
+			&cli.IntFlag{Name: "servers", Usage: "of the method, 1 to 9; a file has one", DefaultText: "1, or 3 with postgres"},
 			&cli.Uint64Flag{Name: "seed", Usage: "draws the faults", DefaultText: "by chance"},
 			&cli.IntFlag{Name: "nodes", Value: 1, Usage: "of the broker, 1 to 7"},
 			&cli.IntFlag{Name: "workers", Value: 24, Usage: "calls in flight"},
@@ -58,11 +62,23 @@ const (
 	chaosClient = "chaos-client"
 )
 
+// Kinds of store that a run can have.
+const (
+	storeFile     = "file"
+	storePostgres = "postgres"
+)
+
+var chaosBackends = map[string]workload.Backend{storeFile: workload.File{}, storePostgres: chaospg.Backend{}}
+
 func chaosServerCommand() *cli.Command {
 	return &cli.Command{
-		Name: chaosServer, Usage: "a server of a chaos run", Hidden: true,
+		Name: chaosServer, Usage: "a server of a chaos run, by the kind of its store", Hidden: true,
 		Action: func(ctx context.Context, cmd *cli.Command) error {
-			return workload.Serve(ctx, screenOf(cmd.Root().Writer).raw, cmd.Root().ErrWriter, nil)
+			backend, ok := chaosBackends[cmd.Args().First()]
+			if !ok {
+				return usageError(cmd, "a server of a chaos run has the store %s or %s", storeFile, storePostgres)
+			}
+			return workload.ServeOn(ctx, backend, screenOf(cmd.Root().Writer).raw, cmd.Root().ErrWriter, nil)
 		},
 	}
 }
@@ -106,6 +122,9 @@ func runChaos(ctx context.Context, cmd *cli.Command) error {
 	}
 	run := result.Run()
 	run.Command = fmt.Sprintf("warren chaos --duration %v --mode %v --seed %d", cfg.Duration, cfg.Mode, cfg.Seed)
+	if cfg.Backend.Shared() {
+		run.Command += fmt.Sprintf(" --store %s --servers %d", cmd.String("store"), result.Config.Servers)
+	}
 	if cfg.Nodes > 1 {
 		run.Command += fmt.Sprintf(" --nodes %d", cfg.Nodes)
 	}
@@ -145,7 +164,7 @@ func tellChaos(out *output, run chaosreport.Run, path string) error {
 func chaosConfig(cmd *cli.Command) (chaos.Config, error) {
 	cfg := chaos.Config{
 		Duration: cmd.Duration("duration"), Seed: cmd.Uint64("seed"), Workers: cmd.Int("workers"), Folder: cmd.String("folder"),
-		Grace: cmd.Duration("grace"), Recovery: cmd.Duration("recovery"), Nodes: cmd.Int("nodes"),
+		Grace: cmd.Duration("grace"), Recovery: cmd.Duration("recovery"), Nodes: cmd.Int("nodes"), Servers: cmd.Int("servers"),
 	}
 	if _, err := arguments(cmd, 0, 0); err != nil {
 		return cfg, err
@@ -163,6 +182,18 @@ func chaosConfig(cmd *cli.Command) (chaos.Config, error) {
 	}
 	if err := within(cmd, "nodes", cfg.Nodes, 1, 7); err != nil {
 		return cfg, err
+	}
+	var known bool
+	if cfg.Backend, known = chaosBackends[cmd.String("store")]; !known {
+		return cfg, usageError(cmd, "--store is %.60q; it must be %s or %s", cmd.String("store"), storeFile, storePostgres)
+	}
+	if cmd.IsSet("servers") {
+		if err := within(cmd, "servers", cfg.Servers, 1, 9); err != nil {
+			return cfg, err
+		}
+		if cfg.Servers > 1 && !cfg.Backend.Shared() {
+			return cfg, usageError(cmd, "--servers is %d; a store in a file has one: see --store", cfg.Servers)
+		}
 	}
 	if err := within(cmd, "grace", cfg.Grace, time.Millisecond, time.Minute); err != nil {
 		return cfg, err
@@ -183,6 +214,6 @@ func chaosConfig(cmd *cli.Command) (chaos.Config, error) {
 	if err != nil {
 		return cfg, exit(exitInternal, "%w", err)
 	}
-	cfg.Server, cfg.Caller = []string{program, chaosServer}, []string{program, chaosClient}
+	cfg.Server, cfg.Caller = []string{program, chaosServer, cmd.String("store")}, []string{program, chaosClient}
 	return cfg, nil
 }

@@ -79,7 +79,7 @@ func (r *run) alarm(ctx context.Context, rng chance) error {
 // rebirth is for how long nothing else happens to the broker after a queue was deleted,
 // if nobody consumes the new one before. A node that dies right after the declaration
 // leaves a queue that is broken for good, if the server that made it dies, too.
-const rebirth = 5 * time.Second
+const rebirth = 30 * time.Second
 
 // awaitConsumer waits until somebody consumes the new queue, or rebirth is over.
 func (r *run) awaitConsumer(ctx context.Context) {

@@ -53,7 +53,8 @@ func (r *run) startMemory(ctx context.Context) (err error) {
 		return err
 	}
 	m.spec = r.spec
-	m.spec.Memory, m.spec.Name, m.spec.Store = true, "memory", r.place(memoryStore)
+	m.spec.URLs, m.spec.Store = r.far.urls(workload.User, 0), r.place(memoryStore)
+	m.spec.Name, m.spec.Memory, m.spec.Clock = "memory", true, true
 	if m.server, err = r.startProcess(ctx, r.cfg.Server, m.spec, r.remote(), "memory.log"); err != nil {
 		return err
 	}
@@ -187,21 +188,21 @@ func (r *run) supplant(ctx context.Context, rng chance) error {
 		if err := r.intrude(ctx); err != nil {
 			return err
 		}
-		return m.server.Restart(ctx)
+		return restart(ctx, m.server)
 	})
 }
 
 // intrude starts a server with a store of its own, for a while.
 func (r *run) intrude(ctx context.Context) error {
+	began, cancel := context.WithTimeout(ctx, recollection/5)
+	defer cancel()
 	name := otherStore(r.memory.others)
 	r.memory.others++
-	if r.cfg.Backend.Create(ctx, r.readable(name)) != nil {
+	if r.cfg.Backend.Create(began, r.readable(name)) != nil {
 		return nil // another fault was there
 	}
 	spec := r.memory.spec
 	spec.Name, spec.Store = check.Intruder, r.place(name)
-	began, cancel := context.WithTimeout(ctx, recollection/5)
-	defer cancel()
 	options := r.remote()
 	options.ClockOffset = time.Duration(r.memory.ahead.Load())
 	p, err := r.startProcess(began, r.cfg.Server, spec, options, "intruder.log")

@@ -11,14 +11,22 @@ import (
 
 // side draws whose way to which node is struck.
 func (r *run) side(rng chance) (*proxy.Proxy, string) {
-	near := rng.IntN(2) == 0
+	sides := []string{nearSide, farSide}
+	if r.database != nil {
+		sides = append(sides, storeSide)
+	}
+	who := one(rng, sides)
 	if rng.only != "" {
-		near = rng.only == nearSide
+		who = rng.only
 	}
-	if near {
-		return one(rng, r.near.proxies), nearSide
+	switch who {
+	case nearSide:
+		return one(rng, r.near.proxies), who
+	case farSide:
+		return one(rng, r.far.proxies), who
+	default:
+		return r.database.way(), who
 	}
-	return one(rng, r.far.proxies), farSide
 }
 
 func (r *run) cut(_ context.Context, rng chance) error {

@@ -27,7 +27,7 @@ type kind struct {
 type choice struct {
 	kind
 
-	only string // whose connections are struck: "clients" or "server", or either
+	only string // whose connections are struck: "clients", "server" or "store", or any
 }
 
 // chance is what a kind's faults are drawn by.
@@ -42,13 +42,13 @@ var kinds = []kind{
 	{"kill-server", 1100 * time.Millisecond, nothing, "SIGKILL, at a named crash point or at any time", (*run).killServer},
 	{"freeze-server", 25 * time.Second, nothing, "SIGSTOP for up to 3 s", (*run).freezeServer},
 	{"kill-client", 8 * time.Second, aCaller, "SIGKILL of a process that calls, at a crash point or at any time", (*run).killClient},
-	{"cut", 4 * time.Second, nothing, "the clients' or the server's connections are cut", (*run).cut},
+	{"cut", 4 * time.Second, nothing, "connections are cut: the clients' or the servers' to the broker, or the servers' to PostgreSQL", (*run).cut},
 	{"half-open", 20 * time.Second, nothing, "the broker's side of connections closes, the other is not told", network(proxy.HalfOpen)},
 	{"stall", 20 * time.Second, nothing, "nothing is forwarded for up to 3 s", network(proxy.Stall)},
 	{"drop", 25 * time.Second, nothing, "one direction is lost", network(proxy.Drop)},
 	{"delay", 30 * time.Second, nothing, "everything is late", network(proxy.Delay)},
 	{"slice", 30 * time.Second, nothing, "a few bytes at a time", network(proxy.Slice)},
-	{"partition", 30 * time.Second, aWire, "packets between server and broker vanish for up to 5 s (needs root)", (*run).partition},
+	{"partition", 30 * time.Second, aWire, "packets between servers and broker, and PostgreSQL, vanish for up to 5 s (needs root)", (*run).partition},
 	{"broker-kill", 36 * time.Second, nothing, "SIGKILL of a broker's node, which is started again", (*run).killBroker},
 	{"broker-freeze", 60 * time.Second, nothing, "SIGSTOP of a broker's node for up to 3 s", (*run).freezeBroker},
 	{"close-connections", 30 * time.Second, nothing, "the broker closes all connections of a node", (*run).closeConnections},
@@ -56,7 +56,9 @@ var kinds = []kind{
 	{"delete-queue", 60 * time.Second, nothing, "the queue of the method is deleted, with what it holds", (*run).deleteQueue},
 	{"disk-full", 40 * time.Second, aDisk, "the disk of the server's store is full for up to 3 s (needs root)", (*run).fillDisk},
 	{"disk-slow", 40 * time.Second, aDisk, "that disk stops now and then, or for up to 2 s (needs root)", (*run).slowDisk},
-	{"clock", 30 * time.Second, nothing, "the clock of the server's store is off by an hour", (*run).clock},
+	{"kill-postgres", 25 * time.Second, aDatabase, "SIGKILL of PostgreSQL, the primary, which is started again (--store postgres)", (*run).killDatabase},
+	{"postgres-failover", 80 * time.Second, aStandby, "the primary is killed, and its synchronous standby promoted (--store postgres)", (*run).failOver},
+	{"clock", 30 * time.Second, nothing, "the clock of the servers' store is off by an hour", (*run).clock},
 	{"duplicate", 10 * time.Second, nothing, "requests come up to three times", (*run).duplicate},
 	{"reorder", 10 * time.Second, nothing, "requests come late, marked as redelivered, in another order", (*run).reorder},
 	{"forge", 10 * time.Second, nothing, "replies that nobody gave are sent to callers", (*run).forge},
@@ -101,8 +103,9 @@ func choose(names []string) (chosen []choice, err error) {
 			return nil, fmt.Errorf("chaos: there is no fault %.40q; there are %s", name, strings.Join(Faults(), ", "))
 		}
 		k := choice{kinds[i], only}
-		if limited && (only != nearSide && only != farSide || !k.sided()) {
-			return nil, fmt.Errorf("chaos: there is no fault %.40q: only what strikes connections takes :%s or :%s", full, nearSide, farSide)
+		if limited && (!slices.Contains([]string{nearSide, farSide, storeSide}, only) || !k.sided()) {
+			return nil, fmt.Errorf("chaos: there is no fault %.40q: only what strikes connections takes :%s, :%s or :%s",
+				full, nearSide, farSide, storeSide)
 		}
 		chosen = append(chosen, k)
 	}
@@ -117,8 +120,9 @@ func Check(faults []string) error {
 
 // The sides whose connections can be struck.
 const (
-	nearSide = "clients"
-	farSide  = "server"
+	nearSide  = "clients"
+	farSide   = "server"
+	storeSide = "store"
 )
 
 // sided reports whether faults of the kind strike one side's connections.

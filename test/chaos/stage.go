@@ -26,12 +26,13 @@ type stage struct {
 	broker  sync.Mutex // held by who does something to a node
 	taking  sync.Mutex // held by who does something to messages
 
-	near, far gate // the clients' way to the broker, and the server's
+	near, far gate      // the clients' way to the broker, and the servers'
+	database  *database // of a backend that is shared
 	wire      *netns.Pair
 	disk      *disk.Disk
 	storage   sync.Mutex // held by who does something to the disk
 
-	spec    workload.Spec // of the first server
+	spec    workload.Spec // what those of all processes have in common
 	servers []serving
 	caller  *proc.Process
 	memory  memory
@@ -76,7 +77,7 @@ func (r *run) setUp(ctx context.Context, chosen []choice) (had []choice, err err
 		return nil, err
 	}
 	for _, k := range chosen {
-		if err := r.provide(k.needs); err != nil {
+		if err := r.provide(k); err != nil {
 			if len(r.cfg.Faults) > 0 {
 				return nil, fmt.Errorf("chaos: there is no %s here: %w", k.name, err)
 			}
@@ -91,6 +92,16 @@ func (r *run) setUp(ctx context.Context, chosen []choice) (had []choice, err err
 	if r.far, err = r.openGate(r.wire); err != nil {
 		return nil, err
 	}
+	if r.cfg.Backend.Shared() {
+		failsOver := slices.ContainsFunc(had, func(k choice) bool { return k.needs == aStandby })
+		if err := r.startDatabase(ctx, failsOver); err != nil {
+			return nil, err
+		}
+		if err := r.database.open(r, r.wire); err != nil {
+			return nil, err
+		}
+	}
+	r.spec.Clock = slices.ContainsFunc(had, func(k choice) bool { return k.name == "clock" })
 	return had, r.startProcesses(ctx)
 }
 
@@ -105,15 +116,25 @@ const (
 	aMemory
 	aWire
 	aDisk
+	aDatabase
+	aStandby
 )
 
 // diskSize is that of the disk for the store. Only what is written takes room.
 const diskSize = 4 << 30
 
 // provide sees to it that there is what a kind of fault needs.
-func (r *run) provide(n need) (err error) {
-	switch n {
+func (r *run) provide(k choice) (err error) {
+	shared := r.cfg.Backend.Shared()
+	if k.only == storeSide && !shared {
+		return errInFile
+	}
+	switch n := k.needs; n {
 	case nothing:
+	case aDatabase, aStandby:
+		if !shared {
+			return errInFile
+		}
 	case aCaller:
 		if len(r.cfg.Caller) == 0 {
 			return errors.New("Config.Caller is not set")
@@ -128,6 +149,9 @@ func (r *run) provide(n need) (err error) {
 			r.wire, err = netns.New()
 		}
 	case aDisk:
+		if shared {
+			return errors.New("the store is in PostgreSQL, on a disk of its own")
+		}
 		if r.disk == nil {
 			r.disk, err = disk.New(disk.Options{Size: diskSize, Kind: disk.Ext4})
 		}
@@ -135,18 +159,17 @@ func (r *run) provide(n need) (err error) {
 	return err
 }
 
+var errInFile = errors.New("the store is a file")
+
 // openGate makes the proxies, on the far side of the wire if there is one.
 func (r *run) openGate(wire *netns.Pair) (g gate, err error) {
 	g.nodes = r.nodes
 	for i, node := range r.nodes {
-		options := proxy.Options{Seed: r.cfg.Seed + uint64(2*i)}
+		seed := uint64(2 * i)
 		if wire != nil {
-			options.Seed++
-			if options.Listener, err = wire.B.Listen("tcp", wire.B.Addr()+":0"); err != nil {
-				return g, err
-			}
+			seed++
 		}
-		p, err := proxy.New(node.Addr(), options)
+		p, err := r.openProxy(node.Addr(), wire, seed)
 		if err != nil {
 			return g, err
 		}
@@ -155,14 +178,22 @@ func (r *run) openGate(wire *netns.Pair) (g gate, err error) {
 	return g, nil
 }
 
+func (r *run) openProxy(target string, wire *netns.Pair, seed uint64) (_ *proxy.Proxy, err error) {
+	options := proxy.Options{Seed: r.cfg.Seed + seed}
+	if wire != nil {
+		if options.Listener, err = wire.B.Listen("tcp", wire.B.Addr()+":0"); err != nil {
+			return nil, err
+		}
+	}
+	return proxy.New(target, options)
+}
+
 // startProcesses starts the servers and, if there is one, the client.
 func (r *run) startProcesses(ctx context.Context) (err error) {
 	if err := r.cfg.Backend.Create(ctx, r.readable(mainStore)); err != nil {
 		return err
 	}
-	r.spec = workload.Spec{
-		URLs: r.far.urls(workload.User, 0), Folder: r.cfg.Folder, Store: r.place(mainStore), Start: r.began, Mode: r.cfg.Mode,
-	}
+	r.spec.Folder, r.spec.Store, r.spec.Start, r.spec.Mode = r.cfg.Folder, r.place(mainStore), r.began, r.cfg.Mode
 	for n := range r.cfg.Servers {
 		spec := r.spec
 		spec.Name = "server"
@@ -217,14 +248,22 @@ const mainStore = "store"
 
 // place is where the servers find a store. See [workload.Backend].
 func (r *run) place(store string) string {
+	if r.database != nil {
+		return r.database.url(store, false)
+	}
 	if r.disk != nil && store == mainStore {
 		return filepath.Join(r.disk.Path(), workload.StoreName)
 	}
 	return r.readable(store)
 }
 
-// readable is where the run finds it, once the servers have ended.
-func (r *run) readable(store string) string { return filepath.Join(r.cfg.Folder, store+".db") }
+// readable is where the run makes it, and reads it once the servers have ended.
+func (r *run) readable(store string) string {
+	if r.database != nil {
+		return r.database.url(store, true)
+	}
+	return filepath.Join(r.cfg.Folder, store+".db")
+}
 
 // victims are the processes that can be killed.
 func (r *run) victims() (all []*proc.Process) {
@@ -260,6 +299,9 @@ func (r *run) tearDown() (err error) {
 	}
 	if r.cluster != nil {
 		err = errors.Join(err, r.cluster.Close())
+	}
+	if r.database != nil {
+		err = errors.Join(err, r.database.close())
 	}
 	if r.disk != nil {
 		err = errors.Join(err, r.disk.Close())

@@ -38,10 +38,7 @@ func (r *run) follow(ctx context.Context, p *proc.Process, f history.Fault) {
 		}
 		ended, err := r.log.Begin(f)
 		if err == nil {
-			err = p.Restart(ctx)
-		}
-		for tries := 0; err != nil && ctx.Err() == nil && tries < 20; tries++ {
-			err = p.Restart(ctx) // it may have met another fault
+			err = restart(ctx, p)
 		}
 		if err == nil {
 			err = ended()
@@ -51,6 +48,16 @@ func (r *run) follow(ctx context.Context, p *proc.Process, f history.Fault) {
 				r.fail(fmt.Errorf("chaos: the process of %s is not to be started: %w", f.Target, err))
 			}
 			return
+		}
+	}
+}
+
+// restart starts a process again, which ends at once while another fault keeps it from its
+// store.
+func restart(ctx context.Context, p *proc.Process) error {
+	for over := time.Now().Add(restartWithin); ; {
+		if err := p.Restart(ctx); err == nil || ctx.Err() != nil || time.Now().After(over) {
+			return err
 		}
 	}
 }

@@ -89,6 +89,9 @@ func New(target string, options Options) (*Proxy, error) {
 // Addr is the host and port that the proxy listens on.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
+// Target is the host and port that it forwards to.
+func (p *Proxy) Target() string { return p.target }
+
 // URL returns an address with the proxy's host and port in place of its own. A
 // URL that cannot be parsed is returned as it is.
 func (p *Proxy) URL(raw string) string {

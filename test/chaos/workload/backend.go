@@ -36,7 +36,7 @@ type Backend interface {
 
 // BackendOptions say how a server opens its store.
 type BackendOptions struct {
-	// Now is the clock of the store.
+	// Now is the clock of the store. Nil: its own.
 	Now func() time.Time
 	// SweepEvery is as in the options of stores; 0 is their default.
 	SweepEvery time.Duration

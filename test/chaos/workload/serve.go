@@ -28,9 +28,10 @@ type Spec struct {
 	Start  time.Time   `json:"start"`  // of the run
 	Mode   server.Mode `json:"mode"`
 
-	// Of a server: its name in the history, by default "server"; and whether it serves
-	// Memory, in a time of its own.
+	// Of a server: its name in the history, by default "server"; whether the clock of its
+	// store is the run's to step; and whether it serves Memory, in a time of its own.
 	Name   string `json:"name,omitempty"`
+	Clock  bool   `json:"clock,omitempty"`
 	Memory bool   `json:"memory,omitempty"`
 
 	// Of a process that calls.
@@ -118,7 +119,10 @@ func ServeOn(
 	}
 	defer func() { err = errors.Join(err, c.log.Close()) }()
 	broker := warren.Broker{URLs: c.spec.URLs, Name: "chaos server", Heartbeat: Heartbeat}
-	options := BackendOptions{Now: c.control.Now, Logger: c.logger}
+	options := BackendOptions{Logger: c.logger}
+	if c.spec.Clock {
+		options.Now = c.control.Now
+	}
 	switch {
 	case c.spec.Memory:
 		methods, options.SweepEvery, broker.Dial = registerMemory, time.Second, warp.Dial(c.control.Offset)
