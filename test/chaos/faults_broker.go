@@ -2,10 +2,14 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	amqp "github.com/rabbitmq/amqp091-go"
+
 	"github.com/warren-rpc/warren/test/chaos/history"
+	"github.com/warren-rpc/warren/test/chaos/workload"
 )
 
 func (r *run) killBroker(ctx context.Context, rng chance) error {
@@ -20,7 +24,10 @@ func (r *run) killBroker(ctx context.Context, rng chance) error {
 			if err := node.Restart(ctx); err != nil {
 				return err
 			}
-			return r.whole(ctx)
+			if err := r.whole(ctx); err != nil {
+				return err
+			}
+			return r.mend(ctx)
 		})
 	})
 }
@@ -44,6 +51,31 @@ func (r *run) whole(ctx context.Context) error {
 			return fmt.Errorf("chaos: %d of %d members of the queue are back: %w", online, members, err)
 		}
 	}
+}
+
+// mend deletes the method's queue if it is damaged, as the log of the servers says that
+// somebody must: see rebirth. One server can make it again by itself, if it has made it;
+// it has had the time.
+func (r *run) mend(ctx context.Context) error {
+	if r.awaitConsumer(ctx); r.consumed(ctx) {
+		return nil
+	}
+	conn, err := amqp.DialConfig(r.nodes[0].URL(), amqp.Config{Heartbeat: workload.Heartbeat, Dial: amqp.DefaultDial(takenFor)})
+	if err != nil {
+		return nil // another fault is there
+	}
+	defer func() { _ = conn.CloseDeadline(time.Now().Add(takenFor)) }()
+	ch, err := conn.Channel()
+	if err == nil {
+		_, err = ch.Consume(r.method(), "", false, false, false, false, nil)
+	}
+	if broken, ok := errors.AsType[*amqp.Error](err); !ok || broken.Code != amqp.InternalError {
+		return nil
+	}
+	if err := r.strike("delete-queue", "broker", "damaged"); err != nil {
+		return err
+	}
+	return r.nodes[0].DeleteQueue(ctx, "/", r.method())
 }
 
 func (r *run) freezeBroker(ctx context.Context, rng chance) error {
@@ -79,7 +111,7 @@ func (r *run) alarm(ctx context.Context, rng chance) error {
 // rebirth is for how long nothing else happens to the broker after a queue was deleted,
 // if nobody consumes the new one before. A node that dies right after the declaration
 // leaves a queue that is broken for good, if the server that made it dies, too.
-const rebirth = 30 * time.Second
+const rebirth = 5 * time.Second
 
 // awaitConsumer waits until somebody consumes the new queue, or rebirth is over.
 func (r *run) awaitConsumer(ctx context.Context) {
