@@ -26,32 +26,63 @@ func TestChaosBreaksThingsAndFindsPromisesKept(t *testing.T) {
 	} {
 		t.Run(c.mode, func(t *testing.T) {
 			t.Parallel()
-			folder := filepath.Join(t.TempDir(), "run")
-			r := command("", "chaos", "--duration", c.duration, "--mode", c.mode, "--faults", c.faults, "--seed", "7", "--json", "--folder", folder,
-				"--grace", (patience.Soon / 30).String(), "--recovery", (patience.Soon / 2).String()).start(t) // tests of other packages run beside it
-			select {
-			case <-r.done:
-			case <-time.After(runPatience):
-				_ = r.cmd.Process.Signal(syscall.SIGTERM)
-				r.wait(t)
-			}
-			if r.code != 0 {
-				t.Fatalf("exit code %d: %s\n%s", r.code, r.stdout.String(), r.stderr.String())
-			}
-			object := r.object(t)
-			if calls, _ := object["calls"].(float64); object["verdict"] != "ok" || calls < 100 {
-				t.Errorf("%v", object)
-			}
-			faults, _ := object["faults"].(map[string]any)
-			for _, name := range []string{"kill-server", "broker-kill", "alarm"} {
-				if n, _ := faults[name].(float64); n < 1 {
-					t.Errorf("there was no %s: %v", name, faults)
-				}
-			}
-			page, err := os.ReadFile(filepath.Join(folder, "report.html"))
-			if err != nil || !strings.Contains(string(page), "<svg") {
-				t.Errorf("the page: %v, %d bytes", err, len(page))
+			keepsPromises(t, []string{"kill-server", "broker-kill", "alarm"}, "--duration", c.duration, "--mode", c.mode, "--faults", c.faults)
+		})
+	}
+}
+
+func TestServersThatSharePostgreSQLKeepPromises(t *testing.T) {
+	t.Parallel()
+	const faults = "kill-server,freeze-server,cut:store,stall:store,kill-postgres,duplicate"
+	for _, c := range []struct {
+		mode, duration, faults string
+		wanted                 []string
+		takesOver              bool
+	}{
+		{
+			"transactional", "30s", faults + ",kill-client,cut,clock,postgres-failover,other-store,retention",
+			[]string{"kill-server", "kill-postgres", "postgres-failover", "cut", "stall"}, true,
+		},
+		{"at-most-once", "20s", faults, []string{"kill-server", "kill-postgres", "cut", "stall"}, false},
+	} {
+		t.Run(c.mode, func(t *testing.T) {
+			t.Parallel()
+			object := keepsPromises(t, c.wanted, "--store", "postgres", "--servers", "3", "--duration", c.duration, "--mode", c.mode, "--faults", c.faults)
+			if n, _ := object["takeovers"].(float64); (n > 0) != c.takesOver {
+				t.Errorf("%v calls were taken over", n)
 			}
 		})
 	}
+}
+
+// keepsPromises demands that a run, which must have some faults, finds nothing broken.
+func keepsPromises(t *testing.T, faults []string, args ...string) (object map[string]any) {
+	t.Helper()
+	folder := filepath.Join(t.TempDir(), "run")
+	r := command("", append([]string{"chaos", "--seed", "7", "--json", "--folder", folder,
+		"--grace", (patience.Soon / 30).String(), "--recovery", (patience.Soon / 2).String()}, args...)...).start(t) // tests of other packages run beside it
+	select {
+	case <-r.done:
+	case <-time.After(runPatience):
+		_ = r.cmd.Process.Signal(syscall.SIGTERM)
+		r.wait(t)
+	}
+	if r.code != 0 {
+		t.Fatalf("exit code %d: %s\n%s", r.code, r.stdout.String(), r.stderr.String())
+	}
+	object = r.object(t)
+	if calls, _ := object["calls"].(float64); object["verdict"] != "ok" || calls < 100 {
+		t.Errorf("%v", object)
+	}
+	had, _ := object["faults"].(map[string]any)
+	for _, name := range faults {
+		if n, _ := had[name].(float64); n < 1 {
+			t.Errorf("there was no %s: %v", name, had)
+		}
+	}
+	page, err := os.ReadFile(filepath.Join(folder, "report.html"))
+	if err != nil || !strings.Contains(string(page), "<svg") {
+		t.Errorf("the page: %v, %d bytes", err, len(page))
+	}
+	return object
 }

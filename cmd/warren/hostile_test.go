@@ -206,7 +206,7 @@ func TestNothingThatOthersWroteReachesATerminalRaw(t *testing.T) {
 		{"gateway", "--config", gateway}, {"gateway", "--config", rawPolicy}, {"gateway", "--config", gateway, "--listen", hostile},
 		{"serve", "--store", notThere + "/x"}, {"serve", "--method", hostile}, {"serve", "--url", "amqp://" + hostile},
 		{"broker", "--listen", hostile}, {"broker", "--fault", hostile},
-		{"demo", "--calls", hostile}, {"bench", "--variants", hostile}, {"bench", "--baseline", hostile}, {"bench", "--plot", notThere + "/x"}, {"chaos", "--faults", hostile}, {"chaos", "--mode", hostile},
+		{"demo", "--calls", hostile}, {"bench", "--variants", hostile}, {"bench", "--baseline", hostile}, {"bench", "--plot", notThere + "/x"}, {"chaos", "--faults", hostile}, {"chaos", "--mode", hostile}, {"chaos", "--store", hostile},
 		{hostile}, {"help", hostile}, {"store", hostile}, {"completion", hostile}, {"call", "--" + hostile},
 	} {
 		for _, asJSON := range []bool{false, true} {

@@ -68,7 +68,7 @@ func TestFailuresPrintOneObject(t *testing.T) {
 		{"policy", "explain", notThere, "m", "--json"}, {"policy", "simulate", notThere, "m", "--json"}, {"config", "--config", notThere, "--json"},
 		{"gateway", "--json"}, {"gateway", "--json", "--config", notThere}, {"serve", "--json", "--url", unreachable, "--connect-timeout", "300ms"},
 		{"serve", "--json", "--store", notThere + "/y"}, {"broker", "--json", "--listen", "nowhere"}, {"demo", "--json", "--calls", "0"},
-		{"bench", "--json", "--rounds", "0"}, {"chaos", "--json", "--mode", "x"}, {"completion", "x", "--json"},
+		{"bench", "--json", "--rounds", "0"}, {"chaos", "--json", "--mode", "x"}, {"chaos", "--json", "--servers", "2"}, {"chaos", "--json", "--store", "postgres", "--servers", "10"}, {"completion", "x", "--json"},
 	} {
 		code, out, errs := runWith("", line...)
 		var object map[string]any

@@ -24,9 +24,12 @@ type database struct {
 }
 
 // databaseConfig is PostgreSQL's for a run. Transfers lock accounts in any order, and a
-// deadlock need not take a second.
+// deadlock need not take a second; nor need a standby five of them to look for a primary that
+// was started again.
 func databaseConfig() postgres.Options {
-	return postgres.Options{Config: map[string]string{"max_connections": "200", "deadlock_timeout": "100ms"}}
+	return postgres.Options{Config: map[string]string{
+		"max_connections": "200", "deadlock_timeout": "100ms", "wal_retrieve_retry_interval": "200ms",
+	}}
 }
 
 // startDatabase starts PostgreSQL, and a standby if it is to fail over.

@@ -9,10 +9,11 @@ type mutant struct {
 	// edits are applied to files of the repository. What they replace must be there
 	// once.
 	edits []edit
-	// mode, faults and duration are the run's.
-	mode, faults, duration string
-	breaks                 check.Name
-	quick                  bool // it is run by go test, too
+	// mode, faults and duration are the run's, and store, which is a file by default.
+	mode, faults, duration, store string
+
+	breaks check.Name
+	quick  bool // it is run by go test, too
 	// tests are those of a package, as go test has them, instead of a run: of what a
 	// run meets once in many thousand calls.
 	tests []string
@@ -23,6 +24,9 @@ type edit struct{ file, old, new string }
 const (
 	kills      = "kill-server"
 	cutServer  = "cut:server,cut:server,cut:server,cut:server"
+	cutStore   = "kill-postgres,cut:store,cut:store,cut:store,cut:store"
+	stallStore = "stall:store,stall:store,stall:store,freeze-server"
+	duplicates = "duplicate,duplicate,duplicate,duplicate,duplicate,duplicate"
 	cutClients = "cut:clients,cut:clients,cut:clients,cut:clients,cut:clients,cut:clients"
 )
 
@@ -125,6 +129,27 @@ var mutants = []mutant{
 		name:  "a call that may have been forgotten is begun again",
 		edits: []edit{{"server/attempt.go", "if why := g.retention.forbids(ex); why != nil {", "if why := g.retention.forbids(ex); false {"}},
 		mode:  "at-most-once", faults: "retention", duration: "12s", breaks: check.SuccessHasEffect,
+	},
+	{
+		name: "two servers claim a call at the same time",
+		edits: []edit{{
+			"store/pgstore/sql.go", "`SELECT pg_advisory_xact_lock($1, k) FROM", "`SELECT $1::int, k FROM",
+		}},
+		mode: "at-most-once", faults: duplicates, duration: "20s", store: "postgres", breaks: check.SuccessHasEffect,
+	},
+	{
+		name:  "a transaction whose connection is lost in its commit counts as committed",
+		edits: []edit{{"store/pgstore/transact.go", "return s.findOut(ctx, key, token, err)", "return nil"}},
+		mode:  "transactional", faults: cutStore, duration: "20s", store: "postgres", breaks: check.SuccessHasEffect,
+	},
+	{
+		name: "a transaction commits whoever has the call by then",
+		edits: []edit{{
+			"store/pgstore/sql.go",
+			"r.token = $5 AND r.state = 1 AND (r.expires > t.now OR r.lease > t.now)\n				RETURNING 1",
+			"$5::bigint IS NOT NULL\n				RETURNING 1",
+		}},
+		mode: "transactional", faults: stallStore, duration: "30s", store: "postgres", breaks: check.SuccessHasEffect,
 	},
 	{
 		name:  "a claim is not undone whose handler was never entered",

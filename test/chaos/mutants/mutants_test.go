@@ -2,6 +2,7 @@ package mutants
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -95,7 +96,8 @@ func (m *mutant) chaos(t *testing.T, program string) (found, string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	// What is late is not what is looked for.
-	cmd := exec.CommandContext(ctx, program, "chaos", "--json", "--mode", m.mode, "--faults", m.faults, "--duration", m.duration,
+	store := cmp.Or(m.store, "file")
+	cmd := exec.CommandContext(ctx, program, "chaos", "--json", "--store", store, "--mode", m.mode, "--faults", m.faults, "--duration", m.duration,
 		"--seed", "7", "--grace", "10s", "--recovery", "6s", "--folder", filepath.Join(t.TempDir(), "run"))
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 20 * time.Second
