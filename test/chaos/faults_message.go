@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/warren-rpc/warren/test/chaos/history"
 	"github.com/warren-rpc/warren/test/chaos/workload"
 )
 
@@ -150,13 +151,22 @@ func (r *run) duplicate(ctx context.Context, rng chance) error {
 				if p.UserId = t.taken[i].UserId; p.UserId != workload.User {
 					break
 				}
-				if err := t.send(ctx, r.method(), p); err != nil {
+				if err := r.sendCopy(ctx, t, p); err != nil {
 					return err
 				}
 			}
 		}
 		return t.confirmed()
 	})
+}
+
+// sendCopy sends a copy of a request of the user's, beside the one that was taken.
+func (r *run) sendCopy(ctx context.Context, t *requestTaker, p amqp.Publishing) error {
+	note := history.Event{Kind: history.KindNote, Note: history.NoteCopied, Method: r.method(), CallID: p.CorrelationId}
+	if err := r.log.Append(note); err != nil {
+		return err
+	}
+	return t.send(ctx, r.method(), p)
 }
 
 // reorder gives requests back out of order, those that it can as new ones.
@@ -173,7 +183,7 @@ func (r *run) reorder(ctx context.Context, rng chance) error {
 			}
 			p := copied(d)
 			p.UserId = d.UserId
-			if err := t.send(ctx, r.method(), p); err != nil {
+			if err := r.sendCopy(ctx, t, p); err != nil { // the broker may go before the one that was taken is acknowledged
 				return err
 			}
 			if err := t.confirmed(); err != nil {

@@ -178,7 +178,8 @@ func Run(ctx context.Context, cfg Config) (result *Result, err error) {
 	}
 	r.enter("judging")
 	found, err := check.Check(history.ReadFolder(cfg.Folder), check.Options{
-		Mode: cfg.Mode, Grace: cfg.Grace, Recovery: cfg.Recovery, Visualise: cfg.Folder, Require: r.required(),
+		Mode: cfg.Mode, Grace: cfg.Grace, Recovery: cfg.Recovery, Linearize: max(30*time.Second, cfg.Duration/2),
+		Visualise: cfg.Folder, Require: r.required(),
 	})
 	if err != nil {
 		return nil, err

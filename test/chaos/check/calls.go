@@ -100,6 +100,8 @@ func (j *judge) effects(c *call) {
 		if !slices.ContainsFunc(c.invocations, func(v invocation) bool { return v.ok && v.noEffect }) {
 			j.holds(SuccessHasEffect, c.effects >= 1, c.id, count)
 		}
+	case t.outcome == warren.NotExecuted && c.copied:
+		// Whoever refuses a request knows nothing of copies of it that others have made.
 	case t.outcome == warren.NotExecuted:
 		j.holds(NotExecutedHasNone, c.effects == 0, c.id, count)
 	case once(c.mode):

@@ -196,6 +196,17 @@ func TestEachBreachIsFoundAndNoOther(t *testing.T) {
 	}
 }
 
+func TestNobodyAnswersForACopyOfARequest(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		events := tell(t, rapid.SampledFrom(modes).Draw(t, "mode"))
+		events = all(effectOf("ne-0"), added(history.Event{Kind: history.KindNote, Note: history.NoteCopied, CallID: "ne-0", At: 1}))(events)
+		if r := judged(t, events, Options{}); r.Verdict != OK {
+			t.Errorf("%v", complaints(r))
+		}
+	})
+}
+
 func TestEveryInvariantHasAMutant(t *testing.T) {
 	t.Parallel()
 	broken := map[Name]bool{}

@@ -36,6 +36,7 @@ type call struct {
 	readOnly    bool
 	poison      bool
 	parked      bool
+	copied      bool
 	last        last // attempt of those that a server has begun
 	untold      bool
 	invocations []invocation
@@ -152,6 +153,8 @@ func (g *gathered) take(e *history.Event) error {
 			if c := g.call(e); e.At >= c.last.at {
 				c.last = last{g.one(e.Process), e.At}
 			}
+		case history.NoteCopied:
+			g.call(e).copied = true
 		case history.NoteOwner:
 			g.owners[e.Owner] = life{g.one(e.Process), e.At}
 		case history.NoteTakeover:

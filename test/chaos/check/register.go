@@ -114,7 +114,7 @@ func (c *call) access() access {
 			answer(v.ended, v.value, v.noEffect)
 		}
 	}
-	a.notExecuted = c.evidence().outcome == warren.NotExecuted
+	a.notExecuted = c.evidence().outcome == warren.NotExecuted && !c.copied
 	for i := range c.resolutions {
 		r := &c.resolutions[i]
 		switch {

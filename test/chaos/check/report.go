@@ -43,7 +43,7 @@ var promises = []struct {
 	promise string
 }{
 	{SuccessHasEffect, "a call that succeeded has its effect: exactly once, or at least once if its method is at-least-once"},
-	{NotExecutedHasNone, "a call that was told to be not executed has no effect"},
+	{NotExecutedHasNone, "a call that was told to be not executed has no effect, unless the run has copied its request"},
 	{UnknownAtMostOne, "a call that neither succeeded nor is proven not executed has at most one effect (not at-least-once)"},
 	{UnservedIsTold, "a call that nobody serves is told to be not executed, unless the broker is away or cut off"},
 	{RefusedIsTold, "a call that the broker refuses ends before its deadline, and says so, unless the broker is away or cut off"},

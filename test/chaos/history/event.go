@@ -61,6 +61,8 @@ const (
 	// NoteLastAttempt: the process is about to begin the call for the last time before it
 	// is parked, and alone.
 	NoteLastAttempt = "last_attempt"
+	// NoteCopied: the run is about to put a copy of the call's request beside it.
+	NoteCopied = "copied"
 	// NoteOwner: Owner is the process, as its store knows it.
 	NoteOwner = "owner"
 	// NoteTakeover: the process begins the call, which had been begun before; by Owner, if

@@ -25,7 +25,7 @@ const (
 	kills      = "kill-server"
 	cutServer  = "cut:server,cut:server,cut:server,cut:server"
 	cutStore   = "kill-postgres,cut:store,cut:store,cut:store,cut:store"
-	stallStore = "stall:store,stall:store,stall:store,freeze-server"
+	stallStore = "stall:store,stall:store,stall:store,stall:store,stall:store,freeze-server,freeze-server"
 	duplicates = "duplicate,duplicate,duplicate,duplicate,duplicate,duplicate"
 	cutClients = "cut:clients,cut:clients,cut:clients,cut:clients,cut:clients,cut:clients"
 )
