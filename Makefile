@@ -53,7 +53,7 @@ bench: deps-broker ## Calls per second and latency, side by side with plain AMQP
 	@go run ./cmd/warren bench $(ARGS)
 
 .PHONY: mutants
-mutants: deps-broker ## Break the framework in known ways, and have chaos runs find each: six minutes of runs, and the builds
+mutants: deps-broker deps-store ## Break the framework in known ways, and have chaos runs find each: ten minutes of runs, and the builds
 	WARREN_MUTANTS=all go test -count=1 -v -timeout 60m -run Caught ./test/chaos/mutants
 
 .PHONY: fuzz
