@@ -193,7 +193,7 @@ func TestConnectionLostWhileTheDatabaseCommits(t *testing.T) {
 		lose()
 		select {
 		case err := <-answer:
-			t.Errorf("%s: %v is told while the standby does not have it", name, err)
+			t.Fatalf("%s: %v is told while the standby does not have it", name, err)
 		case <-time.After(500 * time.Millisecond):
 		}
 		if err := pair.Standby().Thaw(); err != nil {

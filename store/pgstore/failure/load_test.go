@@ -79,13 +79,14 @@ func (l *load) drive(t *testing.T, c *call) {
 	defer cancel()
 	for {
 		s := l.stores[rand.IntN(len(l.stores))]
+		confirmed := c.confirmed.Load()
 		r, won, err := s.Claim(ctx, c.claim)
 		switch {
 		case err != nil:
 			if !l.storage(t, "claim", err) {
 				return
 			}
-		case won && c.confirmed.Load():
+		case won && confirmed:
 			t.Errorf("%s began again after its end was confirmed", c.claim.CallID)
 			return
 		case won:

@@ -27,7 +27,7 @@ func TestNetworkThatFailsRepeatsNothing(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = network.Close() })
 		networks = append(networks, network)
-		stores = append(stores, open(t, connect(t, network.URL(url)), pgstore.Options{Timeout: time.Second}))
+		stores = append(stores, open(t, connect(t, network.URL(url)), pgstore.Options{Timeout: 3 * time.Second}))
 	}
 	l := startLoad(t, stores...)
 	for i, network := range networks {
@@ -51,7 +51,7 @@ func TestFrozenPostgreSQLRepeatsNothing(t *testing.T) {
 	server := postgres.New(t, postgres.Options{})
 	migrate(t, server.URL(""))
 	pool := connect(t, server.URL(""))
-	o := pgstore.Options{Timeout: time.Second}
+	o := pgstore.Options{Timeout: 3 * time.Second}
 	l := startLoad(t, open(t, pool, o), open(t, connect(t, server.URL("")), o))
 	for range 2 {
 		l.goesOn(t)

@@ -88,7 +88,7 @@ func TestRefusalsOfTheDatabase(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			url := database(t)
-			s := open(t, asRole(t, url), pgstore.Options{Timeout: 2 * time.Second})
+			s := open(t, asRole(t, url), pgstore.Options{Timeout: 3 * time.Second})
 			plain, inTransaction := begun(t, s, "plain"), begun(t, s, "in a transaction")
 
 			for _, statement := range r.begin {
@@ -185,7 +185,7 @@ func TestLockedTableMakesCallsWait(t *testing.T) {
 	t.Parallel()
 	url := database(t)
 	pool := connect(t, url)
-	l := startLoad(t, open(t, pool, pgstore.Options{Timeout: time.Second}), open(t, connect(t, url), pgstore.Options{Timeout: time.Second}))
+	l := startLoad(t, open(t, pool, pgstore.Options{Timeout: 3 * time.Second}), open(t, connect(t, url), pgstore.Options{Timeout: 3 * time.Second}))
 	for range 2 {
 		l.goesOn(t)
 		failed := l.failed.Load()
@@ -211,7 +211,7 @@ func TestPoolExhaustedByTheApplication(t *testing.T) {
 	t.Parallel()
 	url := database(t)
 	pool := connect(t, url, func(c *pgxpool.Config) { c.MaxConns = 3 })
-	s := open(t, pool, pgstore.Options{Timeout: 500 * time.Millisecond})
+	s := open(t, pool, pgstore.Options{Timeout: 3 * time.Second})
 	r := begun(t, s, "in a transaction")
 	var taken []*pgxpool.Conn
 	for range 3 {
@@ -225,10 +225,10 @@ func TestPoolExhaustedByTheApplication(t *testing.T) {
 		t.Error(err)
 	}
 	_, err := s.Get(t.Context(), r.Key)
-	named(t, "get", err, "not within 500ms")
-	named(t, "transact", transact(t.Context(), s, r), "not within 500ms")
+	named(t, "get", err, "not within 3s")
+	named(t, "transact", transact(t.Context(), s, r), "not within 3s")
 	_, _, err = s.Claim(t.Context(), claimOf("plain")) // it meets a record
-	named(t, "claim", err, "not within 500ms")
+	named(t, "claim", err, "not within 3s")
 	for _, conn := range taken {
 		conn.Release()
 	}
