@@ -131,11 +131,10 @@ func memoryInPostgres(ctx context.Context, out *output, database string) (*demoM
 	query.Set("search_path", schema) // of the handlers
 	query.Set("pool_max_conns", fmt.Sprint(demoConnections))
 	u.RawQuery = query.Encode()
-	at, err := newPostgresLocation(u.String())
+	p, err := newPostgresLocation(u.String())
 	if err != nil {
 		return nil, exit(exitUsage, "--store: %w", err)
 	}
-	p := at.(*postgresLocation)
 	drop := func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()

@@ -70,12 +70,12 @@ func TestDemoSaysWhatTheStoreHasDone(t *testing.T) {
 func TestInterruptedDemoLeavesNothingOfItsDatabase(t *testing.T) {
 	t.Parallel()
 	// PostgreSQL may run as another user, who must be able to enter the folder.
-	folder, err := os.MkdirTemp("", "warren-demo-")
+	folder, err := os.MkdirTemp("", "warren-demo-") //nolint:usetesting // as said: nobody else may enter that one
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(folder) })
-	if err := os.Chmod(folder, 0o711); err != nil { //nolint:gosec // as said
+	if err := os.Chmod(folder, 0o711); err != nil {
 		t.Fatal(err)
 	}
 	r := command("", "demo", "--calls", "100000", "--kills", "1000", "--store", "postgres")

@@ -47,7 +47,7 @@ Examples:
    warren serve --url amqps://broker.example/ --queue-type classic
    warren serve --json --method rpc_queue --concurrency 8
    warren serve --store calls.db --store-mode transactional
-   WARREN_STORE=postgres://shop:secret@db/shop warren serve --store-mode transactional`
+   WARREN_STORE=postgres://shop@db/shop warren serve --store-mode transactional`
 
 func serveCommand() *cli.Command {
 	return &cli.Command{

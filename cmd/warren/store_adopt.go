@@ -33,7 +33,7 @@ adopted.
 
 Examples:
    warren store adopt orders.db orders.place orders.cancel
-   WARREN_STORE=postgres://shop:secret@db/shop warren store adopt orders.place
+   WARREN_STORE=postgres://shop@db/shop warren store adopt orders.place
    warren store adopt --url amqps://ops@rabbit-1/shop --json orders.db orders.place`
 
 func storeAdoptCommand() *cli.Command {

@@ -27,7 +27,7 @@ The exit code is 1 if the database cannot be reached, or refuses.
 Examples:
    warren store migrate postgres://owner@db/shop
    warren store migrate --store 'postgres://owner@db/shop?schema=orders' --role shop
-   WARREN_STORE=postgres://owner:secret@db/shop warren store migrate --period 24h`
+   WARREN_STORE=postgres://owner@db/shop warren store migrate --period 24h`
 
 func storeMigrateCommand() *cli.Command {
 	return &cli.Command{

@@ -22,7 +22,7 @@ All records of a store in Redis are read for it; the bytes are those of the whol
 Examples:
    warren store stats orders.db
    warren store stats --json orders.db | jq .records.interrupted
-   WARREN_STORE=postgres://shop:secret@db/shop warren store stats`
+   WARREN_STORE=postgres://shop@db/shop warren store stats`
 
 func storeStatsCommand() *cli.Command {
 	return &cli.Command{

@@ -45,9 +45,11 @@ type inspector interface {
 
 // storeSchemes are the kinds of store that a URL names. All else is a file.
 var storeSchemes = map[string]func(url string) (storeLocation, error){
-	"postgres": newPostgresLocation, "postgresql": newPostgresLocation,
+	"postgres": inPostgres, "postgresql": inPostgres,
 	"redis": newRedisLocation, "rediss": newRedisLocation,
 }
+
+func inPostgres(url string) (storeLocation, error) { return newPostgresLocation(url) }
 
 // newStoreLocation reads what names a store. The error does not repeat it.
 func newStoreLocation(text string) (storeLocation, error) {
@@ -66,7 +68,11 @@ func newStoreLocation(text string) (storeLocation, error) {
 		// What would be said of it might have a part of the password.
 		return nil, errors.New("has an @ behind the host: special characters of a password must be percent-encoded")
 	}
-	return at(text)
+	p, err := at(text)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // wrongStore is a check of settings.

@@ -25,7 +25,7 @@ type postgresLocation struct {
 }
 
 // newPostgresLocation reads a URL as libpq does, with the parameter schema.
-func newPostgresLocation(raw string) (storeLocation, error) {
+func newPostgresLocation(raw string) (*postgresLocation, error) {
 	config, err := pgxpool.ParseConfig(raw)
 	if err != nil {
 		_, cause, _ := strings.Cut(err.Error(), "`: ") // the URL is before it
