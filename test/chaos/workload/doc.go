@@ -8,8 +8,8 @@
 //     have happened one operation after the other (linearizability).
 //   - poison kills the server that handles it.
 //
-// In transactional mode all of them are done in the file of the server's store, by
-// the transaction that also holds the record of the call. In the other modes only
+// In transactional mode all of them are done in the store's file or database, see
+// [Backend], by the transaction that also holds the record of the call. In the other modes only
 // append and poison are done, and the book is a file outside of the store: the
 // server's log of the run.
 package workload
