@@ -37,19 +37,20 @@ func TestServersThatSharePostgreSQLKeepPromises(t *testing.T) {
 	for _, c := range []struct {
 		mode, duration, faults string
 		wanted                 []string
-		takesOver              bool
 	}{
 		{
 			"transactional", "30s", faults + ",kill-client,cut,clock,postgres-failover,other-store,retention",
-			[]string{"kill-server", "kill-postgres", "postgres-failover", "cut", "stall"}, true,
+			[]string{"kill-server", "kill-postgres", "postgres-failover", "cut", "stall"},
 		},
-		{"at-most-once", "20s", faults, []string{"kill-server", "kill-postgres", "cut", "stall"}, false},
+		{"at-most-once", "20s", faults, []string{"kill-server", "kill-postgres", "cut", "stall"}},
 	} {
 		t.Run(c.mode, func(t *testing.T) {
 			t.Parallel()
 			object := keepsPromises(t, c.wanted, "--store", "postgres", "--servers", "3", "--duration", c.duration, "--mode", c.mode, "--faults", c.faults)
-			if n, _ := object["takeovers"].(float64); (n > 0) != c.takesOver {
-				t.Errorf("%v calls were taken over", n)
+			n, _ := object["takeovers"].(float64)
+			t.Logf("%v calls were taken over", n) // which a slow machine may come to do for none
+			if n > 0 && c.mode == "at-most-once" {
+				t.Error("a call was begun twice")
 			}
 		})
 	}
