@@ -125,6 +125,9 @@ func runChaos(ctx context.Context, cmd *cli.Command) error {
 	if cfg.Backend.Shared() {
 		run.Command += fmt.Sprintf(" --store %s --servers %d", cmd.String("store"), result.Config.Servers)
 	}
+	if cmd.IsSet("workers") {
+		run.Command += fmt.Sprintf(" --workers %d", cfg.Workers)
+	}
 	if cfg.Nodes > 1 {
 		run.Command += fmt.Sprintf(" --nodes %d", cfg.Nodes)
 	}
