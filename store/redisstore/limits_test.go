@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/warren-rpc/warren/store"
+	"github.com/warren-rpc/warren/test/patience"
 )
 
 func TestFullRedisBeginsNothingAndEndsWhatItHas(t *testing.T) {
@@ -57,12 +58,21 @@ func TestFullRedisBeginsNothingAndEndsWhatItHas(t *testing.T) {
 	if _, _, err := s.Claim(t.Context(), claimOf(numbered(-9))); !errors.As(err, &full) {
 		t.Errorf("a claim after that: %v; want a FullError", err)
 	}
+	if _, err := s.Bury(t.Context(), claimOf(numbered(-8))); !errors.As(err, &full) {
+		t.Errorf("a tombstone after that: %v; want a FullError", err)
+	}
 	next := open(t, server.URL(), Options{})
 	if next.Identity() != s.Identity() {
 		t.Errorf("a server that starts while Redis is full has the store %v", next.Identity())
 	}
 	server.do(t, "config set maxmemory 0")
 	complete(t, s, win(t, s, claimOf(numbered(-9))))
+	server.do(t, "config set maxmemory 1mb")
+	server.do(t, "del "+s.keys.changes)
+	patience.Eventually(t, "a loss is noticed in a full Redis", func() bool {
+		return server.do(t, "hget {warren}:store id") != s.Identity().ID
+	})
+	lost(t, s, last)
 }
 
 func TestRedisIsTakenAsItIsConfigured(t *testing.T) {

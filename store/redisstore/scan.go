@@ -11,7 +11,8 @@ const scanCount = 1000
 
 // Each calls fn with every record that is not past its retention, in no order. What is
 // made or changed meanwhile may be left out, or be as it was. It goes through all keys of
-// the database, and does not hold up others. An error of fn's ends it, and is returned.
+// the database, and does not hold up others. An error of fn's ends it, and is returned. If
+// data were lost, before it or meanwhile, it fails with a *store.CorruptError at its end at the latest.
 func (s *Store) Each(ctx context.Context, fn func(store.Record) error) error {
 	node, err := s.node(ctx)
 	if err != nil {
@@ -47,9 +48,12 @@ func (s *Store) Each(ctx context.Context, fn func(store.Record) error) error {
 			return err
 		}
 		if cursor == 0 {
-			return nil
+			break
 		}
 	}
+	// Each record was read from this store. So that none is not that of a Redis that was emptied:
+	_, err = s.run(ctx, heldScript, nil)
+	return err
 }
 
 // some calls fn with some records.

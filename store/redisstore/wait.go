@@ -30,7 +30,7 @@ type watch struct {
 type waiter struct {
 	key   store.Key
 	token uint64
-	done  chan error // has room for one
+	done  chan error // has room for one, which whoever takes it out of the waiters may send
 }
 
 func newWatch(s *Store) *watch {
@@ -74,6 +74,16 @@ func (w *watch) remove(waiting *waiter) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.waiters, waiting)
+}
+
+// end ends a wait, unless it has ended.
+func (w *watch) end(waiting *waiter, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, waits := w.waiters[waiting]; waits {
+		delete(w.waiters, waiting)
+		waiting.done <- err
+	}
 }
 
 // run looks until nobody waits.
@@ -124,8 +134,7 @@ func (w *watch) look(some []*waiter) {
 		if err == nil && i < len(a.record) && a.record[i] == int64(1) {
 			continue
 		}
-		w.remove(waiting)
-		waiting.done <- err
+		w.end(waiting, err)
 	}
 }
 

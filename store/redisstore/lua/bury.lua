@@ -10,12 +10,12 @@ if t then return reply('ok', t) end
 if r and not matches(r.fingerprint, fingerprint) then return reply('reused') end
 
 if not r then
-  redis.call('ZREMRANGEBYSCORE', TOMBSTONES, '-inf', text(now))
-  if redis.call('ZCARD', TOMBSTONES) >= limit then return reply('tombstones') end
-  redis.call('DEL', tombstone)
+  if redis.call('ZCOUNT', TOMBSTONES, '(' .. text(now), '+inf') >= limit then return reply('tombstones') end
+  -- Of a full Redis this is refused, and nothing was changed. It sets all that a tombstone has.
   redis.call('HSET', tombstone, 's', TOMBSTONE, 'b', '0', 't', 0, 'a', 0, 'i', '0', 'o', '', 'l', '0',
     'k', text(now), 'u', text(now), 'e', expires, 'f', fingerprint, 'm', method, 'c', call, 'z', '0', 'n', nonce)
   redis.call('ZADD', TOMBSTONES, text(now + retention), tombstone)
+  redis.call('ZREMRANGEBYSCORE', TOMBSTONES, '-inf', text(now))
   keep(tombstone, { state = TOMBSTONE, expires = expires })
   changed()
   return reply('ok')

@@ -26,6 +26,7 @@ if have ~= id then
 end
 local changes = redis.call('GET', CHANGES) or '0'
 if tonumber(changes) < confirmed then
+  primary() -- a full Redis refuses to write anything that takes memory, but not after a first write
   redis.call('HSET', META, 'id', fresh, 'created', text(now), 'before', id)
   return redis.error_reply('WARRENLOST of ' .. text(confirmed) .. ' changes that were confirmed there are '
     .. changes .. '; the store ' .. id .. ' is ' .. fresh .. ' from now on')
