@@ -2,6 +2,7 @@ package pgstore
 
 import (
 	"context"
+	"errors"
 
 	"github.com/warren-rpc/warren/store"
 )
@@ -31,12 +32,17 @@ func (s *Store) Claim(ctx context.Context, c store.Claim) (r store.Record, won b
 	return *found, won, nil
 }
 
+// errTakenForDead: others would take at once what the store claimed now.
+var errTakenForDead = errors.New("the store has no session, and others take it for dead, until it has one again")
+
 // claim makes the claim, whatever is there.
 func (l *locked) claim(c store.Claim) (*store.Record, bool, error) {
 	r := l.row.view(c.Key, l.now)
 	switch {
 	case r.State == store.Absent && l.tombstone != nil:
 		return l.tombstone, false, nil
+	case r.State == store.Absent && !l.alive:
+		return nil, false, &store.UnavailableError{Op: "claim", Cause: errTakenForDead}
 	case r.State == store.Absent:
 		if l.row != nil {
 			l.forget()
@@ -46,6 +52,9 @@ func (l *locked) claim(c store.Claim) (*store.Record, bool, error) {
 		return nil, false, store.ErrKeyReused
 	}
 	won := claim(&r, c, l.now)
+	if won && !l.alive {
+		return nil, false, &store.UnavailableError{Op: "claim", Cause: errTakenForDead}
+	}
 	if won {
 		r.Owner = l.store.Owner()
 		l.update(&r)

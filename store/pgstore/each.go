@@ -50,11 +50,12 @@ func (s *Store) eachOf(ctx context.Context, slot int, fn func(store.Record) erro
 	for {
 		var (
 			now     time.Time
+			alive   bool
 			records []row
 			p       pgx.Batch
 		)
 		p.Queue(settings)
-		s.queueNow(&p, &now)
+		s.queueNow(&p, &now, &alive)
 		p.Queue(s.queries.page, s.options.now(), slot, last, key, page).Query(func(rows pgx.Rows) (err error) {
 			records, err = pgx.CollectRows(rows, func(from pgx.CollectableRow) (r row, err error) {
 				err = r.scan(from)

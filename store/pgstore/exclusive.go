@@ -29,6 +29,7 @@ func backoff(ctx context.Context, attempt int) error {
 type locked struct {
 	store     *Store
 	now       time.Time
+	alive     bool          // the store itself is not taken for dead
 	row       *row          // nil: there is none
 	tombstone *store.Record // nil: there is none
 	changes   pgx.Batch
@@ -87,7 +88,7 @@ func (s *Store) exclusiveOnce(ctx context.Context, key store.Key, tombstone []by
 
 // queueLook has l filled with what is there, and the time.
 func (s *Store) queueLook(p *pgx.Batch, find string, key store.Key, tombstone []byte, l *locked) {
-	s.queueNow(p, &l.now)
+	s.queueNow(p, &l.now, &l.alive)
 	p.Queue(find, prefix(key), key[:]).QueryRow(func(from pgx.Row) error {
 		r := new(row)
 		if err := r.scan(from); err != nil {
@@ -117,10 +118,11 @@ func (s *Store) queueLook(p *pgx.Batch, find string, key store.Key, tombstone []
 // errAnother: what the store remembers is not there any more.
 var errAnother = errors.New("the schema was made again, and holds another store: open it again")
 
-// queueNow has now be the time, if the tables are still those of this store.
-func (s *Store) queueNow(p *pgx.Batch, now *time.Time) {
-	p.Queue(s.queries.now, s.options.now(), s.identity.ID).QueryRow(func(r pgx.Row) error {
-		err := r.Scan(now)
+// queueNow has now be the time, if the tables are still those of this store, and alive whether others take the store to be
+// so.
+func (s *Store) queueNow(p *pgx.Batch, now *time.Time, alive *bool) {
+	p.Queue(s.queries.now, s.options.now(), s.identity.ID, s.owner).QueryRow(func(r pgx.Row) error {
+		err := r.Scan(now, alive)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return errAnother
 		}

@@ -3,6 +3,7 @@ package pgstore
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/warren-rpc/warren/store"
 	"github.com/warren-rpc/warren/test/patience"
 	"github.com/warren-rpc/warren/test/postgres"
 )
@@ -164,6 +166,32 @@ func TestOwnerTakenForDeadComesBack(t *testing.T) {
 	s := d.attend()
 	d.exec("DELETE FROM warren.owners WHERE id = $1", s.owner)
 	patience.Eventually(t, "the owner is registered again", func() bool { return d.registered(s.owner) })
+}
+
+func TestOwnerTakenForDeadClaimsNothing(t *testing.T) {
+	t.Parallel()
+	s := newStore(t, Options{})
+	other := s.another(t)
+	ended, over := claimOf(newKey()), claimOf(newKey())
+	r := mustClaim(t, other, ended)
+	if err := other.Complete(t.Context(), r.Key, r.Token, done, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	over.Lease = time.Millisecond
+	mustClaim(t, other, over)
+	time.Sleep(2 * time.Millisecond)
+	s.session.close() // the rest of the store goes on
+	for name, c := range map[string]store.Claim{"that is new": claimOf(newKey()), "of a dead owner": over} {
+		_, won, err := s.Claim(t.Context(), c)
+		var unavailable *store.UnavailableError
+		if won || !errors.As(err, &unavailable) || !errors.Is(err, errTakenForDead) {
+			t.Errorf("the claim of a call %s by an owner that is taken for dead: won %v, error %v", name, won, err)
+		}
+		mustClaim(t, other, c)
+	}
+	if r, won, err := s.Claim(t.Context(), ended); won || err != nil || r.State != store.Completed {
+		t.Errorf("the claim of a call that has ended: %v, won %v, error %v", r.State, won, err)
+	}
 }
 
 func TestNobodyJudgesByALookOfLongAgo(t *testing.T) {

@@ -69,7 +69,8 @@ func newQueries(schema string, period time.Duration) queries {
 		// does not see what was committed while it waited: the next one looks.
 		lock: `SELECT pg_advisory_xact_lock($1, k) FROM unnest($2::int[]) AS k`,
 
-		// Begins those calls that have neither a record nor a tombstone.
+		// Begins those calls that have neither a record nor a tombstone, while the owner is not taken for dead: what it
+		// claimed then would be another's at once.
 		claim: sql(`WITH {t}
 			INSERT INTO {schema}.records (k, token, owner, lease, created, updated, expires, keep, attempts, slot, state, first,
 				key, fingerprint, method, call_id)
@@ -82,9 +83,10 @@ func newQueries(schema string, period time.Duration) queries {
 				{place}
 			WHERE (SELECT 1 FROM {schema}.records r WHERE r.k = c.k AND r.key = c.key LIMIT 1) IS NULL
 				AND (SELECT 1 FROM {schema}.tombstones x WHERE x.key = c.tombstone LIMIT 1) IS NULL
+				AND ($3::bigint < 0 OR (SELECT 1 FROM {schema}.owners o WHERE o.id = $3 LIMIT 1) IS NOT NULL)
 			RETURNING key, token, lease, created, expires`),
 
-		now:        sql(`WITH {t} SELECT now FROM t`),
+		now:        sql(`WITH {t} SELECT now, $3::bigint < 0 OR EXISTS (SELECT 1 FROM {schema}.owners o WHERE o.id = $3) FROM t`),
 		find:       sql(`SELECT {columns} FROM {schema}.records r WHERE r.k = $1 AND r.key = $2`),
 		findLocked: sql(`SELECT {columns} FROM {schema}.records r WHERE r.k = $1 AND r.key = $2 FOR UPDATE OF r`),
 
