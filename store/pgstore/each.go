@@ -2,6 +2,7 @@ package pgstore
 
 import (
 	"context"
+	"errors"
 	"math"
 	"time"
 
@@ -22,26 +23,28 @@ func (s *Store) Each(ctx context.Context, fn func(store.Record) error) error {
 		return err
 	}
 	defer s.calls.Done()
-	order, err := s.slotsInOrder(ctx)
-	if err != nil {
-		return s.failure(ctx, "export", err)
-	}
-	for _, slot := range order {
+	read := make(map[int]string) // slots, and what end they had
+	for {
+		slot, ends, err := s.nextSlot(ctx, read)
+		switch {
+		case errors.Is(err, pgx.ErrNoRows):
+			return s.eachTombstone(ctx, fn)
+		case err != nil:
+			return s.failure(ctx, "export", err)
+		}
 		if err := s.eachOf(ctx, slot, fn); err != nil {
 			return err
 		}
+		read[slot] = ends
 	}
-	return s.eachTombstone(ctx, fn)
 }
 
-// slotsInOrder returns the slots by their ends. Records move to later ones only, where they are
-// met again.
-func (s *Store) slotsInOrder(ctx context.Context) ([]int, error) {
-	rows, err := s.pool.Query(ctx, "SELECT slot FROM "+quote(s.options.Schema)+".slots ORDER BY ends")
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowTo[int])
+// nextSlot returns the slot with the earliest end of those that were not read with that end, or pgx.ErrNoRows. Records move
+// to later ends only, where they are met again; a slot that is emptied meanwhile gets a later end, and is read again.
+func (s *Store) nextSlot(ctx context.Context, read map[int]string) (slot int, ends string, err error) {
+	err = s.pool.QueryRow(ctx, "SELECT slot, e.text FROM "+quote(s.options.Schema)+`.slots, CAST(ends AT TIME ZONE 'UTC' AS text) AS e(text)
+		WHERE coalesce($1::jsonb ->> slot::text, '') <> e.text ORDER BY ends LIMIT 1`, read).Scan(&slot, &ends)
+	return slot, ends, err
 }
 
 // eachOf tells the records of a slot.

@@ -66,3 +66,34 @@ func TestEachTellsAllThatIsRememberedOnceAndHoldsNothing(t *testing.T) {
 		t.Errorf("Each returned %v; want the function's error", err)
 	}
 }
+
+func TestEachTellsWhatMovesToASlotThatIsEmptiedMeanwhile(t *testing.T) {
+	t.Parallel()
+	s := newStore(t, Options{})
+	early, moves := claimOf(newKey()), claimOf(newKey())
+	early.Retention, moves.Retention = time.Minute, 12*time.Hour
+	mustClaim(t, s, early)
+	r := mustClaim(t, s, moves)
+	told := 0
+	err := s.Each(t.Context(), func(x store.Record) error {
+		if x.Key != early.Key {
+			told++
+			return nil
+		}
+		// While the first slot is read, it is given the last end, as a sweep does, and the record moves there.
+		execute(t, s.pool, "DELETE FROM records WHERE key = $1", x.Key[:])
+		execute(t, s.pool, `UPDATE slots SET ends = (SELECT max(ends) + interval '6 h' FROM slots WHERE slot > 0)
+			WHERE slot = (SELECT slot FROM slots ORDER BY ends LIMIT 1)`)
+		const far = 72 * time.Hour
+		if err := s.Complete(t.Context(), r.Key, r.Token, done, far); err != nil {
+			t.Error(err)
+		}
+		if !query[bool](t, s.pool, "SELECT slot > 0 AND slot = (SELECT slot FROM slots WHERE slot > 0 ORDER BY ends DESC LIMIT 1) FROM records WHERE key = $1", r.Key[:]) {
+			t.Error("the record is not in the slot that was emptied")
+		}
+		return nil
+	})
+	if err != nil || told != 1 {
+		t.Errorf("a record that was there all the time was told %d times, error %v", told, err)
+	}
+}
