@@ -37,7 +37,8 @@ func newOwner(session bool) int64 {
 type session struct {
 	owner   int64
 	connect func(context.Context) (*pgx.Conn, error)
-	owners  string // the table
+	owners  string        // the table
+	attempt time.Duration // how long connecting again may take
 	logger  *slog.Logger
 
 	runner lifecycle.Runner
@@ -56,7 +57,8 @@ const (
 // openSession registers the owner.
 func openSession(ctx context.Context, pool *pgxpool.Pool, owner int64, schema string, logger *slog.Logger) (*session, error) {
 	s := &session{
-		owner: owner, connect: connector(pool), owners: quote(schema) + ".owners", logger: logger,
+		owner: owner, connect: connector(pool), owners: quote(schema) + ".owners",
+		attempt: time.Duration(hosts(pool.Config().ConnConfig)) * lookTimeout, logger: logger,
 		deaths: newDeaths(graceAtFirst),
 	}
 	if err := s.attach(ctx); err != nil {
@@ -72,6 +74,9 @@ func openSession(ctx context.Context, pool *pgxpool.Pool, owner int64, schema st
 func connector(pool *pgxpool.Pool) func(context.Context) (*pgx.Conn, error) {
 	return func(ctx context.Context) (*pgx.Conn, error) {
 		c := pool.Config() // a copy
+		if deadline, ok := ctx.Deadline(); ok {
+			shareTime(c.ConnConfig, time.Until(deadline))
+		}
 		if c.BeforeConnect != nil {
 			if err := c.BeforeConnect(ctx, c.ConnConfig); err != nil {
 				return nil, err
@@ -88,6 +93,29 @@ func connector(pool *pgxpool.Pool) func(context.Context) (*pgx.Conn, error) {
 			}
 		}
 		return conn, nil
+	}
+}
+
+// hosts is how many addresses the configuration has.
+func hosts(c *pgx.ConnConfig) int {
+	type address struct {
+		host string
+		port uint16
+	}
+	all := map[address]bool{{c.Host, c.Port}: true}
+	for _, f := range c.Fallbacks {
+		all[address{f.Host, f.Port}] = true
+	}
+	return len(all)
+}
+
+// shareTime lets none of several hosts take more than its part of d, and keeps a part for what comes after. They are
+// tried one after the other: one whose machine is gone does not answer, and would take all the time there is.
+func shareTime(c *pgx.ConnConfig, d time.Duration) {
+	n := hosts(c)
+	part := d / time.Duration(n+1)
+	if n > 1 && part > 0 && (c.ConnectTimeout <= 0 || c.ConnectTimeout > part) {
+		c.ConnectTimeout = part
 	}
 }
 
@@ -256,7 +284,7 @@ func (s *session) look(ctx context.Context) error {
 func (s *session) again(ctx context.Context) {
 	const most = 250 * time.Millisecond
 	for wait := 10 * time.Millisecond; ; wait = min(2*wait, most) {
-		attempt, cancel := context.WithTimeout(ctx, lookTimeout)
+		attempt, cancel := context.WithTimeout(ctx, s.attempt)
 		err := s.attach(attempt)
 		cancel()
 		if err == nil {

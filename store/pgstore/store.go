@@ -44,6 +44,8 @@ var _ store.Transactional[pgx.Tx] = (*Store)(nil)
 
 // Open returns a store on the tables of a schema, which [Migrate] has made. The pool is the application's: Close does
 // not close it. A store takes one connection of it for each transaction of Transact that is under way, and a few more.
+// If the pool has several hosts, its ConnectTimeout must be a few seconds: they are tried one after the other, and one
+// whose machine is gone does not answer.
 //
 // A schema of a later version is a [*store.VersionError].
 func Open(ctx context.Context, pool *pgxpool.Pool, o Options) (*Store, error) {
@@ -51,7 +53,7 @@ func Open(ctx context.Context, pool *pgxpool.Pool, o Options) (*Store, error) {
 }
 
 // OpenURL is [Open] with a pool of the store's own. The URL is one of pgxpool.ParseConfig, with one parameter more:
-// schema is Options.Schema, if that is empty.
+// schema is Options.Schema, if that is empty. Each of several hosts has a part of Options.Timeout to answer.
 func OpenURL(ctx context.Context, address string, o Options) (*Store, error) {
 	config, schema, err := parseURL(address)
 	if err != nil {
@@ -60,6 +62,7 @@ func OpenURL(ctx context.Context, address string, o Options) (*Store, error) {
 	if o.Schema == "" {
 		o.Schema = schema
 	}
+	shareTime(config.ConnConfig, o.complete().Timeout)
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("pgstore: %w", err)
