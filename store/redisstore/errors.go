@@ -37,7 +37,7 @@ func (s *Store) failure(ctx context.Context, op string, err error) error {
 
 // memory is how much Redis has in use, and may have; in bytes, 0 for no limit.
 func (s *Store) memory(ctx context.Context) (size, limit int64, err error) {
-	info, err := s.info(ctx, "memory")
+	info, err := s.info(ctx, s.client, "memory")
 	if err != nil {
 		return 0, 0, err
 	}
@@ -47,8 +47,8 @@ func (s *Store) memory(ctx context.Context) (size, limit int64, err error) {
 }
 
 // info returns what the node that has the store tells of itself.
-func (s *Store) info(ctx context.Context, section string) (map[string]string, error) {
-	node, err := s.node(ctx)
+func (s *Store) info(ctx context.Context, client redis.UniversalClient, section string) (map[string]string, error) {
+	node, err := s.node(ctx, client)
 	if err != nil {
 		return nil, err
 	}

@@ -38,11 +38,12 @@ func Open(ctx context.Context, client redis.UniversalClient, o Options) (*Store,
 		}
 	}
 	s := newStore(client, o)
-	if err := s.check(ctx); err != nil {
-		return nil, s.opening(ctx, err)
+	err = s.check(ctx)
+	if err == nil {
+		err = s.join(ctx)
 	}
-	if err := s.join(ctx); err != nil {
-		return nil, s.opening(ctx, err)
+	if err != nil {
+		return nil, errors.Join(s.opening(ctx, err), s.end())
 	}
 	s.owners.start() //nolint:contextcheck // it outlives Open's
 	return s, nil
@@ -135,7 +136,7 @@ func (e *refusedError) Error() string { return "redisstore: " + e.why }
 
 // check looks at how Redis is configured.
 func (s *Store) check(ctx context.Context) error {
-	memory, err := s.info(ctx, "memory")
+	memory, err := s.info(ctx, s.session, "memory")
 	if err != nil {
 		return err
 	}
@@ -149,7 +150,7 @@ func (s *Store) check(ctx context.Context) error {
 	if s.opts.Durability != OnDisk {
 		return nil
 	}
-	node, err := s.node(ctx)
+	node, err := s.node(ctx, s.session)
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ const (
 )
 
 // owners says that this owner is alive, and learns which others are dead. An owner counts
-// in Redis how often it has said so; whoever sees a count stand still takes the owner out.
+// in Redis how often it has said so, with a beat or a change; whoever sees a count stand still takes the owner out.
 // An expiry would do that while Redis is down, and when its clock steps: to all at once.
 type owners struct {
 	s      *Store
@@ -82,7 +82,7 @@ func (o *owners) beat(ctx context.Context, dead []any) (map[string]string, error
 	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
 	run := o.s.op(beatScript, nil, dead...)
-	reply, err := o.s.client.Eval(ctx, run.script.source, run.keys, run.args...).Slice()
+	reply, err := o.s.session.Eval(ctx, run.script.source, run.keys, run.args...).Slice()
 	if err != nil {
 		return nil, err
 	}

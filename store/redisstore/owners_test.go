@@ -3,8 +3,12 @@ package redisstore
 import (
 	"context"
 	"errors"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/warren-rpc/warren/store"
 	"github.com/warren-rpc/warren/test/patience"
@@ -152,5 +156,58 @@ func TestWaitEndsWithTheCall(t *testing.T) {
 	_ = other.Close()
 	if err := <-waits; !errors.Is(err, store.ErrClosed) {
 		t.Errorf("Wait while the store is closed: %v; want ErrClosed", err)
+	}
+}
+
+// The application may use all connections of its client for itself.
+func TestOwnerLivesThoughAllConnectionsAreInUse(t *testing.T) {
+	t.Parallel()
+	server, prefix := sharedServer(t)
+	client := server.client()
+	o := *client.Options()
+	_ = client.Close()
+	o.PoolSize = 3
+	client = redis.NewClient(&o)
+	s := openWith(t, client, Options{Prefix: prefix})
+	ctx, cancel := context.WithCancel(t.Context())
+	var group sync.WaitGroup
+	for range o.PoolSize {
+		conn := client.Conn()
+		if err := conn.Ping(ctx).Err(); err != nil {
+			t.Fatal(err)
+		}
+		group.Go(func() {
+			<-ctx.Done()
+			_ = conn.Close()
+		})
+	}
+	defer group.Wait()
+	defer cancel()
+	count := func() int {
+		n, err := strconv.Atoi(server.do(t, "hget "+s.keys.owners+" "+s.owner))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	first := count()
+	patience.Eventually(t, "the owner goes on saying that it is alive", func() bool { return count() > first+5 })
+}
+
+// An owner that was taken for dead, and does not know it, owns what it claims.
+func TestClaimOfAnOwnerThatWasTakenForDeadIsItsOwn(t *testing.T) {
+	t.Parallel()
+	server, prefix := sharedServer(t)
+	s, other := open(t, server.URL(), Options{Prefix: prefix}), open(t, server.URL(), Options{Prefix: prefix})
+	first := win(t, s, longLease(1))
+	s.owners.stop()
+	defer s.owners.start()
+	other.owners.stop() // it judges no more
+	defer other.owners.start()
+	server.do(t, "hdel "+s.keys.owners+" "+s.owner)
+	other.eventually(t, first, store.Interrupted)
+	win(t, s, longLease(2))
+	if r, won, err := other.Claim(t.Context(), longLease(2)); err != nil || won || r.State != store.InProgress {
+		t.Errorf("another's claim of it: won %v, state %v, error %v; want it in progress", won, r.State, err)
 	}
 }

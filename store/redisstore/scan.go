@@ -14,7 +14,7 @@ const scanCount = 1000
 // the database, and does not hold up others. An error of fn's ends it, and is returned. If
 // data were lost, before it or meanwhile, it fails with a *store.CorruptError at its end at the latest.
 func (s *Store) Each(ctx context.Context, fn func(store.Record) error) error {
-	node, err := s.node(ctx)
+	node, err := s.node(ctx, s.client)
 	if err != nil {
 		return s.failure(ctx, "scan", err)
 	}

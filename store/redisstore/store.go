@@ -18,10 +18,13 @@ import (
 
 // Store is a [store.Store] in Redis, with leases, that any number of processes share.
 // All its methods are safe for concurrent use. It has a goroutine that says that it is
-// alive, and others while there is something to send or to wait for.
+// alive, over a connection of its own, and others while there is something to send or to
+// wait for.
 type Store struct {
 	client   redis.UniversalClient
 	own      redis.UniversalClient // the client, if the store made it
+	session  redis.UniversalClient // for what must not wait for a connection of the client's
+	end      func() error          // ends the session
 	opts     Options
 	keys     names
 	owner    string
@@ -61,6 +64,7 @@ func (n *names) record(key store.Key) string { return n.records + string(key[:])
 
 func newStore(client redis.UniversalClient, o Options) *Store {
 	s := &Store{client: client, opts: o, owner: "redis-" + rand.Text()}
+	s.session, s.end = newSession(client)
 	s.keys = newNames(o.Prefix, s.owner)
 	s.identity.Place = place(client, o.Prefix)
 	s.next = s.fresh()
@@ -68,14 +72,6 @@ func newStore(client redis.UniversalClient, o Options) *Store {
 	s.owners = newOwners(s)
 	s.watch = newWatch(s)
 	return s
-}
-
-// node is the server that has the store's keys.
-func (s *Store) node(ctx context.Context) (redis.UniversalClient, error) {
-	if cluster, is := s.client.(*redis.ClusterClient); is {
-		return cluster.MasterForKey(ctx, s.keys.meta)
-	}
-	return s.client, nil
 }
 
 // op returns the script's run, with what all scripts are given and the records' keys.
@@ -282,8 +278,9 @@ func (s *Store) Close() error {
 		s.watch.stop()
 		s.line.close()
 		s.leave()
+		s.closed = s.end()
 		if s.own != nil {
-			s.closed = s.own.Close()
+			s.closed = errors.Join(s.closed, s.own.Close())
 		}
 	})
 	return s.closed
@@ -300,5 +297,5 @@ func (s *Store) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
 	o := s.op(leaveScript, nil)
-	_ = s.client.Eval(ctx, o.script.source, o.keys, o.args...).Err()
+	_ = s.session.Eval(ctx, o.script.source, o.keys, o.args...).Err()
 }

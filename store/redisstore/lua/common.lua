@@ -32,8 +32,10 @@ if tonumber(changes) < confirmed then
     .. changes .. '; the store ' .. id .. ' is ' .. fresh .. ' from now on')
 end
 
--- changed counts a change of this owner's.
+-- changed counts a change of this owner's, which also says that it is alive: what an owner
+-- has claimed is its own, though others had taken it for dead before.
 local function changed()
+  redis.call('HINCRBY', OWNERS, owner, 1)
   changes = redis.call('INCR', CHANGES)
   return changes
 end
