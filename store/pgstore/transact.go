@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -18,7 +19,8 @@ import (
 // fn is called again if the transaction fails by a collision with another (SQLSTATE 40001 or 40P01), several times;
 // then that is a *store.UnavailableError, whoever met it: a later attempt may end otherwise. A constraint that is checked with the commit, and violated, is
 // ErrRolledBack. fn cannot commit or roll back: tx.Commit and tx.Rollback return an error and do nothing, and fn must
-// not do it by a statement. tx.Begin makes savepoints, as ever.
+// not do it by a statement. tx.Begin makes savepoints, as ever. When fn has returned, neither tx nor they can be used; what
+// tx.Conn and tx.LargeObjects give must not be.
 //
 // If the connection is lost with the commit on its way, the record tells whether it was made.
 func (s *Store) Transact(
@@ -93,7 +95,7 @@ func (t *transaction) run(ctx context.Context, fn func(tx pgx.Tx) (store.Result,
 
 // call lends the transaction to fn, and takes it back however fn ends.
 func call(fn func(tx pgx.Tx) (store.Result, error), tx pgx.Tx) (store.Result, error) {
-	l := &lent{Tx: tx}
+	l := &lent{Tx: tx, over: new(atomic.Bool)}
 	defer l.over.Store(true)
 	return fn(l)
 }

@@ -111,7 +111,7 @@ func TestFunctionCannotEndItsTransaction(t *testing.T) {
 func TestTransactionIsOverWhenTheFunctionHasReturned(t *testing.T) {
 	t.Parallel()
 	s := newStore(t, Options{})
-	var kept pgx.Tx
+	var kept, savepoint pgx.Tx
 	err := transact(s, mustClaim(t, s, claimOf(newKey())), func(tx pgx.Tx) error {
 		kept = tx
 		nested, err := tx.Begin(context.Background())
@@ -124,12 +124,31 @@ func TestTransactionIsOverWhenTheFunctionHasReturned(t *testing.T) {
 		if err := nested.Rollback(context.Background()); err != nil {
 			return err
 		}
+		if nested, err = tx.Begin(context.Background()); err != nil {
+			return err
+		}
+		if savepoint, err = nested.Begin(context.Background()); err != nil {
+			return err
+		}
+		if err := nested.Commit(context.Background()); err != nil {
+			return err
+		}
 		return put(tx, "effect")
 	})
 	if err != nil || has(t, s, "undone") || !has(t, s, "effect") {
 		t.Errorf("a transaction with a savepoint: %v", err)
 	}
 	ctx := context.Background()
+	for name, err := range map[string]error{
+		"a statement": put(savepoint, "later"), "Commit": savepoint.Commit(ctx), "Rollback": savepoint.Rollback(ctx),
+	} {
+		if !errors.Is(err, pgx.ErrTxClosed) {
+			t.Errorf("%s of a savepoint after the function has returned: %v", name, err)
+		}
+	}
+	if has(t, s, "later") {
+		t.Error("a savepoint outlives its transaction, and changes what is another's")
+	}
 	var n int
 	_, exec := kept.Exec(ctx, "SELECT 1")
 	_, rows := kept.Query(ctx, "SELECT 1") //nolint:sqlclosecheck // there are none

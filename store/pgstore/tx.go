@@ -13,10 +13,10 @@ import (
 var errCommit = errors.New("pgstore: the transaction is the store's, which commits it with the call's record when the function returns")
 
 // lent is the transaction of a Transact as its function has it: it cannot be ended, and not be used after the function
-// has returned, when the connection is another's.
+// has returned, when the connection is another's. What Conn and LargeObjects give knows nothing of that.
 type lent struct {
 	pgx.Tx
-	over atomic.Bool
+	over *atomic.Bool // of the savepoints in it, too
 }
 
 func (t *lent) Commit(context.Context) error   { return errCommit }
@@ -33,7 +33,11 @@ func (t *lent) Begin(ctx context.Context) (pgx.Tx, error) {
 	if err := t.check(); err != nil {
 		return nil, err
 	}
-	return t.Tx.Begin(ctx)
+	tx, err := t.Tx.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &savepoint{lent{Tx: tx, over: t.over}}, nil
 }
 
 func (t *lent) CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, from pgx.CopyFromSource) (int64, error) {
@@ -76,6 +80,23 @@ func (t *lent) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 		return failedRow{err}
 	}
 	return t.Tx.QueryRow(ctx, sql, args...)
+}
+
+// savepoint is a transaction in one that is lent. The function may end it, and nobody may afterwards.
+type savepoint struct{ lent }
+
+func (t *savepoint) Commit(ctx context.Context) error {
+	if err := t.check(); err != nil {
+		return err
+	}
+	return t.Tx.Commit(ctx)
+}
+
+func (t *savepoint) Rollback(ctx context.Context) error {
+	if err := t.check(); err != nil {
+		return err
+	}
+	return t.Tx.Rollback(ctx)
 }
 
 type failedRow struct{ err error }
