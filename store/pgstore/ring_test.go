@@ -226,3 +226,28 @@ func TestSeveralSweepAtOnce(t *testing.T) {
 		t.Errorf("%d of %d slots have an end to come", got, slots)
 	}
 }
+
+func TestPartitionIsEmptiedWhileHandlersHaveTransactions(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t, MigrateOptions{Period: time.Hour})
+	s, err := Open(t.Context(), d.pool, Options{SweepEvery: -1, TxOptions: pgx.TxOptions{IsoLevel: pgx.RepeatableRead}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	d.put(store.Completed, 0, time.Minute)
+	var ahead atomic.Int64
+	ahead.Store(int64(3 * time.Hour))
+	forgot := 0
+	err = transact(s, mustClaim(t, s, claimOf(newKey())), func(tx pgx.Tx) error {
+		forgot = d.ring(&ahead).mustSweep(d)
+		var level string
+		if err := tx.QueryRow(t.Context(), "SHOW transaction_isolation").Scan(&level); err != nil || level != "repeatable read" {
+			t.Errorf("the transaction is at %q, error %v", level, err)
+		}
+		return nil
+	})
+	if err != nil || forgot != 1 {
+		t.Errorf("while a handler has its transaction, a sweep forgot %d records of 1 that is over; error %v", forgot, err)
+	}
+}

@@ -34,12 +34,11 @@ const (
 		WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END`
 )
 
-// borrow prepares a transaction of the application's for one look at the records, and giveBack leaves it as the
-// application expects it.
+// A transaction that has looked at the records has locks on all partitions until it ends, and none of them can be emptied. So
+// that of a handler is begun again after the look, with the settings that the application expects.
 const (
-	borrow = `SELECT set_config('warren.enable_seqscan', current_setting('enable_seqscan'), true), set_config('enable_seqscan', 'off', true),
-		set_config('idle_in_transaction_session_timeout', $1::bigint::text, true)`
-	giveBack = `SELECT set_config('enable_seqscan', current_setting('warren.enable_seqscan'), true)`
+	lookIsOver = "rollback and chain"
+	lend       = `SELECT set_config('idle_in_transaction_session_timeout', $1::bigint::text, true)`
 )
 
 // columns are those of a record, in the order in which scan reads them.

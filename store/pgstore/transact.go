@@ -108,10 +108,11 @@ func (t *transaction) begin(ctx context.Context) (pgx.Tx, error) {
 	var mine bool
 	var p pgx.Batch
 	p.BeginTx(s.options.TxOptions)
-	p.Queue(borrow, s.idle())
+	p.Queue(settings)
 	p.Queue(s.queries.owned, s.options.now(), s.identity.ID, prefix(t.key), t.key[:], signed(t.token)).
 		QueryRow(func(r pgx.Row) error { return noRows(r.Scan(&mine)) })
-	p.Queue(giveBack)
+	p.Queue(lookIsOver)
+	p.Queue(lend, s.idle())
 	results := t.conn.SendBatch(ctx, &p)
 	err := results.Close()
 	switch {
