@@ -21,6 +21,7 @@ const (
 	undefinedTable       = "42P01"
 	diskFull             = "53100"
 	queryCanceled        = "57014"
+	lockNotAvailable     = "55P03"
 )
 
 // sqlState returns the SQLSTATE of an error that the database has told, or "".
@@ -67,6 +68,9 @@ func single(err error) bool {
 	code := sqlState(err)
 	if code == "" {
 		return false
+	}
+	if code == lockNotAvailable { // somebody has a key, or a table, for long
+		return true
 	}
 	switch code[:2] {
 	case "21", "22", "23", "40", "54": // cardinality, data, constraints, collisions, limits of a value's size

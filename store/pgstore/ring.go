@@ -104,8 +104,9 @@ func (r *ring) turn(ctx context.Context, slot int) (n int, err error) {
 			}
 			wait *= 2
 		}
-		err = pgx.BeginTxFunc(ctx, r.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
-			n, err = r.empty(ctx, tx, slot, wait)
+		err = r.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
+			defer rollback(ctx, conn.Conn())
+			n, err = r.empty(ctx, conn.Conn(), slot, wait)
 			return err
 		})
 		switch {
@@ -124,22 +125,25 @@ func busy(err error) bool {
 	if !errors.As(err, &e) {
 		return false
 	}
-	return e.Code == "55P03" || // lock_not_available
-		e.Code == "40P01" || // deadlock_detected
-		e.Code == "40001" // serialization_failure: the row has moved meanwhile
+	return e.Code == lockNotAvailable ||
+		e.Code == deadlock ||
+		e.Code == serializationFailure // the row has moved meanwhile
 }
 
 // empty empties a slot that has ended, and gives it the end after those of the others.
 //
 // What a transaction puts there that does not know yet that this was done is over as
 // well: it has looked for an end that was to come, which has passed since.
-func (r *ring) empty(ctx context.Context, tx pgx.Tx, slot int, wait time.Duration) (n int, err error) {
-	_, err = tx.Exec(ctx, "SELECT set_config('lock_timeout', $1, true)", fmt.Sprint(wait.Milliseconds()))
-	if err != nil {
-		return 0, err
-	}
+//
+// All others wait for the slot from the moment it is emptied to the commit: both are one message, so that no sweeper can
+// hang between them.
+func (r *ring) empty(ctx context.Context, conn *pgx.Conn, slot int, wait time.Duration) (n int, err error) {
+	var begin pgx.Batch
+	begin.BeginTx(pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	begin.Queue("SELECT set_config('lock_timeout', $1, true), "+notIdle, fmt.Sprint(wait.Milliseconds()))
 	// Slot 0 is what those who turn the ring lock, so that they do so one after the other.
-	if _, err = tx.Exec(ctx, "SELECT FROM "+r.schema+".slots WHERE slot = 0 FOR UPDATE"); err != nil {
+	begin.Queue("SELECT FROM " + r.schema + ".slots WHERE slot = 0 FOR UPDATE")
+	if err = conn.SendBatch(ctx, &begin).Close(); err != nil {
 		return 0, err
 	}
 	table := fmt.Sprintf("%s.records_%d", r.schema, slot)
@@ -148,7 +152,7 @@ func (r *ring) empty(ctx context.Context, tx pgx.Tx, slot int, wait time.Duratio
 		size int64
 		rows float64
 	)
-	err = tx.QueryRow(ctx, `
+	err = conn.QueryRow(ctx, `
 		SELECT ends <= coalesce($1, clock_timestamp()), pg_relation_size(oid), greatest(reltuples, 0)
 		FROM `+r.schema+`.slots, pg_class WHERE slot = $2 AND oid = to_regclass($3)`,
 		r.now(), slot, table).Scan(&over, &size, &rows)
@@ -157,16 +161,15 @@ func (r *ring) empty(ctx context.Context, tx pgx.Tx, slot int, wait time.Duratio
 	}
 	n = int(rows)
 	if size <= countable {
-		if err = tx.QueryRow(ctx, "SELECT count(*) FROM "+table).Scan(&n); err != nil {
+		if err = conn.QueryRow(ctx, "SELECT count(*) FROM "+table).Scan(&n); err != nil {
 			return 0, err
 		}
 	}
+	var change pgx.Batch
 	if size > 0 {
-		if _, err = tx.Exec(ctx, "TRUNCATE "+table); err != nil {
-			return 0, err
-		}
+		change.Queue("TRUNCATE " + table)
 	}
-	_, err = tx.Exec(ctx, `
+	change.Queue(`
 		UPDATE `+r.schema+`.slots SET ends = (
 			SELECT min(next) FROM (
 				SELECT to_timestamp((floor(extract(epoch FROM now) / p) + n) * p)
@@ -176,7 +179,8 @@ func (r *ring) empty(ctx context.Context, tx pgx.Tx, slot int, wait time.Duratio
 			) AS ends (next)
 			WHERE next NOT IN (SELECT ends FROM `+r.schema+`.slots))
 		WHERE slot = $2`, r.now(), slot)
-	return n, err
+	change.Queue("commit")
+	return n, conn.SendBatch(ctx, &change).Close()
 }
 
 // repeat deletes batches with the statement until there is nothing left to delete.

@@ -22,14 +22,21 @@ type queries struct {
 
 // Tables grow from nothing to a hundred million records, and a plan that was made for a small one is kept: so none may be
 // made that reads a table from end to end. A commit must be on the disk, whatever the session's default.
+//
+// A server that hangs, or is gone, in the middle of a transaction of the store's own must not keep its locks for long. And
+// who writes for many does not wait long for a lock that one of them needs: that one then waits alone.
 const (
 	// settings is the first statement of a transaction of the store's own.
 	settings = `SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true),
-		set_config('plan_cache_mode', 'force_generic_plan', true), ` + durable + `, true)`
+		set_config('plan_cache_mode', 'force_generic_plan', true), ` + notIdle + `, ` + durable + `, true)`
+	// notIdle ends a transaction that is left alone for 5 s.
+	notIdle = `set_config('idle_in_transaction_session_timeout', '5000', true)`
+	// impatient is for a transaction of many requests.
+	impatient = `SELECT set_config('lock_timeout', '1000', true)`
 	// sessionSettings are those of a connection of the store's own.
 	sessionSettings = `SELECT set_config('enable_seqscan', 'off', false), set_config('jit', 'off', false),
 		set_config('plan_cache_mode', 'force_generic_plan', false),
-		set_config('default_transaction_isolation', 'read committed', false), ` + durable + `, false)`
+		set_config('default_transaction_isolation', 'read committed', false), set_config('lock_timeout', '1000', false), ` + durable + `, false)`
 	durable = `set_config('synchronous_commit', CASE current_setting('synchronous_commit')
 		WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END`
 )

@@ -79,6 +79,7 @@ func (w *writer) run(ctx context.Context, b *writeBatch) (err error) {
 		defer rollback(ctx, conn.Conn())
 		p.BeginTx(pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 		p.Queue(settings)
+		p.Queue(impatient)
 		b.queue(&p)
 		p.Queue("commit")
 		return conn.SendBatch(ctx, &p).Close()
