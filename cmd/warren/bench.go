@@ -26,7 +26,8 @@ Examples:
    warren bench --sizes 64,65536 --inflight 1,256 --rounds 9 --plot bench.svg
    warren bench --rate 500,2000,5000 --variants warren-quorum,raw-best-quorum
    warren bench --json --against raw-best,raw-tutorial
-   warren bench --baseline raw-guarantees --variants warren-quorum,raw-guarantees`
+   warren bench --baseline raw-guarantees --variants warren-quorum,raw-guarantees
+   warren bench --baseline warren-classic --variants warren-classic,warren-classic-postgres,raw-inbox-postgres`
 
 // What is measured unless it is said: Warren, the best by hand, and what the tutorial
 // teaches. All of them would take long.
@@ -36,7 +37,7 @@ var (
 )
 
 func benchCommand() *cli.Command {
-	names := strings.Join(bench.Variants(), ", ")
+	names := strings.Join(bench.Variants(benchPostgres()), ", ")
 	return &cli.Command{
 		Name:        "bench",
 		Usage:       "measure calls, side by side with calls by hand",
@@ -71,7 +72,7 @@ func runBench(ctx context.Context, cmd *cli.Command) error {
 		Variants: slices.Concat(benchWarren, cmd.StringSlice("against")), Baseline: cmd.String("baseline"),
 		Sizes: cmd.IntSlice("sizes"), Inflight: cmd.IntSlice("inflight"), Rates: cmd.IntSlice("rate"), Rounds: cmd.Int("rounds"),
 		Duration: cmd.Duration("duration"), WarmUp: cmd.Duration("warm-up"), ProfileDir: cmd.String("profiles"),
-		JSON: out.json, Out: out.stdout, Progress: out.stderr,
+		JSON: out.json, Out: out.stdout, Progress: out.stderr, Databases: []bench.Database{benchPostgres()},
 	}
 	if out.quiet {
 		options.Progress = io.Discard
@@ -87,11 +88,11 @@ func runBench(ctx context.Context, cmd *cli.Command) error {
 		flag, options.Variants = "variants", cmd.StringSlice("variants")
 	}
 	for _, name := range options.Variants {
-		if !slices.Contains(bench.Variants(), name) {
+		if !slices.Contains(bench.Variants(benchPostgres()), name) {
 			return usageError(cmd, "--%s: there is no variant %.60q", flag, name)
 		}
 	}
-	if base := options.Baseline; cmd.IsSet("baseline") && !slices.Contains(bench.Variants(), base) {
+	if base := options.Baseline; cmd.IsSet("baseline") && !slices.Contains(bench.Variants(benchPostgres()), base) {
 		return usageError(cmd, "--baseline: there is no variant %.60q", base)
 	}
 	switch len(brokers) {
@@ -192,7 +193,7 @@ func benchWorkerCommand() *cli.Command {
 		Hidden:          true,
 		SkipFlagParsing: true,
 		Action: func(_ context.Context, cmd *cli.Command) error {
-			if err := bench.Worker(cmd.Args().Slice()); err != nil {
+			if err := bench.Worker(cmd.Args().Slice(), benchPostgres()); err != nil {
 				return exit(exitInternal, "%w", err)
 			}
 			return nil

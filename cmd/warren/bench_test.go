@@ -15,7 +15,7 @@ import (
 func TestBenchPrintsAnObjectPerVariant(t *testing.T) {
 	t.Parallel()
 	url := rabbit.VHost(t)
-	quick := []string{"bench", "--sizes", "8", "--inflight", "1,2", "--rounds", "1", "--duration", "20ms", "--warm-up", "10ms", "--variants", "warren-classic,raw-fast,raw-best"}
+	quick := []string{"bench", "--sizes", "8", "--inflight", "1,2", "--rounds", "1", "--duration", "20ms", "--warm-up", "10ms", "--variants", "warren-classic,raw-best,warren-classic-postgres,raw-inbox-postgres"}
 	r := invoke(t, url, append(quick, "--json", "--quiet")...).want(t, 0)
 	var variants []string
 	for line := range strings.Lines(r.stdout.String()) {
@@ -28,7 +28,7 @@ func TestBenchPrintsAnObjectPerVariant(t *testing.T) {
 			"client_cpu_us", "server_cpu_us", "client_allocs", "server_allocs", "wire_bytes", "ratio")
 		variants = append(variants, fmt.Sprint(object["variant"]))
 	}
-	if got := strings.Join(variants, " "); got != strings.Repeat(" warren-classic raw-fast raw-best", 2)[1:] {
+	if got := strings.Join(variants, " "); got != strings.Repeat(" warren-classic raw-best warren-classic-postgres raw-inbox-postgres", 2)[1:] {
 		t.Errorf("variants: %s", got)
 	}
 	if r.said() != "" {

@@ -48,6 +48,9 @@ type Options struct {
 	// Variants. Repeated names count once. Default: all of them.
 	Variants []string
 
+	// Databases are those that variants may need. Default: none.
+	Databases []Database
+
 	// Baseline is the variant to which ratios are formed. Default: the best by hand
 	// on the same type of queue, which is raw-best or raw-best-quorum. Where it is
 	// not among Variants there are no ratios.
@@ -111,7 +114,7 @@ type Options struct {
 //
 // Run is safe for concurrent use, but two at a time disturb each other's
 // figures. The queues of a run have names of their own and are deleted.
-func Run(ctx context.Context, options Options) error {
+func Run(ctx context.Context, options Options) (err error) {
 	o, err := options.withDefaults()
 	if err != nil {
 		return err
@@ -130,7 +133,13 @@ func Run(ctx context.Context, options Options) error {
 	}
 	defer conn.Close()
 
-	r := &run{options: o, id: strings.ToLower(rand.Text()[:8]), conn: conn}
+	databases, stop, err := startDatabases(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+
+	r := &run{options: o, databases: databases, id: strings.ToLower(rand.Text()[:8]), conn: conn}
 	var all []summary
 	for _, w := range o.workloads() {
 		rounds, err := r.cell(ctx, w)
@@ -169,26 +178,27 @@ func (o Options) workloads() []workload {
 	return all
 }
 
-// Variants returns the names of all variants in the order of the report.
-func Variants() []string {
-	names := make([]string, len(variants))
-	for i, v := range variants {
-		names[i] = v.name
+// Variants returns the names of all variants in the order of the report; those that
+// databases add are the last.
+func Variants(databases ...Database) []string {
+	var names []string
+	for _, v := range withDatabases(databases) {
+		names = append(names, v.name)
 	}
 	return names
 }
 
 func (o Options) withDefaults() (Options, error) {
 	if len(o.Variants) == 0 {
-		o.Variants = Variants()
+		o.Variants = Variants(o.Databases...)
 	}
 	o.Variants = unique(o.Variants)
 	for _, name := range o.Variants {
-		if _, ok := lookUp(name); !ok {
-			return o, fmt.Errorf("%w: no variant %q; there are %s", ErrOptions, name, strings.Join(Variants(), ", "))
+		if _, ok := lookUp(name, o.Databases); !ok {
+			return o, fmt.Errorf("%w: no variant %q; there are %s", ErrOptions, name, strings.Join(Variants(o.Databases...), ", "))
 		}
 	}
-	if _, ok := lookUp(o.Baseline); !ok && o.Baseline != "" {
+	if _, ok := lookUp(o.Baseline, o.Databases); !ok && o.Baseline != "" {
 		return o, fmt.Errorf("%w: no variant %q to compare with", ErrOptions, o.Baseline)
 	}
 	if len(o.Sizes) == 0 {

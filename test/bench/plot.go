@@ -141,7 +141,7 @@ func (p *plotPanel) draw(b *strings.Builder, above int, names []string) {
 			continue
 		}
 		class := "l"
-		if v, _ := lookUp(name); v.quorum {
+		if v, _ := lookUp(name, nil); v.quorum {
 			class = "l d"
 		}
 		left, row := float64(plotWidth-plotRight+16), top+float64(plotRow*i)

@@ -15,19 +15,21 @@ import (
 var (
 	rawGuarantees = variant{
 		name:    "raw-guarantees",
-		serve:   guaranteesServer(amqp.QueueTypeClassic),
+		serve:   guaranteesServer(amqp.QueueTypeClassic, nil),
 		connect: connectGuarantees,
 	}
 
 	rawGuaranteesQuorum = variant{
 		name:    "raw-guarantees-quorum",
 		quorum:  true,
-		serve:   guaranteesServer(amqp.QueueTypeQuorum),
+		serve:   guaranteesServer(amqp.QueueTypeQuorum, nil),
 		connect: connectGuarantees,
 	}
 )
 
-func guaranteesServer(queueType string) func(context.Context, spec, func()) error {
+// guaranteesServer serves a queue of that type. remember, if there is one, is done
+// before a request is answered.
+func guaranteesServer(queueType string, remember func(amqp.Delivery) error) func(context.Context, spec, func()) error {
 	return func(ctx context.Context, s spec, ready func()) error {
 		conn, ch, err := dialChannel(s.URL)
 		if err != nil {
@@ -56,6 +58,11 @@ func guaranteesServer(queueType string) func(context.Context, spec, func()) erro
 		}
 		ready()
 		return eachRequest(ctx, conn, requests, handlers, func(d amqp.Delivery) error {
+			if remember != nil {
+				if err := remember(d); err != nil {
+					return err
+				}
+			}
 			return replies.publish(ctx, d.ReplyTo, amqp.Publishing{
 				CorrelationId: d.CorrelationId,
 				Body:          d.Body,

@@ -11,10 +11,11 @@ import (
 
 // run is one call of Run.
 type run struct {
-	options  Options
-	id       string           // what its queues' names begin with
-	measured int              // measurements so far
-	conn     *amqp.Connection // the parent's own, to clear up with
+	options   Options
+	id        string            // what its queues' names begin with
+	databases map[string]string // addresses by name
+	measured  int               // measurements so far
+	conn      *amqp.Connection  // the parent's own, to clear up with
 }
 
 // sample is what one measurement found.
@@ -60,6 +61,7 @@ func (r *run) measure(ctx context.Context, name string, w workload, n int) (_ sa
 	r.measured++
 	s := spec{
 		URL:      o.URL,
+		Database: r.database(name),
 		Queue:    fmt.Sprintf("bench.%s.%d", r.id, r.measured),
 		workload: w,
 		WarmUp:   o.WarmUp,
@@ -82,6 +84,12 @@ func (r *run) measure(ctx context.Context, name string, w workload, n int) (_ sa
 	}
 	defer client.stop()
 	return r.take(ctx, server, client)
+}
+
+// database returns the address of the database that the variant needs, if any.
+func (r *run) database(name string) string {
+	v, _ := lookUp(name, r.options.Databases)
+	return r.databases[v.database]
 }
 
 // start starts a worker and waits until it is ready: a server consumes, a client

@@ -102,7 +102,7 @@ func (o Options) baselineOf(name string) string {
 	if o.Baseline != "" {
 		return o.Baseline
 	}
-	v, _ := lookUp(name)
+	v, _ := lookUp(name, nil)
 	return v.baseline()
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -15,6 +16,8 @@ import (
 type variant struct {
 	name   string
 	quorum bool // the requests' queue is a quorum queue
+	// database is the name of the one that it needs, if any.
+	database string
 
 	// serve declares the queue, calls ready once requests are consumed, and echoes
 	// until the context ends, which is no error. It need not delete the queue.
@@ -60,8 +63,17 @@ func (v variant) baseline() string {
 	return rawBest.name
 }
 
-func lookUp(name string) (variant, bool) {
-	for _, v := range variants {
+// withDatabases returns all variants that there are with these databases.
+func withDatabases(databases []Database) []variant {
+	all := slices.Clone(variants)
+	for _, d := range databases {
+		all = append(all, d.variants()...)
+	}
+	return all
+}
+
+func lookUp(name string, databases []Database) (variant, bool) {
+	for _, v := range withDatabases(databases) {
 		if v.name == name {
 			return v, true
 		}
@@ -73,6 +85,8 @@ func lookUp(name string) (variant, bool) {
 type spec struct {
 	URL   string `json:"url"`
 	Queue string `json:"queue"` // also fit to be a method's name
+	// Database is the address of the one that the variant needs.
+	Database string `json:"database,omitempty"`
 	workload
 	WarmUp   time.Duration `json:"warm_up"`
 	Duration time.Duration `json:"duration"`

@@ -39,12 +39,14 @@ type message struct {
 // standard input until that ends, which it does when Run or its process ends, and
 // answers on standard output; neither may be used by anything else.
 //
+// databases are those of Run's options.
+//
 // What goes wrong is told to Run in an answer. The error is for the exit status.
-func Worker(args []string) error {
+func Worker(args []string, databases ...Database) error {
 	if len(args) != 2 || args[0] != serverSide && args[0] != clientSide {
 		return fmt.Errorf("%w: a worker's arguments are a side and a variant; warren bench starts its own", ErrOptions)
 	}
-	v, ok := lookUp(args[1])
+	v, ok := lookUp(args[1], databases)
 	if !ok {
 		return fmt.Errorf("%w: no variant %q", ErrOptions, args[1])
 	}
