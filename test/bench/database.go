@@ -64,14 +64,16 @@ func (d Database) serveInbox(ctx context.Context, s spec, ready func()) (err err
 	}
 	defer func() { err = errors.Join(err, inbox.Close()) }()
 	return guaranteesServer(amqp.QueueTypeClassic, func(d amqp.Delivery) error {
-		isNew, err := inbox.Begin(ctx, d.CorrelationId)
+		// Correlation IDs are numbers that every client begins anew.
+		id := s.Queue + "/" + d.CorrelationId
+		isNew, err := inbox.Begin(ctx, id)
 		if err != nil {
 			return fmt.Errorf("inbox: %w", err)
 		}
 		if !isNew {
-			return fmt.Errorf("inbox: the request %q has come before", d.CorrelationId)
+			return fmt.Errorf("inbox: the request %q has come before", id)
 		}
-		if err := inbox.End(ctx, d.CorrelationId, d.Body); err != nil {
+		if err := inbox.End(ctx, id, d.Body); err != nil {
 			return fmt.Errorf("inbox: %w", err)
 		}
 		return nil
