@@ -23,8 +23,8 @@
 // Redis confirms what it has in memory. What it loses then depends on its configuration,
 // and on which server takes the place of a primary that has died:
 //
-//   - With appendonly yes and appendfsync always, a restart loses nothing that was
-//     confirmed.
+//   - With appendonly yes, appendfsync always and no-appendfsync-on-rewrite no, a restart
+//     loses nothing that was confirmed.
 //   - With any other persistence it loses the last second, the last minutes, or all.
 //   - A replica gets changes after they were confirmed. One that takes the primary's
 //     place lacks the last ones, unless [Options.Replicas] has each change wait for it.
@@ -43,6 +43,11 @@
 // and so do all after it. A store with fewer changes is given another identity by who
 // finds that, so that all its servers stop. They say so within half a second of the time
 // when they reach Redis again.
+//
+// Eviction would take records and leave their counts. A Redis that may evict is refused,
+// by Open and later: while its configuration is not as Open wants it, operations fail with
+// a *store.UnavailableError, at most 3 s after the change. Keys that were evicted
+// meanwhile are a loss.
 //
 // A server that is started anew takes the store as it is. With a durable store, the
 // broker knows by which identity the method's calls were remembered, and the method is

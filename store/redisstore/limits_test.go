@@ -88,9 +88,12 @@ func TestRedisIsTakenAsItIsConfigured(t *testing.T) {
 	}{
 		{"with eviction", "ping", Options{}, true},
 		{"with eviction of what expires", "config set maxmemory-policy volatile-ttl", Options{}, true},
-		{"without a limit", "config set maxmemory 0", Options{}, false},
-		{"with fsync every second", "config set maxmemory-policy noeviction", Options{Durability: OnDisk}, true},
+		{"with eviction as soon as there is a limit", "config set maxmemory 0", Options{}, true},
+		{"without eviction", "config set maxmemory-policy noeviction", Options{}, false},
+		{"with fsync every second", "ping", Options{Durability: OnDisk}, true},
 		{"with fsync always", "config set appendfsync always", Options{Durability: OnDisk}, false},
+		{"without fsync during a rewrite", "config set no-appendfsync-on-rewrite yes", Options{Durability: OnDisk}, true},
+		{"with fsync always again", "config set no-appendfsync-on-rewrite no", Options{Durability: OnDisk}, false},
 		{"without a file", "config set appendonly no", Options{Durability: OnDisk}, true},
 		{"without replicas to wait for", "ping", Options{Durability: OnReplicas}, true},
 		{"with an unknown durability", "ping", Options{Durability: 9}, true},
@@ -110,6 +113,58 @@ func TestRedisIsTakenAsItIsConfigured(t *testing.T) {
 			_ = s.Close()
 		}
 	}
+}
+
+// An open store does nothing while Redis is configured otherwise than Open would take it.
+func TestRedisThatIsConfiguredOtherwiseLaterIsRefused(t *testing.T) {
+	t.Parallel()
+	server := startServer(t, "appendfsync", "always")
+	s := open(t, server.URL(), Options{Durability: OnDisk})
+	c := claimOf(numbered(1))
+	complete(t, s, win(t, s, c))
+	for _, change := range [][2]string{
+		{"config set maxmemory-policy volatile-ttl", "config set maxmemory-policy noeviction"},
+		{"config set appendfsync everysec", "config set appendfsync always"},
+	} {
+		server.do(t, change[0])
+		patience.Eventually(t, "the store is refused after "+change[0], func() bool {
+			_, err := s.Get(t.Context(), c.Key)
+			var unavailable *store.UnavailableError
+			var refusal *refusedError
+			return errors.As(err, &unavailable) && errors.As(err, &refusal)
+		})
+		server.do(t, change[1])
+		patience.Eventually(t, "it works again after "+change[1], func() bool {
+			got, err := s.Get(t.Context(), c.Key)
+			return err == nil && got.State == store.Completed
+		})
+	}
+}
+
+// What was evicted is lost, though the configuration is as it should be when it is looked
+// at, and though who made the changes has ended.
+func TestRedisThatHasEvictedKeysHasLostData(t *testing.T) {
+	t.Parallel()
+	server := startServer(t)
+	s, other, ended := open(t, server.URL(), Options{}), open(t, server.URL(), Options{}), open(t, server.URL(), Options{})
+	c := claimOf(numbered(1))
+	complete(t, ended, win(t, ended, c))
+	_ = ended.Close()
+	server.do(t, "config set maxmemory-policy volatile-ttl")
+	server.do(t, "config set maxmemory 1")
+	_, _ = server.Do(t.Context(), "set", "something", "else")
+	server.do(t, "config set maxmemory 0")
+	server.do(t, "config set maxmemory-policy noeviction")
+	patience.Eventually(t, "the store has another identity", func() bool {
+		return server.do(t, "hget {warren}:store id") != s.Identity().ID
+	})
+	patience.Eventually(t, "nothing keeps the store from saying so", func() bool {
+		_, err := s.Get(t.Context(), c.Key)
+		var refusal *refusedError
+		return !errors.As(err, &refusal)
+	})
+	lost(t, s, c)
+	lost(t, other, c)
 }
 
 func TestStoreOfALaterVersionIsRefused(t *testing.T) {

@@ -18,6 +18,10 @@ const (
 	maxSenders = 2
 	// maxOps is how many scripts go in one round trip.
 	maxOps = 128
+	// maxBytes is how much one round trip carries, unless a script alone has more. A slow
+	// link must carry it within the client's timeouts, and what waits behind it is not to
+	// wait for long.
+	maxBytes = 1 << 20
 )
 
 // op is one script to be run.
@@ -25,11 +29,26 @@ type op struct {
 	script *script
 	keys   []string
 	args   []any
+	reads  int // how large a payload its reply is taken to have, in bytes
 
 	begun atomic.Bool   // it has been sent, or nobody waits for it
 	done  chan struct{} // closed once it has ended
 	reply []any
 	err   error
+}
+
+// bytes is about how much is sent and read for the script.
+func (o *op) bytes() int {
+	n := o.reads
+	for _, arg := range o.args {
+		switch arg := arg.(type) {
+		case []byte:
+			n += len(arg)
+		case string:
+			n += len(arg)
+		}
+	}
+	return n
 }
 
 // line gathers the scripts of concurrent callers, and sends those that wait in one
@@ -43,6 +62,7 @@ type line struct {
 	waiting []*op
 	senders int
 	closed  bool
+	refusal error // why nothing is sent now
 	group   sync.WaitGroup
 }
 
@@ -73,8 +93,8 @@ func (l *line) do(ctx context.Context, o *op) error {
 func (l *line) enter() (alone bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed {
-		return false, store.ErrClosed
+	if err := l.usable(); err != nil {
+		return false, err
 	}
 	if l.senders > 0 {
 		return false, nil
@@ -82,6 +102,24 @@ func (l *line) enter() (alone bool, err error) {
 	l.senders++
 	l.group.Add(1)
 	return true, nil
+}
+
+// usable says why nothing may be sent, if so. The caller holds mu.
+func (l *line) usable() error {
+	if l.closed {
+		return store.ErrClosed
+	}
+	return l.refusal
+}
+
+// refuse has all scripts fail from here on; with nil, it has none fail any more.
+func (l *line) refuse(err *refusedError) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.refusal = nil
+	if err != nil {
+		l.refusal = err
+	}
 }
 
 // leave ends what enter began. What came meanwhile is for others to send.
@@ -112,8 +150,8 @@ func (o *op) wait(ctx context.Context) error {
 func (l *line) add(o *op) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed {
-		return store.ErrClosed
+	if err := l.usable(); err != nil {
+		return err
 	}
 	l.waiting = append(l.waiting, o)
 	if l.senders < maxSenders {
@@ -143,9 +181,10 @@ func (l *line) take() []*op {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var ops []*op
-	n := 0
+	n, bytes := 0, 0
 	for _, o := range l.waiting {
-		if len(ops) == maxOps {
+		bytes += o.bytes()
+		if len(ops) == maxOps || len(ops) > 0 && bytes > maxBytes {
 			break
 		}
 		n++

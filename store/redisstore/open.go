@@ -21,7 +21,7 @@ const version = 1
 // the application's, and stays open when the store is closed: one of a single Redis, of
 // Sentinel or of Redis Cluster.
 //
-// It fails if Redis evicts keys to make room, or is not as durable as o says; with a
+// It fails if Redis would evict keys to make room, or is not as durable as o says; with a
 // *store.VersionError if a later version of this package has made the store; with a
 // *store.UnavailableError if Redis does not answer.
 func Open(ctx context.Context, client redis.UniversalClient, o Options) (*Store, error) {
@@ -127,46 +127,6 @@ func (s *Store) opening(ctx context.Context, err error) error {
 		return err
 	}
 	return s.failure(ctx, "open", err)
-}
-
-// refusedError says why a Redis is not taken.
-type refusedError struct{ why string }
-
-func (e *refusedError) Error() string { return "redisstore: " + e.why }
-
-// check looks at how Redis is configured.
-func (s *Store) check(ctx context.Context) error {
-	memory, err := s.info(ctx, s.session, "memory")
-	if err != nil {
-		return err
-	}
-	// With any other policy Redis makes room by forgetting, first of all what will be
-	// forgotten anyway: all records.
-	policy := memory["maxmemory_policy"]
-	if memory["maxmemory"] != "0" && policy != "noeviction" && policy != "" {
-		return &refusedError{fmt.Sprintf("Redis has maxmemory-policy %s: under pressure it forgets what calls have done. "+
-			"Set it to noeviction, or give the store a Redis of its own", policy)}
-	}
-	if s.opts.Durability != OnDisk {
-		return nil
-	}
-	node, err := s.node(ctx, s.session)
-	if err != nil {
-		return err
-	}
-	for name, want := range map[string]string{"appendonly": "yes", "appendfsync": "always"} {
-		config, err := node.ConfigGet(ctx, name).Result()
-		if _, answered := errors.AsType[redis.Error](err); answered {
-			return nil // it does not tell: the application's word is taken
-		}
-		if err != nil {
-			return err
-		}
-		if have, told := config[name]; told && have != want {
-			return &refusedError{fmt.Sprintf("Options.Durability is OnDisk, and Redis has %s %s; it must be %s", name, have, want)}
-		}
-	}
-	return nil
 }
 
 // join makes this owner one of the store's.

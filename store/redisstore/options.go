@@ -16,8 +16,9 @@ const (
 	// server takes its place. The store is not durable, and does for at-least-once only.
 	Forgets Durability = iota
 	// OnDisk: the primary has what it confirms on its disk: its configuration is
-	// appendonly yes and appendfsync always. Open checks that, and fails if it is
-	// otherwise; where Redis does not tell its configuration to this user, the
+	// appendonly yes, appendfsync always and no-appendfsync-on-rewrite no. Open checks
+	// that, and fails if it is otherwise, and the open store does nothing while it is;
+	// where Redis does not tell its configuration to this user, the
 	// application's word is taken. It outlives a restart of the primary. A replica
 	// that takes its place may not have the last changes, unless Options.Replicas says
 	// that it must.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 const (
@@ -29,7 +31,9 @@ type owners struct {
 
 	heard time.Time // when Redis answered last
 	seen  map[string]sighting
-	quiet bool // the last beat failed
+	quiet bool // the last beat failed, or Redis is refused
+
+	checked time.Time // when Redis was checked last, and taken
 }
 
 // sighting is an owner's count, and since when it is that.
@@ -38,7 +42,9 @@ type sighting struct {
 	since time.Time
 }
 
-func newOwners(s *Store) *owners { return &owners{s: s, seen: make(map[string]sighting)} }
+func newOwners(s *Store) *owners {
+	return &owners{s: s, seen: make(map[string]sighting), checked: time.Now()}
+}
 
 func (o *owners) start() {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -58,14 +64,18 @@ func (o *owners) run(ctx context.Context) {
 	var dead []any
 	for {
 		counts, err := o.beat(ctx, dead)
-		if ctx.Err() != nil {
-			return
-		}
-		o.tell(ctx, err)
 		dead = nil
 		if err == nil {
 			dead = o.judge(counts, time.Now())
+			err = o.check(ctx)
 		}
+		if ctx.Err() != nil {
+			return
+		}
+		if redis.HasErrorPrefix(err, "WARRENLOST") {
+			o.s.line.refuse(nil) // each script says so itself, and it is for good
+		}
+		o.tell(ctx, err)
 		if len(dead) > 0 {
 			continue // at once
 		}
@@ -95,6 +105,18 @@ func (o *owners) beat(ctx context.Context, dead []any) (map[string]string, error
 		counts[fmt.Sprint(a.record[i])] = fmt.Sprint(a.record[i+1])
 	}
 	return counts, nil
+}
+
+// check has Redis checked from time to time, and whenever all was not well.
+func (o *owners) check(ctx context.Context) error {
+	if !o.quiet && time.Since(o.checked) < checkEvery {
+		return nil
+	}
+	err := o.s.recheck(ctx)
+	if err == nil {
+		o.checked = time.Now()
+	}
+	return err
 }
 
 // judge returns the owners whose counts have stood still for too long, each with its

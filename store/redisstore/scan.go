@@ -62,7 +62,7 @@ func (s *Store) some(ctx context.Context, keys []store.Key, fn func(store.Record
 	for i, key := range keys {
 		ops[i] = s.op(getScript, []string{s.keys.record(key)})
 		if err := s.line.add(ops[i]); err != nil {
-			return err
+			return s.failure(ctx, "scan", err)
 		}
 	}
 	for i, o := range ops {

@@ -42,6 +42,8 @@ var (
 	heldLua string
 	//go:embed lua/beat.lua
 	beatLua string
+	//go:embed lua/evicted.lua
+	evictedLua string
 	//go:embed lua/leave.lua
 	leaveLua string
 
@@ -54,5 +56,6 @@ var (
 	buryScript     = newScript("bury", prelude+buryLua)
 	heldScript     = newScript("wait", prelude+heldLua)
 	beatScript     = newScript("beat", allowOOM+prelude+beatLua)
+	evictedScript  = newScript("check", allowOOM+prelude+evictedLua)
 	leaveScript    = newScript("close", allowOOM+prelude+leaveLua)
 )

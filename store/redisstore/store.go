@@ -31,6 +31,8 @@ type Store struct {
 	identity store.Identity
 	next     string // the identity that the store gets if this owner finds that data were lost
 
+	evicted evictions // known to check alone
+
 	line    line
 	owners  *owners
 	watch   *watch
@@ -83,6 +85,10 @@ func (s *Store) op(sc *script, records []string, args ...any) *op {
 	// A script that is sent again, because the connection was lost, is known by its number.
 	nonce := s.owner + strconv.FormatUint(s.calls.Add(1), 36)
 	o := &op{script: sc, done: make(chan struct{})}
+	if sc == getScript {
+		// It may be that large at most, and is seldom near it.
+		o.reads = max(0, s.opts.MaxPayload/16)
+	}
 	o.keys = append([]string{s.keys.meta, s.keys.owners, s.keys.changes, s.keys.tokens, s.keys.tombstones}, records...)
 	o.args = append([]any{s.identity.ID, s.changes.Load(), s.next, at, s.owner, nonce}, args...)
 	return o

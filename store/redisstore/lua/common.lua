@@ -18,6 +18,13 @@ local function text(n) return string.format('%.0f', n) end
 -- commands that could write, as this one could.
 local function primary() redis.call('PERSIST', META) end
 
+-- lost gives the store another identity, so that all its servers stop, and returns why.
+local function lost(why)
+  primary() -- a full Redis refuses to write anything that takes memory, but not after a first write
+  redis.call('HSET', META, 'id', fresh, 'created', text(now), 'before', id)
+  return redis.error_reply('WARRENLOST ' .. why .. '; the store ' .. id .. ' is ' .. fresh .. ' from now on')
+end
+
 -- Data that were lost are never taken for calls that never came.
 local have = redis.call('HGET', META, 'id')
 if have ~= id then
@@ -26,10 +33,7 @@ if have ~= id then
 end
 local changes = redis.call('GET', CHANGES) or '0'
 if tonumber(changes) < confirmed then
-  primary() -- a full Redis refuses to write anything that takes memory, but not after a first write
-  redis.call('HSET', META, 'id', fresh, 'created', text(now), 'before', id)
-  return redis.error_reply('WARRENLOST of ' .. text(confirmed) .. ' changes that were confirmed there are '
-    .. changes .. '; the store ' .. id .. ' is ' .. fresh .. ' from now on')
+  return lost('of ' .. text(confirmed) .. ' changes that were confirmed there are ' .. changes)
 end
 
 -- changed counts a change of this owner's, which also says that it is alive: what an owner
