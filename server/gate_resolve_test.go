@@ -108,6 +108,28 @@ func TestResolveTellsWhatTheRecordProves(t *testing.T) {
 	})
 }
 
+// A memory outside the process that may lose its last changes has its identity after that
+// as before.
+func TestResolveProvesNothingByAMemoryThatMayForget(t *testing.T) {
+	for name, c := range map[string]struct {
+		traits store.Traits
+		told   string
+	}{
+		"forgets with the process": {store.Traits{}, "canceled, not_executed"},
+		"keeps what it took":       {store.Traits{Durable: true, Shared: true}, "canceled, not_executed"},
+		"may forget":               {store.Traits{Shared: true}, "canceled, unknown"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rig.Bubble(t, func(r *rig.Rig) {
+				var runs atomic.Int32
+				serve(r, openTestStore(r, memstore.New(memstore.Options{}), c.traits), in(server.AtLeastOnce), counting(&runs))
+				time.Sleep(time.Minute)
+				want(r, "absent", resolved(r, "k", client.IssuedAt(time.Now())), c.told)
+			})
+		})
+	}
+}
+
 func TestResolveIsUnknownWhileTheStoreFails(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
 		st := alone(r, memstore.Options{})

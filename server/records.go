@@ -118,7 +118,11 @@ func (r *records) proven(rec *store.Record, issued time.Time) warren.Outcome {
 		return r.interrupted()
 	}
 	// There was no record of it. There may have been one that was forgotten, or that
-	// went with an earlier store.
+	// went with an earlier store. What may be lost without a word outlives its loss by its
+	// identity, if it is not this process's.
+	if t := r.store.Traits(); t.Shared && !t.Durable {
+		return warren.Unknown
+	}
 	if r.retention.covers(issued) && issued.After(r.store.Identity().Created.Add(clockAllowance)) {
 		return warren.NotExecuted
 	}
