@@ -91,7 +91,8 @@ type Dedupe struct {
 	// not serve the method, as it would begin again what was begun. If the broker names
 	// the store with this ID, it names Config.Store from then on; what the other one
 	// remembers counts no more. `warren store adopt` does the same without a change of
-	// the program. Stop the servers that have the other store before. Default: none.
+	// the program. Stop the servers that have the other store before: as long as the
+	// method, or its control queue, is consumed, this one waits. Default: none.
 	Replaces string
 	// Park is how many attempts of a call may begin and not end before it is parked:
 	// moved to the queue NAME.dead and answered as internal/poisoned. The last

@@ -30,11 +30,15 @@ func (m *memory) queue() *broker.Queue {
 }
 
 // claim makes the store the one that remembers the method, or fails if that is
-// another. The method must be this server's.
+// another, or this one is to replace it and servers that have it are at work. The method
+// must be this server's, if the store is its process's.
 func (m *memory) claim(session *broker.Session) error {
 	err := m.check(session)
 	foreign, ok := errors.AsType[*foreignMemoryError](err)
 	if !ok || foreign.expected.ID == "" || foreign.expected.ID != m.replaces {
+		return err
+	}
+	if err := m.unserved(session); err != nil {
 		return err
 	}
 	m.log.Warn("the store takes another's place; what that remembers of the method's calls counts no more",
@@ -44,6 +48,29 @@ func (m *memory) claim(session *broker.Session) error {
 	}
 	return m.check(session)
 }
+
+// unserved fails if a server has the method: alone, or with others with which it shares
+// a store, and who all consume. One that begins at this moment finds out within
+// ownerCheck whose the method is.
+func (m *memory) unserved(session *broker.Session) error {
+	if _, err := broker.Exists(session, wire.OwnerQueue(m.method)); err != nil {
+		return err
+	}
+	// A server that does not consume for a while still answers questions.
+	for _, queue := range []string{m.method, wire.ControlQueue(m.method)} {
+		n, err := broker.Consumers(session, queue)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			return fmt.Errorf("%w: the queue %s has consumers", errStillServed, queue)
+		}
+	}
+	return nil
+}
+
+// errStillServed is why a store does not take the place of another yet.
+var errStillServed = errors.New("warren: the method has servers with the store that is to be replaced: stop them")
 
 // look fails if another store remembers the method, and leaves all as it is.
 func (m *memory) look(session *broker.Session) error {

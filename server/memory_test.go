@@ -89,28 +89,39 @@ func TestStoreReplacesTheOneThatItNamesAndNoOther(t *testing.T) {
 
 // A store that replaces another waits until that one's server has gone.
 func TestStoreReplacesNoneThatIsAtWork(t *testing.T) {
-	rig.Bubble(t, func(r *rig.Rig) {
-		var runs atomic.Int32
-		old, next := alone(r, memstore.Options{}), alone(r, memstore.Options{})
-		first := mortal(r, old, in(server.AtMostOnce), counting(&runs))
-		m := in(server.AtMostOnce)
-		m.Dedupe.Replaces = old.Identity().ID
-		second := prepared(r, next, m, rig.Echo)
-		ready := make(chan error, 1)
-		go func() { ready <- second.Start(r.T.Context()) }()
-		time.Sleep(30 * time.Second)
-		want(r, "told", ask(r, "k", "x"), "1")
-		if err := first.Stop(r.T.Context()); err != nil {
-			r.T.Fatal(err)
-		}
-		if err := <-ready; err != nil {
-			r.T.Fatal(err)
-		}
-		want(r, "told by the second", ask(r, "j", "x"), "x")
-		if err := second.Stop(r.T.Context()); err != nil {
-			r.T.Fatal(err)
-		}
-	})
+	own := func(r *rig.Rig) *testStore { return alone(r, memstore.Options{}) }
+	common := func(r *rig.Rig) *testStore { return shared(r, new(memstore.Data)) }
+	for name, c := range map[string]struct{ old, next func(*rig.Rig) *testStore }{
+		"own by own":       {own, own},
+		"own by shared":    {own, common},
+		"shared by own":    {common, own},
+		"shared by shared": {common, common},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rig.Bubble(t, func(r *rig.Rig) {
+				var runs atomic.Int32
+				old, next := c.old(r), c.next(r)
+				first := mortal(r, old, in(server.AtMostOnce), counting(&runs))
+				m := in(server.AtMostOnce)
+				m.Dedupe.Replaces = old.Identity().ID
+				second := prepared(r, next, m, rig.Echo)
+				ready := make(chan error, 1)
+				go func() { ready <- second.Start(r.T.Context()) }()
+				time.Sleep(30 * time.Second)
+				want(r, "told", ask(r, "k", "x"), "1")
+				if err := first.Stop(r.T.Context()); err != nil {
+					r.T.Fatal(err)
+				}
+				if err := <-ready; err != nil {
+					r.T.Fatal(err)
+				}
+				want(r, "told by the second", ask(r, "j", "x"), "x")
+				if err := second.Stop(r.T.Context()); err != nil {
+					r.T.Fatal(err)
+				}
+			})
+		})
+	}
 }
 
 func TestMemoryThatIsGoneIsMadeAgainByWhoServes(t *testing.T) {

@@ -83,7 +83,7 @@ func (o *owner) check(session *broker.Session) {
 	_, foreign := errors.AsType[*foreignMemoryError](err)
 	switch {
 	case err == nil || session.Err() != nil:
-	case broker.IsLocked(err) || foreign:
+	case broker.IsLocked(err) || foreign || errors.Is(err, errStillServed):
 		o.log.Error("the method is another server's now", "error", err)
 		session.Kill(err)
 	default:

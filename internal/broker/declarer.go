@@ -24,7 +24,8 @@ func (d *Declarer) Declare(s *Session) (string, error) {
 	q := &d.Queue
 	switch q.Type {
 	case Existing:
-		return q.Name, inspect(s, q.Name)
+		_, err := inspect(s, q.Name)
+		return q.Name, err
 	case Quorum:
 		return q.Name, d.declareQuorum(s)
 	case Classic:
@@ -59,7 +60,7 @@ func (d *Declarer) declare(s *Session) error {
 	if !errors.As(err, &refusal) || refusal.Code != amqp.PreconditionFailed {
 		return err
 	}
-	if err := inspect(s, q.Name); IsNotFound(err) {
+	if _, err := inspect(s, q.Name); IsNotFound(err) {
 		// It does not differ, it may not be made: there are too many.
 		return fmt.Errorf("declare queue %s: %w", q.Name, refusal)
 	} else if err != nil {

@@ -103,15 +103,15 @@ func OtherLabel(err error) (label string, other bool) {
 
 // inspect is a passive declare on a channel of its own: it changes nothing, and
 // a queue that is not there closes only that channel.
-func inspect(s *Session, name string) error {
-	err := onChannel(s, func(ch *amqp.Channel) error {
-		_, err := ch.QueueDeclarePassive(name, false, false, false, false, nil)
+func inspect(s *Session, name string) (q amqp.Queue, err error) {
+	err = onChannel(s, func(ch *amqp.Channel) error {
+		q, err = ch.QueueDeclarePassive(name, false, false, false, false, nil)
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("look up queue %s: %w", name, withAdvice(s, name, err))
+		err = fmt.Errorf("look up queue %s: %w", name, withAdvice(s, name, err))
 	}
-	return nil
+	return q, err
 }
 
 // Delete deletes a queue with what it holds. One that is not there is fine.
@@ -124,11 +124,20 @@ func Delete(s *Session, name string) error {
 
 // Exists reports whether there is such a queue.
 func Exists(s *Session, name string) (bool, error) {
-	err := inspect(s, name)
+	_, err := inspect(s, name)
 	if IsNotFound(err) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// Consumers returns how many consumers the queue has; none if it is not there.
+func Consumers(s *Session, name string) (int, error) {
+	q, err := inspect(s, name)
+	if IsNotFound(err) {
+		return 0, nil
+	}
+	return q.Consumers, err
 }
 
 // onChannel runs f on a channel that is closed afterwards.
