@@ -87,9 +87,8 @@ func (at *attempt) notClaimed(ctx context.Context, claimed, seen *store.Record, 
 	case uncertain(err):
 		at.doubt(at.ex.id.key, seen.Token)
 	}
-	// Of a call that was not looked at, only that the store is full says that there
-	// is no record of it.
-	if unseen && !isFull(err) && !errors.Is(err, store.ErrKeyReused) || at.wait(ctx, at.ex, err, writeMost) {
+	// That the store has failed, or is full, says nothing of the call's record.
+	if unseen && !errors.Is(err, store.ErrKeyReused) || at.wait(ctx, at.ex, err, writeMost) {
 		return decision{kind: lookAgain}
 	}
 	return at.broken(ctx, at.ex, err)

@@ -198,7 +198,7 @@ func TestKillSwitchGetsItsTicketsBackWhateverBecomesOfAClaim(t *testing.T) {
 		// replay.
 		st.fail("claim", times(2, outage), nil)
 		want(r, "an outage", ask(r, "3", "x", wait), "unavailable/store_unavailable, not_executed, later")
-		st.fail("claim", times(1, full), nil)
+		st.fail("claim", times(2, full), nil)
 		want(r, "a full store", ask(r, "4", "x", wait), "resource_exhausted/store_full, not_executed, later")
 		want(r, "a replay", ask(r, "1", "x", wait), "internal/, executed, replayed")
 		st.fail("claim", func(ctx context.Context) error {

@@ -55,7 +55,7 @@ func TestCallIsNotBegunWhileTheStoreFails(t *testing.T) {
 				inEachMode(t, func(r *rig.Rig, mode server.Mode) {
 					st := alone(r, memstore.Options{})
 					failures := int32(2)
-					if op == "claim" && name != "full" {
+					if op == "claim" {
 						failures = 4 // it is claimed without a look, and again after one
 					}
 					st.fail(op, times(failures, c.err), nil)
@@ -89,6 +89,18 @@ func TestClaimThatFailedAndWasMadeIsGivenUp(t *testing.T) {
 		if runs.Load() != 1 {
 			r.T.Errorf("%d runs", runs.Load())
 		}
+	})
+}
+
+// A database whose disk is full fails a whole batch: also a claim of what has a record.
+func TestFullStoreSaysNothingOfTheRecord(t *testing.T) {
+	inEachMode(t, func(r *rig.Rig, mode server.Mode) {
+		st := alone(r, memstore.Options{})
+		var runs atomic.Int32
+		serve(r, st, in(mode), counting(&runs))
+		want(r, "first", ask(r, "k", "x"), "1")
+		st.fail("claim", times(1, full), nil)
+		want(r, "again", ask(r, "k", "x"), "1, replayed")
 	})
 }
 

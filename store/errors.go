@@ -22,7 +22,8 @@ var (
 )
 
 // FullError says that a store takes no new records: it keeps what room is left for
-// completing those that it has. Nothing was changed.
+// completing those that it has. Nothing was changed. There may be a record of what was to
+// be claimed: a store that writes what comes together refuses it together.
 type FullError struct {
 	// Size and Limit are in bytes.
 	Size, Limit int64
