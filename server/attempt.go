@@ -259,11 +259,15 @@ func (at *attempt) noTransaction(ctx context.Context, err error) decision {
 
 // panicked records a call whose handler has not returned. The answer follows where
 // the panic ends, unless it is another server's by now: then the next delivery
-// finds that one's.
+// finds that one's. Nobody else begins what is begun at most once.
 func (at *attempt) panicked(ctx context.Context) decision {
 	told := at.ex.panicError(ctx)
 	dec := at.record(ctx, store.Failed, wire.EncodeStored(nil, told), failed(told))
-	if dec.kind == lookAgain {
+	switch {
+	case dec.kind != lookAgain:
+	case at.m.Dedupe.Mode == AtMostOnce:
+		dec = failed(told)
+	default:
 		dec = left(putBack)
 	}
 	at.ex.inner = dec

@@ -27,6 +27,7 @@ type exchange struct {
 	replay *wire.Replay // what a request says that was parked before
 	unpark bool         // that is true: an operator lets the call run again
 	begun  bool         // an attempt may have begun, for this delivery or as the record has it
+	ran    bool         // the application was called for this delivery, and may have done something
 
 	// How far it has come.
 	stage    stage
@@ -194,8 +195,8 @@ func (ex *exchange) innermost(ctx context.Context, r *warren.Request) (*warren.R
 // call runs the application's function, and says what the caller is told of its
 // error: as executed, unless the function vouches that it has done nothing.
 func (ex *exchange) call(ctx context.Context, b body, tx any) decision {
-	begun := ex.begun
-	ex.begun, ex.stage = true, entered
+	begun, ran := ex.begun, ex.ran
+	ex.begun, ex.ran, ex.stage = true, true, entered
 	ex.s.counters.handled.Add(1)
 	if s := ex.m.shedder; s != nil {
 		defer func(began time.Time) { s.Done(time.Since(began)) }(time.Now())
@@ -209,7 +210,7 @@ func (ex *exchange) call(ctx context.Context, b body, tx any) decision {
 		told.Outcome = warren.Executed
 		// The error's own methods are the user's code too, and may panic.
 		if warren.DidNothing(err) {
-			ex.begun = begun
+			ex.begun, ex.ran = begun, ran
 			told.Outcome = ex.notExecuted()
 		}
 		return failed(told)

@@ -79,7 +79,7 @@ func (g *gate) handle(ctx context.Context, ex *exchange, b body) decision {
 func (g *gate) own(ctx context.Context, ex *exchange, call *flight, b body) decision {
 	defer g.inFlight.exit(ex.id.key, call)
 	// A look at the record is wasted on nearly all calls.
-	if presumablyNew := !ex.req.Redelivered && ex.req.Attempt <= 1 && !ex.unpark; presumablyNew {
+	if presumablyNew := !ex.req.Redelivered && ex.req.Attempt <= 1 && !ex.unpark && !ex.ran; presumablyNew {
 		if dec := newAttempt(g, ex, call).begin(ctx, b, nil); dec.kind != lookAgain {
 			return dec
 		}
@@ -106,7 +106,8 @@ func (g *gate) own(ctx context.Context, ex *exchange, call *flight, b body) deci
 				return g.unfinished(ctx)
 			}
 			continue
-		case rec.State == store.Interrupted && g.m.Dedupe.Mode == AtMostOnce:
+		case (rec.State == store.Interrupted || rec.State == store.Absent && ex.ran) && g.m.Dedupe.Mode == AtMostOnce:
+			// Without a record it was forgotten under the handler.
 			g.m.s.counters.interrupted.Add(1)
 			return failed(warren.Errorf(warren.CodeAborted, "an attempt of the call was begun and did not end, and it must not be begun twice").
 				WithReason(warren.ReasonInterrupted))

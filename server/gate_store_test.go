@@ -104,6 +104,66 @@ func TestFullStoreSaysNothingOfTheRecord(t *testing.T) {
 	})
 }
 
+// As when the store's clock steps, or somebody deletes records.
+func TestCallWhoseRecordIsForgottenUnderItIsBegunAtMostOnce(t *testing.T) {
+	for name, c := range map[string]struct{ body, told string }{
+		"returns": {"x", "aborted/interrupted, unknown"},
+		"fails":   {"fail", "aborted/interrupted, unknown"},
+		"panics":  {"panic", "internal/panic, executed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rig.Bubble(t, func(r *rig.Rig) {
+				st := alone(r, memstore.Options{})
+				var runs atomic.Int32
+				serve(r, st, in(server.AtMostOnce), func(ctx context.Context, req *warren.Request) (*warren.Reply, error) {
+					runs.Add(1)
+					key := store.Scope{Method: "m", CallID: "k"}.Key()
+					if err := st.Abandon(ctx, key, recordOf(r, st, "k").Token, store.Undone); err != nil {
+						r.T.Error(err)
+					}
+					switch string(req.Body) {
+					case "fail":
+						return nil, warren.Errorf(warren.CodeUnavailable, "later")
+					case "panic":
+						panic("x")
+					}
+					return &warren.Reply{Body: req.Body}, nil
+				})
+				want(r, "told", ask(r, "k", c.body), c.told)
+				if runs.Load() != 1 {
+					r.T.Errorf("%d runs", runs.Load())
+				}
+			})
+		})
+	}
+}
+
+// An interceptor that calls the handler again finds that its record is gone.
+func TestRepetitionByAnInterceptorWithoutARecordIsNotBegun(t *testing.T) {
+	rig.Bubble(t, func(r *rig.Rig) {
+		st := alone(r, memstore.Options{})
+		m := in(server.AtMostOnce)
+		m.Dedupe.Retention = time.Minute
+		m.Interceptors = append(m.Interceptors, func(next warren.Handler) warren.Handler {
+			return func(ctx context.Context, req *warren.Request) (*warren.Reply, error) {
+				_, _ = next(ctx, req)
+				time.Sleep(5 * time.Minute)
+				return next(ctx, req)
+			}
+		})
+		var runs atomic.Int32
+		serve(r, st, m, counting(&runs))
+		p := r.Peer()
+		plain := raw(p, "k", "x")
+		plain.Type = "" // without the time at which it was made
+		p.Publish("m", plain)
+		time.Sleep(10 * time.Minute)
+		if runs.Load() != 1 {
+			r.T.Errorf("%d runs", runs.Load())
+		}
+	})
+}
+
 func TestCompletionThatCannotBeWrittenIsNeitherToldNorAcknowledged(t *testing.T) {
 	for name, failure := range map[string]error{"unavailable": outage, "full": full} {
 		t.Run(name, func(t *testing.T) {

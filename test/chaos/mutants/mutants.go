@@ -60,7 +60,7 @@ var mutants = []mutant{
 	{
 		name: "a call whose server died is begun again, at most once or not",
 		edits: []edit{
-			{"server/gate.go", "case rec.State == store.Interrupted && g.m.Dedupe.Mode == AtMostOnce:", "case false:"},
+			{"server/gate.go", "case (rec.State == store.Interrupted || rec.State == store.Absent && ex.ran) && g.m.Dedupe.Mode == AtMostOnce:", "case false:"},
 			{"server/attempt.go", "Once: unseen || d.Mode == AtMostOnce,", "Once: unseen,"},
 		},
 		mode: "at-most-once", faults: kills, duration: "20s", breaks: check.SuccessHasEffect,
