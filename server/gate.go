@@ -111,7 +111,8 @@ func (g *gate) own(ctx context.Context, ex *exchange, call *flight, b body) deci
 			g.m.s.counters.interrupted.Add(1)
 			return failed(warren.Errorf(warren.CodeAborted, "an attempt of the call was begun and did not end, and it must not be begun twice").
 				WithReason(warren.ReasonInterrupted))
-		case rec.State != store.Absent && g.m.Dedupe.Mode == AtLeastOnce:
+		case rec.State != store.Absent && (g.m.Dedupe.Mode == AtLeastOnce || g.store.Traits().Shared):
+			// In a transaction it may commit yet, if its owner lives and nobody claims it.
 			ex.begun = true
 		}
 		if dec := newAttempt(g, ex, call).begin(ctx, b, &rec); dec.kind != lookAgain {

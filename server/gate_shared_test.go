@@ -109,6 +109,33 @@ func TestDoubtEndsWithTheNextClaim(t *testing.T) {
 	})
 }
 
+// An owner that is taken for dead, and that nobody has replaced, may commit yet.
+func TestRefusedAttemptDoesNotSpeakForAnInterruptedOne(t *testing.T) {
+	rig.Bubble(t, func(r *rig.Rig) {
+		var data memstore.Data
+		key := store.Scope{Method: "m", CallID: "k"}.Key()
+		first := shared(r, &data)
+		rec, won, err := first.Claim(r.T.Context(), store.Claim{
+			Key: key, Fingerprint: store.ByProof(warren.ProofOf("", "", []byte("x"))), Method: "m", CallID: "k",
+			Lease: time.Second, Retention: time.Hour,
+		})
+		if err != nil || !won {
+			r.T.Fatal(won, err)
+		}
+		time.Sleep(2 * time.Second)
+		second := shared(r, &data)
+		second.fail("claim", times(2, full), nil)
+		var runs atomic.Int32
+		serve(r, second, in(server.Transactional), counting(&runs))
+		want(r, "another attempt", ask(r, "k", "x"), "resource_exhausted/store_full, unknown, later")
+		if err := first.Transact(r.T.Context(), key, rec.Token, time.Hour, func(*memstore.Tx) (store.Result, error) {
+			return store.Result{State: store.Completed}, nil
+		}); err != nil {
+			r.T.Error("the first does not commit:", err)
+		}
+	})
+}
+
 func TestTransactionThatCannotCommitIsTheHandlersFault(t *testing.T) {
 	rig.Bubble(t, func(r *rig.Rig) {
 		st := alone(r, memstore.Options{})
