@@ -61,7 +61,7 @@ func (s *Store) exclusive(ctx context.Context, op string, key store.Key, tombsto
 }
 
 func (s *Store) exclusiveOnce(ctx context.Context, key store.Key, tombstone []byte, f func(l *locked) error) (err error) {
-	conn, err := s.acquire(ctx)
+	conn, err := s.acquire(ctx, s.own)
 	if err != nil {
 		return err
 	}

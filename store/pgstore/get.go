@@ -31,7 +31,7 @@ func (s *Store) Get(ctx context.Context, key store.Key) (store.Record, error) {
 
 // look fills l, without a lock. The key may be a tombstone's.
 func (s *Store) look(ctx context.Context, key store.Key, l *locked) (err error) {
-	conn, err := s.acquire(ctx)
+	conn, err := s.acquire(ctx, s.own)
 	if err != nil {
 		return err
 	}
@@ -44,11 +44,11 @@ func (s *Store) look(ctx context.Context, key store.Key, l *locked) (err error) 
 	return conn.SendBatch(ctx, &p).Close()
 }
 
-// acquire returns a connection of the pool, for which it waits no longer than Options.Timeout.
-func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+// acquire returns a connection of a pool, for which it waits no longer than Options.Timeout.
+func (s *Store) acquire(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.options.Timeout)
 	defer cancel()
-	return s.pool.Acquire(ctx)
+	return pool.Acquire(ctx)
 }
 
 // release gives the connection back. One to a server that only reads is closed: it was the primary, and the pool may find

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"net/url"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -19,7 +20,8 @@ import (
 // concurrently.
 type Store struct {
 	options  Options
-	pool     *pgxpool.Pool
+	pool     *pgxpool.Pool // of the application's transactions
+	own      *pgxpool.Pool // of the store's, which are short, and must not wait for the application's
 	ownsPool bool
 	queries  queries
 	identity store.Identity
@@ -43,9 +45,9 @@ type Store struct {
 var _ store.Transactional[pgx.Tx] = (*Store)(nil)
 
 // Open returns a store on the tables of a schema, which [Migrate] has made. The pool is the application's: Close does
-// not close it. A store takes one connection of it for each transaction of Transact that is under way, and a few more.
-// If the pool has several hosts, its ConnectTimeout must be a few seconds: they are tried one after the other, and one
-// whose machine is gone does not answer.
+// not close it. A store takes one connection of it for each transaction of Transact that is under way, and has up to seven
+// of its own, which are made as the pool's are. If the pool has several hosts, its ConnectTimeout must be a few seconds:
+// they are tried one after the other, and one whose machine is gone does not answer.
 //
 // A schema of a later version is a [*store.VersionError].
 func Open(ctx context.Context, pool *pgxpool.Pool, o Options) (*Store, error) {
@@ -92,11 +94,26 @@ func parseURL(address string) (*pgxpool.Config, string, error) {
 	return config, schema, nil
 }
 
+// ownConns is how many connections Store.own has at most. They are made when they are needed, and closed after a minute in
+// which they are not.
+const ownConns = 4
+
 func open(ctx context.Context, pool *pgxpool.Pool, ownsPool bool, o Options) (*Store, error) {
-	s := &Store{options: o.complete(), pool: pool, ownsPool: ownsPool, ending: make(chan struct{}), ended: make(chan struct{})}
+	o = o.complete()
+	config := pool.Config()
+	shareTime(config.ConnConfig, o.Timeout)
+	config.MaxConns, config.MinConns, config.MinIdleConns, config.MaxConnIdleTime = ownConns, 0, 0, time.Minute
+	own, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("pgstore: %w", err)
+	}
+	s := &Store{
+		options: o, pool: pool, own: own, ownsPool: ownsPool, ending: make(chan struct{}), ended: make(chan struct{}),
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.options.Timeout)
 	defer cancel()
 	if err := s.meet(ctx); err != nil {
+		own.Close()
 		return nil, err
 	}
 	var work []func([]*request)
@@ -190,6 +207,7 @@ func (s *Store) Close() error {
 	if s.session != nil {
 		s.session.close()
 	}
+	s.own.Close()
 	if s.ownsPool {
 		s.pool.Close()
 	}

@@ -64,7 +64,7 @@ type transaction struct {
 }
 
 func (t *transaction) run(ctx context.Context, fn func(tx pgx.Tx) (store.Result, error)) (err error) {
-	conn, err := t.store.acquire(ctx)
+	conn, err := t.store.acquire(ctx, t.store.pool)
 	if err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()

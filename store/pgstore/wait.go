@@ -139,11 +139,11 @@ func (s *Store) poll() {
 func (s *Store) changed(claims []claimID) (changed []claimID, err error) {
 	ctx, cancel := s.detached(context.Background())
 	defer cancel()
-	conn, err := s.pool.Acquire(ctx)
+	conn, err := s.own.Acquire(ctx)
 	if err != nil {
 		return nil, s.translate("wait", err)
 	}
-	defer conn.Release()
+	defer func() { release(ctx, conn, err) }()
 	ks, keys, tokens := make([]int64, len(claims)), make([][]byte, len(claims)), make([]int64, len(claims))
 	for i, c := range claims {
 		ks[i], keys[i], tokens[i] = prefix(c.key), c.key[:], signed(c.token)
@@ -158,7 +158,7 @@ func (s *Store) changed(claims []claimID) (changed []claimID, err error) {
 		})
 		return err
 	})
-	if err := conn.SendBatch(ctx, &p).Close(); err != nil {
+	if err = conn.SendBatch(ctx, &p).Close(); err != nil {
 		return nil, s.translate("wait", err)
 	}
 	return changed, nil

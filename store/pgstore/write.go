@@ -71,7 +71,7 @@ func (w *writer) write(requests []*request) {
 func (w *writer) run(ctx context.Context, b *writeBatch) (err error) {
 	var p pgx.Batch
 	if w.store.options.NoSession {
-		conn, acquireErr := w.store.pool.Acquire(ctx)
+		conn, acquireErr := w.store.own.Acquire(ctx)
 		if acquireErr != nil {
 			return acquireErr
 		}

@@ -181,18 +181,21 @@ func TestBadTextHarmsNobody(t *testing.T) {
 	}
 }
 
-// TestPoolThatIsTakenStopsNoClaims has the application keep all connections of its pool.
+// TestPoolThatIsTakenStopsNoClaims has the application keep all connections of its pool, and then takes the store's own.
 func TestPoolThatIsTakenStopsNoClaims(t *testing.T) {
 	t.Parallel()
 	s := newStore(t, Options{Timeout: patience.Times(4 * time.Second)})
 	r := mustClaim(t, s, claimOf(newKey()))
-	for range s.pool.Config().MaxConns {
-		c, err := s.pool.Acquire(context.Background())
-		if err != nil {
-			t.Fatal(err)
+	take := func(pool *pgxpool.Pool) {
+		for range pool.Config().MaxConns {
+			c, err := pool.Acquire(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(c.Release)
 		}
-		t.Cleanup(c.Release)
 	}
+	take(s.pool)
 	mustClaim(t, s, claimOf(newKey()))
 	if err := s.Renew(context.Background(), r.Key, r.Token, time.Minute); err != nil {
 		t.Errorf("Renew: %v", err)
@@ -200,6 +203,13 @@ func TestPoolThatIsTakenStopsNoClaims(t *testing.T) {
 	if err := s.Complete(context.Background(), r.Key, r.Token, done, time.Hour); err != nil {
 		t.Errorf("Complete: %v", err)
 	}
+	if err := s.Wait(context.Background(), r.Key, r.Token); err != nil {
+		t.Errorf("Wait: %v", err)
+	}
+	if state := stateOf(t, s, r.Key); state != store.Completed {
+		t.Errorf("it is %v", state)
+	}
+	take(s.own)
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
 	defer cancel()
 	if _, err := s.Get(ctx, r.Key); !errors.Is(err, context.DeadlineExceeded) {

@@ -110,5 +110,13 @@ func TestStandbyIsToldAndLeft(t *testing.T) {
 		}
 		return t.Failed() || err == nil
 	})
+	inTransaction := begun(t, s, "in a transaction")
+	patience.Eventually(t, "those of the pool, too", func() bool {
+		err := transact(t.Context(), s, inTransaction)
+		if err != nil {
+			named(t, "transact", err, "read-only")
+		}
+		return t.Failed() || err == nil
+	})
 	works(t, s, pool, "afterwards")
 }
