@@ -19,8 +19,8 @@ type Options struct {
 	Tombstones int
 	// SweepEvery is how often the store sweeps by itself. Default 1 min; below 0: never.
 	SweepEvery time.Duration
-	// Timeout is how long a transaction of the store's own may take, and the wait for its connection, before it
-	// counts as failed. Default 10 s.
+	// Timeout is how long a transaction of the store's own may take, and the wait for its connection or its turn, before
+	// it counts as failed. Default 10 s.
 	Timeout time.Duration
 	// TxOptions are how the transactions of Transact begin. At a level above read committed they collide with the
 	// renewal of their call's lease, and run again: they must be quicker than a third of the lease. Default: read

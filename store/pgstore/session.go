@@ -229,7 +229,7 @@ func (s *session) look(ctx context.Context) error {
 	// The lock is tried in a transaction of its own, and given back at its end.
 	rows, err := s.conn.Query(ctx, `
 		SELECT id, id <> $1 AND pg_try_advisory_xact_lock_shared(id), pg_backend_pid(),
-			clock_timestamp() - pg_postmaster_start_time() < $2
+			clock_timestamp() - pg_postmaster_start_time() BETWEEN '0' AND $2
 		FROM `+s.owners, s.owner, graceAgain)
 	if err != nil {
 		return err

@@ -194,7 +194,7 @@ func TestOwnerTakenForDeadClaimsNothing(t *testing.T) {
 	}
 }
 
-func TestNobodyJudgesByALookOfLongAgo(t *testing.T) {
+func TestOwnerWhoseLockIsFreeIsDead(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t, MigrateOptions{})
 	judge := d.attend()

@@ -18,6 +18,9 @@ const (
 	// most is how many claims and ends one of them has at most. Each claim takes a lock of the database's lock
 	// table until the commit.
 	most = 256
+	// checkAfter is after what time without use a connection is asked whether it is there still, and how long it may
+	// take to answer.
+	checkAfter = time.Second
 )
 
 // request is a claim or an end that is done with others in one transaction.
@@ -31,12 +34,27 @@ type request struct {
 	err    error
 }
 
-// together has the request done with others. It returns ctx's error if that ends before it was begun.
-func (s *Store) together(ctx context.Context, r *request) error {
-	if err := s.writes.wait(ctx, r); err != nil {
-		return err
+// op is what the request is, in errors.
+func (r *request) op() string {
+	if r.end != nil {
+		return r.end.op
 	}
-	return r.err
+	return "claim"
+}
+
+// together has the request done with others. It returns ctx's error if that ends before it was begun; if that is not within
+// Options.Timeout, an *UnavailableError.
+func (s *Store) together(ctx context.Context, r *request) error {
+	turn, cancel := context.WithTimeout(ctx, s.options.Timeout)
+	defer cancel()
+	switch err := s.writes.wait(turn, r); {
+	case err == nil:
+		return r.err
+	case ctx.Err() != nil:
+		return ctx.Err()
+	default:
+		return s.translate(r.op(), err)
+	}
 }
 
 // writer does requests on a connection of its own, so that claims and renewals do not wait for the application's
@@ -45,6 +63,7 @@ type writer struct {
 	store   *Store
 	connect func(context.Context) (*pgx.Conn, error)
 	conn    *pgx.Conn // nil: none
+	used    time.Time // when conn was used last
 }
 
 // write does the requests in one transaction.
@@ -60,11 +79,7 @@ func (w *writer) write(requests []*request) {
 		if single(err) {
 			continue
 		}
-		op := "claim"
-		if r.end != nil {
-			op = r.end.op
-		}
-		r.err = w.store.translate(op, err)
+		r.err = w.store.translate(r.op(), err)
 	}
 }
 
@@ -89,6 +104,7 @@ func (w *writer) run(ctx context.Context, b *writeBatch) (err error) {
 	}
 	b.queue(&p)
 	err = w.conn.SendBatch(ctx, &p).Close() // one transaction, as it is one message
+	w.used = time.Now()
 	if err != nil && !single(err) {
 		w.close(ctx)
 	}
@@ -98,7 +114,10 @@ func (w *writer) run(ctx context.Context, b *writeBatch) (err error) {
 // open makes sure that there is a connection.
 func (w *writer) open(ctx context.Context) error {
 	if w.conn != nil && !w.conn.IsClosed() {
-		return nil
+		if time.Since(w.used) < checkAfter || w.answers(ctx) {
+			return nil
+		}
+		w.close(ctx)
 	}
 	conn, err := w.connect(ctx)
 	if err != nil {
@@ -110,6 +129,13 @@ func (w *writer) open(ctx context.Context) error {
 	}
 	w.conn = conn
 	return nil
+}
+
+// answers reports whether the connection is there still, which may have been ended while nobody used it.
+func (w *writer) answers(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, checkAfter)
+	defer cancel()
+	return w.conn.Ping(ctx) == nil
 }
 
 // close gives the connection up. The next may be one to another server.

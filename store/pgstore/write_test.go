@@ -230,6 +230,49 @@ func TestPoolThatIsTakenStopsNoClaims(t *testing.T) {
 	both.Wait()
 }
 
+// TestTurnThatDoesNotComeIsAnOutage has all requests wait for one that does not end.
+func TestTurnThatDoesNotComeIsAnOutage(t *testing.T) {
+	t.Parallel()
+	s := &Store{options: Options{Timeout: 20 * time.Millisecond}.complete()}
+	begun, hang := make(chan struct{}), make(chan struct{})
+	s.writes.start(1, func([]*request) {
+		close(begun)
+		<-hang
+	})
+	first := make(chan error)
+	go func() { first <- s.together(context.Background(), &request{end: &end{op: "renew"}}) }()
+	<-begun
+	ctx, cancel := context.WithTimeout(context.Background(), patience.Brief)
+	defer cancel()
+	var unavailable *store.UnavailableError
+	err := s.together(ctx, &request{end: &end{op: "complete"}})
+	if !errors.As(err, &unavailable) || unavailable.Op != "complete" || !strings.Contains(err.Error(), "not within 20ms") {
+		t.Errorf("a request whose turn did not come: %v", err)
+	}
+	close(hang)
+	if err := <-first; err != nil {
+		t.Errorf("what was begun in time: %v", err)
+	}
+	s.writes.close()
+}
+
+// TestConnectionEndedWhileNobodyUsedItIsNoOutage has the database end the connections that write.
+func TestConnectionEndedWhileNobodyUsedItIsNoOutage(t *testing.T) {
+	t.Parallel()
+	o := Options{Schema: testSchema(t, t.Name(), time.Now()), SweepEvery: -1}
+	s := openTest(t, testURL(t)+"&application_name="+t.Name(), o)
+	watch := openTest(t, testURL(t), o)
+	mustClaim(t, s, claimOf(newKey()))
+	time.Sleep(checkAfter)
+	execute(t, watch.pool, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1 AND query LIKE '%INSERT INTO%records%'", t.Name())
+	patience.Eventually(t, "it is ended", func() bool {
+		return query[int](t, watch.pool, "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND query LIKE '%INSERT INTO%records%'", t.Name()) == 0
+	})
+	for range 2 * writers {
+		mustClaim(t, s, claimOf(newKey()))
+	}
+}
+
 // TestSchemaMadeAgain drops the schema of a server that runs, and makes it again.
 func TestSchemaMadeAgain(t *testing.T) {
 	t.Parallel()
