@@ -12,9 +12,9 @@ import (
 
 // SQLSTATEs that mean something to the store.
 const (
-	constraintClass      = "23" // the first two digits
 	divisionByZero       = "22012"
 	readOnly             = "25006"
+	forbidden            = "42501"
 	serializationFailure = "40001"
 	deadlock             = "40P01"
 	undefinedSchema      = "3F000"

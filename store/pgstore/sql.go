@@ -42,10 +42,13 @@ const (
 )
 
 // A transaction that has looked at the records has locks on all partitions until it ends, and none of them can be emptied. So
-// that of a handler is begun again after the look, with the settings that the application expects.
+// that of a handler is begun again after the look, with the settings that the application expects. takeBack prepares it for
+// the record's end, and fails if it is another transaction.
 const (
 	lookIsOver = "rollback and chain"
-	lend       = `SELECT set_config('idle_in_transaction_session_timeout', $1::bigint::text, true)`
+	lend       = `SELECT set_config('warren.transaction', 'lent', true), set_config('idle_in_transaction_session_timeout', $1::bigint::text, true)`
+	takeBack   = `SELECT 1 / (current_setting('warren.transaction', true) = 'lent')::int, set_config('statement_timeout', '0', true),
+		set_config('lock_timeout', '0', true)`
 )
 
 // columns are those of a record, in the order in which scan reads them.

@@ -99,6 +99,9 @@ func parseURL(address string) (*pgxpool.Config, string, error) {
 const ownConns = 4
 
 func open(ctx context.Context, pool *pgxpool.Pool, ownsPool bool, o Options) (*Store, error) {
+	if t := o.TxOptions; t.AccessMode == pgx.ReadOnly || t.BeginQuery != "" || t.CommitQuery != "" {
+		return nil, errors.New("pgstore: TxOptions must not be read-only, nor have statements of their own that begin or commit")
+	}
 	o = o.complete()
 	config := pool.Config()
 	shareTime(config.ConnConfig, o.Timeout)

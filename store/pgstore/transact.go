@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/warren-rpc/warren/store"
@@ -17,10 +17,14 @@ import (
 // record while fn runs: who is believed dead is in nobody's way, and its commit fails.
 //
 // fn is called again if the transaction fails by a collision with another (SQLSTATE 40001 or 40P01), several times;
-// then that is a *store.UnavailableError, whoever met it: a later attempt may end otherwise. A constraint that is checked with the commit, and violated, is
-// ErrRolledBack. fn cannot commit or roll back: tx.Commit and tx.Rollback return an error and do nothing, and fn must
-// not do it by a statement. tx.Begin makes savepoints, as ever. When fn has returned, neither tx nor they can be used; what
-// tx.Conn and tx.LargeObjects give must not be.
+// then that is a *store.UnavailableError, whoever met it: a later attempt may end otherwise. It does not matter what fn
+// makes of the error of such a collision, or of the storage, unless it undoes the statement by a savepoint and succeeds.
+//
+// Rows that fn leaves open are ErrRolledBack; so is what is checked with the commit, and fails: a deferred constraint. fn
+// cannot commit or roll back: tx.Commit and tx.Rollback return an error and do nothing, and fn must not do it by a
+// statement, nor make the transaction read-only. If fn takes another role it must give it back, as that of the store completes
+// the record; a limit of time that fn sets is for its own statements. tx.Begin makes savepoints, as ever. When fn has
+// returned, neither tx nor they can be used; what tx.Conn and tx.LargeObjects give must not be.
 //
 // If the connection is lost with the commit on its way, the record tells whether it was made.
 func (s *Store) Transact(
@@ -77,7 +81,11 @@ func (t *transaction) run(ctx context.Context, fn func(tx pgx.Tx) (store.Result,
 	if err != nil {
 		return err
 	}
-	result, err := call(fn, tx)
+	l := new(loan)
+	result, err := call(fn, tx, l)
+	if l.failure != nil && (err != nil || conn.Conn().PgConn().TxStatus() == 'E') {
+		err = l.failure // an error of the function's may say no more than that, or nothing
+	}
 	if err != nil {
 		t.collided = collided(err)
 		// The connection of a context that has ended is closed, too.
@@ -94,10 +102,9 @@ func (t *transaction) run(ctx context.Context, fn func(tx pgx.Tx) (store.Result,
 }
 
 // call lends the transaction to fn, and takes it back however fn ends.
-func call(fn func(tx pgx.Tx) (store.Result, error), tx pgx.Tx) (store.Result, error) {
-	l := &lent{Tx: tx, over: new(atomic.Bool)}
+func call(fn func(tx pgx.Tx) (store.Result, error), tx pgx.Tx, l *loan) (store.Result, error) {
 	defer l.over.Store(true)
-	return fn(l)
+	return fn(lent{savepoint{tx, l}})
 }
 
 // begin begins the transaction, and checks that the token is the owner's.
@@ -131,15 +138,21 @@ func (t *transaction) commit(ctx context.Context, e end) error {
 	switch conn := t.conn.Conn(); {
 	case conn.IsClosed():
 		return s.translate("transact", errors.New("the connection was lost before the commit"))
+	case conn.PgConn().IsBusy():
+		return fmt.Errorf("%w: the function has left rows, or a batch, open", store.ErrRolledBack)
 	case conn.PgConn().TxStatus() == 'E':
 		return store.ErrRolledBack
 	case conn.PgConn().TxStatus() != 'T':
-		return errors.New("pgstore: the function has ended its transaction, and what it did may be committed without the record")
+		return errEnded
 	}
 	ctx, cancel := s.detached(ctx)
 	defer cancel()
-	ended := false
+	back, ended := false, false
 	var p pgx.Batch
+	p.Queue(takeBack).Exec(func(pgconn.CommandTag) error {
+		back = true
+		return nil
+	})
 	p.Queue(settings)
 	p.Queue(s.queries.complete, s.options.now(), s.identity.ID, prefix(e.key), e.key[:], signed(e.token), e.state, microseconds(e.retention),
 		e.size, e.digest, e.retained, e.payload).
@@ -155,14 +168,21 @@ func (t *transaction) commit(ctx context.Context, e end) error {
 		return nil
 	case !refused(err):
 		t.unknown = true
-	case !ended && sqlState(err) == divisionByZero:
-		return store.ErrStale
-	case ended && sqlState(err)[:2] == constraintClass:
+	case collided(err):
+		t.collided = true
+	case outage(err) || sqlState(err) == queryCanceled:
+	case !back && sqlState(err) == divisionByZero:
+		return errEnded
+	case ended || sqlState(err) == forbidden: // fn may have taken another role
 		return fmt.Errorf("%w: %w", store.ErrRolledBack, err)
+	case sqlState(err) == divisionByZero:
+		return store.ErrStale
 	}
-	t.collided = collided(err)
 	return s.translate("transact", err)
 }
+
+// errEnded is told when the transaction is not the one that was lent.
+var errEnded = errors.New("pgstore: the function has ended its transaction, and what it did may be committed without the record")
 
 // release rolls back what was not committed.
 func (t *transaction) release(ctx context.Context, err error) {
