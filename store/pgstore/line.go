@@ -8,7 +8,9 @@ import (
 // line has requests that wait done together: those that come while others are done are the next to be taken. Its
 // methods may be called concurrently.
 type line[R any] struct {
-	most int // how many are done together
+	most     int         // how many are done together
+	weigh    func(R) int // what a request weighs
+	heaviest int         // what those weigh that are done together, unless it is one alone
 
 	mu      sync.Mutex
 	more    sync.Cond // with mu: some wait, or closed
@@ -24,10 +26,9 @@ type ticket[R any] struct {
 	done    chan struct{}
 }
 
-// start has requests taken from the line until it is closed, by a worker for each function. They do several at a time,
+// start has requests taken from the line, whose limits are set, until it is closed, by a worker for each function. They do several at a time,
 // and note in each what came of it.
-func (l *line[R]) start(most int, do ...func([]R)) {
-	l.most = most
+func (l *line[R]) start(do ...func([]R)) {
 	l.more.L = &l.mu
 	for _, f := range do {
 		l.workers.Go(func() { l.work(f) })
@@ -85,9 +86,13 @@ func (l *line[R]) take() (taken []*ticket[R]) {
 			}
 			l.more.Wait()
 		}
-		n := 0
+		n, weight := 0, 0
 		for n < len(l.waiting) && len(taken) < l.most {
 			if t := l.waiting[n]; !t.taken {
+				weight += l.weigh(t.request)
+				if len(taken) > 0 && weight > l.heaviest {
+					break
+				}
 				t.taken = true
 				taken = append(taken, t)
 			}

@@ -124,7 +124,8 @@ func open(ctx context.Context, pool *pgxpool.Pool, ownsPool bool, o Options) (*S
 		s.writers[i] = writer{store: s, connect: connector(pool)}
 		work = append(work, s.writers[i].write)
 	}
-	s.writes.start(most, work...)
+	s.writes.most, s.writes.heaviest, s.writes.weigh = most, heaviest, (*request).weigh
+	s.writes.start(work...)
 	// The first start of a Runner that nobody else has cannot fail.
 	_ = s.sweeper.Start()
 	if s.options.SweepEvery > 0 {

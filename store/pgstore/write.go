@@ -21,6 +21,9 @@ const (
 	// checkAfter is after what time without use a connection is asked whether it is there still, and how long it may
 	// take to answer.
 	checkAfter = time.Second
+	// heaviest is how many bytes of payload one of them has, unless it is for one end alone: so that large replies do
+	// not take longer together than a transaction may.
+	heaviest = 4 << 20
 )
 
 // request is a claim or an end that is done with others in one transaction.
@@ -32,6 +35,14 @@ type request struct {
 	done   bool
 	record store.Record // of a claim that is done
 	err    error
+}
+
+// weigh returns the bytes of its payload.
+func (r *request) weigh() int {
+	if r.end == nil {
+		return 0
+	}
+	return len(r.end.payload)
 }
 
 // op is what the request is, in errors.

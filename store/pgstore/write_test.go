@@ -235,7 +235,8 @@ func TestTurnThatDoesNotComeIsAnOutage(t *testing.T) {
 	t.Parallel()
 	s := &Store{options: Options{Timeout: 20 * time.Millisecond}.complete()}
 	begun, hang := make(chan struct{}), make(chan struct{})
-	s.writes.start(1, func([]*request) {
+	s.writes.most, s.writes.heaviest, s.writes.weigh = most, heaviest, (*request).weigh
+	s.writes.start(func([]*request) {
 		close(begun)
 		<-hang
 	})
