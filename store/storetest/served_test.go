@@ -31,7 +31,7 @@ func (f *served) open(t testing.TB, dir string, now func() time.Time, o storetes
 	if at := os.Getenv(servedAt); at != "" && f.listen == nil {
 		return dial(t, at, dir)
 	}
-	return newMortal(f.openMemory(dir, now, o))
+	return newMortal(f.openMemory(dir, now, o), f.openMemory(dir, now, o))
 }
 
 // serve begins to serve, for as long as the test runs.
@@ -74,12 +74,13 @@ func (f *served) serve(t *testing.T) {
 // mortal is a store whose claims are a dead owner's when it has been closed.
 type mortal struct {
 	*memstore.Store
-	mu    sync.Mutex
-	begun map[store.Key]uint64
+	others *memstore.Store // by which its death is learnt when it answers nothing any more
+	mu     sync.Mutex
+	begun  map[store.Key]uint64
 }
 
-func newMortal(s *memstore.Store) *mortal {
-	return &mortal{Store: s, begun: make(map[store.Key]uint64)}
+func newMortal(s, others *memstore.Store) *mortal {
+	return &mortal{Store: s, others: others, begun: make(map[store.Key]uint64)}
 }
 
 func (m *mortal) Traits() store.Traits { return store.Traits{Durable: true, Shared: true} }
@@ -97,14 +98,15 @@ func (m *mortal) Claim(ctx context.Context, c store.Claim) (store.Record, bool, 
 func (m *mortal) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if os.Getenv(mutantName) == learnsNoDeath {
-		return m.Store.Close()
+	defer m.others.Close()
+	if err := m.Store.Close(); err != nil || os.Getenv(mutantName) == learnsNoDeath {
+		return err
 	}
 	for key, token := range m.begun {
 		// What has ended is nobody's any more, and nothing comes of this.
-		_ = m.Store.Abandon(context.Background(), key, token, store.Unended)
+		_ = m.others.Abandon(context.Background(), key, token, store.Unended)
 	}
-	return m.Store.Close()
+	return nil
 }
 
 // session is what one of the other processes has of its store here.
@@ -132,7 +134,8 @@ type (
 )
 
 func (s *session) Open(req Request, reply *Reply) error {
-	s.store = newMortal(s.folders.openMemory(req.Dir, time.Now, storetest.Options{}))
+	open := func() *memstore.Store { return s.folders.openMemory(req.Dir, time.Now, storetest.Options{}) }
+	s.store = newMortal(open(), open())
 	reply.Owner = s.store.Owner()
 	return nil
 }
