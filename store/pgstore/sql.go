@@ -43,12 +43,15 @@ const (
 
 // A transaction that has looked at the records has locks on all partitions until it ends, and none of them can be emptied. So
 // that of a handler is begun again after the look, with the settings that the application expects. takeBack prepares it for
-// the record's end, and fails if it is another transaction.
+// the record's end, with the limits that it had before the handler, and fails if it is another transaction.
 const (
 	lookIsOver = "rollback and chain"
-	lend       = `SELECT set_config('warren.transaction', 'lent', true), set_config('idle_in_transaction_session_timeout', $1::bigint::text, true)`
-	takeBack   = `SELECT 1 / (current_setting('warren.transaction', true) = 'lent')::int, set_config('statement_timeout', '0', true),
-		set_config('lock_timeout', '0', true)`
+	lend       = `SELECT set_config('warren.transaction', 'lent', true), set_config('idle_in_transaction_session_timeout', $1::bigint::text, true),
+		set_config('warren.statement_timeout', current_setting('statement_timeout'), true),
+		set_config('warren.lock_timeout', current_setting('lock_timeout'), true)`
+	takeBack = `SELECT 1 / (current_setting('warren.transaction', true) = 'lent')::int,
+		set_config('statement_timeout', current_setting('warren.statement_timeout'), true),
+		set_config('lock_timeout', current_setting('warren.lock_timeout'), true)`
 )
 
 // columns are those of a record, in the order in which scan reads them.
