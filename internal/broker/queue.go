@@ -103,15 +103,16 @@ func OtherLabel(err error) (label string, other bool) {
 
 // inspect is a passive declare on a channel of its own: it changes nothing, and
 // a queue that is not there closes only that channel.
-func inspect(s *Session, name string) (q amqp.Queue, err error) {
-	err = onChannel(s, func(ch *amqp.Channel) error {
+func inspect(s *Session, name string) (amqp.Queue, error) {
+	var q amqp.Queue // not read after an error, when the look may still be under way
+	err := onChannel(s, func(ch *amqp.Channel) (err error) {
 		q, err = ch.QueueDeclarePassive(name, false, false, false, false, nil)
 		return err
 	})
 	if err != nil {
-		err = fmt.Errorf("look up queue %s: %w", name, withAdvice(s, name, err))
+		return amqp.Queue{}, fmt.Errorf("look up queue %s: %w", name, withAdvice(s, name, err))
 	}
-	return q, err
+	return q, nil
 }
 
 // Delete deletes a queue with what it holds. One that is not there is fine.
