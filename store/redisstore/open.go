@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"strconv"
 	"time"
@@ -39,6 +40,9 @@ func Open(ctx context.Context, client redis.UniversalClient, o Options) (*Store,
 	}
 	s := newStore(client, o)
 	err = s.check(ctx)
+	for asked := 1; timedOut(err) && asked < openPatience && ctx.Err() == nil; asked++ {
+		err = s.check(ctx)
+	}
 	if err == nil {
 		err = s.join(ctx)
 	}
@@ -162,3 +166,12 @@ func (s *Store) join(ctx context.Context) error {
 
 // fresh returns an identity that no store has.
 func (s *Store) fresh() string { return rand.Text()[:16] }
+
+// openPatience is how often Open asks Redis how it is configured: by a connection that waits
+// for no answer longer than a beat, which a busy Redis may well take.
+const openPatience = 5
+
+func timedOut(err error) bool {
+	var network net.Error
+	return errors.As(err, &network) && network.Timeout()
+}
