@@ -110,17 +110,26 @@ func TestCutConnectionIsNotADeath(t *testing.T) {
 	const all = "SELECT string_agg(id || ' ' || opened, ', ' ORDER BY id) FROM warren.owners"
 	before := value[string](d, all)
 	cuts := 0
-	for end := time.Now().Add(patience.Brief); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		if d.cut(owner.owner) {
+	// On a machine that is too busy for a connection to be made in time, the death is a fair judgement.
+	longest, held := time.Duration(0), time.Now()
+	look := func() {
+		if value[bool](d, "SELECT NOT pg_try_advisory_xact_lock_shared($1)", owner.owner) {
+			longest, held = max(longest, time.Since(held)), time.Now()
+		}
+	}
+	for end := time.Now().Add(patience.Brief); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if look(); time.Since(held) < 20*time.Millisecond && d.cut(owner.owner) {
 			cuts++
 		}
 	}
 	if cuts == 0 {
 		t.Error("no connection was cut")
 	}
-	time.Sleep(2 * freeFor)
-	if after := value[string](d, all); after != before {
-		t.Errorf("after %d cuts the owners are %s; they were %s; %d judges", cuts, after, before, judge.owner)
+	for end := time.Now().Add(2 * freeFor); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		look()
+	}
+	if after := value[string](d, all); after != before && longest < freeFor {
+		t.Errorf("after %d cuts the owners are %s; they were %s; %d judges; the lock was free for %v", cuts, after, before, judge.owner, longest)
 	}
 }
 
