@@ -91,7 +91,7 @@ func (p *Pair) Promote(ctx context.Context) error {
 	if out, err := next.Exec(ctx, "SELECT pg_promote()"); err != nil || out != "t" {
 		return fmt.Errorf("postgres: promote: %q: %w", out, err)
 	}
-	next.logf("postgres: %s is primary now", next.dir)
+	next.Logf("%s is primary now", next.Dir)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.primary, p.standby = next, old
@@ -107,7 +107,7 @@ func (p *Pair) Rebuild(ctx context.Context) error {
 	defer cancel()
 	standby := p.Standby()
 	standby.Kill()
-	if err := os.RemoveAll(standby.data()); err != nil {
+	if err := os.RemoveAll(standby.Daemon.Data()); err != nil {
 		return fmt.Errorf("postgres: rebuild: %w", err)
 	}
 	if err := standby.copyFrom(ctx, p.Primary()); err != nil {
@@ -137,7 +137,7 @@ func (p *Pair) waitForStandby(ctx context.Context) error {
 // password comes with it.
 func (s *Server) copyFrom(ctx context.Context, primary *Server) error {
 	s.password = primary.password
-	_, err := run(ctx, s.programs.command(s.dir, "pg_basebackup", "--pgdata", s.data(), "--dbname", primary.URL(""),
+	_, err := run(ctx, s.programs.command(s.Dir, "pg_basebackup", "--pgdata", s.Daemon.Data(), "--dbname", primary.URL(""),
 		"--write-recovery-conf", "--wal-method", "stream", "--checkpoint", "fast", "--no-sync"))
 	return err
 }

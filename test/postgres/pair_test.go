@@ -30,7 +30,7 @@ func TestFailoverKeepsWhatWasConfirmedAndCanBeRepeated(t *testing.T) {
 			t.Error("the killed one is not a standby")
 		}
 	}
-	cmd := p.Primary().programs.command(p.Primary().dir, "psql", "-X", "-A", "-t", "-c", "SELECT pg_is_in_recovery()", p.URL(""))
+	cmd := p.Primary().programs.command(p.Primary().Dir, "psql", "-X", "-A", "-t", "-c", "SELECT pg_is_in_recovery()", p.URL(""))
 	if got, err := run(t.Context(), cmd); err != nil || got != "f" {
 		t.Errorf("the pair's address leads to a server in recovery: %q, %v", got, err)
 	}

@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/warren-rpc/warren/test/internal/private"
@@ -50,17 +47,15 @@ const portAttempts = 4
 // Server is a PostgreSQL server that belongs to this process. All methods are safe for
 // concurrent use. Stop and Restart take turns; Kill and Close interrupt them.
 type Server struct {
+	service
+
 	options  Options
 	programs *programs
-	dir      string
 	password string
-	port     *private.Port
-	watchdog *private.Watchdog
-	daemon   *private.Daemon
-
-	closing sync.Once
-	closed  error
 }
+
+// service has what servers of all kinds have.
+type service = private.Service
 
 // Start makes a server with an empty cluster and returns when it accepts connections.
 // The context bounds the start only; without a deadline the bound is two minutes. After
@@ -94,7 +89,7 @@ func start(ctx context.Context, options Options, primary *Server) (*Server, erro
 		if err == nil {
 			return s, nil
 		}
-		taken := s.daemon != nil && strings.Contains(s.daemon.Log(), "Address already in use")
+		taken := s.PortWasTaken()
 		err = errors.Join(fmt.Errorf("postgres: start: %w", err), s.Close())
 		if attempt == portAttempts || !taken {
 			return nil, err
@@ -115,24 +110,14 @@ func (s *Server) URLAt(addr, database string) string {
 	return "postgres://" + url.UserPassword(user, s.password).String() + "@" + addr + "/" + url.PathEscape(database) + "?sslmode=disable"
 }
 
-// Addr is the loopback host and port that the server accepts connections on.
-func (s *Server) Addr() string { return s.port.Addr() }
-
 // Programs is the folder of the server's programs, such as psql.
 func (s *Server) Programs() string { return s.programs.folder }
-
-// PID is the process ID of the server's main process, or 0 while it is down.
-func (s *Server) PID() int { return s.daemon.PID() }
-
-// Log returns the server's log since it was first started. It is empty once the server
-// is closed.
-func (s *Server) Log() string { return s.daemon.Log() }
 
 // Exec runs statements through psql in the database postgres, each in a transaction of
 // its own unless they say otherwise, up to the first that fails. It returns their rows,
 // one a line, with | between columns. A line `\c NAME` goes on in another database.
 func (s *Server) Exec(ctx context.Context, statements string) (string, error) {
-	cmd := s.programs.command(s.dir, "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f", "-", s.URL(""))
+	cmd := s.programs.command(s.Dir, "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f", "-", s.URL(""))
 	cmd.Stdin = strings.NewReader(statements)
 	out, err := run(ctx, cmd)
 	if err != nil {
@@ -140,38 +125,3 @@ func (s *Server) Exec(ctx context.Context, statements string) (string, error) {
 	}
 	return out, nil
 }
-
-// Close ends the server and everything that belongs to it without grace, removes its
-// folder, and returns when both are gone. It is legal in every state and more than once;
-// later calls return what the first one did.
-func (s *Server) Close() error {
-	s.closing.Do(func() { s.closed = s.close() })
-	return s.closed
-}
-
-func (s *Server) close() error {
-	var err error
-	if s.watchdog != nil {
-		err = s.watchdog.Finish()
-	}
-	if s.daemon != nil {
-		s.daemon.Reap()
-	}
-	s.port.Release()
-	if s.dir != "" {
-		err = errors.Join(err, os.RemoveAll(s.dir))
-	}
-	if err != nil {
-		return fmt.Errorf("postgres: close: %w", err)
-	}
-	s.logf("postgres: %s closed", s.dir)
-	return nil
-}
-
-func (s *Server) logf(format string, args ...any) {
-	if s.options.Logf != nil {
-		s.options.Logf(format, args...)
-	}
-}
-
-func (s *Server) data() string { return filepath.Join(s.dir, "data") }

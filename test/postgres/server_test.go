@@ -26,7 +26,7 @@ func TestTwoServersRunAtOnceAndCloseLeavesNothing(t *testing.T) {
 		if got := query(t, s, "CREATE TABLE t (x int); SHOW fsync;"); got != want {
 			t.Errorf("fsync is %s, want %s", got, want)
 		}
-		if got := processesIn(t, s.dir); len(got) < 3 {
+		if got := processesIn(t, s.Dir); len(got) < 3 {
 			t.Errorf("the check below is blind: it sees only %q of a running server", got)
 		}
 	}
@@ -40,10 +40,10 @@ func TestTwoServersRunAtOnceAndCloseLeavesNothing(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if got := processesIn(t, s.dir); len(got) > 0 {
+		if got := processesIn(t, s.Dir); len(got) > 0 {
 			t.Errorf("left after Close: %q", got)
 		}
-		if _, err := os.Stat(s.dir); !errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Stat(s.Dir); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("folder after Close: %v", err)
 		}
 		if err := s.Restart(t.Context()); err == nil {
@@ -71,7 +71,7 @@ func TestCommittedRowsSurviveStopAndKill(t *testing.T) {
 		if _, err := s.Exec(t.Context(), "SELECT 1"); err == nil || s.PID() != 0 {
 			t.Errorf("process %d answers %v although the server has ended", s.PID(), err)
 		}
-		if got := processesIn(t, s.data()); len(got) > 0 {
+		if got := processesIn(t, s.Daemon.Data()); len(got) > 0 {
 			t.Errorf("left: %q", got)
 		}
 		if err := s.Freeze(); err == nil {

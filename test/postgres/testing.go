@@ -3,20 +3,15 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"os"
-	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/warren-rpc/warren/test/internal/private"
 )
 
-// shared is what the tests of this process share.
-var shared struct {
-	mu     sync.Mutex
-	inMain bool
-	tried  bool
-	server *Server
-	err    error
-}
+var shared = private.Shared[*Server]{Kit: "postgres", Start: func(ctx context.Context) (*Server, error) {
+	return Start(ctx, Options{Config: map[string]string{"max_connections": "500"}})
+}}
 
 // Main runs the tests of a package and then closes the server that Shared started, if
 // any. Its result is the exit code:
@@ -29,30 +24,7 @@ var shared struct {
 // order; an error from one is printed and makes the run fail. This is the place for a
 // check for leaked goroutines.
 func Main(m interface{ Run() int }, after ...func() error) int {
-	shared.mu.Lock()
-	shared.inMain = true
-	shared.mu.Unlock()
-	code := m.Run()
-
-	shared.mu.Lock()
-	defer shared.mu.Unlock()
-	shared.inMain = false
-	if shared.server != nil {
-		if err := shared.server.Close(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = max(code, 1)
-		}
-	}
-	if code != 0 {
-		return code
-	}
-	for _, check := range after {
-		if err := check(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	return code
+	return private.Main(m, after, &shared)
 }
 
 // Shared returns the server that the tests of this process share, starting it for the
@@ -61,19 +33,7 @@ func Main(m interface{ Run() int }, after ...func() error) int {
 // the package's TestMain does not call Main.
 func Shared(t testing.TB) *Server {
 	t.Helper()
-	shared.mu.Lock()
-	defer shared.mu.Unlock()
-	if !shared.inMain {
-		t.Fatal("postgres: Shared needs `func TestMain(m *testing.M) { os.Exit(postgres.Main(m)) }` in this package")
-	}
-	if !shared.tried {
-		shared.tried = true
-		shared.server, shared.err = Start(context.Background(), Options{Config: map[string]string{"max_connections": "500"}})
-	}
-	if shared.err != nil {
-		t.Fatal(shared.err)
-	}
-	return shared.server
+	return shared.Get(t)
 }
 
 // databases numbers the databases of this process.
@@ -104,12 +64,8 @@ func New(t testing.TB, options Options) *Server {
 	if options.Logf == nil {
 		options.Logf = t.Logf
 	}
-	s, err := Start(context.Background(), options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { finish(t, s) })
-	return s
+	return private.Own(t, func() (*Server, error) { return Start(context.Background(), options) },
+		func(s *Server) string { return s.Daemon.LogTail() })
 }
 
 // NewPair does the same with a pair.
@@ -118,23 +74,8 @@ func NewPair(t testing.TB, options Options) *Pair {
 	if options.Logf == nil {
 		options.Logf = t.Logf
 	}
-	p, err := StartPair(context.Background(), options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		finish(t, p.Primary())
-		finish(t, p.Standby())
-	})
-	return p
-}
-
-func finish(t testing.TB, s *Server) {
-	t.Helper()
-	if t.Failed() {
-		t.Logf("the end of the log of %s:\n%s", s.Addr(), s.daemon.LogTail())
-	}
-	if err := s.Close(); err != nil {
-		t.Error(err)
-	}
+	return private.Own(t, func() (*Pair, error) { return StartPair(context.Background(), options) },
+		func(p *Pair) string {
+			return p.Primary().Daemon.LogTail() + "\nand of the standby's:\n" + p.Standby().Daemon.LogTail()
+		})
 }

@@ -2,7 +2,11 @@ package rabbit
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
+
+	"github.com/warren-rpc/warren/test/internal/private"
 )
 
 // SharedCluster returns a three-node cluster that the tests of this process share,
@@ -11,22 +15,7 @@ import (
 // the cluster. It fails the test as Shared does, and like it needs Main.
 func SharedCluster(t testing.TB) *Cluster {
 	t.Helper()
-	shared.mu.Lock()
-	inMain := shared.inMain
-	shared.mu.Unlock()
-	if !inMain {
-		t.Fatal("rabbit: SharedCluster needs `func TestMain(m *testing.M) { os.Exit(rabbit.Main(m)) }` in this package")
-	}
-	shared.clusterMu.Lock()
-	defer shared.clusterMu.Unlock()
-	if !shared.clusterTried {
-		shared.clusterTried = true
-		shared.cluster, shared.clusterErr = StartCluster(context.Background(), ClusterOptions{})
-	}
-	if shared.clusterErr != nil {
-		t.Fatal(shared.clusterErr)
-	}
-	return shared.cluster
+	return sharedCluster.Get(t)
 }
 
 // NewCluster boots a cluster of this test's own and closes it when the test has
@@ -36,29 +25,12 @@ func NewCluster(t testing.TB, options ClusterOptions) *Cluster {
 	if options.Node.Logf == nil {
 		options.Node.Logf = t.Logf
 	}
-	c, err := StartCluster(context.Background(), options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
+	return private.Own(t, func() (*Cluster, error) { return StartCluster(context.Background(), options) },
+		func(c *Cluster) string {
+			var text strings.Builder
 			for _, n := range c.nodes {
-				t.Logf("the end of the log of %s:\n%s", n.name, n.logTail())
+				fmt.Fprintf(&text, "%s:\n%s\n", n.name, n.logTail())
 			}
-		}
-		if err := c.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return c
-}
-
-// closeSharedCluster is Main's.
-func closeSharedCluster() error {
-	shared.clusterMu.Lock()
-	defer shared.clusterMu.Unlock()
-	if shared.cluster == nil {
-		return nil
-	}
-	return shared.cluster.Close()
+			return text.String()
+		})
 }

@@ -3,29 +3,21 @@ package rabbit
 import (
 	"context"
 	"fmt"
-	"os"
-	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warren-rpc/warren/test/internal/private"
 )
 
-// shared is what the tests of this process share.
-var shared struct {
-	mu     sync.Mutex
-	inMain bool
-
-	tried bool
-	node  *Node
-	err   error
-
-	clusterMu    sync.Mutex // of the three fields below; mu is not held over a boot of theirs
-	clusterTried bool
-	cluster      *Cluster
-	clusterErr   error
-}
+// What the tests of this process share.
+var (
+	sharedNode    = private.Shared[*Node]{Kit: "rabbit", Start: func(ctx context.Context) (*Node, error) { return Start(ctx, Options{}) }}
+	sharedCluster = private.Shared[*Cluster]{Kit: "rabbit", Start: func(ctx context.Context) (*Cluster, error) {
+		return StartCluster(ctx, ClusterOptions{})
+	}}
+)
 
 // Main runs the tests of a package and then closes the node that Shared
 // started and the cluster that SharedCluster did, if any. Its result is the exit
@@ -36,35 +28,8 @@ var shared struct {
 // If the tests passed, the functions in after run once the node is closed, in
 // their order; an error from one is printed and makes the run fail. This is the
 // place for a check for leaked goroutines: none of this package's is left then.
-func Main(m *testing.M, after ...func() error) int {
-	shared.mu.Lock()
-	shared.inMain = true
-	shared.mu.Unlock()
-	code := m.Run()
-
-	shared.mu.Lock()
-	defer shared.mu.Unlock()
-	shared.inMain = false
-	if shared.node != nil {
-		if err := shared.node.Close(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = max(code, 1)
-		}
-	}
-	if err := closeSharedCluster(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = max(code, 1)
-	}
-	if code != 0 {
-		return code
-	}
-	for _, check := range after {
-		if err := check(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	return code
+func Main(m interface{ Run() int }, after ...func() error) int {
+	return private.Main(m, after, &sharedNode, &sharedCluster)
 }
 
 // Shared returns the node that the tests of this process share, booting it for
@@ -73,19 +38,7 @@ func Main(m *testing.M, after ...func() error) int {
 // broker to be had, and if the package's TestMain does not call Main.
 func Shared(t testing.TB) *Node {
 	t.Helper()
-	shared.mu.Lock()
-	defer shared.mu.Unlock()
-	if !shared.inMain {
-		t.Fatal("rabbit: Shared needs `func TestMain(m *testing.M) { os.Exit(rabbit.Main(m)) }` in this package")
-	}
-	if !shared.tried {
-		shared.tried = true
-		shared.node, shared.err = Start(context.Background(), Options{})
-	}
-	if shared.err != nil {
-		t.Fatal(shared.err)
-	}
-	return shared.node
+	return sharedNode.Get(t)
 }
 
 // vhosts numbers the virtual hosts of this process.
@@ -133,20 +86,9 @@ func New(t testing.TB, options Options) *Node {
 	if options.Logf == nil {
 		options.Logf = t.Logf
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), bootTimeout)
-	defer cancel()
-	began := time.Now()
-	n, err := Start(ctx, options)
-	if err != nil {
-		t.Fatalf("after %v: %v", time.Since(began).Round(time.Second), err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the end of the node's log:\n%s", n.logTail())
-		}
-		if err := n.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return n
+	return private.Own(t, func() (*Node, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), bootTimeout)
+		defer cancel()
+		return Start(ctx, options)
+	}, (*Node).logTail)
 }

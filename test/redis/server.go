@@ -14,7 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
+	"syscall"
 	"time"
 
 	"github.com/warren-rpc/warren/test/internal/private"
@@ -63,18 +63,16 @@ const portAttempts = 4
 // Server is a Redis server that belongs to this process. All methods are safe for
 // concurrent use. Stop and Restart take turns; Kill and Close interrupt them.
 type Server struct {
+	service
+
 	options  Options
 	server   string
 	client   string
-	dir      string
 	password string
-	port     *private.Port
-	watchdog *private.Watchdog
-	daemon   *private.Daemon
-
-	closing sync.Once
-	closed  error
 }
+
+// service has what servers of all kinds have.
+type service = private.Service
 
 // Start starts an empty server, or a replica, and returns when it answers; a replica,
 // when it has what its primary had. The context bounds the start only; without a deadline
@@ -101,7 +99,7 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 		if err == nil {
 			return s, nil
 		}
-		taken := s.daemon != nil && strings.Contains(s.daemon.Log(), "Address already in use")
+		taken := s.PortWasTaken()
 		err = errors.Join(fmt.Errorf("redis: start: %w", err), s.Close())
 		if attempt == portAttempts || !taken {
 			return nil, err
@@ -122,30 +120,21 @@ func findPrograms() (server, client string, err error) {
 
 // prepare makes the server's folder with its guard, the port and the settings.
 func (s *Server) prepare() error {
-	dir, err := os.MkdirTemp(s.options.Folder, "warren-redis-")
+	err := s.Prepare(private.ServiceOptions{
+		Kind: "redis", Folder: s.options.Folder, Data: "data",
+		Leave: syscall.SIGTERM, Patience: startTimeout, Boot: s.boot, Logf: s.options.Logf,
+	})
 	if err != nil {
-		return err
-	}
-	// Links would hide which processes work in the folder.
-	if s.dir, err = filepath.EvalSymlinks(dir); err != nil {
-		return errors.Join(err, os.RemoveAll(dir))
-	}
-	data := filepath.Join(s.dir, "data")
-	if s.watchdog, err = private.StartWatchdog(private.Watch{Folder: s.dir, Data: data}); err != nil {
-		return err
-	}
-	s.daemon = private.NewDaemon(data, filepath.Join(s.dir, "redis.log"))
-	if s.port, err = private.ReservePort(); err != nil {
 		return err
 	}
 	s.password = fmt.Sprintf("%016x", rand.Uint64())
 	if s.options.ReplicaOf != nil {
 		s.password = s.options.ReplicaOf.password
 	}
-	if err := os.Mkdir(data, 0o700); err != nil {
+	if err := os.Mkdir(s.Daemon.Data(), 0o700); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(s.dir, "redis.conf"), []byte(s.settings()), 0o600)
+	return os.WriteFile(filepath.Join(s.Dir, "redis.conf"), []byte(s.settings()), 0o600)
 }
 
 // settings is the text of redis.conf.
@@ -169,8 +158,8 @@ func (s *Server) settings() string {
 		config["replicaof"] = host + " " + port
 	}
 	maps.Copy(config, s.options.Config)
-	config["port"] = s.port.String()
-	config["dir"] = s.daemon.Data()
+	config["port"] = s.Port.String()
+	config["dir"] = s.Daemon.Data()
 	var text strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(config)) {
 		value := config[name]
@@ -191,22 +180,12 @@ func (s *Server) URLAt(addr string) string {
 	return "redis://" + url.UserPassword("default", s.password).String() + "@" + addr + "/0"
 }
 
-// Addr is the loopback host and port that the server accepts connections on.
-func (s *Server) Addr() string { return s.port.Addr() }
-
-// PID is the process ID of the server's main process, or 0 while it is down.
-func (s *Server) PID() int { return s.daemon.PID() }
-
-// Log returns the server's log since it was first started. It is empty once the server
-// is closed.
-func (s *Server) Log() string { return s.daemon.Log() }
-
 // Do runs one command through redis-cli and returns its answer as redis-cli prints it to a
 // program: one element a line, and nothing else. An error that the server answers is an
 // error.
 func (s *Server) Do(ctx context.Context, command ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, s.client, append([]string{"-e", "-h", "127.0.0.1", "-p", s.port.String()}, command...)...)
-	cmd.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "HOME=" + s.dir, "REDISCLI_AUTH=" + s.password}
+	cmd := exec.CommandContext(ctx, s.client, append([]string{"-e", "-h", "127.0.0.1", "-p", s.Port.String()}, command...)...)
+	cmd.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "HOME=" + s.Dir, "REDISCLI_AUTH=" + s.password}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
@@ -218,47 +197,14 @@ func (s *Server) Do(ctx context.Context, command ...string) (string, error) {
 	return strings.TrimSuffix(stdout.String(), "\n"), nil
 }
 
-// Close ends the server and everything that belongs to it without grace, removes its
-// folder, and returns when both are gone. It is legal in every state and more than once;
-// later calls return what the first one did.
-func (s *Server) Close() error {
-	s.closing.Do(func() { s.closed = s.close() })
-	return s.closed
-}
-
-func (s *Server) close() error {
-	var err error
-	if s.watchdog != nil {
-		err = s.watchdog.Finish()
-	}
-	if s.daemon != nil {
-		s.daemon.Reap()
-	}
-	s.port.Release()
-	if s.dir != "" {
-		err = errors.Join(err, os.RemoveAll(s.dir))
-	}
-	if err != nil {
-		return fmt.Errorf("redis: close: %w", err)
-	}
-	s.logf("redis: %s closed", s.dir)
-	return nil
-}
-
-func (s *Server) logf(format string, args ...any) {
-	if s.options.Logf != nil {
-		s.options.Logf(format, args...)
-	}
-}
-
 // boot starts the server on the data that it has and returns when it answers. If that
 // fails, it is not running.
 func (s *Server) boot(ctx context.Context) error {
 	began := time.Now()
 	command := func() *exec.Cmd {
-		cmd := exec.Command(s.server, filepath.Join(s.dir, "redis.conf"))
-		cmd.Dir = s.daemon.Data()
-		cmd.Env = []string{private.Marker + "=" + s.dir, "PATH=/usr/bin:/bin", "LC_ALL=C", "TMPDIR=" + s.dir, "HOME=" + s.dir}
+		cmd := exec.Command(s.server, filepath.Join(s.Dir, "redis.conf"))
+		cmd.Dir = s.Daemon.Data()
+		cmd.Env = []string{private.Marker + "=" + s.Dir, "PATH=/usr/bin:/bin", "LC_ALL=C", "TMPDIR=" + s.Dir, "HOME=" + s.Dir}
 		return cmd
 	}
 	ready := func(int) bool {
@@ -268,10 +214,10 @@ func (s *Server) boot(ctx context.Context) error {
 		answer, err := s.Do(ctx, "PING")
 		return err == nil && answer == "PONG"
 	}
-	if err := s.daemon.Start(ctx, command, ready); err != nil {
+	if err := s.Daemon.Start(ctx, command, ready); err != nil {
 		return err
 	}
-	s.logf("redis: %s (process %d) accepts connections on %s after %v",
-		s.dir, s.PID(), s.Addr(), time.Since(began).Round(time.Millisecond))
+	s.Logf("%s (process %d) accepts connections on %s after %v",
+		s.Dir, s.PID(), s.Addr(), time.Since(began).Round(time.Millisecond))
 	return nil
 }

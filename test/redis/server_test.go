@@ -26,7 +26,7 @@ func TestTwoServersRunAtOnceAndCloseLeavesNothing(t *testing.T) {
 		if got != want {
 			t.Errorf("configured %q, want %q", got, want)
 		}
-		if got := processesIn(t, servers[i].dir); len(got) < 1 {
+		if got := processesIn(t, servers[i].Dir); len(got) < 1 {
 			t.Error("the check below is blind: it sees no process of a running server")
 		}
 	}
@@ -40,10 +40,10 @@ func TestTwoServersRunAtOnceAndCloseLeavesNothing(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if got := processesIn(t, s.dir); len(got) > 0 {
+		if got := processesIn(t, s.Dir); len(got) > 0 {
 			t.Errorf("left after Close: %q", got)
 		}
-		if _, err := os.Stat(s.dir); !errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Stat(s.Dir); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("folder after Close: %v", err)
 		}
 		if err := s.Restart(t.Context()); err == nil {

@@ -2,20 +2,12 @@ package redis
 
 import (
 	"context"
-	"fmt"
-	"os"
-	"sync"
 	"testing"
+
+	"github.com/warren-rpc/warren/test/internal/private"
 )
 
-// shared is what the tests of this process share.
-var shared struct {
-	mu     sync.Mutex
-	inMain bool
-	tried  bool
-	server *Server
-	err    error
-}
+var shared = private.Shared[*Server]{Kit: "redis", Start: func(ctx context.Context) (*Server, error) { return Start(ctx, Options{}) }}
 
 // Main runs the tests of a package and then closes the server that Shared started, if
 // any. Its result is the exit code:
@@ -25,31 +17,8 @@ var shared struct {
 // If the tests passed, the functions in after run once the server is closed, in their
 // order; an error from one is printed and makes the run fail. This is the place for a
 // check for leaked goroutines.
-func Main(m *testing.M, after ...func() error) int {
-	shared.mu.Lock()
-	shared.inMain = true
-	shared.mu.Unlock()
-	code := m.Run()
-
-	shared.mu.Lock()
-	defer shared.mu.Unlock()
-	shared.inMain = false
-	if shared.server != nil {
-		if err := shared.server.Close(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = max(code, 1)
-		}
-	}
-	if code != 0 {
-		return code
-	}
-	for _, check := range after {
-		if err := check(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	return code
+func Main(m interface{ Run() int }, after ...func() error) int {
+	return private.Main(m, after, &shared)
 }
 
 // Shared returns the server that the tests of this process share, starting it for the
@@ -58,19 +27,7 @@ func Main(m *testing.M, after ...func() error) int {
 // package's TestMain does not call Main.
 func Shared(t testing.TB) *Server {
 	t.Helper()
-	shared.mu.Lock()
-	defer shared.mu.Unlock()
-	if !shared.inMain {
-		t.Fatal("redis: Shared needs `func TestMain(m *testing.M) { os.Exit(redis.Main(m)) }` in this package")
-	}
-	if !shared.tried {
-		shared.tried = true
-		shared.server, shared.err = Start(context.Background(), Options{})
-	}
-	if shared.err != nil {
-		t.Fatal(shared.err)
-	}
-	return shared.server
+	return shared.Get(t)
 }
 
 // New starts a server of this test's own and closes it when the test has ended. It fails
@@ -81,17 +38,6 @@ func New(t testing.TB, options Options) *Server {
 	if options.Logf == nil {
 		options.Logf = t.Logf
 	}
-	s, err := Start(context.Background(), options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the end of the log of %s:\n%s", s.Addr(), s.daemon.LogTail())
-		}
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
+	return private.Own(t, func() (*Server, error) { return Start(context.Background(), options) },
+		func(s *Server) string { return s.Daemon.LogTail() })
 }
