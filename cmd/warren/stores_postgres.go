@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -37,8 +38,15 @@ func newPostgresLocation(raw string) (*postgresLocation, error) {
 	if settings["application_name"] == "" {
 		settings["application_name"] = "warren"
 	}
+	// Hosts are tried one after the other, and one whose machine is gone does not answer.
+	if config.ConnConfig.ConnectTimeout == 0 {
+		config.ConnConfig.ConnectTimeout = connectTimeout
+	}
 	return p, nil
 }
+
+// connectTimeout is what each host of a URL without connect_timeout has to answer.
+const connectTimeout = 3 * time.Second
 
 func (p *postgresLocation) String() string { return p.shown }
 

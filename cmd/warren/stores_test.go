@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestStoreIsNamedByArgumentFlagVariableOrFile(t *testing.T) {
@@ -102,6 +103,19 @@ func TestPasswordsOfURLsAreHidden(t *testing.T) {
 	} {
 		if got := withoutPassword(raw); got != want {
 			t.Errorf("%s is shown as %s, want %s", raw, got, want)
+		}
+	}
+}
+
+func TestHostOfAStoreThatDoesNotAnswerIsPassedOver(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]time.Duration{
+		"postgres://first,second/shop?target_session_attrs=read-write": connectTimeout,
+		"postgres://first,second/shop?connect_timeout=7":               7 * time.Second,
+	} {
+		p, err := newPostgresLocation(url)
+		if err != nil || p.config.ConnConfig.ConnectTimeout != want {
+			t.Errorf("%s: a host has %v to answer, want %v; error %v", url, p.config.ConnConfig.ConnectTimeout, want, err)
 		}
 	}
 }
