@@ -79,6 +79,29 @@ func BenchmarkClaimAmongRecords(b *testing.B) {
 	}
 }
 
+// BenchmarkRoomOfACall says how much room a record has once its call has ended: a page takes the claims of no more calls
+// than it has room for the ends of.
+func BenchmarkRoomOfACall(b *testing.B) {
+	server := postgres.New(b, postgres.Options{})
+	s := openSchema(b, server.URL("postgres"), "room")
+	inFlight(b, 64, func(ctx context.Context, key store.Key) error {
+		c := store.Claim{Key: key, Method: "orders.place", CallID: "order-0123456789-0123456789", Lease: time.Minute, Retention: 24 * time.Hour}
+		r, _, err := s.Claim(ctx, c)
+		if err != nil {
+			return err
+		}
+		return s.Complete(ctx, key, r.Token, reply, c.Retention)
+	})
+	var heap, index float64
+	err := s.pool.QueryRow(b.Context(), `SELECT sum(pg_table_size(oid)), sum(pg_indexes_size(oid))
+		FROM pg_class WHERE relnamespace = 'room'::regnamespace AND relname ~ '^records_[0-9]+$' AND relkind = 'r'`).Scan(&heap, &index)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(heap/float64(b.N), "B/record")
+	b.ReportMetric(index/float64(b.N), "B/index")
+}
+
 func openSchema(tb testing.TB, url, schema string) *Store {
 	tb.Helper()
 	pool, err := pgxpool.New(tb.Context(), url)
@@ -116,7 +139,7 @@ func fill(tb testing.TB, pool *pgxpool.Pool, schema string, from, n int) {
 			key, 'orders.place', gen_random_uuid()::text, key, decode(repeat('6a', 200), 'hex')
 		FROM generate_series(%from%, %to%) AS n, LATERAL (SELECT sha256(n::text::bytea) AS key, now() + (n % 1440) * interval '1 min' AS expires) AS r,
 			LATERAL (SELECT slot, ends FROM slots WHERE ends >= expires ORDER BY ends LIMIT 1) AS place;
-		DO $$ BEGIN FOR n IN 1..12 LOOP EXECUTE format('ALTER TABLE records_%s SET (fillfactor = 50)', n); END LOOP; END $$;`
+		DO $$ BEGIN FOR n IN 1..12 LOOP EXECUTE format('ALTER TABLE records_%s SET (fillfactor = 30)', n); END LOOP; END $$;`
 	text := sql
 	for name, value := range map[string]string{"%schema%": quote(schema), "%from%": strconv.Itoa(from + 1), "%to%": strconv.Itoa(from + n)} {
 		text = strings.ReplaceAll(text, name, value)
