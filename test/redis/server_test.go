@@ -224,3 +224,17 @@ func TestServerDiesWithItsProcess(t *testing.T) {
 		return err == nil && len(left) == 0 && len(processesIn(t, temp)) == 0
 	})
 }
+
+// TestServerThatIsBusyIsStopped stops replicas that write their first append-only file: they
+// refuse to end meanwhile.
+func TestServerThatIsBusyIsStopped(t *testing.T) {
+	t.Parallel()
+	primary := New(t, Options{})
+	ctx, cancel := context.WithTimeout(t.Context(), patience.Soon)
+	defer cancel()
+	for range 5 {
+		if err := New(t, Options{ReplicaOf: primary}).Stop(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

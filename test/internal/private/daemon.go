@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // Daemon is a server program that works in one folder with its children. All
@@ -63,7 +64,8 @@ func (d *Daemon) Start(ctx context.Context, command func() *exec.Cmd, ready func
 	return nil
 }
 
-// Stop thaws the program, sends it the signal, and returns when it has ended. It
+// Stop thaws the program, sends it the signal, and returns when it has ended. The signal is sent
+// again until then: Redis, for one, refuses to end while it writes its first append-only file. It
 // does nothing if the program does not run.
 func (d *Daemon) Stop(ctx context.Context, s os.Signal) error {
 	d.turn.Lock()
@@ -73,14 +75,22 @@ func (d *Daemon) Stop(ctx context.Context, s os.Signal) error {
 		return nil
 	}
 	d.signalMembers(resume)
-	if err := errors.Join(p.Thaw(), p.Signal(s)); err != nil && p.Running() {
+	if err := p.Thaw(); err != nil && p.Running() {
 		return fmt.Errorf("stop: %w", err)
 	}
-	select {
-	case <-p.Done():
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("stop: %w", context.Cause(ctx))
+	again := time.NewTicker(200 * time.Millisecond)
+	defer again.Stop()
+	for {
+		if err := p.Signal(s); err != nil && p.Running() {
+			return fmt.Errorf("stop: %w", err)
+		}
+		select {
+		case <-p.Done():
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("stop: %w", context.Cause(ctx))
+		case <-again.C:
+		}
 	}
 }
 
