@@ -17,19 +17,25 @@ const (
 	graceAgain   = 3 * time.Second
 )
 
+// attendance is one session of an owner. An owner that connects again has another.
+type attendance struct {
+	owner  int64
+	opened int64 // microseconds since 1970
+}
+
 // deaths finds out from looks at the owners' locks who is dead. It goes by the process's
 // monotonic clock: no step of a clock makes an owner dead.
 type deaths struct {
 	grace time.Duration
-	began time.Time           // the first look
-	last  time.Time           // the last look
-	since map[int64]time.Time // since when a lock has been free in every look
+	began time.Time                // the first look
+	last  time.Time                // the last look
+	since map[attendance]time.Time // since when a lock has been free in every look
 }
 
 func newDeaths(grace time.Duration) deaths { return deaths{grace: grace} }
 
 // after returns who is dead after a look that found these locks free.
-func (d *deaths) after(now time.Time, free []int64) (dead []int64) {
+func (d *deaths) after(now time.Time, free []attendance) (dead []attendance) {
 	if d.began.IsZero() {
 		d.began = now
 	}
@@ -38,15 +44,15 @@ func (d *deaths) after(now time.Time, free []int64) (dead []int64) {
 		before = nil
 	}
 	d.last = now
-	d.since = make(map[int64]time.Time, len(free))
-	for _, id := range free {
-		since, ok := before[id]
+	d.since = make(map[attendance]time.Time, len(free))
+	for _, a := range free {
+		since, ok := before[a]
 		if !ok {
 			since = now
 		}
-		d.since[id] = since
+		d.since[a] = since
 		if now.Sub(since) >= freeFor && now.Sub(d.began) >= d.grace {
-			dead = append(dead, id)
+			dead = append(dead, a)
 		}
 	}
 	return dead

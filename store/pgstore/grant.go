@@ -20,7 +20,7 @@ var serverRights = []struct{ rights, objects string }{
 	{"SELECT, INSERT, UPDATE, DELETE", "TABLE records, tombstones"},
 	{"SELECT, UPDATE", "TABLE records_0"},
 	{"SELECT, UPDATE, TRUNCATE", "TABLE " + partitions()},
-	{"SELECT, INSERT, DELETE", "TABLE owners"},
+	{"SELECT, INSERT, UPDATE (opened), DELETE", "TABLE owners"},
 	{"USAGE", "SEQUENCE tokens"},
 }
 

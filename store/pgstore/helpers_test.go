@@ -3,6 +3,8 @@ package pgstore
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,10 +14,13 @@ import (
 	"github.com/warren-rpc/warren/store"
 )
 
+// schemas counts those of newStore: a test may run several times.
+var schemas atomic.Int64
+
 // newStore returns a store in a schema of the test's own, by the database's clock.
 func newStore(t testing.TB, o Options) *Store {
 	t.Helper()
-	o.Schema, o.SweepEvery = testSchema(t, t.Name(), time.Now()), -1
+	o.Schema, o.SweepEvery = testSchema(t, fmt.Sprint(t.Name(), schemas.Add(1)), time.Now()), -1
 	return openTest(t, testURL(t), o)
 }
 

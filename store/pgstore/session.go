@@ -173,14 +173,14 @@ func (s *session) lock(ctx context.Context, conn *pgx.Conn) error {
 	}
 }
 
-// register says that the owner is there. It has the lock, so nobody says otherwise.
+// register says that the owner is there, and since when. It has the lock, so nobody says otherwise.
 func (s *session) register(ctx context.Context, conn *pgx.Conn) error {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
 	name := fmt.Sprintf("%s[%d]", host, os.Getpid())
-	_, err = conn.Exec(ctx, "INSERT INTO "+s.owners+" (id, name, opened) VALUES ($1, $2, clock_timestamp()) ON CONFLICT (id) DO NOTHING", s.owner, name)
+	_, err = conn.Exec(ctx, "INSERT INTO "+s.owners+" (id, name, opened) VALUES ($1, $2, clock_timestamp()) ON CONFLICT (id) DO UPDATE SET opened = excluded.opened", s.owner, name)
 	if err != nil {
 		return fmt.Errorf("pgstore: register the owner: %w", err)
 	}
@@ -228,28 +228,28 @@ func (s *session) look(ctx context.Context) error {
 	defer cancel()
 	// The lock is tried in a transaction of its own, and given back at its end.
 	rows, err := s.conn.Query(ctx, `
-		SELECT id, id <> $1 AND pg_try_advisory_xact_lock_shared(id), pg_backend_pid(),
+		SELECT id, (extract(epoch FROM opened) * 1000000)::bigint, id <> $1 AND pg_try_advisory_xact_lock_shared(id), pg_backend_pid(),
 			clock_timestamp() - pg_postmaster_start_time() BETWEEN '0' AND $2
 		FROM `+s.owners, s.owner, graceAgain)
 	if err != nil {
 		return err
 	}
 	var (
-		id            int64
+		a             attendance
 		free, young   bool
 		pid           uint32
-		missing       []int64
+		missing       []attendance
 		registered    bool
 		justRestarted bool
 	)
-	_, err = pgx.ForEachRow(rows, []any{&id, &free, &pid, &young}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&a.owner, &a.opened, &free, &pid, &young}, func() error {
 		if pid != s.pid {
 			return errPooled
 		}
-		registered = registered || id == s.owner
+		registered = registered || a.owner == s.owner
 		justRestarted = justRestarted || young
 		if free {
-			missing = append(missing, id)
+			missing = append(missing, a)
 		}
 		return nil
 	})
@@ -268,7 +268,14 @@ func (s *session) look(ctx context.Context) error {
 	if len(dead) == 0 {
 		return nil
 	}
-	rows, err = s.conn.Query(ctx, "DELETE FROM "+s.owners+" WHERE id = ANY ($1) AND pg_try_advisory_xact_lock_shared(id) RETURNING name", dead)
+	owners, opened := make([]int64, len(dead)), make([]int64, len(dead))
+	for i, a := range dead {
+		owners[i], opened[i] = a.owner, a.opened
+	}
+	rows, err = s.conn.Query(ctx, `
+		DELETE FROM `+s.owners+` o USING unnest($1::bigint[], $2::bigint[]) AS d(id, opened)
+		WHERE o.id = d.id AND (extract(epoch FROM o.opened) * 1000000)::bigint = d.opened AND pg_try_advisory_xact_lock_shared(o.id)
+		RETURNING o.name`, owners, opened)
 	if err != nil {
 		return err
 	}

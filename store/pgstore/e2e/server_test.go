@@ -93,7 +93,8 @@ func serve(text string) error {
 }
 
 func (o *spec) register(s *server.Server, pool *pgxpool.Pool) error {
-	m := server.Method{Name: effect, Codec: warren.Raw, Dedupe: server.Dedupe{Mode: o.Mode, Lease: o.Lease}}
+	// Tests kill servers more often than any call may die with its server by default.
+	m := server.Method{Name: effect, Codec: warren.Raw, Dedupe: server.Dedupe{Mode: o.Mode, Lease: o.Lease, Park: -1}}
 	var err error
 	if o.Mode == server.Transactional {
 		err = server.HandleTx(s, m, func(ctx context.Context, tx pgx.Tx, body []byte) ([]byte, error) { return work(ctx, tx, string(body)) })
