@@ -5,7 +5,8 @@ import (
 	"sync"
 )
 
-// line has requests that wait done together: those that come while others are done are the next to be taken. Its
+// line has requests that wait done together: those that come while others are done are the next to be taken. Who waits
+// first does them for all that are taken with it, so that a request that is alone waits for no other goroutine. Its
 // methods may be called concurrently.
 type line[R any] struct {
 	most     int         // how many are done together
@@ -13,37 +14,37 @@ type line[R any] struct {
 	heaviest int         // what those weigh that are done together, unless it is one alone
 
 	mu      sync.Mutex
-	more    sync.Cond // with mu: some wait, or closed
-	waiting []*ticket[R]
-	closed  bool
-	workers sync.WaitGroup
+	waiting []*ticket[R] // nobody, while a worker is free
+	free    []func([]R)  // workers with nothing to do; the last is the one that worked last
 }
 
 // ticket is a request in the line.
 type ticket[R any] struct {
 	request R
-	taken   bool // guarded by the line's lock; it is not waiting any more
-	done    chan struct{}
+	taken   bool         // guarded by the line's lock; it is not waiting any more
+	turn    chan turn[R] // closed when the request was done
 }
 
-// start has requests taken from the line, whose limits are set, until it is closed, by a worker for each function. They do several at a time,
-// and note in each what came of it.
-func (l *line[R]) start(do ...func([]R)) {
-	l.more.L = &l.mu
-	for _, f := range do {
-		l.workers.Go(func() { l.work(f) })
-	}
+// turn is to be taken by the first of the tickets that are done together.
+type turn[R any] struct {
+	work    func([]R)
+	tickets []*ticket[R]
 }
+
+// start lets requests be done, by the line whose limits are set, with these workers. Each does several at a time, and notes
+// in each what came of it.
+func (l *line[R]) start(workers ...func([]R)) { l.free = workers }
 
 // wait returns when the request was done. It returns ctx's error if that ends before the request was begun.
 func (l *line[R]) wait(ctx context.Context, request R) error {
-	t := &ticket[R]{request: request, done: make(chan struct{})}
+	t := &ticket[R]{request: request, turn: make(chan turn[R], 1)}
 	l.mu.Lock()
 	l.waiting = append(l.waiting, t)
+	l.next()
 	l.mu.Unlock()
-	l.more.Signal()
 	select {
-	case <-t.done:
+	case mine, ok := <-t.turn:
+		l.take(mine, ok)
 		return nil
 	case <-ctx.Done():
 	}
@@ -54,63 +55,53 @@ func (l *line[R]) wait(ctx context.Context, request R) error {
 	if dropped {
 		return ctx.Err()
 	}
-	<-t.done
+	mine, ok := <-t.turn
+	l.take(mine, ok)
 	return nil
 }
 
-func (l *line[R]) work(do func([]R)) {
-	for {
-		taken := l.take()
-		if taken == nil {
-			return
-		}
-		requests := make([]R, len(taken))
-		for i, t := range taken {
-			requests[i] = t.request
-		}
-		do(requests)
-		for _, t := range taken {
-			close(t.done)
-		}
+// take takes a turn, if it is one.
+func (l *line[R]) take(mine turn[R], ok bool) {
+	if !ok {
+		return
 	}
-}
-
-// take returns those that wait, once some do; nil if the line is closed and nobody does.
-func (l *line[R]) take() (taken []*ticket[R]) {
+	requests := make([]R, len(mine.tickets))
+	for i, t := range mine.tickets {
+		requests[i] = t.request
+	}
+	mine.work(requests)
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	for len(taken) == 0 {
-		for len(l.waiting) == 0 {
-			if l.closed {
-				return nil
-			}
-			l.more.Wait()
-		}
-		n, weight := 0, 0
-		for n < len(l.waiting) && len(taken) < l.most {
-			if t := l.waiting[n]; !t.taken {
-				weight += l.weigh(t.request)
-				if len(taken) > 0 && weight > l.heaviest {
-					break
-				}
-				t.taken = true
-				taken = append(taken, t)
-			}
-			n++
-		}
-		l.waiting = l.waiting[n:]
-	}
-	if len(l.waiting) > 0 {
-		l.more.Signal()
-	}
-	return taken
-}
-
-// close returns when all that wait were done. No more must come.
-func (l *line[R]) close() {
-	l.mu.Lock()
-	l.closed = true
+	l.free = append(l.free, mine.work)
+	l.next()
 	l.mu.Unlock()
-	l.more.Broadcast()
-	l.workers.Wait()
+	for _, t := range mine.tickets[1:] {
+		close(t.turn)
+	}
+}
+
+// next gives the first that wait their turn, if there are any and a worker is free. The caller holds mu.
+func (l *line[R]) next() {
+	if len(l.free) == 0 {
+		return
+	}
+	var taken []*ticket[R]
+	n, weight := 0, 0
+	for n < len(l.waiting) && len(taken) < l.most {
+		if t := l.waiting[n]; !t.taken {
+			weight += l.weigh(t.request)
+			if len(taken) > 0 && weight > l.heaviest {
+				break
+			}
+			t.taken = true
+			taken = append(taken, t)
+		}
+		n++
+	}
+	l.waiting = l.waiting[n:]
+	if len(taken) == 0 {
+		return
+	}
+	last := len(l.free) - 1
+	taken[0].turn <- turn[R]{l.free[last], taken}
+	l.free = l.free[:last]
 }

@@ -44,7 +44,6 @@ func TestLineTakesNoMoreThanItMay(t *testing.T) {
 	}
 	close(goOn)
 	all.Wait()
-	l.close()
 	want := [][]int{{0}, {6, 4}, {1}, {20}, {2, 1, 1}, {1}}
 	if len(took) != len(want) {
 		t.Fatalf("taken: %v; want %v", took, want)

@@ -203,7 +203,6 @@ func (s *Store) Close() error {
 	close(s.ending)
 	s.calls.Wait()
 	s.waiters.poller.Wait()
-	s.writes.close()
 	for i := range s.writers {
 		s.writers[i].close(context.Background())
 	}

@@ -254,7 +254,6 @@ func TestTurnThatDoesNotComeIsAnOutage(t *testing.T) {
 	if err := <-first; err != nil {
 		t.Errorf("what was begun in time: %v", err)
 	}
-	s.writes.close()
 }
 
 // TestConnectionEndedWhileNobodyUsedItIsNoOutage has the database end the connections that write.
