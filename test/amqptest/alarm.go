@@ -169,5 +169,6 @@ func (c *conn) publishes() {
 		if c.isEnding() {
 			return
 		}
+		c.tellUnblocked() // before anything that follows from reading on
 	}
 }
