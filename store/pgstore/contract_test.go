@@ -33,12 +33,16 @@ func testURL(t testing.TB) string {
 	return address
 }
 
-// testSchema makes the schema that has that name in a test's own words, and a table of an application. It was made at
-// the time that the test's clock shows, at the latest.
-func testSchema(t testing.TB, name string, now time.Time) (schema string) {
-	t.Helper()
+// testSchema is the schema that has that name in a test's own words.
+func testSchema(name string) string {
 	sum := sha256.Sum256([]byte(name))
-	schema = "t" + hex.EncodeToString(sum[:8])
+	return "t" + hex.EncodeToString(sum[:8])
+}
+
+// makeSchema makes the schema, and a table of an application. It was made at the time that the test's clock shows, at the
+// latest.
+func makeSchema(t testing.TB, schema string, now time.Time) {
+	t.Helper()
 	ctx := context.Background()
 	c, err := pgx.Connect(ctx, testURL(t))
 	if err != nil {
@@ -61,14 +65,14 @@ func testSchema(t testing.TB, name string, now time.Time) (schema string) {
 			t.Fatal(err)
 		}
 	}
-	return schema
 }
 
 func opener(o Options) storetest.Open {
 	return func(t testing.TB, dir string, now func() time.Time, of storetest.Options) store.Store {
 		t.Helper()
 		o := o
-		o.Schema, o.Now, o.SweepEvery = testSchema(t, dir, now()), now, -1
+		o.Schema, o.Now, o.SweepEvery = testSchema(dir), now, -1
+		makeSchema(t, o.Schema, now())
 		o.MaxPayload, o.Tombstones = of.MaxPayload, of.Tombstones
 		return openTest(t, testURL(t), o)
 	}

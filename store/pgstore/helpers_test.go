@@ -20,7 +20,8 @@ var schemas atomic.Int64
 // newStore returns a store in a schema of the test's own, by the database's clock.
 func newStore(t testing.TB, o Options) *Store {
 	t.Helper()
-	o.Schema, o.SweepEvery = testSchema(t, fmt.Sprint(t.Name(), schemas.Add(1)), time.Now()), -1
+	o.Schema, o.SweepEvery = testSchema(fmt.Sprint(t.Name(), schemas.Add(1))), -1
+	makeSchema(t, o.Schema, time.Now())
 	return openTest(t, testURL(t), o)
 }
 

@@ -259,7 +259,8 @@ func TestTurnThatDoesNotComeIsAnOutage(t *testing.T) {
 // TestConnectionEndedWhileNobodyUsedItIsNoOutage has the database end the connections that write.
 func TestConnectionEndedWhileNobodyUsedItIsNoOutage(t *testing.T) {
 	t.Parallel()
-	o := Options{Schema: testSchema(t, t.Name(), time.Now()), SweepEvery: -1}
+	o := Options{Schema: testSchema(t.Name()), SweepEvery: -1}
+	makeSchema(t, o.Schema, time.Now())
 	s := openTest(t, testURL(t)+"&application_name="+t.Name(), o)
 	watch := openTest(t, testURL(t), o)
 	mustClaim(t, s, claimOf(newKey()))
@@ -295,7 +296,7 @@ func TestSchemaMadeAgain(t *testing.T) {
 	}
 	execute(t, s.pool, "DROP SCHEMA "+quote(s.options.Schema)+" CASCADE")
 	unavailable("without the schema")
-	testSchema(t, t.Name(), time.Now())
+	makeSchema(t, s.options.Schema, time.Now())
 	unavailable("with another store in the schema")
 	if n := query[int](t, s.pool, "SELECT count(*) FROM records"); n != 0 {
 		t.Errorf("the other store has %d records", n)
