@@ -46,7 +46,7 @@ func TestDamagedJournalIsFound(t *testing.T) {
 		t.Fatalf("the entries are at %v", entries)
 	}
 	last := entries[records-1]
-	for at := 0; at < entries[records]; at += 7 {
+	for at := 0; at < entries[records]; at += 23 {
 		if begin := at / journalBlock * journalBlock; begin < last && at > begin+1000 { // it is behind an entry
 			at = begin + journalBlock
 		}

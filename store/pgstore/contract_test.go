@@ -96,7 +96,7 @@ func TestStoreKeepsItsContract(t *testing.T) {
 
 func TestStoreWithoutASessionKeepsItsContract(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, opener(Options{NoSession: true}), storetest.Features{Leases: true, SizeLimit: -1, Keys: 5000, Histories: 10})
+	storetest.Run(t, opener(Options{NoSession: true}), storetest.Features{Leases: true, SizeLimit: -1, Keys: 5000, Histories: 5})
 }
 
 // TestTransactionsKeepTheirContract has an application that takes locks at the read committed level, and one that
