@@ -2,8 +2,11 @@ package pgstore
 
 import (
 	"context"
+	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/warren-rpc/warren/test/patience"
 )
@@ -52,5 +55,49 @@ func TestLineTakesNoMoreThanItMay(t *testing.T) {
 		if len(took[i]) != len(want[i]) || took[i][0] != want[i][0] {
 			t.Errorf("taken: %v; want %v", took, want)
 		}
+	}
+}
+
+// TestLineDoesEachRequestOnceOrDropsIt has callers give up at any moment.
+func TestLineDoesEachRequestOnceOrDropsIt(t *testing.T) {
+	t.Parallel()
+	const callers, each = 50, 40
+	var done [callers * each]atomic.Int32
+	var atWork atomic.Int32
+	work := func(requests []int) {
+		if n := atWork.Add(1); n > 2 {
+			t.Errorf("%d workers are at work", n)
+		}
+		time.Sleep(rand.N(50 * time.Microsecond))
+		for _, r := range requests {
+			done[r].Add(1)
+		}
+		atWork.Add(-1)
+	}
+	l := line[int]{most: 5, heaviest: each, weigh: func(int) int { return 1 }}
+	l.start(work, work)
+	var all sync.WaitGroup
+	for caller := range callers {
+		all.Go(func() {
+			for i := range each {
+				request := caller*each + i
+				ctx, cancel := context.WithTimeout(t.Context(), rand.N(2*time.Millisecond))
+				err := l.wait(ctx, request)
+				cancel()
+				if n := done[request].Load(); err == nil && n != 1 || err != nil && n != 0 {
+					t.Errorf("a request was done %d times, and told: %v", n, err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	dropped := 0
+	for i := range done {
+		if done[i].Load() == 0 {
+			dropped++
+		}
+	}
+	if len(l.free) != 2 || dropped == 0 || dropped == len(done) {
+		t.Errorf("%d workers are free; %d of %d requests were dropped", len(l.free), dropped, len(done))
 	}
 }
