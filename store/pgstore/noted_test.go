@@ -34,8 +34,8 @@ func TestWhatTheFunctionMakesOfTheStoragesErrorsDoesNotMatter(t *testing.T) {
 		"Exec":     func(tx pgx.Tx, code string) { _, _ = tx.Exec(ctx, fails, code) },
 		"QueryRow": func(tx pgx.Tx, code string) { _ = tx.QueryRow(ctx, fails, code).Scan(nil) },
 		"Query, Next": func(tx pgx.Tx, code string) {
-			rows, _ := tx.Query(ctx, fails, code) //nolint:sqlclosecheck // Next closes them
-			for rows.Next() {                     //nolint:revive // to the end
+			rows, _ := tx.Query(ctx, fails, code)
+			for rows.Next() {
 			}
 		},
 		"Query, Close": func(tx pgx.Tx, code string) {
