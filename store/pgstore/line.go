@@ -35,7 +35,8 @@ type turn[R any] struct {
 // in each what came of it.
 func (l *line[R]) start(workers ...func([]R)) { l.free = workers }
 
-// wait returns when the request was done. It returns ctx's error if that ends before the request was begun.
+// wait returns when the request was done. It returns ctx's error if that ends before the request was begun. A panic of the
+// worker is that of who called it; the others' requests are as it left them.
 func (l *line[R]) wait(ctx context.Context, request R) error {
 	t := &ticket[R]{request: request, turn: make(chan turn[R], 1)}
 	l.mu.Lock()
@@ -69,12 +70,17 @@ func (l *line[R]) take(mine turn[R], ok bool) {
 	for i, t := range mine.tickets {
 		requests[i] = t.request
 	}
+	defer l.pass(mine)
 	mine.work(requests)
+}
+
+// pass ends a turn.
+func (l *line[R]) pass(over turn[R]) {
 	l.mu.Lock()
-	l.free = append(l.free, mine.work)
+	l.free = append(l.free, over.work)
 	l.next()
 	l.mu.Unlock()
-	for _, t := range mine.tickets[1:] {
+	for _, t := range over.tickets[1:] {
 		close(t.turn)
 	}
 }

@@ -101,3 +101,48 @@ func TestLineDoesEachRequestOnceOrDropsIt(t *testing.T) {
 		t.Errorf("%d workers are free; %d of %d requests were dropped", len(l.free), dropped, len(done))
 	}
 }
+
+// TestLineGoesOnAfterAPanic has the worker panic under who waited first.
+func TestLineGoesOnAfterAPanic(t *testing.T) {
+	t.Parallel()
+	l := line[int]{most: 3, heaviest: 10, weigh: func(int) int { return 1 }}
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	l.start(func(requests []int) {
+		switch requests[0] {
+		case 0:
+			close(begun)
+			<-goOn
+		case 1:
+			panic("a test")
+		}
+	})
+	var all sync.WaitGroup
+	var panics atomic.Int32
+	come := func(request int) {
+		all.Go(func() {
+			defer func() {
+				if recover() != nil {
+					panics.Add(1)
+				}
+			}()
+			if err := l.wait(context.Background(), request); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	come(0)
+	<-begun
+	for i := range 5 {
+		come(1 + i)
+		patience.Eventually(t, "the request waits", func() bool {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return len(l.waiting) > i
+		})
+	}
+	close(goOn)
+	all.Wait()
+	if panics.Load() != 1 || len(l.free) != 1 {
+		t.Errorf("%d callers panicked, %d workers are free", panics.Load(), len(l.free))
+	}
+}

@@ -47,6 +47,9 @@ type session struct {
 	deaths deaths
 }
 
+// openedAt is when an owner's session was opened, as attendance has it.
+const openedAt = "(extract(epoch FROM o.opened) * 1000000)::bigint"
+
 const (
 	// lookEvery is how often a session looks for the others.
 	lookEvery = 250 * time.Millisecond
@@ -228,9 +231,9 @@ func (s *session) look(ctx context.Context) error {
 	defer cancel()
 	// The lock is tried in a transaction of its own, and given back at its end.
 	rows, err := s.conn.Query(ctx, `
-		SELECT id, (extract(epoch FROM opened) * 1000000)::bigint, id <> $1 AND pg_try_advisory_xact_lock_shared(id), pg_backend_pid(),
+		SELECT o.id, `+openedAt+`, o.id <> $1 AND pg_try_advisory_xact_lock_shared(o.id), pg_backend_pid(),
 			clock_timestamp() - pg_postmaster_start_time() BETWEEN '0' AND $2
-		FROM `+s.owners, s.owner, graceAgain)
+		FROM `+s.owners+` o`, s.owner, graceAgain)
 	if err != nil {
 		return err
 	}
@@ -274,7 +277,7 @@ func (s *session) look(ctx context.Context) error {
 	}
 	rows, err = s.conn.Query(ctx, `
 		DELETE FROM `+s.owners+` o USING unnest($1::bigint[], $2::bigint[]) AS d(id, opened)
-		WHERE o.id = d.id AND (extract(epoch FROM o.opened) * 1000000)::bigint = d.opened AND pg_try_advisory_xact_lock_shared(o.id)
+		WHERE o.id = d.id AND `+openedAt+` = d.opened AND pg_try_advisory_xact_lock_shared(o.id)
 		RETURNING o.name`, owners, opened)
 	if err != nil {
 		return err

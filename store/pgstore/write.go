@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -81,18 +82,26 @@ type writer struct {
 func (w *writer) write(requests []*request) {
 	ctx, cancel := context.WithTimeout(context.Background(), w.store.options.Timeout)
 	defer cancel()
-	err := w.run(ctx, newWriteBatch(w.store, requests))
-	if err == nil {
-		return
-	}
-	for _, r := range requests {
-		r.done = false // whatever was read before the commit failed
-		if single(err) {
-			continue
+	err := errPanicked
+	defer func() {
+		if err == nil {
+			return
 		}
-		r.err = w.store.translate(r.op(), err)
-	}
+		if errors.Is(err, errPanicked) { // whoever called may recover from it
+			w.close(ctx)
+		}
+		for _, r := range requests {
+			r.done = false // whatever was read before the commit failed
+			if !single(err) {
+				r.err = w.store.translate(r.op(), err)
+			}
+		}
+	}()
+	err = w.run(ctx, newWriteBatch(w.store, requests))
 }
+
+// errPanicked is told of requests that were done together with one that ended in a panic.
+var errPanicked = errors.New("a request that was done together with this one has panicked")
 
 func (w *writer) run(ctx context.Context, b *writeBatch) (err error) {
 	var p pgx.Batch

@@ -256,6 +256,34 @@ func TestTurnThatDoesNotComeIsAnOutage(t *testing.T) {
 	}
 }
 
+// TestPanicOfAWriterStopsNobodyElse has a request panic with which another one is done.
+func TestPanicOfAWriterStopsNobodyElse(t *testing.T) {
+	t.Parallel()
+	s := newStore(t, Options{})
+	c := claimOf(newKey())
+	claim := &request{claim: &c}
+	broken := &request{} // it is neither a claim nor an end
+	for range 2 * writers {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("it does not panic")
+				}
+			}()
+			s.writers[0].write([]*request{claim, broken})
+		}()
+		var unavailable *store.UnavailableError
+		if claim.done || !errors.As(claim.err, &unavailable) {
+			t.Errorf("a claim that was done together with it: done %v, %v", claim.done, claim.err)
+		}
+		func() {
+			defer func() { _ = recover() }()
+			_ = s.together(context.Background(), broken)
+		}()
+	}
+	mustClaim(t, s, c)
+}
+
 // TestConnectionEndedWhileNobodyUsedItIsNoOutage has the database end the connections that write.
 func TestConnectionEndedWhileNobodyUsedItIsNoOutage(t *testing.T) {
 	t.Parallel()

@@ -45,7 +45,9 @@ var startTimeout = patience.Times(2 * time.Minute)
 const portAttempts = 4
 
 // Server is a PostgreSQL server that belongs to this process. All methods are safe for
-// concurrent use. Stop and Restart take turns; Kill and Close interrupt them.
+// concurrent use. Addr, PID and Log tell of it; Stop (pg_ctl stop -m fast), Kill, Restart,
+// Freeze, Thaw and Close do what their names say, as those of private.Service. Stop and
+// Restart take turns; Kill and Close interrupt them.
 type Server struct {
 	service
 

@@ -61,7 +61,10 @@ var startTimeout = patience.Soon
 const portAttempts = 4
 
 // Server is a Redis server that belongs to this process. All methods are safe for
-// concurrent use. Stop and Restart take turns; Kill and Close interrupt them.
+// concurrent use. Addr, PID and Log tell of it; Stop (as SHUTDOWN), Kill, Restart, Freeze,
+// Thaw and Close do what their names say, as those of private.Service. A replica that is
+// started again is one again, unless it was promoted. Stop and Restart take turns; Kill and
+// Close interrupt them.
 type Server struct {
 	service
 

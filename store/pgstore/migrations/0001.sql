@@ -18,7 +18,7 @@ CREATE SEQUENCE tokens;
 CREATE TABLE owners (
 	id     bigint      PRIMARY KEY, -- the advisory lock that the owner holds, too
 	name   text        NOT NULL,    -- for people: host and process
-	opened timestamptz NOT NULL
+	opened timestamptz NOT NULL     -- its session, which may not be the first
 );
 COMMENT ON TABLE owners IS 'the stores that are open';
 
